@@ -1,0 +1,35 @@
+"""rotx: detection of rotated objects.
+
+Importing this package loads neither numpy nor torch; the names below load what they need when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rotx import evaluation as evaluation
+    from rotx import geometry as geometry
+    from rotx import ops as ops
+    from rotx.evaluation import evaluate as evaluate
+
+__version__ = version("rotx")
+
+_MODULES = ("evaluation", "geometry", "ops")
+_FUNCTIONS = {"evaluate": "rotx.evaluation"}
+
+__all__ = ["__version__", "evaluate", "evaluation", "geometry", "ops"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"rotx.{name}")
+    if name in _FUNCTIONS:
+        return getattr(import_module(_FUNCTIONS[name]), name)
+    raise AttributeError(f"module 'rotx' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,157 @@
+"""Rotated geometry on numpy arrays, computed in Rust: IoU, NMS, conversions, hulls. Needs no torch.
+
+A *rotated box* (rbox) is a row ``cx, cy, w, h, angle`` of an (N, 5) array: pixels and radians, clockwise
+positive on the screen (y down). A *quad* is a row ``x1, y1, ..., x4, y4`` of an (N, 8) array: four corners
+that turn either way; it may be non-convex or cross itself. Everything is computed in float64; float64
+C-contiguous arrays are read in place, others are converted. Empty arrays, (0, 5) and (0, 8), are fine.
+The GIL is released while Rust works.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rotx import _rust
+
+__all__ = [
+    "area",
+    "box_iou",
+    "box_iou_aligned",
+    "clip_convex",
+    "convex_hull",
+    "min_area_rect",
+    "nms",
+    "points_in_boxes",
+    "quad_to_rbox",
+    "rbox_to_quad",
+]
+
+Floats = NDArray[np.float64]
+
+
+def box_iou(
+    a: ArrayLike, b: ArrayLike, mode: Literal["iou", "iof"] = "iou", jobs: int | None = None
+) -> Floats:
+    """Overlap of every box of ``a`` with every box of ``b``.
+
+    Exact to rounding: 0 ≤ IoU ≤ 1, the same for (a, b) and (b, a), at least 1 − 1e-9 for one box written in
+    two ways. A box with a size that is not positive, or with a number that is not finite, overlaps nothing.
+    For non-convex quads the area is the true one; where a quad crosses itself, every point counts by the
+    product of its winding numbers, which is the signed sum that the DOTA devkit's ``polyiou`` computes,
+    limited to [0, the smaller area].
+
+    Args:
+        a: rboxes (N, 5) or quads (N, 8).
+        b: boxes (M, ·) of the same kind.
+        mode: ``"iou"``: over the union; ``"iof"``: over the area of the box of ``a``.
+        jobs: number of threads; None: one a core.
+
+    Returns:
+        (N, M) float64.
+
+    Raises:
+        ValueError: for arrays of another shape, boxes of different kinds, or an unknown mode.
+    """
+    return _rust.box_iou(_boxes("a", a), _boxes("b", b), mode, _jobs(jobs))
+
+
+def box_iou_aligned(a: ArrayLike, b: ArrayLike, mode: Literal["iou", "iof"] = "iou") -> Floats:
+    """Overlap of each box of ``a`` with the box of ``b`` in the same row; as :func:`box_iou`.
+
+    Args:
+        a: rboxes (N, 5) or quads (N, 8).
+        b: as many boxes of the same kind.
+        mode: ``"iou"`` or ``"iof"``.
+
+    Returns:
+        (N,) float64.
+    """
+    return _rust.box_iou_aligned(_boxes("a", a), _boxes("b", b), mode)
+
+
+def nms(
+    boxes: ArrayLike, scores: ArrayLike, iou_threshold: float, labels: ArrayLike | None = None
+) -> NDArray[np.int64]:
+    """Greedy non-maximum suppression, exactly as if all pairs were compared, in nearly linear time.
+
+    Boxes are taken by falling score, equal scores by index, NaN last; one is dropped if its IoU with a kept
+    box is greater than ``iou_threshold``.
+
+    Args:
+        boxes: rboxes (N, 5) or quads (N, 8).
+        scores: (N,).
+        iou_threshold: in [0, 1].
+        labels: (N,) integers; boxes of different labels do not suppress each other. None: all are one class.
+
+    Returns:
+        (K,) int64: the indices of the kept boxes, best first.
+
+    Raises:
+        ValueError: for arrays of another shape or a threshold outside [0, 1].
+    """
+    if not 0 <= iou_threshold <= 1:
+        raise ValueError(f"iou_threshold: need a number in [0, 1], got {iou_threshold}")
+    integers = None if labels is None else np.ascontiguousarray(labels, dtype=np.int64).reshape(-1)
+    flat = np.ascontiguousarray(scores, dtype=np.float64).reshape(-1)
+    return _rust.nms(_boxes("boxes", boxes), flat, iou_threshold, integers)
+
+
+def area(boxes: ArrayLike) -> Floats:
+    """Areas (N,) of rboxes (N, 5) or quads (N, 8): never negative, 0 where degenerate or not finite."""
+    return _rust.areas(_boxes("boxes", boxes))
+
+
+def rbox_to_quad(rboxes: ArrayLike) -> Floats:
+    """Corners (N, 8) of rboxes (N, 5), clockwise from the one that is top left at angle 0."""
+    return _rust.rbox_to_quad(_array("rboxes", rboxes, 5))
+
+
+def quad_to_rbox(quads: ArrayLike) -> Floats:
+    """Least-area rectangles (N, 5) around quads (N, 8), as le90: w ≥ h, angle in [−π/2, π/2)."""
+    return _rust.quad_to_rbox(_array("quads", quads, 8))
+
+
+def points_in_boxes(points: ArrayLike, boxes: ArrayLike) -> NDArray[np.bool_]:
+    """Whether each point (N, 2) lies in each rbox (M, 5) or quad (M, 8), its border included: (N, M) bool."""
+    quads = _boxes("boxes", boxes)
+    if quads.shape[1] == 5:
+        quads = rbox_to_quad(quads)
+    return _rust.points_in_quads(_array("points", points, 2), quads)
+
+
+def convex_hull(points: ArrayLike) -> Floats:
+    """Convex hull (K, 2) of points (N, 2), clockwise on the screen, without collinear points."""
+    return _rust.convex_hull(_array("points", points, 2))
+
+
+def min_area_rect(points: ArrayLike) -> Floats:
+    """The rbox (5,) of least area around points (N, 2), as le90; NaNs if no point is finite."""
+    return _rust.min_area_rect(_array("points", points, 2))
+
+
+def clip_convex(subject: ArrayLike, clip: ArrayLike) -> Floats:
+    """The corners (K, 2) of the part of a convex polygon (N, 2) inside another (M, 2)."""
+    return _rust.clip_convex(_array("subject", subject, 2), _array("clip", clip, 2))
+
+
+def _boxes(name: str, boxes: ArrayLike) -> Floats:
+    array = np.ascontiguousarray(boxes, dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] not in (5, 8):
+        raise ValueError(f"{name}: need rboxes (N, 5) or quads (N, 8), got shape {array.shape}")
+    return array
+
+
+def _array(name: str, values: ArrayLike, columns: int) -> Floats:
+    array = np.ascontiguousarray(values, dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] != columns:
+        raise ValueError(f"{name}: need shape (N, {columns}), got {array.shape}")
+    return array
+
+
+def _jobs(jobs: int | None) -> int:
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"jobs: need at least 1, or None for one a core, got {jobs}")
+    return jobs or 0

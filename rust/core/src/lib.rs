@@ -1,0 +1,11 @@
+//! Rotated geometry, NMS, dataset parsing and detection evaluation.
+//!
+//! Slices in, `Vec` or `&mut` slices out; nothing here knows of Python. Image space has x to the right and
+//! y down; angles are radians, clockwise positive on the screen.
+
+pub mod eval;
+pub mod formats;
+pub mod geom;
+pub mod iou;
+pub mod nms;
+pub mod threads;

@@ -1,0 +1,14 @@
+//! The module `rotx._rust`: each function borrows, checks, releases the GIL, computes and wraps.
+
+#![allow(missing_docs)] // the docstrings are in the Python modules that call these
+
+mod geometry;
+
+#[pyo3::pymodule(gil_used = false)]
+mod _rust {
+    #[pymodule_export]
+    use super::geometry::{
+        areas, box_iou, box_iou_aligned, clip_convex, convex_hull, min_area_rect, nms, points_in_quads, quad_to_rbox,
+        rbox_to_quad,
+    };
+}
