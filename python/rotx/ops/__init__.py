@@ -1,0 +1,1 @@
+"""Rotated operators for torch."""

@@ -37,16 +37,7 @@ pub fn rbox_to_quad(rbox: &RBox) -> Quad {
     let (sin, cos) = angle.sin_cos();
     let (ux, uy) = (0.5 * w * cos, 0.5 * w * sin);
     let (vx, vy) = (-0.5 * h * sin, 0.5 * h * cos);
-    [
-        cx - ux - vx,
-        cy - uy - vy,
-        cx + ux - vx,
-        cy + uy - vy,
-        cx + ux + vx,
-        cy + uy + vy,
-        cx - ux + vx,
-        cy - uy + vy,
-    ]
+    [cx - ux - vx, cy - uy - vy, cx + ux - vx, cy + uy - vy, cx + ux + vx, cy + uy + vy, cx - ux + vx, cy - uy + vy]
 }
 
 /// The signed area of a quad (shoelace), positive where it turns clockwise on the screen.

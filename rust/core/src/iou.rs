@@ -35,8 +35,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    const EMPTY: Bounds =
-        Bounds { x0: f64::INFINITY, y0: f64::INFINITY, x1: f64::NEG_INFINITY, y1: f64::NEG_INFINITY };
+    const EMPTY: Bounds = Bounds { x0: f64::INFINITY, y0: f64::INFINITY, x1: f64::NEG_INFINITY, y1: f64::NEG_INFINITY };
 
     /// Whether the insides of both meet.
     #[inline(always)]
@@ -47,7 +46,7 @@ impl Bounds {
 }
 
 /// A box made ready for many intersections.
-pub trait Shape: Sync + Sized {
+pub trait Shape: Send + Sync + Sized {
     /// The numbers that describe one box: `[f64; 5]` or `[f64; 8]`.
     type Raw: Copy + Sync;
 
@@ -295,10 +294,7 @@ const PAIRS_A_THREAD: usize = 1 << 14;
 ///
 /// # Panics
 /// If `out` is not of that size.
-pub fn pairwise<S: Shape>(a: &[S::Raw], b: &[S::Raw], mode: Mode, jobs: usize, out: &mut [f64])
-where
-    S: Send,
-{
+pub fn pairwise<S: Shape>(a: &[S::Raw], b: &[S::Raw], mode: Mode, jobs: usize, out: &mut [f64]) {
     assert_eq!(out.len(), a.len() * b.len(), "one number a pair");
     if out.is_empty() {
         return;
@@ -334,9 +330,7 @@ struct Columns<S> {
 impl<S: Shape> Columns<S> {
     fn new(shapes: Vec<S>) -> Self {
         let mut column: Vec<u32> = (0..shapes.len() as u32).collect();
-        column.sort_unstable_by(|&i, &j| {
-            shapes[i as usize].bounds().x0.total_cmp(&shapes[j as usize].bounds().x0)
-        });
+        column.sort_unstable_by(|&i, &j| shapes[i as usize].bounds().x0.total_cmp(&shapes[j as usize].bounds().x0));
         let mut shapes: Vec<_> = shapes.into_iter().map(Some).collect();
         let shapes: Vec<S> = column.iter().filter_map(|&i| shapes[i as usize].take()).collect();
         let mut reach = Vec::with_capacity(shapes.len());

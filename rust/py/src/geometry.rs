@@ -24,7 +24,7 @@ fn boxes<'a>(name: &str, array: &'a Floats<'_>) -> PyResult<Boxes<'a>> {
     if array.shape()[1] == 8 { rows(name, array).map(Boxes::Q) } else { rows(name, array).map(Boxes::R) }
 }
 
-fn points<'a>(name: &str, array: &'a Floats<'_>) -> PyResult<Vec<Point>> {
+fn points(name: &str, array: &Floats<'_>) -> PyResult<Vec<Point>> {
     Ok(rows(name, array)?.iter().map(|&[x, y]| Point { x, y }).collect())
 }
 
