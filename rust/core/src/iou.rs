@@ -43,6 +43,14 @@ impl Bounds {
         // `&`, not `&&`: four comparisons without a branch are cheaper than one mispredicted.
         (self.x0 < other.x1) & (other.x0 < self.x1) & (self.y0 < other.y1) & (other.y0 < self.y1)
     }
+
+    /// Whether both meet when they count as `margin` wider and higher, as boxes of whole pixels do.
+    #[inline]
+    pub(crate) fn meets_by(&self, other: &Bounds, margin: f64) -> bool {
+        let width = self.x1.min(other.x1) - self.x0.max(other.x0) + margin;
+        let height = self.y1.min(other.y1) - self.y0.max(other.y0) + margin;
+        width > 0.0 && height > 0.0
+    }
 }
 
 /// A box made ready for many intersections.
