@@ -57,6 +57,6 @@ def confusion_matrix(evaluation: Evaluation, score: float = SCORE) -> NDArray[np
     background = len(problem.classes)
     matrix = np.zeros((background + 1, background + 1), dtype=np.int64)
     np.add.at(matrix, (truth_label[found], label[hit]), 1)
-    np.add.at(matrix, (background, label[~hit & ~ignored]), 1)
-    np.add.at(matrix, (truth_label[missed], background), 1)
+    matrix[background, :background] = np.bincount(label[~hit & ~ignored], minlength=background)
+    matrix[:background, background] = np.bincount(truth_label[missed], minlength=background)
     return matrix

@@ -20,7 +20,7 @@ NO_PLOTS = "plots left out: pip install 'rotx[plots]'"
 WORST = 20
 
 _CSS = """
-:root { color-scheme: light dark; --line: #8886; --faint: #888; --shade: #8882; --hue: 59, 130, 196; }
+:root { color-scheme: light dark; --line: #8886; --faint: #7a7a7a; --shade: #8882; --hue: 59, 130, 196; }
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
   background: Canvas; color: CanvasText; }
 h1 { font-size: 1.5rem; margin: 0 0 .5rem; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .4rem; }
@@ -35,6 +35,7 @@ th, td { padding: .12rem .55rem; text-align: right; white-space: nowrap; }
 th { font-weight: 600; } tbody th { font-weight: 400; } th:first-child { text-align: left; }
 thead th { border-bottom: 1px solid var(--line); vertical-align: bottom; }
 tfoot > tr > * { border-top: 1px solid var(--line); font-weight: 600; }
+.small th, .small td { padding: .1rem .35rem; }
 tbody tr:nth-child(even) { background: var(--shade); }
 .matrix tbody tr { background: none; }
 .matrix td { border: 1px solid var(--shade); min-width: 1.6rem; padding: .12rem .3rem; }
@@ -214,7 +215,7 @@ def _curves(evaluation: Evaluation, drawing: str) -> str:
         return ""
     iou = evaluation.protocol.iou
     shown = plots.shown_thresholds(evaluation)
-    key = " ".join(f'<span style="color:{colour}">━</span> IoU {iou[t]:g}' for t, colour in shown)
+    key = " &emsp; ".join(f'<span style="color:{colour}">━</span> IoU {iou[t]:g}' for t, colour in shown)
     empty = [name for name, gts in zip(evaluation.classes, evaluation.gts, strict=True) if not gts]
     note = f"No objects, so no curve: {', '.join(empty)}." if empty else ""
     return _section("Precision and recall", note, f"<p>{key}</p>\n{drawing}")
