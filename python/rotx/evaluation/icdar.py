@@ -94,9 +94,7 @@ class TextEvaluation:
         return records if len(records) > 1 else records[0]
 
 
-def evaluate_text(
-    annotations: Annotations, results: Detections, iou: Sequence[float] | None = None
-) -> TextEvaluation:
+def evaluate_text(annotations: Annotations, results: Detections, iou: Sequence[float] | None = None) -> TextEvaluation:
     """Scores text detections, all of one class, whatever their scores.
 
     Args:
