@@ -15,6 +15,7 @@ from rotx.evaluation.protocols import ICDAR2015, PROTOCOLS, Protocol, get_protoc
 from rotx.evaluation.score import Evaluation, evaluate_boxes
 
 __all__ = [
+    "ICDAR2015",
     "PROTOCOLS",
     "DetectionMetric",
     "Evaluation",

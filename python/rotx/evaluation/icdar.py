@@ -119,7 +119,7 @@ def evaluate_text(annotations: Annotations, results: Detections, iou: Sequence[f
         inside = geometry.box_iou(results.quads[rows], annotations.quads[gts[~care]], mode="iof", jobs=1)
         ignored = (inside > DONT_CARE_IOF).any(1)
         for t, threshold in enumerate(thresholds):
-            free: NDArray[np.bool_] = ~ignored
+            free = np.logical_not(ignored)
             verdict[t, rows[ignored]] = IGNORED
             for i in np.flatnonzero(care):
                 fits = np.flatnonzero(free & (ious[i] > threshold))
