@@ -1,5 +1,8 @@
 """The compiled core. Private: use `rotx.geometry`, `rotx.data.formats` and `rotx.evaluation`."""
 
+from os import PathLike
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,3 +20,23 @@ def points_in_quads(points: _F, quads: _F) -> NDArray[np.bool_]: ...
 def convex_hull(points: _F) -> _F: ...
 def min_area_rect(points: _F) -> _F: ...
 def clip_convex(subject: _F, clip: _F) -> _F: ...
+
+_Files = list[tuple[str, str, bytes | PathLike[str]]]
+
+def read_annotations(
+    format: str,
+    files: _Files,
+    images: list[str] | None,
+    classes: list[str] | None,
+    lenient: bool,
+    jobs: int,
+) -> dict[str, Any]: ...
+def read_detections(
+    format: str,
+    files: _Files,
+    images: list[str] | None,
+    classes: list[str] | None,
+    lenient: bool,
+    jobs: int,
+) -> dict[str, Any]: ...
+def read_names(name: str, file: bytes | PathLike[str]) -> tuple[list[str], list[int], int]: ...
