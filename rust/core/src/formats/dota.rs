@@ -28,13 +28,12 @@ pub fn read(sources: &[Source<'_>], options: &Options<'_>) -> Result<Annotations
     all.map(Annotations::from)
 }
 
-/// The sources' images, each known whether it has objects or not, unless a list says which are wanted.
+/// What is known before reading when each source is an image: it is one, whether it has objects or not.
 pub(crate) fn one_image_a_source(sources: &[Source<'_>], options: &Options<'_>) -> Known {
     let mut known = Known::new(options);
     if options.images.is_none() {
         let subjects: Vec<String> = sources.iter().map(|s| s.subject.clone()).collect();
         known.images = Names::new(&subjects);
-        known.all_images = false;
     }
     known
 }

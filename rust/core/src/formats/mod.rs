@@ -48,7 +48,8 @@ pub struct Source<'a> {
 /// How to read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'a> {
-    /// The only images wanted, in this order; `None`: all, in order of appearance.
+    /// Images in this order, whether anything is found on them or not. Annotations of others come after them;
+    /// detections on others are a problem. `None`: those found, in order of appearance.
     pub images: Option<&'a [String]>,
     /// The only classes wanted, in this order; `None`: all, in order of appearance.
     pub classes: Option<&'a [String]>,
@@ -75,8 +76,6 @@ pub struct Annotations {
     pub difficult: Vec<u8>,
     /// Objects left out because their class is not wanted, by class, most first.
     pub other_classes: Vec<(String, u64)>,
-    /// Images left out because they are not wanted.
-    pub other_images: Vec<String>,
     /// What was wrong; empty unless lenient.
     pub skipped: Skipped,
 }

@@ -7,21 +7,22 @@ use super::{Annotations, Detections, Options};
 use crate::geom::Quad;
 use std::collections::BTreeMap;
 
-/// The names known before reading, and whether others are wanted too.
+/// The names known before reading, and whether others may come.
 pub(crate) struct Known {
     pub images: Names,
-    pub all_images: bool,
+    /// Detections may be on any image.
+    pub any_image: bool,
     pub classes: Names,
-    pub all_classes: bool,
+    pub any_class: bool,
 }
 
 impl Known {
     pub fn new(options: &Options) -> Self {
         Known {
             images: Names::new(options.images.unwrap_or_default()),
-            all_images: options.images.is_none(),
+            any_image: options.images.is_none(),
             classes: Names::new(options.classes.unwrap_or_default()),
-            all_classes: options.classes.is_none(),
+            any_class: options.classes.is_none(),
         }
     }
 }
@@ -35,7 +36,6 @@ pub(crate) struct Rows<'a, V> {
     values: Vec<V>,
     image: Vec<u32>,
     label: Vec<u32>,
-    other_images: Names,
     other_classes: BTreeMap<Vec<u8>, u64>,
 }
 
@@ -49,28 +49,20 @@ impl<'a, V> Rows<'a, V> {
             values: Vec::new(),
             image: Vec::new(),
             label: Vec::new(),
-            other_images: Names::default(),
             other_classes: BTreeMap::new(),
         }
     }
 
-    /// The number of an annotated image; `None`, and noted, if it is not wanted.
+    /// The number of an annotated image, a new one if it is new.
     #[inline]
-    pub fn annotated(&mut self, image: &[u8]) -> Result<Option<u32>, Reason> {
-        if self.known.all_images {
-            return self.images.find_or_add(image, "image name").map(Some);
-        }
-        let found = self.images.find(image);
-        if found.is_none() && self.other_images.find(image).is_none() {
-            self.other_images.intern(checked(image, "image name")?);
-        }
-        Ok(found)
+    pub fn annotated(&mut self, image: &[u8]) -> Result<u32, Reason> {
+        self.images.find_or_add(image, "image name")
     }
 
     /// The number of the image of a detection.
     #[inline]
     pub fn detected(&mut self, image: &[u8]) -> Result<u32, Reason> {
-        if self.known.all_images {
+        if self.known.any_image {
             return self.images.find_or_add(image, "image name");
         }
         self.images.find(image).ok_or_else(|| self.images.unknown_image(image))
@@ -79,7 +71,7 @@ impl<'a, V> Rows<'a, V> {
     /// The number of a class; `None`, and counted, if it is not wanted.
     #[inline]
     pub fn class(&mut self, class: &[u8]) -> Result<Option<u32>, Reason> {
-        if self.known.all_classes {
+        if self.known.any_class {
             return self.classes.find_or_add(class, "class name").map(Some);
         }
         let found = self.classes.find(class);
@@ -106,10 +98,11 @@ impl<'a, V> Rows<'a, V> {
 }
 
 impl Rows<'_, u8> {
-    /// Adds an object, unless its image or its class is not wanted.
+    /// Adds an object, unless its class is not wanted.
     #[inline]
     pub fn push_object(&mut self, image: &[u8], class: &[u8], quad: Quad, difficult: u8) -> Result<(), Reason> {
-        if let (Some(image), Some(label)) = (self.annotated(image)?, self.class(class)?) {
+        let image = self.annotated(image)?;
+        if let Some(label) = self.class(class)? {
             self.push(quad, difficult, image, label);
         }
         Ok(())
@@ -133,7 +126,6 @@ pub(crate) struct Merged<V> {
     values: Vec<V>,
     image: Vec<u32>,
     label: Vec<u32>,
-    other_images: Names,
     other_classes: BTreeMap<Vec<u8>, u64>,
     pub skipped: Skipped,
 }
@@ -147,7 +139,6 @@ impl<V: Copy> Merged<V> {
             values: Vec::with_capacity(rows),
             image: Vec::with_capacity(rows),
             label: Vec::with_capacity(rows),
-            other_images: Names::default(),
             other_classes: BTreeMap::new(),
             skipped: Skipped::default(),
         }
@@ -160,9 +151,6 @@ impl<V: Copy> Merged<V> {
         append_numbers(&mut self.image, &part.image, images, part.images.new, &mut self.images);
         let classes = part.known.classes.list.len();
         append_numbers(&mut self.label, &part.label, classes, part.classes.new, &mut self.classes);
-        for name in part.other_images.list {
-            self.other_images.intern(name);
-        }
         for (class, count) in part.other_classes {
             *self.other_classes.entry(class).or_default() += count;
         }
@@ -191,7 +179,6 @@ impl From<Merged<u8>> for Annotations {
             label: all.label,
             difficult: all.values,
             other_classes,
-            other_images: all.other_images.list,
             skipped: all.skipped,
         }
     }
