@@ -140,9 +140,7 @@ def test_import_rotx_loads_neither_numpy_nor_torch() -> None:
 
 
 def test_no_torch_until_it_is_needed() -> None:
-    light = [
-        name for name in MODULES if part(name) in TORCH_FREE | TORCH_LATE and not name.endswith("__main__")
-    ]
+    light = [name for name in MODULES if part(name) in TORCH_FREE | TORCH_LATE and not name.endswith("__main__")]
     assert {"rotx", "rotx.geometry", "rotx.evaluation", "rotx.cli"} <= set(light)
     code = (
         "import importlib, sys\n"

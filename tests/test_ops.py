@@ -105,10 +105,7 @@ def test_nms_is_the_definition(dtype: torch.dtype) -> None:
 
 def test_batched_nms_is_nms_of_each_label() -> None:
     b, s, c = boxes(200), scores(200), labels(200)
-    alone = [
-        (members := (c == k).nonzero()[:, 0])[ops.nms_rotated(b[members], s[members], 0.1)]
-        for k in c.unique()
-    ]
+    alone = [(members := (c == k).nonzero()[:, 0])[ops.nms_rotated(b[members], s[members], 0.1)] for k in c.unique()]
     together = ops.batched_nms_rotated(b, s, c, 0.1)
     assert together.sort().values.equal(torch.cat(alone).sort().values)
     assert together.tolist() == sorted(together.tolist(), key=lambda i: (-s[i].item(), i))

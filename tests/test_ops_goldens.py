@@ -17,9 +17,7 @@ from rotx import geometry, ops  # noqa: E402
 
 SHARED = Path(os.environ.get("ROTX_SHARED", Path(__file__).parents[2] / "shared"))
 GOLDENS = SHARED / "goldens" / "ops"
-pytestmark = pytest.mark.skipif(
-    not GOLDENS.is_dir(), reason=f"no reference numbers at {GOLDENS}: set ROTX_SHARED"
-)
+pytestmark = pytest.mark.skipif(not GOLDENS.is_dir(), reason=f"no reference numbers at {GOLDENS}: set ROTX_SHARED")
 
 FLOAT32 = 2e-6  # mmcv computes in float32: up to 1.06e-6 off where it is right
 MODES = ["iou", "iof"]
@@ -178,9 +176,7 @@ def test_nms(scene: str, threshold: float) -> None:
     # mmcv's nms_rotated ignores the labels it is given on the CPU: its list is that of a single class.
     assert torch.equal(keep, nms_golden(f"{scene}/cpu_keep_labels_arg_{threshold}"))
     turned = nms_golden(f"{scene}/boxes", turn=-1)  # clockwise=False
-    assert torch.equal(
-        ops.nms_rotated(turned, scores, threshold), nms_golden(f"{scene}/keep_ccw_{threshold}")
-    )
+    assert torch.equal(ops.nms_rotated(turned, scores, threshold), nms_golden(f"{scene}/keep_ccw_{threshold}"))
 
 
 @SCENES

@@ -1,6 +1,7 @@
 """The compiled core. Private: use `rotx.geometry`, `rotx.data.formats` and `rotx.evaluation`."""
 
-from typing import final
+from os import PathLike
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,3 +66,23 @@ def match_detections(
     area: tuple[float, float] | None,
     jobs: int,
 ) -> Matches: ...
+
+_Files = list[tuple[str, str, bytes | PathLike[str]]]
+
+def read_annotations(
+    format: str,
+    files: _Files,
+    images: list[str] | None,
+    classes: list[str] | None,
+    lenient: bool,
+    jobs: int,
+) -> dict[str, Any]: ...
+def read_detections(
+    format: str,
+    files: _Files,
+    images: list[str] | None,
+    classes: list[str] | None,
+    lenient: bool,
+    jobs: int,
+) -> dict[str, Any]: ...
+def read_names(name: str, file: bytes | PathLike[str]) -> tuple[list[str], list[int], int]: ...

@@ -87,9 +87,7 @@ def _define(name: str, columns: int) -> None:
         _check(a, b, columns, mode, aligned)
         return a.new_empty((a.shape[0],) if aligned else (a.shape[0], b.shape[0]))
 
-    _library.define(
-        f"{name}(Tensor a, Tensor b, str mode='iou', bool aligned=False) -> Tensor", cpu=cpu, fake=fake
-    )
+    _library.define(f"{name}(Tensor a, Tensor b, str mode='iou', bool aligned=False) -> Tensor", cpu=cpu, fake=fake)
 
 
 _define("box_iou_rotated", columns=5)

@@ -63,9 +63,7 @@ def _check(boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: 
     if labels is not None:
         _library.check_integer("labels", labels)
         _library.check_per_box("labels", labels, boxes)
-    torch._check_value(
-        0 <= iou_threshold <= 1, lambda: f"iou_threshold: need a number in [0, 1], got {iou_threshold}"
-    )
+    torch._check_value(0 <= iou_threshold <= 1, lambda: f"iou_threshold: need a number in [0, 1], got {iou_threshold}")
 
 
 def _keep(boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: float) -> Tensor:
