@@ -1,6 +1,7 @@
 """The compiled core. Private: use `rotx.geometry`, `rotx.data.formats` and `rotx.evaluation`."""
 
-from typing import final
+from os import PathLike
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,7 @@ _Boxes = tuple[_F, _U, _U]
 
 def box_iou(a: _F, b: _F, mode: str, jobs: int) -> _F: ...
 def box_iou_aligned(a: _F, b: _F, mode: str) -> _F: ...
-def nms(
-    boxes: _F, scores: _F, iou_threshold: float, labels: NDArray[np.int64] | None = None
-) -> NDArray[np.int64]: ...
+def nms(boxes: _F, scores: _F, iou_threshold: float, labels: NDArray[np.int64] | None = None) -> NDArray[np.int64]: ...
 def rbox_to_quad(rboxes: _F) -> _F: ...
 def quad_to_rbox(quads: _F) -> _F: ...
 def areas(boxes: _F) -> _F: ...
@@ -67,3 +66,23 @@ def match_detections(
     area: tuple[float, float] | None,
     jobs: int,
 ) -> Matches: ...
+
+_Files = list[tuple[str, str, bytes | PathLike[str]]]
+
+def read_annotations(
+    format: str,
+    files: _Files,
+    images: list[str] | None,
+    classes: list[str] | None,
+    lenient: bool,
+    jobs: int,
+) -> dict[str, Any]: ...
+def read_detections(
+    format: str,
+    files: _Files,
+    images: list[str] | None,
+    classes: list[str] | None,
+    lenient: bool,
+    jobs: int,
+) -> dict[str, Any]: ...
+def read_names(name: str, file: bytes | PathLike[str]) -> tuple[list[str], list[int], int]: ...

@@ -15,6 +15,7 @@ from rotx.evaluation.protocols import ICDAR2015, PROTOCOLS, Protocol, get_protoc
 from rotx.evaluation.score import Evaluation, evaluate_boxes
 
 __all__ = [
+    "ICDAR2015",
     "PROTOCOLS",
     "DetectionMetric",
     "Evaluation",
@@ -62,9 +63,7 @@ def evaluate(
     if classes is None and record is not None:
         classes = record.classes
     truth = read_annotations(annotations, classes=classes, images=images, lenient=lenient, jobs=jobs)
-    found = read_detections(
-        results, images=truth.images, classes=classes, task=task, lenient=lenient, jobs=jobs
-    )
+    found = read_detections(results, images=truth.images, classes=classes, task=task, lenient=lenient, jobs=jobs)
     if record is None:
         return evaluate_text(truth, found, iou=iou)
     return evaluate_boxes(truth, found, record, task=task, iou=iou, classes=classes, jobs=jobs or 0)

@@ -94,9 +94,7 @@ class TextEvaluation:
         return records if len(records) > 1 else records[0]
 
 
-def evaluate_text(
-    annotations: Annotations, results: Detections, iou: Sequence[float] | None = None
-) -> TextEvaluation:
+def evaluate_text(annotations: Annotations, results: Detections, iou: Sequence[float] | None = None) -> TextEvaluation:
     """Scores text detections, all of one class, whatever their scores.
 
     Args:
@@ -121,7 +119,7 @@ def evaluate_text(
         inside = geometry.box_iou(results.quads[rows], annotations.quads[gts[~care]], mode="iof", jobs=1)
         ignored = (inside > DONT_CARE_IOF).any(1)
         for t, threshold in enumerate(thresholds):
-            free: NDArray[np.bool_] = ~ignored
+            free = np.logical_not(ignored)
             verdict[t, rows[ignored]] = IGNORED
             for i in np.flatnonzero(care):
                 fits = np.flatnonzero(free & (ious[i] > threshold))

@@ -72,9 +72,7 @@ class DetectionMetric:
         image = _Image(boxes, scores, labels, gt_boxes, gt_labels, difficult)
         for name, labels_ in (("labels", image.labels), ("gt_labels", image.gt_labels)):
             if len(labels_) and (labels_.min() < 0 or labels_.max() >= len(self.classes)):
-                raise ValueError(
-                    f"{name}: need 0 to {len(self.classes) - 1}, got {labels_.min()} to {labels_.max()}"
-                )
+                raise ValueError(f"{name}: need 0 to {len(self.classes) - 1}, got {labels_.min()} to {labels_.max()}")
         self._images[image_id] = image
 
     def merge(self, other: DetectionMetric) -> None:
@@ -114,9 +112,7 @@ class DetectionMetric:
             label=labels,
             notices=[],
         )
-        return evaluate_boxes(
-            truth, results, self.protocol, iou=self.iou, classes=self.classes, jobs=self.jobs or 0
-        )
+        return evaluate_boxes(truth, results, self.protocol, iou=self.iou, classes=self.classes, jobs=self.jobs or 0)
 
 
 class _Image:

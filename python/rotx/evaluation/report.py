@@ -21,9 +21,7 @@ def table(rows: Sequence[Sequence[str]], footer: int = 0) -> str:
     """Rows of cells in a frame, the first one the head; the last ``footer`` rows are set apart."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     line = "+" + "+".join("-" * (w + 2) for w in widths) + "+"
-    text = [
-        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in rows
-    ]
+    text = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in rows]
     body = [line, text[0], line, *text[1 : len(text) - footer], line]
     if footer:
         body += [*text[len(text) - footer :], line]
@@ -50,9 +48,7 @@ def _ap_columns(evaluation: Evaluation) -> tuple[list[str], list[np.ndarray]]:
     iou = evaluation.protocol.iou
     if len(iou) == 1:
         return ["ap"], [evaluation.ap[0]]
-    shown = (
-        range(len(iou)) if len(iou) <= MOST_COLUMNS else [i for i, t in enumerate(iou) if t in (0.5, 0.75)]
-    )
+    shown = range(len(iou)) if len(iou) <= MOST_COLUMNS else [i for i, t in enumerate(iou) if t in (0.5, 0.75)]
     names = [f"ap{iou[i] * 100:g}" for i in shown]
     return ["ap", *names], [evaluation.ap.mean(0), *(evaluation.ap[i] for i in shown)]
 

@@ -83,9 +83,7 @@ class Evaluation:
     def sizes(self) -> dict[str, Evaluation]:
         """The same evaluation for small, medium and large objects alone, by the area of their quads."""
         return {
-            name: _evaluate(
-                self.annotations, self.results, self.problem, self.protocol, self.task, self.jobs, area
-            )
+            name: _evaluate(self.annotations, self.results, self.problem, self.protocol, self.task, self.jobs, area)
             for name, area in SIZES.items()
         }
 
@@ -158,8 +156,7 @@ class Evaluation:
     def _classes(self, ap: Floats, recall: Floats) -> dict[str, dict[str, Any]]:
         columns = zip(self.classes, ap, self.gts, self.dets, recall, strict=True)
         return {
-            name: {"ap": float(a), "gts": int(g), "dets": int(d), "recall": float(r)}
-            for name, a, g, d, r in columns
+            name: {"ap": float(a), "gts": int(g), "dets": int(d), "recall": float(r)} for name, a, g, d, r in columns
         }
 
 

@@ -6,7 +6,7 @@
 use crate::eval::ap::Curve;
 use crate::eval::devkit;
 use crate::geom::{self, Quad};
-use crate::iou::{self, Mode, QuadShape, Shape};
+use crate::iou::{self, AlongX, Mode, QuadShape, Shape, wide};
 use crate::nms::falling_key;
 use crate::threads;
 
@@ -170,13 +170,7 @@ pub fn match_detections(
         .filter(|group| !group.detections.is_empty())
         .collect();
     let tasks: Vec<&[Group]> = groups.chunks(16).collect();
-    let verdicts = threads::map(tasks.len(), jobs, |i| {
-        iou::dispatch(|| {
-            let mut matcher = Matcher::new(truth, detections, rules);
-            tasks[i].iter().for_each(|group| matcher.run(group));
-            matcher.verdicts
-        })
-    });
+    let verdicts = threads::map(tasks.len(), jobs, |i| match_groups(truth, detections, rules, tasks[i]));
     for verdict in verdicts.into_iter().flatten() {
         let i = verdict.detection as usize;
         (out.hit[i], out.ignored[i]) = (verdict.hit, verdict.ignored);
@@ -188,6 +182,16 @@ pub fn match_detections(
         out.starts.push(out.order.len());
     }
     out
+}
+
+wide! {
+    fn match_groups(truth: Truth, detections: Detections, rules: &Rules, groups: &[Group]) -> Vec<Verdict> {
+        let mut matcher = Matcher::new(truth, detections, rules);
+        for group in groups {
+            matcher.run(group);
+        }
+        matcher.verdicts
+    }
 }
 
 /// Indices by bucket, in one array.
@@ -249,6 +253,10 @@ struct Matcher<'a> {
     objects: Vec<Object>,
     /// Whether any of them is not convex.
     odd_objects: bool,
+    along_x: AlongX,
+    hits: Vec<u32>,
+    /// The detections of the group.
+    quads: Vec<Quad>,
     /// `(object of the group, IoU)` of the detection in hand.
     candidates: Vec<(usize, f64)>,
 }
@@ -273,6 +281,9 @@ impl<'a> Matcher<'a> {
             verdicts: Vec::new(),
             objects: Vec::new(),
             odd_objects: false,
+            along_x: AlongX::default(),
+            hits: Vec::new(),
+            quads: Vec::new(),
             candidates: Vec::new(),
         }
     }
@@ -285,17 +296,22 @@ impl<'a> Matcher<'a> {
             let convex = self.rules.measure != Measure::Devkit || geom::is_convex(quad);
             Object { index, shape: QuadShape::new(quad), convex, taken: 0 }
         }));
-        self.odd_objects = self.objects.iter().any(|o| !o.convex);
         if self.rules.second_choice {
             // Objects that count come first: an ignored one is only the last resort.
             self.objects.sort_by_key(|o| self.truth.ignore[o.index as usize]);
         }
+        self.odd_objects = self.objects.iter().any(|o| !o.convex);
+        self.along_x.fill(self.objects.iter().map(|o| o.shape.bounds()));
+        // Copied first: the loads of a plain loop overlap, those between long computations would not.
+        self.quads.clear();
+        self.quads.extend(group.detections.iter().map(|&i| self.detections.quads[i as usize]));
         for (rank, &detection) in group.detections.iter().enumerate() {
             let beyond = self.rules.max_detections > 0 && rank >= self.rules.max_detections;
             let verdict = if beyond {
                 Verdict { detection, hit: 0, ignored: u32::MAX, truth: -1, iou: 0.0 }
             } else {
-                self.measure(&self.detections.quads[detection as usize]);
+                let quad = self.quads[rank];
+                self.measure(&quad);
                 if self.rules.second_choice { self.best_free(detection) } else { self.best(detection) }
             };
             self.verdicts.push(verdict);
@@ -316,10 +332,10 @@ impl<'a> Matcher<'a> {
 
     #[inline(always)]
     fn overlaps(&mut self, shape: &QuadShape) {
-        for (i, object) in self.objects.iter().enumerate() {
-            if shape.bounds().meets(object.shape.bounds()) {
-                self.candidates.push((i, shape.overlap(&object.shape, Mode::Iou)));
-            }
+        self.along_x.meeting(shape.bounds(), &mut self.hits);
+        self.hits.sort_unstable();
+        for &i in &self.hits {
+            self.candidates.push((i as usize, shape.overlap(&self.objects[i as usize].shape, Mode::Iou)));
         }
     }
 

@@ -1,0 +1,55 @@
+//! DOTA annotations: a folder `labelTxt` with one file an image.
+//!
+//! Optional header lines `imagesource:...` and `gsd:...`, then `x1 y1 ... x4 y4 class difficulty`; the
+//! difficulty may be missing.
+
+use super::chunks::{PIECE, each_line, read as read_pieces};
+use super::fields::{Fields, difficulty, explain};
+use super::names::Names;
+use super::problem::Reason;
+use super::rows::{Known, Rows, check_class};
+use super::{Annotations, Options, Problem, Source};
+use crate::geom::Quad;
+
+/// Reads the annotations of one image a source.
+///
+/// # Errors
+/// The first problem in the order of the sources, unless lenient.
+pub fn read(sources: &[Source<'_>], options: &Options<'_>) -> Result<Annotations, Problem> {
+    let known = one_image_a_source(sources, options);
+    let parse = |rows: &mut Rows<'_, u8>, image: &[u8], line: &[u8]| match columns(line) {
+        Ok((quad, class, difficult)) => rows.push_object(image, class, quad, difficult),
+        Err(_) if is_header(line) => Ok(()),
+        Err(reason) => Err(explain(line, 9..=10, "9 or 10: x1 y1 x2 y2 x3 y3 x4 y4 class difficulty", reason)),
+    };
+    let all = read_pieces(sources, PIECE, &known, options, |rows, source, text, problems| {
+        each_line(text, problems, |_, line| parse(rows, source.subject.as_bytes(), line))
+    });
+    all.map(Annotations::from)
+}
+
+/// What is known before reading when each source is an image: it is one, whether it has objects or not.
+pub(crate) fn one_image_a_source(sources: &[Source<'_>], options: &Options<'_>) -> Known {
+    let mut known = Known::new(options);
+    if options.images.is_none() {
+        let subjects: Vec<String> = sources.iter().map(|s| s.subject.clone()).collect();
+        known.images = Names::new(&subjects);
+    }
+    known
+}
+
+fn columns(line: &[u8]) -> Result<(Quad, &[u8], u8), Reason> {
+    let mut fields = Fields::new(line);
+    let quad = fields.coordinates()?;
+    let (class, difficult) = (fields.word(), fields.word());
+    if class.is_empty() || !fields.word().is_empty() {
+        return Err(Reason::line("wrong number of columns", "wrong number of columns"));
+    }
+    check_class(class, difficult)?;
+    Ok((quad, class, difficulty(difficult)?))
+}
+
+fn is_header(line: &[u8]) -> bool {
+    let word = Fields::new(line).word().to_ascii_lowercase();
+    word.starts_with(b"imagesource:") || word.starts_with(b"gsd:")
+}

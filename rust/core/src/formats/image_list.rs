@@ -1,0 +1,51 @@
+//! Lists of images: one name a line.
+
+use super::chunks::{each_line, whole};
+use super::fields::trim;
+use super::names::{checked, stem};
+use super::problem::{Problem, Problems};
+use super::{Data, Source};
+use std::collections::HashSet;
+
+/// Names of images in the order of a list.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ImageList {
+    /// Different names, without paths and suffixes of image files.
+    pub names: Vec<String>,
+    /// The line of each name, from 1.
+    pub lines: Vec<u64>,
+    /// How many lines repeat a name and were dropped.
+    pub duplicates: u64,
+}
+
+/// Reads a list of images; blank lines are skipped.
+///
+/// # Errors
+/// If the file cannot be read or is no UTF-8 text.
+pub fn read_names(name: &str, data: &Data<'_>) -> Result<ImageList, Problem> {
+    let source = Source { name: name.to_owned(), subject: String::new(), data: data.clone() };
+    let mut problems = Problems::new(&source.name, false);
+    let (mut list, mut seen) = (ImageList::default(), HashSet::new());
+    match whole(&source.data) {
+        Ok(text) => {
+            each_line(&text, &mut problems, |number, line| {
+                let line = checked(trim(line), "image name")?;
+                let name = stem(&line);
+                if seen.insert(name.to_owned()) {
+                    list.names.push(name.to_owned());
+                    list.lines.push(number);
+                } else {
+                    list.duplicates += 1;
+                }
+                Ok(())
+            });
+        }
+        Err(reason) => {
+            let _ = problems.add(0, b"", reason);
+        }
+    }
+    match problems.skipped.first.pop() {
+        Some(problem) => Err(problem),
+        None => Ok(list),
+    }
+}

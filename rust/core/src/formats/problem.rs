@@ -1,0 +1,182 @@
+//! What is wrong with a line: the reason, where it stands, and counting many.
+
+use std::fmt;
+use std::ops::ControlFlow;
+
+/// So many problems are kept with their text; the others are counted only.
+const KEPT: usize = 20;
+/// So many characters of a line are shown.
+const SHOWN: usize = 80;
+
+/// Why something cannot be read.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Reason {
+    /// The short name it is counted under.
+    pub kind: &'static str,
+    pub text: String,
+    /// The file as a whole cannot be read: its other lines do not count.
+    pub whole_file: bool,
+}
+
+impl Reason {
+    #[cold]
+    pub fn line(kind: &'static str, text: impl Into<String>) -> Self {
+        Reason { kind, text: text.into(), whole_file: false }
+    }
+
+    #[cold]
+    pub fn file(kind: &'static str, text: impl Into<String>) -> Self {
+        Reason { kind, text: text.into(), whole_file: true }
+    }
+}
+
+/// One thing that is wrong, and where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    /// Name of the file.
+    pub file: String,
+    /// Its line, from 1; 0 for the file as a whole.
+    pub line: u64,
+    /// The line, shortened if long.
+    pub text: String,
+    /// The short name of the reason.
+    pub kind: &'static str,
+    /// The reason in full.
+    pub reason: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}: {}", self.file, self.reason),
+            line => write!(f, "{}:{line}: {}: '{}'", self.file, self.reason, self.text),
+        }
+    }
+}
+
+/// What was left out: how many of each kind, and the first few in full.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Skipped {
+    /// The first twenty, in file order.
+    pub first: Vec<Problem>,
+    /// Lines (or files) skipped by kind of reason, in order of appearance.
+    pub counts: Vec<(&'static str, u64)>,
+}
+
+impl Skipped {
+    /// Whether nothing was left out.
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
+    fn count(&mut self, kind: &'static str, n: u64) {
+        match self.counts.iter_mut().find(|(k, _)| *k == kind) {
+            Some((_, count)) => *count += n,
+            None => self.counts.push((kind, n)),
+        }
+    }
+
+    /// Adds those of a later part, whose lines count from `lines` on.
+    pub(crate) fn append(&mut self, other: Skipped, lines: u64) {
+        for (kind, n) in other.counts {
+            self.count(kind, n);
+        }
+        let room = KEPT.saturating_sub(self.first.len());
+        let shift = |mut p: Problem| {
+            p.line += if p.line > 0 { lines } else { 0 };
+            p
+        };
+        self.first.extend(other.first.into_iter().take(room).map(shift));
+    }
+}
+
+/// Collects the problems of one part of a file.
+pub(crate) struct Problems<'a> {
+    file: &'a str,
+    lenient: bool,
+    pub skipped: Skipped,
+    /// The file as a whole turned out to be unreadable.
+    pub whole_file: bool,
+}
+
+impl<'a> Problems<'a> {
+    pub fn new(file: &'a str, lenient: bool) -> Self {
+        Problems { file, lenient, skipped: Skipped::default(), whole_file: false }
+    }
+
+    /// Notes a problem; breaks if reading this file ends here.
+    #[cold]
+    pub fn add(&mut self, line: u64, text: &[u8], reason: Reason) -> ControlFlow<()> {
+        self.skipped.count(reason.kind, 1);
+        self.whole_file |= reason.whole_file;
+        if self.skipped.first.len() < KEPT {
+            self.skipped.first.push(Problem {
+                file: self.file.to_owned(),
+                line: if reason.whole_file { 0 } else { line },
+                text: shorten(text),
+                kind: reason.kind,
+                reason: reason.text,
+            });
+        }
+        if self.lenient && !reason.whole_file { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+}
+
+/// At most [`SHOWN`] characters, control characters escaped, bytes that are no UTF-8 as U+FFFD.
+pub(crate) fn shorten(text: &[u8]) -> String {
+    // A character takes at most four bytes, and one more is needed to see that there is more.
+    let head = &text[..text.len().min(4 * (SHOWN + 1))];
+    let head = String::from_utf8_lossy(head);
+    let mut shown = String::new();
+    for (i, c) in head.trim_end().chars().enumerate() {
+        if i == SHOWN {
+            shown.push('…');
+            break;
+        }
+        match c {
+            '\t' => shown.push(' '),
+            c if c.is_control() => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_names_file_line_reason_and_text() {
+        let mut problems = Problems::new("labelTxt/P0003.txt", true);
+        let reason = Reason::line("not a number", "coordinate 'abc' is not a number");
+        assert!(problems.add(17, b"abc 1 2 3\r", reason).is_continue());
+        let text = "labelTxt/P0003.txt:17: coordinate 'abc' is not a number: 'abc 1 2 3'";
+        assert_eq!(problems.skipped.first[0].to_string(), text);
+        assert!(problems.add(18, b"", Reason::file("binary", "binary data")).is_break());
+        assert_eq!(problems.skipped.first[1].to_string(), "labelTxt/P0003.txt: binary data");
+        assert_eq!(problems.skipped.counts, [("not a number", 1), ("binary", 1)]);
+    }
+
+    #[test]
+    fn long_text_is_cut_and_control_characters_are_shown() {
+        assert_eq!(shorten(&[b'x'; 80]), "x".repeat(80));
+        assert_eq!(shorten(&[b'x'; 81]), format!("{}…", "x".repeat(80)));
+        assert_eq!(shorten("é".repeat(1000).as_bytes()), format!("{}…", "é".repeat(80)));
+        assert_eq!(shorten(b"a\0\tb\xff"), "a\\u{0} b\u{fffd}");
+    }
+
+    #[test]
+    fn parts_add_up() {
+        let mut all = Skipped::default();
+        for part in 0..3 {
+            let mut problems = Problems::new("f", true);
+            for line in 1..=10 {
+                let _ = problems.add(line, b"", Reason::line("k", "r"));
+            }
+            all.append(problems.skipped, part * 10);
+        }
+        assert_eq!(all.counts, [("k", 30)]);
+        assert_eq!(all.first.iter().map(|p| p.line).collect::<Vec<_>>(), (1..=20).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,115 @@
+use numpy::PyArray1;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use rotx_core::formats::{self, Annotations, Data, Detections, Options, Problem, Skipped, Source};
+use std::path::PathBuf;
+
+#[derive(FromPyObject)]
+pub enum File<'py> {
+    Bytes(Bound<'py, PyBytes>),
+    Path(PathBuf),
+}
+
+/// What to call the file, its image or class, and its bytes or path.
+type Files<'py> = Vec<(String, String, File<'py>)>;
+
+fn data<'a>(file: &'a File<'_>) -> Data<'a> {
+    match file {
+        File::Bytes(bytes) => Data::Bytes(bytes.as_bytes()),
+        File::Path(path) => Data::Path(path.clone()),
+    }
+}
+
+fn sources<'a>(files: &'a Files<'_>) -> Vec<Source<'a>> {
+    let source = |(name, subject, file): &'a (String, String, File<'_>)| Source {
+        name: name.clone(),
+        subject: subject.clone(),
+        data: data(file),
+    };
+    files.iter().map(source).collect()
+}
+
+fn error(problem: Problem) -> PyErr {
+    PyValueError::new_err(problem.to_string())
+}
+
+fn unknown_format(format: &str) -> PyErr {
+    PyValueError::new_err(format!("unknown format '{format}'"))
+}
+
+#[pyfunction]
+pub fn read_annotations<'py>(
+    py: Python<'py>,
+    format: &str,
+    files: Files<'py>,
+    images: Option<Vec<String>>,
+    classes: Option<Vec<String>>,
+    lenient: bool,
+    jobs: usize,
+) -> PyResult<Bound<'py, PyDict>> {
+    let read = match format {
+        "dota" => formats::dota::read,
+        "icdar" => formats::icdar::read_annotations,
+        "voc" => formats::voc::read,
+        "flat" => formats::lines::read_flat,
+        "gghl" => formats::lines::read_gghl,
+        _ => return Err(unknown_format(format)),
+    };
+    let options = Options { images: images.as_deref(), classes: classes.as_deref(), lenient, jobs };
+    let sources = sources(&files);
+    let found: Annotations = py.detach(|| read(&sources, &options)).map_err(error)?;
+    let out = PyDict::new(py);
+    out.set_item("images", found.images)?;
+    out.set_item("classes", found.classes)?;
+    out.set_item("quads", PyArray1::from_vec(py, found.quads.into_flattened()))?;
+    out.set_item("image", PyArray1::from_vec(py, found.image))?;
+    out.set_item("label", PyArray1::from_vec(py, found.label))?;
+    out.set_item("difficult", PyArray1::from_vec(py, found.difficult))?;
+    out.set_item("other_classes", found.other_classes)?;
+    set_skipped(&out, found.skipped)?;
+    Ok(out)
+}
+
+#[pyfunction]
+pub fn read_detections<'py>(
+    py: Python<'py>,
+    format: &str,
+    files: Files<'py>,
+    images: Option<Vec<String>>,
+    classes: Option<Vec<String>>,
+    lenient: bool,
+    jobs: usize,
+) -> PyResult<Bound<'py, PyDict>> {
+    let read = match format {
+        "task1" => formats::task1::read_task1,
+        "task2" => formats::task1::read_task2,
+        "icdar" => formats::icdar::read_results,
+        _ => return Err(unknown_format(format)),
+    };
+    let options = Options { images: images.as_deref(), classes: classes.as_deref(), lenient, jobs };
+    let sources = sources(&files);
+    let found: Detections = py.detach(|| read(&sources, &options)).map_err(error)?;
+    let out = PyDict::new(py);
+    out.set_item("images", found.images)?;
+    out.set_item("classes", found.classes)?;
+    out.set_item("quads", PyArray1::from_vec(py, found.quads.into_flattened()))?;
+    out.set_item("scores", PyArray1::from_vec(py, found.scores))?;
+    out.set_item("image", PyArray1::from_vec(py, found.image))?;
+    out.set_item("label", PyArray1::from_vec(py, found.label))?;
+    set_skipped(&out, found.skipped)?;
+    Ok(out)
+}
+
+fn set_skipped(out: &Bound<'_, PyDict>, skipped: Skipped) -> PyResult<()> {
+    let first: Vec<String> = skipped.first.iter().map(Problem::to_string).collect();
+    out.set_item("problems", first)?;
+    out.set_item("skipped", skipped.counts)
+}
+
+/// Names, the line of each, and how many duplicates were dropped.
+#[pyfunction]
+pub fn read_names(name: &str, file: File<'_>) -> PyResult<(Vec<String>, Vec<u64>, u64)> {
+    let list = formats::read_names(name, &data(&file)).map_err(error)?;
+    Ok((list.names, list.lines, list.duplicates))
+}
