@@ -189,8 +189,10 @@ def test_files_of_the_other_task(tmp_path):
 
 def test_files_named_by_the_class_alone(folder):
     (folder / "Task1_ship.txt").rename(folder / "ship.txt")
-    _, finding = check_submission(folder)
+    finding = only(check_submission(folder))
     assert (finding.level, finding.file, finding.fix) == ("error", "ship.txt", "rename to Task1_ship.txt")
+    (folder / "ship.txt").write_text("")
+    assert [f.file for f in check_submission(folder)] == ["ship.txt", "ship.txt"]  # it is read all the same
 
 
 def test_other_files(folder, tmp_path):

@@ -48,16 +48,14 @@ class Finding:
         return f"{self.level}: {where}: {self.text}; {self.fix}"
 
 
-def check_submission(
-    results: str | Path, version: Literal["1.0", "1.5", "2.0"] = "1.0", task: Literal[1, 2] = 1
-) -> list[Finding]:
+def check_submission(results: str | Path, version: str = "1.0", task: int = 1) -> list[Finding]:
     """Looks for what makes the DOTA server fail or score less than the detections deserve.
 
     All is read before it answers: there is one finding for each kind of fault and file, with its count.
 
     Args:
         results: the .zip that is to be sent, or the folder that is to be packed.
-        version: the version of DOTA, which decides the classes.
+        version: the version of DOTA ("1.0", "1.5" or "2.0"), which decides the classes.
         task: 1 (rotated boxes) or 2 (horizontal boxes).
 
     Returns:
@@ -88,9 +86,11 @@ def check_submission(
 
 
 def _class_of(file: File, task: int) -> str | None:
-    """The class by the name of a result file, right or not; None if it is not one."""
+    """The class by the name of a result file, known or not; None if it is not one."""
     prefix = f"Task{task}_"
-    named = file.name.startswith(prefix) and file.name.endswith(".txt")
+    if not file.name.endswith(".txt"):
+        return None
+    named = file.name.startswith(prefix) or any(file.stem in names for names in CLASSES.values())
     return file.stem.removeprefix(prefix) if named else None
 
 
@@ -132,12 +132,11 @@ def _check_names(
     if swapped:
         text = f"{_count(len(swapped), 'file')} of task {3 - task}, not {task}"
         yield Finding("error", swapped[0], None, text, f"send them as task {3 - task}")
-    known = {name for names in CLASSES.values() for name in names}
-    bare = [name for name in rest if name.removesuffix(".txt") in known]
+    bare = [name for name in have if not name.startswith(f"Task{task}_")]
     if bare:
         text = f"{_count(len(bare), 'file')} named by the class alone"
         yield Finding("error", bare[0], None, text, f"rename to Task{task}_{bare[0]}")
-    others = [name for name in rest if name not in {*swapped, *bare}]
+    others = [name for name in rest if name not in swapped]
     if others:
         text = f"{_count(len(others), 'file')} besides Task{task}_<class>.txt"
         yield Finding("warning", others[0], None, text, "leave out what is no result")
@@ -217,21 +216,21 @@ def _check_images(images: Sequence[str], rows: _Rows) -> Iterator[Finding]:
 
 
 def _check_scores(scores: NDArray[np.float64], rows: _Rows) -> Iterator[Finding]:
-    outside = (scores < 0) | (scores > 1)
+    outside: NDArray[np.bool_] = (scores < 0) | (scores > 1)
     yield from rows.finding("warning", outside, "with a score outside 0 to 1", "check what the scores are")
     if np.abs(scores.round(2) - scores).max() < 1e-9:
         _, number, counts = np.unique(scores, return_inverse=True, return_counts=True)
-        tied = counts[number] > 1
+        tied: NDArray[np.bool_] = counts[number] > 1
         share = f"{100 * tied.mean():.0f} %"
         text = f"({share}) share their score with another, as scores have at most 2 decimals"
         yield from rows.finding("warning", tied, text, "write 6 digits: ties cost up to 1.6 points of AP")
 
 
 def _check_boxes(quads: NDArray[np.float64], rows: _Rows) -> Iterator[Finding]:
-    far = ((quads < LOWEST) | (quads > HIGHEST)).any(1)
+    far: NDArray[np.bool_] = (quads.min(1) < LOWEST) | (quads.max(1) > HIGHEST)
     text = f"far outside: a coordinate below {LOWEST:g} or above {HIGHEST:g}"
     yield from rows.finding("warning", far, text, "use whole-image pixels, and clip to the image")
-    flat = geometry.area(quads) == 0
+    flat: NDArray[np.bool_] = geometry.area(quads) == 0
     yield from rows.finding("warning", flat, "whose box has no area", "leave them out: they find nothing")
 
 
