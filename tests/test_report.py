@@ -283,7 +283,7 @@ def test_only_a_complete_page_replaces_the_old_one(tmp_path):
     assert [f.name for f in folder.iterdir()] == ["index.html"]
 
     (folder / "index.html").unlink()
-    (folder / "index.html").mkdir()  # so that the last step fails
+    (folder / "index.html").mkdir()  # so that it cannot be written
     with pytest.raises(OSError):
         write_report(scene(0), folder)
     assert [f.name for f in folder.iterdir()] == ["index.html"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rotx.atomic import write_text
 from rotx.evaluation import confusion, plots
 from rotx.evaluation.icdar import FALSE, HIT, TextEvaluation
 from rotx.evaluation.protocols import Protocol
@@ -95,18 +95,10 @@ def write_report(
         '<meta name="viewport" content="width=device-width">\n'
         f"<style>{_CSS}</style>\n</head>\n<body>\n{''.join(sections)}</body>\n</html>\n"
     )
-    _replace(Path(folder), page)
-    return notices
-
-
-def _replace(folder: Path, page: str) -> None:
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f".index.html.{os.getpid()}"
-    try:
-        draft.write_bytes(page.encode("utf-8", "replace"))
-        draft.replace(folder / "index.html")
-    finally:
-        draft.unlink(missing_ok=True)
+    write_text(folder / "index.html", page)
+    return notices
 
 
 def rules(protocol: Protocol, task: int) -> list[str]:
