@@ -40,9 +40,7 @@ def corners(box: Sequence[float]) -> list[Point]:
     cx, cy, w, h, _ = values
     sin, cos = sin_cos(box[4])
     signs = [(-1, -1), (1, -1), (1, 1), (-1, 1)]
-    return [
-        (cx + (i * w * cos - j * h * sin) / 2, cy + (i * w * sin + j * h * cos) / 2) for i, j in signs
-    ]
+    return [(cx + (i * w * cos - j * h * sin) / 2, cy + (i * w * sin + j * h * cos) / 2) for i, j in signs]
 
 
 def signed_area(polygon: Sequence[Point]) -> Fraction:
