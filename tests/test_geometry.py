@@ -152,8 +152,7 @@ def test_the_oracle_itself(kind: str) -> None:
 def test_any_quads_equal_exact_arithmetic() -> None:
     rng = np.random.default_rng(7)
     a, b = (
-        np.where(rng.random((400, 1)) < 0.5, rng.integers(0, 7, (400, 8)), rng.uniform(0, 7, (400, 8)))
-        for _ in "ab"
+        np.where(rng.random((400, 1)) < 0.5, rng.integers(0, 7, (400, 8)), rng.uniform(0, 7, (400, 8))) for _ in "ab"
     )
     b[:100, :4] = a[:100, 2:6]  # a common side
     b[100:150] = a[100:150].reshape(-1, 4, 2)[:, ::-1].reshape(-1, 8)  # the other way round
@@ -174,9 +173,7 @@ def test_published_cases() -> None:
         a, b = case["a"], case["b"]
         assert exact_area.iou(a, b) == case["iou"], case["name"]
         assert geometry.box_iou([a], [b])[0, 0] == pytest.approx(case["iou"], rel=0, abs=1e-9), case["name"]
-        assert geometry.box_iou_aligned([b], [a])[0] == pytest.approx(case["iou"], rel=0, abs=1e-9), case[
-            "name"
-        ]
+        assert geometry.box_iou_aligned([b], [a])[0] == pytest.approx(case["iou"], rel=0, abs=1e-9), case["name"]
     assert len({case["name"] for case in cases}) == len(cases) >= 40
 
 
@@ -284,9 +281,7 @@ def test_float64_input_is_read_in_place_and_never_written() -> None:
         assert out.nbytes <= peak < out.nbytes + boxes.nbytes / 10
         tracemalloc.start()
         geometry.box_iou(boxes.astype(np.float32), one)
-        assert tracemalloc.get_traced_memory()[1] > out.nbytes + boxes.nbytes, (
-            "a copy is seen where there is one"
-        )
+        assert tracemalloc.get_traced_memory()[1] > out.nbytes + boxes.nbytes, "a copy is seen where there is one"
         tracemalloc.stop()
         np.testing.assert_array_equal(boxes, before)
 
@@ -325,9 +320,7 @@ def test_points_in_boxes() -> None:
     np.testing.assert_array_equal(geometry.points_in_boxes(points, corners(boxes)), want)
     odd = rng.integers(0, 7, (300, 8)).astype(float)
     odd = odd[shapely.is_valid(polygons(odd))]
-    grid = np.stack(np.meshgrid(np.arange(7.0), np.arange(7.0)), -1).reshape(
-        -1, 2
-    )  # borders and corners, too
+    grid = np.stack(np.meshgrid(np.arange(7.0), np.arange(7.0)), -1).reshape(-1, 2)  # borders and corners, too
     want = shapely.intersects_xy(polygons(odd)[None], grid[:, :1], grid[:, 1:])
     np.testing.assert_array_equal(geometry.points_in_boxes(grid, odd), want)
 
@@ -355,9 +348,7 @@ def test_min_area_rect_equals_opencv_and_shapely() -> None:
             points = rng.normal(size=(n, 2)) * rng.uniform(1, 100, 2)
             rect = geometry.min_area_rect(points)
             area = rect[2] * rect[3]
-            assert area == pytest.approx(
-                shapely.minimum_rotated_rectangle(shapely.MultiPoint(points)).area, rel=1e-9
-            )
+            assert area == pytest.approx(shapely.minimum_rotated_rectangle(shapely.MultiPoint(points)).area, rel=1e-9)
             (_, _), (w, h), _ = cv2.minAreaRect(points.astype(np.float32))  # computes in float32
             assert area == pytest.approx(w * h, rel=1e-4)
             around = shapely.Polygon(geometry.rbox_to_quad(rect[None]).reshape(4, 2)).buffer(1e-6)

@@ -25,17 +25,19 @@ MIDDLE = FLOOR | {"evaluation", "models", "data", "data.formats", "data.split"}
 MAY_IMPORT = {
     "config": set(),
     "registry": set(),
+    "atomic": set(),
     "geometry": {"_rust"},
     "boxes": TENSORS,
     "ops": TENSORS,
-    "data.formats": NUMBERS | {"config", "registry"},
+    "data.files": set(),
+    "data.formats": NUMBERS | {"config", "registry", "data.files"},
     "data.split": NUMBERS | {"config", "registry", "data.formats"},
     "data": FLOOR | {"data.formats", "data.split"},
-    "evaluation": NUMBERS | {"config", "registry", "data.formats"},
+    "evaluation": NUMBERS | {"config", "registry", "atomic", "data.files", "data.formats"},
     "models": FLOOR,
     "engine": MIDDLE | {"inference"},
     "inference": MIDDLE,
-    "cli": MIDDLE | {"engine", "inference"},
+    "cli": MIDDLE | {"engine", "inference", "atomic"},
     # The package itself names its public modules and loads them when they are used.
     "rotx": MIDDLE | {"engine", "inference"},
 }

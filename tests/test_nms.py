@@ -48,9 +48,7 @@ def scene(kind: str, n: int, rng: np.random.Generator) -> Floats:
         boxes[:, :2] = 100 * rng.integers(0, 3, (n, 2)) + rng.normal(0, 3, (n, 2))
         boxes[:, 4] = rng.normal(0.3, 0.05, n)
     elif kind == "integers":
-        boxes = np.column_stack(
-            [rng.integers(0, 20, (n, 2)), rng.integers(1, 7, (n, 2)), np.zeros(n)]
-        ).astype(float)
+        boxes = np.column_stack([rng.integers(0, 20, (n, 2)), rng.integers(1, 7, (n, 2)), np.zeros(n)]).astype(float)
     elif kind == "degenerate":
         bad = rng.random(n) < 0.3
         bads = [0, -1, np.nan, np.inf, -np.inf, 1e308, 1e-308]
@@ -68,9 +66,7 @@ def test_keep_list_is_that_of_all_pairs(kind: str) -> None:
     for _ in range(30):
         n = int(rng.choice([1, 2, 20, 150]))
         boxes = scene(kind, n, rng)
-        scores = (
-            rng.random(n) if rng.random() < 0.5 else rng.choice([0.25, 0.5, 0.75, 0, -0.0, np.nan, np.inf], n)
-        )
+        scores = rng.random(n) if rng.random() < 0.5 else rng.choice([0.25, 0.5, 0.75, 0, -0.0, np.nan, np.inf], n)
         labels = rng.choice([0, 1, 2, -5, 2**62], n)
         with np.errstate(invalid="ignore"):
             quads = geometry.rbox_to_quad(boxes)

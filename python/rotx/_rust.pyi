@@ -6,13 +6,31 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "Matches",
+    "areas",
+    "box_iou",
+    "box_iou_aligned",
+    "clip_convex",
+    "convex_hull",
+    "match_detections",
+    "min_area_rect",
+    "nms",
+    "points_in_quads",
+    "quad_to_rbox",
+    "rbox_to_quad",
+    "read_annotations",
+    "read_detections",
+    "read_names",
+]
+
 _F = NDArray[np.float64]
 _U = NDArray[np.uint32]
 _Boxes = tuple[_F, _U, _U]
 
 def box_iou(a: _F, b: _F, mode: str, jobs: int) -> _F: ...
 def box_iou_aligned(a: _F, b: _F, mode: str) -> _F: ...
-def nms(boxes: _F, scores: _F, iou_threshold: float, labels: NDArray[np.int64] | None = None) -> NDArray[np.int64]: ...
+def nms(boxes: _F, scores: _F, iou_threshold: float, labels: NDArray[np.int64] | None) -> NDArray[np.int64]: ...
 def rbox_to_quad(rboxes: _F) -> _F: ...
 def quad_to_rbox(quads: _F) -> _F: ...
 def areas(boxes: _F) -> _F: ...

@@ -63,7 +63,16 @@ def evaluate(
     if classes is None and record is not None:
         classes = record.classes
     truth = read_annotations(annotations, classes=classes, images=images, lenient=lenient, jobs=jobs)
-    found = read_detections(results, images=truth.images, classes=classes, task=task, lenient=lenient, jobs=jobs)
+    found = read_detections(
+        results,
+        images=truth.images,
+        other_images=truth.other_images,
+        classes=classes,
+        other_classes=truth.other_classes,
+        task=task,
+        lenient=lenient,
+        jobs=jobs,
+    )
     if record is None:
         return evaluate_text(truth, found, iou=iou)
     return evaluate_boxes(truth, found, record, task=task, iou=iou, classes=classes, jobs=jobs or 0)

@@ -101,7 +101,13 @@ def evaluate_text(annotations: Annotations, results: Detections, iou: Sequence[f
         annotations: objects; a difficult one is don't-care.
         results: detections, in the order in which they may be taken.
         iou: IoU thresholds; None: 0.5.
+
+    Raises:
+        ValueError: if there is more than one class.
     """
+    classes = {*annotations.classes, *results.classes}
+    if len(classes) > 1:
+        raise ValueError(f"icdar2015 scores text, a single class, but the files have {', '.join(sorted(classes))}")
     thresholds = tuple(iou) if iou is not None else (0.5,)
     count = len(results.scores)
     verdict = np.full((len(thresholds), count), FALSE, dtype=np.uint8)

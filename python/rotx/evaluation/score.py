@@ -81,9 +81,13 @@ class Evaluation:
 
     @cached_property
     def sizes(self) -> dict[str, Evaluation]:
-        """The same evaluation for small, medium and large objects alone, by the area of their quads."""
+        """The same evaluation for small, medium and large objects alone, by the area of their quads.
+
+        Classes without objects of a size are left out of its mean.
+        """
+        protocol = replace(self.protocol, empty_class="skip")
         return {
-            name: _evaluate(self.annotations, self.results, self.problem, self.protocol, self.task, self.jobs, area)
+            name: _evaluate(self.annotations, self.results, self.problem, protocol, self.task, self.jobs, area)
             for name, area in SIZES.items()
         }
 
