@@ -138,10 +138,9 @@ pub fn min_area_rect(points: &[Point]) -> RBox {
 /// The same rectangle with w ≥ h and the angle in [−π/2, π/2).
 fn to_le90([cx, cy, w, h, angle]: RBox) -> RBox {
     let (w, h, angle) = if w < h { (h, w, angle + FRAC_PI_2) } else { (w, h, angle) };
-    let mut angle = angle - PI * ((angle + FRAC_PI_2) / PI).floor();
-    if angle >= FRAC_PI_2 {
-        angle = -FRAC_PI_2; // the subtraction rounded up to the open end
-    }
+    let angle = angle - PI * ((angle + FRAC_PI_2) / PI).floor();
+    // The subtraction may round to or past either end of the range, which are the same direction.
+    let angle = if (-FRAC_PI_2..FRAC_PI_2).contains(&angle) { angle } else { -FRAC_PI_2 };
     [cx, cy, w, h, angle]
 }
 

@@ -65,7 +65,8 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    const EMPTY: Bounds = Bounds { x0: f64::INFINITY, y0: f64::INFINITY, x1: f64::NEG_INFINITY, y1: f64::NEG_INFINITY };
+    pub(crate) const EMPTY: Bounds =
+        Bounds { x0: f64::INFINITY, y0: f64::INFINITY, x1: f64::NEG_INFINITY, y1: f64::NEG_INFINITY };
 
     /// Whether the insides of both meet.
     #[inline(always)]
@@ -248,11 +249,12 @@ impl Shape for QuadShape {
         let dy = F4([1, 3, 5, 7].map(|i| self.raw[i] - y0));
         for (ax, ay, turn) in [(x1 - x0, y1 - y0, 1.0), (x3 - x0, y3 - y0, -1.0)] {
             let det = ax * by - ay * bx;
-            if det == 0.0 {
-                continue;
+            let scale = 1.0 / det;
+            if !scale.is_finite() {
+                continue; // a triangle without area
             }
             // Corner 0 of the window goes to (0, 0), corner 2 to (0, 1), the third one to (1, 0).
-            let scale = F4::all(1.0 / det);
+            let scale = F4::all(scale);
             let u = (dx * F4::all(by) - dy * F4::all(bx)) * scale;
             let v = (dy * F4::all(ax) - dx * F4::all(ay)) * scale;
             // det is the map's scale; its sign, that of the triangle's turn, appears twice and cancels.

@@ -1,7 +1,5 @@
 //! Greedy non-maximum suppression over a spatial grid.
 
-use std::collections::BTreeMap;
-
 use crate::iou::{Bounds, Mode, Shape, wide};
 
 /// The boxes that greedy suppression keeps, best first.
@@ -43,34 +41,53 @@ pub(crate) fn falling_key(score: f64) -> u64 {
 
 wide! {
     fn greedy<S: Shape>(boxes: &[S::Raw], order: &[u32], labels: Option<&[i64]>, threshold: f64) -> Vec<u32> {
-        let shapes: Vec<S> = order.iter().map(|&i| S::new(&boxes[i as usize])).collect();
-        let mut grid = Grid::new(shapes.iter().map(Shape::bounds));
         let mut keep = Vec::new();
-        for (rank, shape) in shapes.iter().enumerate() {
-            let label = labels.map_or(0, |labels| labels[order[rank] as usize]);
-            if !grid.suppresses(shape, label, &shapes, threshold) {
-                grid.insert(rank as u32, shape.bounds(), label);
-                keep.push(order[rank]);
+        let (mut kept, mut grid, mut near) = (Vec::<S>::new(), Grid::default(), Vec::new());
+        let mut ahead = Vec::with_capacity(AHEAD);
+        for some in order.chunks(AHEAD) {
+            // Copied first: the loads of a plain loop overlap, those between long computations would not.
+            ahead.clear();
+            ahead.extend(some.iter().map(|&i| boxes[i as usize]));
+            for (raw, &i) in ahead.iter().zip(some) {
+                let shape = S::new(raw);
+                let label = labels.map_or(0, |labels| labels[i as usize]);
+                if !grid.suppresses(&shape, label, &kept, threshold, &mut near) {
+                    keep.push(i);
+                    if shape.area() > 0.0 {
+                        grid.insert(kept.len() as u32, &shape, label);
+                        kept.push(shape);
+                    }
+                }
             }
         }
         keep
     }
 }
 
-/// Boxes by place: levels of square cells, one level for each power of two of box size.
+/// The number of boxes that are fetched at a time.
+const AHEAD: usize = 64;
+
+/// Kept boxes by place: levels of square cells, one level for each factor of four in box size.
 ///
 /// A box lies in the one cell that holds its centre, on the level whose cells are just larger than it; a
 /// look-up visits, on each level, the cells from which such boxes could reach. So neither one huge box among
 /// many small ones nor a far outlier spoils the cost.
+#[derive(Default)]
 struct Grid {
     levels: Vec<Level>,
 }
 
+/// A hash table of cells that grows with the boxes in it. The cells of a row are buckets side by side, so that
+/// a look-up touches few cache lines. Cells that share a bucket by chance cost time alone.
 struct Level {
+    exponent: i32,
+    /// The side of a cell, two to the exponent.
     cell: f64,
-    /// The last box of each bucket of cells, or NONE. Cells share a bucket by chance; that costs time alone.
+    /// The last box of each bucket, or NONE.
     heads: Vec<u32>,
     entries: Vec<Entry>,
+    least_area: f64,
+    greatest_area: f64,
 }
 
 struct Entry {
@@ -83,81 +100,115 @@ struct Entry {
 
 const NONE: u32 = u32::MAX;
 
-/// How far from its own cell's size, in cells, a box can reach: half, and a little for rounding.
+/// How far from its centre, in cells, a box can reach: half, and a little for rounding.
 const REACH: f64 = 0.5 + 1e-6;
 
+/// A level holds boxes whose sides differ by up to two to the power of this: small enough that few boxes share a cell,
+/// large enough that there are few levels to look at.
+const LEVEL_BITS: i32 = 2;
+
 impl Grid {
-    /// An empty grid with room for boxes of these bounds.
-    fn new<'a>(bounds: impl Iterator<Item = &'a Bounds>) -> Self {
-        let mut counts = BTreeMap::new();
-        for bounds in bounds.filter(|b| b.x0 <= b.x1) {
-            *counts.entry(exponent(bounds)).or_insert(0usize) += 1;
-        }
-        let level = |(exponent, count): (i32, usize)| Level {
-            cell: f64::exp2(f64::from(exponent)),
-            heads: vec![NONE; (2 * count).next_power_of_two()],
-            entries: Vec::with_capacity(count),
-        };
-        Grid { levels: counts.into_iter().map(level).collect() }
-    }
-
-    fn insert(&mut self, id: u32, bounds: &Bounds, label: i64) {
-        let cell = f64::exp2(f64::from(exponent(bounds)));
-        // A box without area has no level: it meets nothing and need not be found.
-        if let Ok(i) = self.levels.binary_search_by(|level| level.cell.total_cmp(&cell)) {
-            self.levels[i].insert(id, bounds, label);
-        }
-    }
-
-    /// Whether the IoU with any box of the label is above the threshold.
+    /// Whether the IoU with a kept box of the label is above the threshold. `near` is scratch space.
     #[inline(always)]
-    fn suppresses<S: Shape>(&self, shape: &S, label: i64, shapes: &[S], threshold: f64) -> bool {
-        for level in &self.levels {
-            if level.suppresses(shape, label, shapes, threshold) {
-                return true;
+    fn suppresses<S: Shape>(&self, shape: &S, label: i64, kept: &[S], threshold: f64, near: &mut Vec<u32>) -> bool {
+        if shape.area() == 0.0 {
+            return false;
+        }
+        let own = exponent(shape.bounds());
+        // A box that suppresses this one is most often of its own size: its level comes first.
+        let others = self.levels.iter().filter(|level| level.exponent != own);
+        for level in self.levels.iter().filter(|level| level.exponent == own).chain(others) {
+            if level.too_small_or_large(shape.area(), threshold) {
+                continue;
+            }
+            near.clear();
+            level.meeting(shape.bounds(), label, near);
+            for &id in near.iter() {
+                if shape.overlap(&kept[id as usize], Mode::Iou) > threshold {
+                    return true;
+                }
             }
         }
         false
     }
+
+    fn insert<S: Shape>(&mut self, id: u32, shape: &S, label: i64) {
+        let exponent = exponent(shape.bounds());
+        let known = self.levels.iter().position(|level| level.exponent == exponent);
+        let i = known.unwrap_or_else(|| {
+            self.levels.push(Level::new(exponent));
+            self.levels.len() - 1
+        });
+        let level = &mut self.levels[i];
+        level.least_area = level.least_area.min(shape.area());
+        level.greatest_area = level.greatest_area.max(shape.area());
+        level.insert(id, shape.bounds(), label);
+    }
 }
 
 impl Level {
-    fn insert(&mut self, id: u32, bounds: &Bounds, label: i64) {
-        let x = self.index(0.5 * (bounds.x0 + bounds.x1));
-        let y = self.index(0.5 * (bounds.y0 + bounds.y1));
-        let bucket = self.bucket(x, y, label);
-        self.entries.push(Entry { bounds: *bounds, label, id, next: self.heads[bucket] });
-        self.heads[bucket] = self.entries.len() as u32 - 1;
+    fn new(exponent: i32) -> Level {
+        Level {
+            exponent,
+            cell: f64::exp2(f64::from(exponent)),
+            heads: vec![NONE; 64],
+            entries: Vec::new(),
+            least_area: f64::INFINITY,
+            greatest_area: 0.0,
+        }
     }
 
+    /// Whether no box here can reach an IoU above the threshold: it is at most the smaller area over the larger.
     #[inline(always)]
-    fn suppresses<S: Shape>(&self, shape: &S, label: i64, shapes: &[S], threshold: f64) -> bool {
-        let bounds = shape.bounds();
+    fn too_small_or_large(&self, area: f64, threshold: f64) -> bool {
+        let threshold = threshold * (1.0 - 1e-9); // for rounding
+        self.greatest_area < threshold * area || area < threshold * self.least_area
+    }
+
+    fn insert(&mut self, id: u32, bounds: &Bounds, label: i64) {
+        if 2 * self.entries.len() >= self.heads.len() {
+            self.heads = vec![NONE; 4 * self.heads.len()];
+            for i in 0..self.entries.len() {
+                self.link(i);
+            }
+        }
+        self.entries.push(Entry { bounds: *bounds, label, id, next: NONE });
+        self.link(self.entries.len() - 1);
+    }
+
+    /// Puts an entry before the others of its bucket.
+    fn link(&mut self, i: usize) {
+        let Entry { bounds, label, .. } = self.entries[i];
+        let (x, y) = (0.5 * (bounds.x0 + bounds.x1), 0.5 * (bounds.y0 + bounds.y1));
+        let bucket = self.bucket(self.row(self.index(y), label), self.index(x));
+        self.entries[i].next = self.heads[bucket];
+        self.heads[bucket] = i as u32;
+    }
+
+    /// Adds the boxes of the label whose bounds meet these to `near`, in no particular order.
+    #[inline(always)]
+    fn meeting(&self, bounds: &Bounds, label: i64, near: &mut Vec<u32>) {
         let reach = REACH * self.cell;
         let (x0, x1) = (self.index(bounds.x0 - reach), self.index(bounds.x1 + reach));
         let (y0, y1) = (self.index(bounds.y0 - reach), self.index(bounds.y1 + reach));
         let cells = (x1 as f64 - x0 as f64 + 1.0) * (y1 as f64 - y0 as f64 + 1.0);
         if cells > self.entries.len() as f64 {
             for entry in &self.entries {
-                if entry.suppresses(shape, label, shapes, threshold) {
-                    return true;
-                }
+                entry.push_if_meeting(bounds, label, near);
             }
-            return false;
+            return;
         }
-        for x in x0..=x1 {
-            for y in y0..=y1 {
-                let mut i = self.heads[self.bucket(x, y, label)];
+        for y in y0..=y1 {
+            let row = self.row(y, label);
+            for x in x0..=x1 {
+                let mut i = self.heads[self.bucket(row, x)];
                 while i != NONE {
                     let entry = &self.entries[i as usize];
-                    if entry.suppresses(shape, label, shapes, threshold) {
-                        return true;
-                    }
+                    entry.push_if_meeting(bounds, label, near);
                     i = entry.next;
                 }
             }
         }
-        false
     }
 
     #[inline(always)]
@@ -165,30 +216,35 @@ impl Level {
         (v / self.cell).floor() as i64
     }
 
+    /// Where a row of cells starts: multiply and rotate, so that rows fall far apart.
     #[inline(always)]
-    fn bucket(&self, x: i64, y: i64, label: i64) -> usize {
-        // Multiply and rotate: cheap, and neighbouring cells fall far apart.
-        let mut hash = (x as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        hash = (hash.rotate_left(29) ^ (y as u64)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        hash = (hash.rotate_left(31) ^ (label as u64)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (hash >> 24) as usize & (self.heads.len() - 1)
+    fn row(&self, y: i64, label: i64) -> u64 {
+        let hash = (y as u64).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let hash = (hash.rotate_left(31) ^ (label as u64)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        hash >> 24
+    }
+
+    #[inline(always)]
+    fn bucket(&self, row: u64, x: i64) -> usize {
+        row.wrapping_add(x as u64) as usize & (self.heads.len() - 1)
     }
 }
 
 impl Entry {
     #[inline(always)]
-    fn suppresses<S: Shape>(&self, shape: &S, label: i64, shapes: &[S], threshold: f64) -> bool {
-        self.label == label
-            && shape.bounds().meets(&self.bounds)
-            && shape.overlap(&shapes[self.id as usize], Mode::Iou) > threshold
+    fn push_if_meeting(&self, bounds: &Bounds, label: i64, near: &mut Vec<u32>) {
+        if bounds.meets(&self.bounds) && self.label == label {
+            near.push(self.id);
+        }
     }
 }
 
-/// The least power of two that is greater than the longer side of the bounds.
+/// The level of a box: cells of two to this are larger than it.
 fn exponent(bounds: &Bounds) -> i32 {
     let side = (bounds.x1 - bounds.x0).max(bounds.y1 - bounds.y0);
     // The exponent field of the number; 0 and subnormal sides share the lowest level.
-    (side.to_bits() >> 52) as i32 - 1022
+    let exponent = (side.to_bits() >> 52) as i32 - 1022;
+    (exponent + LEVEL_BITS - 1).div_euclid(LEVEL_BITS) * LEVEL_BITS
 }
 
 #[cfg(test)]

@@ -110,6 +110,8 @@ impl Matches {
 const PIXEL: f64 = 1.0;
 /// IoUs nearer than this to a threshold, or to each other, are decided by the devkit's arithmetic.
 const CLOSE: f64 = 1e-6;
+/// IoUs of the robust kernel nearer than this to a threshold are equal to it.
+const ROUNDING: f64 = 1e-12;
 /// Bound on the relative error of the devkit's areas, in units of (coordinate)² / area: 16 pairs of edges,
 /// each rounded about the origin.
 const DEVKIT_ERROR: f64 = 1e-13;
@@ -405,7 +407,8 @@ impl<'a> Matcher<'a> {
 
     #[inline(always)]
     fn passes(&self, iou: f64, threshold: f64) -> bool {
-        if self.rules.strict { iou > threshold } else { iou >= threshold }
+        let equal = self.rules.measure == Measure::Quad && (iou - threshold).abs() <= ROUNDING;
+        if self.rules.strict { iou > threshold && !equal } else { iou >= threshold || equal }
     }
 
     /// The object of the greatest IoU, the first of equals; if it is taken there is no second choice.
