@@ -42,7 +42,7 @@ class Annotations:
     other_images: list[str] = field(default_factory=list)
     """Annotated images that the list of images leaves out."""
     other_classes: dict[str, int] = field(default_factory=dict)
-    """Objects left out because of their class."""
+    """The other classes that occur, and how many objects of each were left out on these images."""
     skipped: dict[str, int] = field(default_factory=dict)
     """What was wrong and skipped (lenient): how many lines, files or names for each reason."""
     notices: list[str] = field(default_factory=list)
@@ -94,37 +94,38 @@ def read_annotations(
     path = Path(path)
     wanted = None if images is None else _read_list(Path(images))
     have = annotation_files(path)
-    files, notices = _with_subjects(have), list(have.notices)
-    names, other_images = have.subjects, list[str]()
-    skipped: Counter[str] = Counter()
-    if wanted and wanted.duplicates:
-        notices.append(f"{images}: {wanted.duplicates:,} repeated names dropped")
-    if wanted and have.subjects:
-        names, other_images = _listed(wanted, have.subjects, path, lenient, skipped)
-        files = [file for file in files if file[1] in set(names)]
+    notices = list(have.notices)
     found = _call(
-        _rust.read_annotations, have.format, files, names or None, _list(classes), lenient, _jobs(jobs)
+        _rust.read_annotations,
+        have.format,
+        _with_subjects(have),
+        have.subjects or None,
+        _list(classes),
+        lenient,
+        _jobs(jobs),
     )
-    if wanted and not have.subjects:
-        # One file for many images. If flat, it has no line for an image without objects.
-        annotated = found["images"] if have.format == "gghl" else [*found["images"], *wanted.lines]
-        names, other_images = _listed(wanted, annotated, path, lenient, skipped)
-        _keep_images(found, names, keep_classes=classes is not None)
-    _tell_skipped(found, skipped, notices)
-    other_classes = dict(found["other_classes"])
-    if other_classes:
-        counts = ", ".join(f"{name} {count:,}" for name, count in other_classes.items())
-        notices.append(f"{path}: objects of other classes left out: {counts}")
+    skipped = _skipped(found, notices)
+    names, other_images = found["images"], list[str]()
+    if wanted:
+        if wanted.duplicates:
+            notices.append(f"{images}: {wanted.duplicates:,} repeated names dropped")
+        if have.format == "flat" and not wanted.lines.keys().isdisjoint(names):
+            names = list(dict.fromkeys([*names, *wanted.lines]))  # no line for an image without objects
+        names, other_images = _listed(wanted, names, path, lenient, skipped, notices)
+    other_classes = _select(found, names, classes)
+    left_out = [f"{name} {count:,}" for name, count in other_classes.items() if count]
+    if left_out:
+        notices.append(f"{path}: objects of other classes left out: {', '.join(left_out)}")
     return Annotations(
         images=found["images"],
         classes=found["classes"],
         quads=found["quads"].reshape(-1, 8),
-        image=found["image"].view(np.int32),
-        label=found["label"].view(np.int32),
+        image=found["image"],
+        label=found["label"],
         difficult=found["difficult"],
         other_images=other_images,
         other_classes=other_classes,
-        skipped=dict(skipped),
+        skipped=skipped,
         notices=notices,
     )
 
@@ -162,16 +163,17 @@ def read_detections(
         raise ValueError(f"task: need 1 or 2, got {task}")
     have = result_files(path, task, classes, set(other_classes), lenient)
     notices = list(have.notices)
-    skipped = Counter({"unknown class": have.unknown} if have.unknown else {})
-    known = [*images, *other_images] if images else None
+    known = _list([*images, *other_images]) if images else None
     found = _call(
         _rust.read_detections, have.format, _with_subjects(have), known, _list(classes), lenient, _jobs(jobs)
     )
+    skipped = _skipped(found, notices)
+    if have.unknown:
+        skipped["unknown class"] = have.unknown
     if images and other_images:
         dropped = _keep_first_images(found, len(images))
         if dropped:
             notices.append(f"{path}: {dropped:,} detections on images outside the list dropped")
-    _tell_skipped(found, skipped, notices)
     return Detections(
         images=found["images"],
         classes=found["classes"],
@@ -179,7 +181,7 @@ def read_detections(
         scores=found["scores"],
         image=found["image"].view(np.int32),
         label=found["label"].view(np.int32),
-        skipped=dict(skipped),
+        skipped=skipped,
         notices=notices,
     )
 
@@ -209,7 +211,12 @@ def _read_list(path: Path) -> _ImageList:
 
 
 def _listed(
-    wanted: _ImageList, annotated: Sequence[str], path: Path, lenient: bool, skipped: Counter[str]
+    wanted: _ImageList,
+    annotated: Sequence[str],
+    path: Path,
+    lenient: bool,
+    skipped: dict[str, int],
+    notices: list[str],
 ) -> tuple[list[str], list[str]]:
     """The annotated images that are in the list, in its order, and those that are not."""
     have = set(annotated)
@@ -217,11 +224,13 @@ def _listed(
     missing = [name for name in wanted.lines if name not in have]
     if not names:
         raise FormatError(f"{wanted.path}: none of its images has an annotation in {path}")
-    if missing and not lenient:
-        where, hint = f"{wanted.path}:{wanted.lines[missing[0]]}", nearest(missing[0], annotated)
-        raise FormatError(f"{where}: image '{missing[0]}' has no annotation in {path}{hint}")
     if missing:
+        where, hint = f"{wanted.path}:{wanted.lines[missing[0]]}", nearest(missing[0], annotated)
+        problem = f"{where}: image '{missing[0]}' has no annotation in {path}{hint}"
+        if not lenient:
+            raise FormatError(problem)
         skipped["image without annotation"] = len(missing)
+        notices.append(f"skipped {len(missing):,} images of the list, first {problem}")
     return names, [name for name in annotated if name not in wanted.lines]
 
 
@@ -231,6 +240,9 @@ def _with_subjects(have: Found) -> list[tuple[str, str, Path | bytes]]:
 
 
 def _list(names: Sequence[str] | None) -> list[str] | None:
+    for name, count in Counter(names or ()).items():
+        if count > 1:
+            raise FormatError(f"'{name}' is named {count} times")
     return None if names is None else list(names)
 
 
@@ -241,23 +253,36 @@ def _call(function: Any, *args: Any) -> Any:
         raise FormatError(str(error)) from None
 
 
-def _tell_skipped(found: Mapping[str, Any], skipped: Counter[str], notices: list[str]) -> None:
-    skipped.update(dict(found["skipped"]))
+def _skipped(found: Mapping[str, Any], notices: list[str]) -> dict[str, int]:
+    """How many lines were skipped for each reason; notes them."""
+    skipped = dict(found["skipped"])
     if skipped:
         counts = ", ".join(f"{reason} {count:,}" for reason, count in skipped.items())
-        notices.append(f"skipped {sum(skipped.values()):,}: {counts}")
+        notices.append(f"skipped {sum(skipped.values()):,} lines or files: {counts}")
         notices.extend(f"skipped {problem}" for problem in found["problems"])
+    return skipped
 
 
-def _keep_images(found: dict[str, Any], names: list[str], keep_classes: bool) -> None:
-    """Keeps the objects on the images named; unless ``keep_classes``, also only the classes these have."""
-    number = {name: i for i, name in enumerate(names)}
-    new = np.array([number.get(name, -1) for name in found["images"]], dtype=np.int32)
-    _keep_rows(found, ("image", "label", "difficult"), new[found["image"]] >= 0)
-    found["images"], found["image"] = names, new[found["image"]]
-    if not keep_classes:
-        used, labels = np.unique(found["label"], return_inverse=True)
-        found["classes"], found["label"] = [found["classes"][i] for i in used], labels.astype(np.int32)
+def _select(found: dict[str, Any], images: list[str], classes: Sequence[str] | None) -> dict[str, int]:
+    """Keeps the objects on some images and of some classes (None: those that these images have).
+
+    Returns the other classes and how many objects of each the images have.
+    """
+    number = {name: i for i, name in enumerate(images)}
+    new_image = np.array([number.get(name, -1) for name in found["images"]], dtype=np.int32)
+    image = new_image[found["image"]]
+    counts = np.bincount(found["label"][image >= 0], minlength=len(found["classes"]))
+    wanted = counts > 0 if classes is None else np.arange(len(counts)) < len(classes)
+    new_label = np.where(wanted, np.cumsum(wanted) - 1, -1).astype(np.int32)
+    label = new_label[found["label"]]
+    keep = (image >= 0) & (label >= 0)
+    if not keep.all():
+        _keep_rows(found, ("image", "label", "difficult"), keep)
+        image, label = image[keep], label[keep]
+    others = {name: int(n) for name, n, w in zip(found["classes"], counts, wanted, strict=True) if not w}
+    found["classes"] = [name for name, w in zip(found["classes"], wanted, strict=True) if w]
+    found["images"], found["image"], found["label"] = images, image, label
+    return dict(sorted(others.items(), key=lambda item: -item[1]))
 
 
 def _keep_first_images(found: dict[str, Any], images: int) -> int:

@@ -79,7 +79,7 @@ def result_files(
         elif classes is None or name in classes:
             chosen[name] = file
         elif name in other_classes:
-            notices.append(f"{file.shown}: not read, '{name}' is not among the classes asked for")
+            notices.append(f"{file.shown}: not read, no object of '{name}' is asked for")
         else:
             problem = f"{file.shown}: unknown class '{name}'; the classes are {_some(classes)}"
             problem += nearest(name, classes)
