@@ -73,9 +73,7 @@ def data_set(root: Path, labels: Files | None = None, results: Files | None = No
 CASES: list[Case] = []
 
 
-def case(
-    name: str, make: Make, *fragments: str, lenient: bool = True, task: int = 1, root: bool = True
-) -> None:
+def case(name: str, make: Make, *fragments: str, lenient: bool = True, task: int = 1, root: bool = True) -> None:
     CASES.append(Case(name, make, fragments, lenient, task, not root))
 
 
@@ -158,9 +156,7 @@ case(
 )
 case(
     "other files in the folder",
-    lambda root: data_set(
-        root, {"README.txt": "words"}, {"README.md": "words", "notes.json": "{}", ".x.txt": b"\0"}
-    ),
+    lambda root: data_set(root, {"README.txt": "words"}, {"README.md": "words", "notes.json": "{}", ".x.txt": b"\0"}),
 )
 
 
@@ -409,9 +405,7 @@ def _member(name: str, size: int = 0, type: bytes = tarfile.REGTYPE) -> tarfile.
 
 case("zip: good", _zip(lambda archive: archive.writestr("__MACOSX/._Task1_plane.txt", b"\0")))
 case("zip: path traversal", _zip(lambda a: a.writestr("../Task1_x.txt", "")), "points outside", lenient=False)
-case(
-    "zip: absolute path", _zip(lambda a: a.writestr("/etc/Task1_x.txt", "")), "points outside", lenient=False
-)
+case("zip: absolute path", _zip(lambda a: a.writestr("/etc/Task1_x.txt", "")), "points outside", lenient=False)
 case("zip: backslashes", _zip(lambda a: a.writestr("a\\..\\..\\x.txt", "")), "points outside", lenient=False)
 case("zip: link", _zip(_zip_link), "Task1_link.txt: is a link", lenient=False)
 case("zip: duplicate member", _zip(_zip_twice), "'Task1_ship.txt' is there twice", lenient=False)

@@ -166,9 +166,7 @@ def test_xml_boxes_of_every_kind(tmp_path: Path) -> None:
     numbered = "".join(f"<{tag}{i // 2}>{i}</{tag}{i // 2}>" for i, tag in enumerate("xy" * 4))
     rbox = "<robndbox><cx>5</cx><cy>6</cy><w>4</w><h>2</h><angle>1.5707963267948966</angle></robndbox>"
     hbox = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox>"
-    mbox = (
-        "<mbox_cx>5</mbox_cx><mbox_cy>6</mbox_cy><mbox_w>4</mbox_w><mbox_h>2</mbox_h><mbox_ang>0</mbox_ang>"
-    )
+    mbox = "<mbox_cx>5</mbox_cx><mbox_cy>6</mbox_cy><mbox_w>4</mbox_w><mbox_h>2</mbox_h><mbox_ang>0</mbox_ang>"
     folder = write(
         tmp_path,
         {
@@ -227,9 +225,7 @@ def test_numbers_are_those_of_python(tmp_path: Path) -> None:
 
     lines = [[f"P{rng.randint(0, 9)}", *(number() for _ in range(9))] for _ in range(20_000)]
     ends = [rng.choice(["\n", "\r\n", " \n", "\n\n"]) for _ in lines]
-    text = "".join(
-        rng.choice([" ", "\t", "  "]).join(line) + end for line, end in zip(lines, ends, strict=True)
-    )
+    text = "".join(rng.choice([" ", "\t", "  "]).join(line) + end for line, end in zip(lines, ends, strict=True))
     folder = write(tmp_path, {"Task1_a.txt": text, "Task1_b.txt": "\n" + text.rstrip()})
     for jobs in (1, 4):
         found = read_detections(folder, jobs=jobs)
@@ -243,9 +239,7 @@ def test_numbers_are_those_of_python(tmp_path: Path) -> None:
 def test_threads_do_not_change_anything(tmp_path: Path) -> None:
     rng = random.Random(1)
     labels = {
-        f"P{i}.txt": "".join(
-            f"1 2 3 4 5 6 7 8 class{rng.randint(0, 40)} 0\n" for _ in range(rng.randint(0, 50))
-        )
+        f"P{i}.txt": "".join(f"1 2 3 4 5 6 7 8 class{rng.randint(0, 40)} 0\n" for _ in range(rng.randint(0, 50)))
         for i in range(100)
     }
     one, four = (read_annotations(write(tmp_path, dict(labels)), jobs=jobs) for jobs in (1, 4))
@@ -343,9 +337,7 @@ def test_hrsc_ssdd_hit_uav() -> None:
     for name, images, objects in [("train_HRSC2016_v1.txt", 617, 1748), ("ssdd.txt", 1160, 2549)]:
         found = read_annotations(folder / name)
         assert (len(found.images), len(found.quads), found.classes) == (images, objects, ["0"])
-    with pytest.raises(
-        FormatError, match=r"train_HRSC2016\.txt:618: image '100000001' comes twice, first on line 1"
-    ):
+    with pytest.raises(FormatError, match=r"train_HRSC2016\.txt:618: image '100000001' comes twice, first on line 1"):
         read_annotations(folder / "train_HRSC2016.txt")
     hit_uav = read_annotations(SHARED / "hit_uav/rotate_xml/Annotations_2898.tar.xz")
     assert (len(hit_uav.images), len(hit_uav.quads)) == (2898, 24899)

@@ -1,18 +1,36 @@
 """The compiled core. Private: use `rotx.geometry`, `rotx.data.formats` and `rotx.evaluation`."""
 
 from os import PathLike
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "Matches",
+    "areas",
+    "box_iou",
+    "box_iou_aligned",
+    "clip_convex",
+    "convex_hull",
+    "match_detections",
+    "min_area_rect",
+    "nms",
+    "points_in_quads",
+    "quad_to_rbox",
+    "rbox_to_quad",
+    "read_annotations",
+    "read_detections",
+    "read_names",
+]
+
 _F = NDArray[np.float64]
+_U = NDArray[np.uint32]
+_Boxes = tuple[_F, _U, _U]
 
 def box_iou(a: _F, b: _F, mode: str, jobs: int) -> _F: ...
 def box_iou_aligned(a: _F, b: _F, mode: str) -> _F: ...
-def nms(
-    boxes: _F, scores: _F, iou_threshold: float, labels: NDArray[np.int64] | None = None
-) -> NDArray[np.int64]: ...
+def nms(boxes: _F, scores: _F, iou_threshold: float, labels: NDArray[np.int64] | None) -> NDArray[np.int64]: ...
 def rbox_to_quad(rboxes: _F) -> _F: ...
 def quad_to_rbox(quads: _F) -> _F: ...
 def areas(boxes: _F) -> _F: ...
@@ -20,6 +38,52 @@ def points_in_quads(points: _F, quads: _F) -> NDArray[np.bool_]: ...
 def convex_hull(points: _F) -> _F: ...
 def min_area_rect(points: _F) -> _F: ...
 def clip_convex(subject: _F, clip: _F) -> _F: ...
+
+@final
+class Matches:
+    @property
+    def order(self) -> _U: ...
+    @property
+    def starts(self) -> NDArray[np.int64]: ...
+    @property
+    def hit(self) -> _U: ...
+    @property
+    def ignored(self) -> _U: ...
+    @property
+    def truth(self) -> NDArray[np.int32]: ...
+    @property
+    def iou(self) -> _F: ...
+    @property
+    def positives(self) -> _U: ...
+    def average_precision(self, average: str, jobs: int) -> _F: ...
+    def curve(self, label: int, threshold: int) -> tuple[_F, _F]: ...
+    def bootstrap(
+        self,
+        truth: _Boxes,
+        ignore: NDArray[np.bool_],
+        detection_image: _U,
+        weights: _U,
+        threshold: int,
+        average: str,
+        jobs: int,
+    ) -> _F: ...
+
+def match_detections(
+    truth: _Boxes,
+    ignore: NDArray[np.bool_],
+    detections: _Boxes,
+    scores: _F,
+    classes: int,
+    images: int,
+    *,
+    thresholds: list[float],
+    strict: bool,
+    second_choice: bool,
+    measure: str,
+    max_detections: int,
+    area: tuple[float, float] | None,
+    jobs: int,
+) -> Matches: ...
 
 _Files = list[tuple[str, str, bytes | PathLike[str]]]
 

@@ -32,9 +32,7 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 
-def box_iou(
-    a: ArrayLike, b: ArrayLike, mode: Literal["iou", "iof"] = "iou", jobs: int | None = None
-) -> Floats:
+def box_iou(a: ArrayLike, b: ArrayLike, mode: Literal["iou", "iof"] = "iou", jobs: int | None = None) -> Floats:
     """Overlap of every box of ``a`` with every box of ``b``.
 
     Exact to rounding: 0 ≤ IoU ≤ 1, the same for (a, b) and (b, a), at least 1 − 1e-9 for one box written in

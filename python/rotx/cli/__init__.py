@@ -1,1 +1,75 @@
-"""Command-line tools."""
+"""Command-line tools: ``rotx``, ``rotx-eval``, ``rotx-train``.
+
+Modules here parse arguments and print. What a command needs is imported when it runs, so that ``--help``
+answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Exit code for what the user can mend: bad options, bad files, an absent extra.
+USER_ERROR = 2
+
+
+def fail(message: str) -> NoReturn:
+    """Ends the program with one line on stderr and exit code 2."""
+    click.echo(f"error: {message}", err=True)
+    sys.exit(USER_ERROR)
+
+
+def user_errors(command: F) -> F:
+    """Turns the errors that are the user's to mend into one line and exit code 2."""
+
+    @wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except (ValueError, ImportError) as error:
+            fail(str(error))
+        except OSError as error:
+            name = f"{error.filename}: " if error.filename else ""
+            fail(f"{name}{error.strerror or error}")
+        except MemoryError:
+            fail("out of memory: try fewer files at a time")
+
+    return wrapper  # type: ignore[return-value]
+
+
+class Lazy(click.Group):
+    """A group whose commands live in modules that are imported when one of them is used."""
+
+    def __init__(self, *args: Any, commands_in: dict[str, tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.commands_in = commands_in
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the table."""
+        return list(self.commands_in)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Imports the command."""
+        from importlib import import_module
+
+        if name not in self.commands_in:
+            return None
+        module, attribute = self.commands_in[name]
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+
+@click.group(
+    cls=Lazy,
+    commands_in={"check-submission": ("rotx.cli.check_submission", "check_submission")},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="rotx")
+def main() -> None:
+    """Tools for rotated object detection. See also rotx-eval and rotx-train."""

@@ -48,9 +48,7 @@ Groups = dict[str, list[File]]
 """Files by the folder they are in."""
 
 
-def read_files(
-    path: Path, subfolders: Sequence[str], prefix: str | None = None
-) -> tuple[list[File], list[str]]:
+def read_files(path: Path, subfolders: Sequence[str], prefix: str | None = None) -> tuple[list[File], list[str]]:
     """The ``.txt`` and ``.xml`` files of a folder or an archive, sorted by name, and the names of all others.
 
     Of several folders in it, the one is taken whose files start with ``prefix``, or else the one called as

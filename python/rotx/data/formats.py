@@ -164,9 +164,7 @@ def read_detections(
     have = result_files(path, task, classes, set(other_classes), lenient)
     notices = list(have.notices)
     known = _list([*images, *other_images]) if images else None
-    found = _call(
-        _rust.read_detections, have.format, _with_subjects(have), known, _list(classes), lenient, _jobs(jobs)
-    )
+    found = _call(_rust.read_detections, have.format, _with_subjects(have), known, _list(classes), lenient, _jobs(jobs))
     skipped = _skipped(found, notices)
     if have.unknown:
         skipped["unknown class"] = have.unknown

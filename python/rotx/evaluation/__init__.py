@@ -1,1 +1,78 @@
-"""Detection metrics."""
+"""Detection metrics under the protocols of the field: DOTA, VOC, COCO, MMRotate, ICDAR. Needs no torch.
+
+Match (per image, in Rust), accumulate (average precision), report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rotx.data.formats import read_annotations, read_detections
+from rotx.evaluation.icdar import TextEvaluation, evaluate_text
+from rotx.evaluation.metric import DetectionMetric
+from rotx.evaluation.protocols import ICDAR2015, PROTOCOLS, Protocol, get_protocol
+from rotx.evaluation.score import Evaluation, evaluate_boxes
+
+__all__ = [
+    "ICDAR2015",
+    "PROTOCOLS",
+    "DetectionMetric",
+    "Evaluation",
+    "Protocol",
+    "TextEvaluation",
+    "evaluate",
+    "evaluate_boxes",
+    "evaluate_text",
+    "get_protocol",
+]
+
+
+def evaluate(
+    annotations: str | Path,
+    results: str | Path,
+    protocol: str = "dota-v1.0",
+    *,
+    task: int = 1,
+    iou: Sequence[float] | None = None,
+    classes: Sequence[str] | None = None,
+    images: str | Path | None = None,
+    lenient: bool = False,
+    jobs: int | None = None,
+) -> Evaluation | TextEvaluation:
+    """Scores result files against annotation files, as ``rotx-eval score`` does.
+
+    Args:
+        annotations: a folder or archive of DOTA ``labelTxt``, VOC-style xml or ICDAR files, or one file with a
+            line for each object or image.
+        results: a folder or archive of ``Task1_<class>.txt`` (task 2: ``Task2_<class>.txt``) or, for
+            ``icdar2015``, of ``res_<image>.txt``.
+        protocol: a name in `PROTOCOLS`, or ``"icdar2015"``.
+        task: 1: rotated boxes (quads); 2: horizontal boxes.
+        iou: IoU thresholds; None: those of the protocol.
+        classes: class names; None: those of the protocol, or else of the files.
+        images: a file with the names of the images that count; None: those of the annotations.
+        lenient: skip and count lines that cannot be read, instead of raising.
+        jobs: number of threads; None: one a core.
+
+    Raises:
+        ValueError: for an unknown protocol, option or class, and (as `rotx.data.formats.FormatError`) for files
+            that cannot be read, naming file, line and reason.
+    """
+    record = None if protocol == ICDAR2015 else get_protocol(protocol)
+    if classes is None and record is not None:
+        classes = record.classes
+    truth = read_annotations(annotations, classes=classes, images=images, lenient=lenient, jobs=jobs)
+    found = read_detections(
+        results,
+        images=truth.images,
+        other_images=truth.other_images,
+        classes=classes,
+        other_classes=truth.other_classes,
+        task=task,
+        lenient=lenient,
+        jobs=jobs,
+    )
+    if record is None:
+        return evaluate_text(truth, found, iou=iou)
+    return evaluate_boxes(truth, found, record, task=task, iou=iou, classes=classes, jobs=jobs or 0)

@@ -11,7 +11,37 @@
 use std::cmp::Ordering;
 
 use crate::geom::{self, Quad, RBox};
+use crate::lanes::F4;
 use crate::threads;
+
+/// Defines a function that runs compiled for AVX2 where the processor has it.
+///
+/// The results are the same to the bit: no fused multiply-add is used, only wider registers. Functions that it
+/// calls gain from it if they are inlined; closures are not, so the hot loops below hold none.
+macro_rules! wide {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident $(<$T:ident: $bound:path>)? ($($arg:ident: $type:ty),* $(,)?)
+     $(-> $result:ty)? $body:block) => {
+        $(#[$doc])*
+        $vis fn $name $(<$T: $bound>)? ($($arg: $type),*) $(-> $result)? {
+            #[inline(always)]
+            fn plain $(<$T: $bound>)? ($($arg: $type),*) $(-> $result)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2")]
+                fn avx2 $(<$T: $bound>)? ($($arg: $type),*) $(-> $result)? {
+                    plain $(::<$T>)? ($($arg),*)
+                }
+                if std::arch::is_x86_feature_detected!("avx2") {
+                    // SAFETY: the processor has just been found to have the feature.
+                    return unsafe { avx2 $(::<$T>)? ($($arg),*) };
+                }
+            }
+            plain $(::<$T>)? ($($arg),*)
+        }
+    };
+}
+pub(crate) use wide;
 
 /// An intersection smaller than this part of the smaller box is rounding, and counts as none.
 const NEGLIGIBLE: f64 = 1e-12;
@@ -42,6 +72,14 @@ impl Bounds {
     pub fn meets(&self, other: &Bounds) -> bool {
         // `&`, not `&&`: four comparisons without a branch are cheaper than one mispredicted.
         (self.x0 < other.x1) & (other.x0 < self.x1) & (self.y0 < other.y1) & (other.y0 < self.y1)
+    }
+
+    /// Whether both meet when they count as `margin` wider and higher, as boxes of whole pixels do.
+    #[inline]
+    pub(crate) fn meets_by(&self, other: &Bounds, margin: f64) -> bool {
+        let width = self.x1.min(other.x1) - self.x0.max(other.x0) + margin;
+        let height = self.y1.min(other.y1) - self.y0.max(other.y0) + margin;
+        width > 0.0 && height > 0.0
     }
 }
 
@@ -99,13 +137,6 @@ pub trait Shape: Send + Sync + Sized {
     }
 }
 
-#[inline(always)]
-fn clamp(v: f64, low: f64, high: f64) -> f64 {
-    // Compiles to two instructions; `f64::clamp` also checks for NaN.
-    let v = if v < low { low } else { v };
-    if v > high { high } else { v }
-}
-
 /// A rotated box ready for intersections.
 #[derive(Clone, Copy, Debug)]
 pub struct RotatedBox {
@@ -156,25 +187,19 @@ impl Shape for RotatedBox {
         let sin = self.sin * window.cos - self.cos * window.sin;
         let (wx, wy) = (0.5 * self.raw[2] * cos, 0.5 * self.raw[2] * sin);
         let (hx, hy) = (-0.5 * self.raw[3] * sin, 0.5 * self.raw[3] * cos);
+        let x = F4([cx + wx + hx, cx - wx + hx, cx - wx - hx, cx + wx - hx]);
+        let y = F4([cy + wy + hy, cy - wy + hy, cy - wy - hy, cy + wy - hy]);
         let (xmax, ymax) = (0.5 * window.raw[2], 0.5 * window.raw[3]);
-        let x = [cx + wx + hx, cx - wx + hx, cx - wx - hx, cx + wx - hx];
-        let y = [cy + wy + hy, cy - wy + hy, cy - wy - hy, cy + wy - hy];
-        // dx/dy of the edges; one along x sweeps no y and adds nothing, whatever stands here.
-        let (slope_w, slope_h) = (wx / wy, hx / hy);
-        let slope = [slope_w, slope_h, slope_w, slope_h];
-        let mut sum = [0.0; 4];
-        for i in 0..4 {
-            let j = (i + 1) % 4;
-            // The part of the edge within the window's rows, from (xa, ya) to (xb, yb).
-            let (ya, yb) = (clamp(y[i], -ymax, ymax), clamp(y[j], -ymax, ymax));
-            let (xa, xb) = (x[i] + (ya - y[i]) * slope[i], x[j] + (yb - y[j]) * slope[i]);
-            // The mean of clamp(x) along it: (ma + mb) / 2, less what lies beyond the window at either end.
-            let (ma, mb) = (clamp(xa, -xmax, xmax), clamp(xb, -xmax, xmax));
-            let inside = if xa == xb { 0.0 } else { (mb - ma) / (xb - xa) };
-            let mean = (ma + mb) - inside * ((ma - xa) - (xb - mb));
-            sum[i] = if ya == yb { 0.0 } else { mean * (yb - ya) };
-        }
-        0.5 * ((sum[0] + sum[2]) + (sum[1] + sum[3]))
+        // dx/dy of the edges, opposite ones alike.
+        let slope = F4([wx, hx, wx, hx]).over(F4([wy, hy, wy, hy]), 0.0);
+        // The part of each edge within the window's rows, from (xa, ya) to (xb, yb).
+        let ya = y.clamp(F4::all(-ymax), F4::all(ymax));
+        let (xa, xb) = (x + (ya - y) * slope, x.next() + (ya - y).next() * slope);
+        // The mean of clamp(x) along it, twice: ma + mb, less what lies beyond the window at either end.
+        let (ma, mb) = (xa.clamp(F4::all(-xmax), F4::all(xmax)), xb.clamp(F4::all(-xmax), F4::all(xmax)));
+        let inside = (mb - ma).over(xb - xa, 0.0);
+        let mean = (ma + mb) - inside * ((ma - xa) - (xb - mb));
+        0.5 * (mean * (ya.next() - ya)).sum()
     }
 }
 
@@ -218,23 +243,20 @@ impl Shape for QuadShape {
     fn area_within(&self, window: &Self) -> f64 {
         let [x0, y0, x1, y1, x2, y2, x3, y3] = window.raw;
         let (bx, by) = (x2 - x0, y2 - y0);
-        let mut u = [0.0; 4];
-        let mut v = [0.0; 4];
         let mut total = 0.0;
+        let dx = F4([0, 2, 4, 6].map(|i| self.raw[i] - x0));
+        let dy = F4([1, 3, 5, 7].map(|i| self.raw[i] - y0));
         for (ax, ay, turn) in [(x1 - x0, y1 - y0, 1.0), (x3 - x0, y3 - y0, -1.0)] {
             let det = ax * by - ay * bx;
             if det == 0.0 {
                 continue;
             }
             // Corner 0 of the window goes to (0, 0), corner 2 to (0, 1), the third one to (1, 0).
-            let scale = 1.0 / det;
-            for i in 0..4 {
-                let (dx, dy) = (self.raw[2 * i] - x0, self.raw[2 * i + 1] - y0);
-                u[i] = (dx * by - dy * bx) * scale;
-                v[i] = (ax * dy - ay * dx) * scale;
-            }
+            let scale = F4::all(1.0 / det);
+            let u = (dx * F4::all(by) - dy * F4::all(bx)) * scale;
+            let v = (dy * F4::all(ax) - dx * F4::all(ay)) * scale;
             // det is the map's scale; its sign, that of the triangle's turn, appears twice and cancels.
-            total += turn * det.abs() * within_unit_triangle(&u, &v);
+            total += turn * det.abs() * within_unit_triangle(u, v);
         }
         if (self.signed_area < 0.0) != (window.signed_area < 0.0) { -total } else { total }
     }
@@ -242,25 +264,22 @@ impl Shape for QuadShape {
 
 /// ∫ winding number over the triangle (0, 0), (1, 0), (0, 1) of the quad with corners `u`, `v`.
 #[inline(always)]
-fn within_unit_triangle(u: &[f64; 4], v: &[f64; 4]) -> f64 {
-    let relu = |x: f64| if x > 0.0 { x } else { 0.0 };
-    // Twice the mean of max(0, x) for x going evenly from a to b.
-    let mean = |a: f64, b: f64| {
-        let (pa, pb) = (relu(a), relu(b));
-        let inside = if a == b { 1.0 } else { (pb - pa) / (b - a) };
-        (pa + pb) * inside
-    };
-    let mut sum = [0.0; 4];
-    for i in 0..4 {
-        let j = (i + 1) % 4;
-        let (va, vb) = (clamp(v[i], 0.0, 1.0), clamp(v[j], 0.0, 1.0));
-        let slope = (u[j] - u[i]) / (v[j] - v[i]);
-        let (ua, ub) = (u[i] + (va - v[i]) * slope, u[j] + (vb - v[j]) * slope);
-        // clamp(u, 0, 1 − v) = max(0, u) − max(0, u + v − 1) for 0 ≤ v ≤ 1.
-        let twice = mean(ua, ub) - mean(ua + va - 1.0, ub + vb - 1.0);
-        sum[i] = if va == vb { 0.0 } else { twice * (vb - va) };
-    }
-    0.5 * ((sum[0] + sum[2]) + (sum[1] + sum[3]))
+fn within_unit_triangle(u: F4, v: F4) -> f64 {
+    let (zero, one) = (F4::all(0.0), F4::all(1.0));
+    let slope = (u.next() - u).over(v.next() - v, 0.0);
+    // The part of each edge with 0 ≤ v ≤ 1, from (ua, va) to (ub, vb).
+    let va = v.clamp(zero, one);
+    let (ua, ub) = (u + (va - v) * slope, u.next() + (va - v).next() * slope);
+    // clamp(u, 0, 1 − v) = max(0, u) − max(0, u + v − 1); twice the mean of each along the edge.
+    let twice = twice_mean_positive(ua, ub) - twice_mean_positive(ua + va - one, ub + va.next() - one);
+    0.5 * (twice * (va.next() - va)).sum()
+}
+
+/// Twice the mean of max(0, x) for x going evenly from `a` to `b`: (b₊² − a₊²) / (b − a).
+#[inline(always)]
+fn twice_mean_positive(a: F4, b: F4) -> F4 {
+    let (pa, pb) = (a.at_least(F4::all(0.0)), b.at_least(F4::all(0.0)));
+    (pa + pb) * (pb - pa).over(b - a, 1.0)
 }
 
 /// The box around four finite corners.
@@ -299,82 +318,100 @@ pub fn pairwise<S: Shape>(a: &[S::Raw], b: &[S::Raw], mode: Mode, jobs: usize, o
     if out.is_empty() {
         return;
     }
-    let columns = Columns::new(shapes::<S>(b));
+    let columns = shapes::<S>(b);
+    let mut along_x = AlongX::default();
+    along_x.fill(columns.iter().map(Shape::bounds));
     let rows_each = (PAIRS_A_THREAD / b.len()).clamp(1, a.len());
     let tasks = a.chunks(rows_each).zip(out.chunks_mut(rows_each * b.len()));
-    threads::for_each(tasks, jobs, |(a, out)| dispatch(|| columns.fill(a, mode, out)));
+    threads::for_each(tasks, jobs, |(a, out)| fill_rows(a, &columns, &along_x, mode, out));
 }
 
-/// The overlap of each box of `a` with the box of `b` at the same place, into `out`.
-///
-/// # Panics
-/// If the lengths differ.
-pub fn aligned<S: Shape>(a: &[S::Raw], b: &[S::Raw], mode: Mode, out: &mut [f64]) {
-    assert!(a.len() == b.len() && a.len() == out.len(), "as many boxes as numbers");
-    dispatch(|| {
-        for ((a, b), out) in a.iter().zip(b).zip(out) {
-            *out = S::new(a).overlap(&S::new(b), mode);
-        }
-    });
-}
-
-/// The second set of boxes, sorted along x so that those which may meet a box stand together.
-struct Columns<S> {
-    shapes: Vec<S>,
-    /// Where each sorted box stands in the input.
-    column: Vec<u32>,
-    /// The greatest right side of this box and all before it.
-    reach: Vec<f64>,
-}
-
-impl<S: Shape> Columns<S> {
-    fn new(shapes: Vec<S>) -> Self {
-        let mut column: Vec<u32> = (0..shapes.len() as u32).collect();
-        column.sort_unstable_by(|&i, &j| shapes[i as usize].bounds().x0.total_cmp(&shapes[j as usize].bounds().x0));
-        let mut shapes: Vec<_> = shapes.into_iter().map(Some).collect();
-        let shapes: Vec<S> = column.iter().filter_map(|&i| shapes[i as usize].take()).collect();
-        let mut reach = Vec::with_capacity(shapes.len());
-        let mut far = f64::NEG_INFINITY;
-        for shape in &shapes {
-            far = far.max(shape.bounds().x1);
-            reach.push(far);
-        }
-        Columns { shapes, column, reach }
-    }
-
-    #[inline(always)]
-    fn fill(&self, rows: &[S::Raw], mode: Mode, out: &mut [f64]) {
-        for (row, out) in rows.iter().zip(out.chunks_mut(self.shapes.len())) {
-            let a = S::new(row);
-            let bounds = a.bounds();
-            let first = self.reach.partition_point(|&x1| x1 <= bounds.x0);
-            let last = self.shapes.partition_point(|b| b.bounds().x0 < bounds.x1);
-            for i in first..last.max(first) {
-                let b = &self.shapes[i];
-                if bounds.meets(b.bounds()) {
-                    out[self.column[i] as usize] = a.overlap(b, mode);
-                }
+wide! {
+    fn fill_rows<S: Shape>(a: &[S::Raw], columns: &[S], along_x: &AlongX, mode: Mode, out: &mut [f64]) {
+        let mut hits = Vec::new();
+        for (a, out) in a.iter().zip(out.chunks_mut(columns.len())) {
+            let a = S::new(a);
+            along_x.meeting(a.bounds(), &mut hits);
+            for &j in &hits {
+                out[j as usize] = a.overlap(&columns[j as usize], mode);
             }
         }
     }
 }
 
-/// Runs `f` compiled for AVX2 where the processor has it. The results are the same to the bit: no fused
-/// multiply-add is used, only wider registers.
-#[inline(always)]
-pub(crate) fn dispatch<R>(f: impl FnOnce() -> R) -> R {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx2")]
-        fn avx2<R>(f: impl FnOnce() -> R) -> R {
-            f()
-        }
-        if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has just been found to have the feature.
-            return unsafe { avx2(f) };
+wide! {
+    /// The overlap of each box of `a` with the box of `b` at the same place, into `out`.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn aligned<S: Shape>(a: &[S::Raw], b: &[S::Raw], mode: Mode, out: &mut [f64]) {
+        assert!(a.len() == b.len() && a.len() == out.len(), "as many boxes as numbers");
+        for ((a, b), out) in a.iter().zip(b).zip(out) {
+            *out = S::new(a).overlap(&S::new(b), mode);
         }
     }
-    f()
+}
+
+/// Bounds sorted along x, so that those which may meet a box stand together.
+#[derive(Default)]
+pub(crate) struct AlongX {
+    /// Where each of the sorted bounds stands in the input.
+    index: Vec<u32>,
+    x0: Vec<f64>,
+    x1: Vec<f64>,
+    y0: Vec<f64>,
+    y1: Vec<f64>,
+    /// The greatest `x1` of this one and all before it.
+    reach: Vec<f64>,
+}
+
+impl AlongX {
+    /// Takes other bounds, into the same memory.
+    pub(crate) fn fill<'a>(&mut self, bounds: impl Iterator<Item = &'a Bounds>) {
+        let all: Vec<&Bounds> = bounds.collect();
+        let mut keys: Vec<(u64, u32)> = all.iter().map(|b| rising_key(b.x0)).zip(0..).collect();
+        keys.sort_unstable();
+        let AlongX { index, x0, x1, y0, y1, reach } = self;
+        index.clear();
+        [&mut *x0, &mut *x1, &mut *y0, &mut *y1, &mut *reach].into_iter().for_each(Vec::clear);
+        let mut far = f64::NEG_INFINITY;
+        for (_, i) in keys {
+            let b = all[i as usize];
+            far = far.max(b.x1);
+            index.push(i);
+            for (column, v) in [(&mut *x0, b.x0), (x1, b.x1), (y0, b.y0), (y1, b.y1), (reach, far)] {
+                column.push(v);
+            }
+        }
+    }
+
+    /// Puts the input index of all bounds that meet these into `hits`, in no particular order.
+    #[inline(always)]
+    pub(crate) fn meeting(&self, bounds: &Bounds, hits: &mut Vec<u32>) {
+        hits.clear();
+        let mut i = self.reach.partition_point(|&x1| x1 <= bounds.x0);
+        let last = self.x0.partition_point(|&x0| x0 < bounds.x1);
+        while i < last {
+            // Eight at a time, without branches: most of them miss.
+            let end = last.min(i + 8);
+            let columns = self.x0[i..end].iter().zip(&self.x1[i..end]).zip(&self.y0[i..end]).zip(&self.y1[i..end]);
+            let mut mask = 0u32;
+            for (k, (((&x0, &x1), &y0), &y1)) in columns.enumerate() {
+                mask |= u32::from(bounds.meets(&Bounds { x0, y0, x1, y1 })) << k;
+            }
+            while mask != 0 {
+                hits.push(self.index[i + mask.trailing_zeros() as usize]);
+                mask &= mask - 1;
+            }
+            i = end;
+        }
+    }
+}
+
+/// An integer that grows with the number.
+fn rising_key(v: f64) -> u64 {
+    let bits = v.to_bits();
+    if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }
 }
 
 #[cfg(test)]

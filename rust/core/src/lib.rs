@@ -7,5 +7,6 @@ pub mod eval;
 pub mod formats;
 pub mod geom;
 pub mod iou;
+mod lanes;
 pub mod nms;
 pub mod threads;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::iou::{self, Bounds, Mode, Shape};
+use crate::iou::{Bounds, Mode, Shape, wide};
 
 /// The boxes that greedy suppression keeps, best first.
 ///
@@ -17,7 +17,7 @@ pub fn nms<S: Shape>(boxes: &[S::Raw], scores: &[f64], labels: Option<&[i64]>, t
     assert_eq!(boxes.len(), scores.len(), "one score a box");
     assert!(labels.is_none_or(|l| l.len() == boxes.len()), "one label a box");
     let order = by_falling_score(scores);
-    iou::dispatch(|| greedy::<S>(boxes, &order, labels, threshold))
+    greedy::<S>(boxes, &order, labels, threshold)
 }
 
 /// The indices of the scores, highest first, equal ones by index, NaN last.
@@ -41,20 +41,20 @@ pub(crate) fn falling_key(score: f64) -> u64 {
     if bits >> 63 == 0 { !bits ^ (1 << 63) } else { bits }
 }
 
-#[inline(always)]
-fn greedy<S: Shape>(boxes: &[S::Raw], order: &[u32], labels: Option<&[i64]>, threshold: f64) -> Vec<u32> {
-    let shapes: Vec<S> = order.iter().map(|&i| S::new(&boxes[i as usize])).collect();
-    let mut grid = Grid::new(shapes.iter().map(Shape::bounds));
-    let mut keep = Vec::new();
-    for (rank, shape) in shapes.iter().enumerate() {
-        let label = labels.map_or(0, |labels| labels[order[rank] as usize]);
-        let suppresses = |kept: u32| shape.overlap(&shapes[kept as usize], Mode::Iou) > threshold;
-        if !grid.any(shape.bounds(), label, suppresses) {
-            grid.insert(rank as u32, shape.bounds(), label);
-            keep.push(order[rank]);
+wide! {
+    fn greedy<S: Shape>(boxes: &[S::Raw], order: &[u32], labels: Option<&[i64]>, threshold: f64) -> Vec<u32> {
+        let shapes: Vec<S> = order.iter().map(|&i| S::new(&boxes[i as usize])).collect();
+        let mut grid = Grid::new(shapes.iter().map(Shape::bounds));
+        let mut keep = Vec::new();
+        for (rank, shape) in shapes.iter().enumerate() {
+            let label = labels.map_or(0, |labels| labels[order[rank] as usize]);
+            if !grid.suppresses(shape, label, &shapes, threshold) {
+                grid.insert(rank as u32, shape.bounds(), label);
+                keep.push(order[rank]);
+            }
         }
+        keep
     }
-    keep
 }
 
 /// Boxes by place: levels of square cells, one level for each power of two of box size.
@@ -109,10 +109,15 @@ impl Grid {
         }
     }
 
-    /// Whether `test` holds for any box of the label whose bounds meet these.
+    /// Whether the IoU with any box of the label is above the threshold.
     #[inline(always)]
-    fn any(&self, bounds: &Bounds, label: i64, test: impl Fn(u32) -> bool) -> bool {
-        self.levels.iter().any(|level| level.any(bounds, label, &test))
+    fn suppresses<S: Shape>(&self, shape: &S, label: i64, shapes: &[S], threshold: f64) -> bool {
+        for level in &self.levels {
+            if level.suppresses(shape, label, shapes, threshold) {
+                return true;
+            }
+        }
+        false
     }
 }
 
@@ -126,21 +131,26 @@ impl Level {
     }
 
     #[inline(always)]
-    fn any(&self, bounds: &Bounds, label: i64, test: impl Fn(u32) -> bool) -> bool {
-        let hit = |e: &Entry| e.label == label && bounds.meets(&e.bounds) && test(e.id);
+    fn suppresses<S: Shape>(&self, shape: &S, label: i64, shapes: &[S], threshold: f64) -> bool {
+        let bounds = shape.bounds();
         let reach = REACH * self.cell;
         let (x0, x1) = (self.index(bounds.x0 - reach), self.index(bounds.x1 + reach));
         let (y0, y1) = (self.index(bounds.y0 - reach), self.index(bounds.y1 + reach));
         let cells = (x1 as f64 - x0 as f64 + 1.0) * (y1 as f64 - y0 as f64 + 1.0);
         if cells > self.entries.len() as f64 {
-            return self.entries.iter().any(hit);
+            for entry in &self.entries {
+                if entry.suppresses(shape, label, shapes, threshold) {
+                    return true;
+                }
+            }
+            return false;
         }
         for x in x0..=x1 {
             for y in y0..=y1 {
                 let mut i = self.heads[self.bucket(x, y, label)];
                 while i != NONE {
                     let entry = &self.entries[i as usize];
-                    if hit(entry) {
+                    if entry.suppresses(shape, label, shapes, threshold) {
                         return true;
                     }
                     i = entry.next;
@@ -162,6 +172,15 @@ impl Level {
         hash = (hash.rotate_left(29) ^ (y as u64)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         hash = (hash.rotate_left(31) ^ (label as u64)).wrapping_mul(0x94D0_49BB_1331_11EB);
         (hash >> 24) as usize & (self.heads.len() - 1)
+    }
+}
+
+impl Entry {
+    #[inline(always)]
+    fn suppresses<S: Shape>(&self, shape: &S, label: i64, shapes: &[S], threshold: f64) -> bool {
+        self.label == label
+            && shape.bounds().meets(&self.bounds)
+            && shape.overlap(&shapes[self.id as usize], Mode::Iou) > threshold
     }
 }
 

@@ -2,11 +2,14 @@
 
 #![allow(missing_docs)] // the docstrings are in the Python modules that call these
 
+mod eval;
 mod formats;
 mod geometry;
 
 #[pyo3::pymodule(gil_used = false)]
 mod _rust {
+    #[pymodule_export]
+    use super::eval::{Matches, match_detections};
     #[pymodule_export]
     use super::formats::{read_annotations, read_detections, read_names};
     #[pymodule_export]

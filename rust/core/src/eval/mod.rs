@@ -1,1 +1,5 @@
-//! x
+//! Scoring detections: matching them with the ground truth, and average precision.
+
+pub mod ap;
+pub mod devkit;
+pub mod matching;

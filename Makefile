@@ -1,0 +1,63 @@
+# Two commands set everything up: `make demo` and `make test`. They need git, make, Python >= 3.10 and cargo.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# What the compiled module is made from.
+SOURCES := $(shell find rust -name '*.rs' -not -path '*/tests/*' -not -path '*/benches/*') \
+	rust/core/Cargo.toml rust/py/Cargo.toml Cargo.toml Cargo.lock pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help install dev demo test lint format bench fuzz wheel clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: $(VENV)/.installed ## make .venv with the package and its command-line tools
+dev: $(VENV)/.dev ## the same, with torch and everything that tests and lints need
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.installed: $(SOURCES) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[plots]'
+	@touch $@
+
+$(VENV)/.dev: $(SOURCES) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+demo: install ## score a made-up set of detections and write a report to demo/report
+	$(BIN)/python tests/benches/dota_like.py demo --images 60 --objects 4000 --detections 40000
+	$(BIN)/rotx-eval score demo/labelTxt demo/Task1 --ci --explain mmrotate --report demo/report
+
+test: dev ## run all tests
+	cargo test --quiet --package rotx-core
+	$(BIN)/python -m pytest --quiet
+
+lint: dev ## check format, types and style
+	cargo fmt --all --check
+	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check --quiet
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest rotx._rust
+
+format: dev ## format the code
+	cargo fmt --all
+	$(BIN)/ruff check --fix --quiet
+	$(BIN)/ruff format --quiet
+
+bench: dev ## measure speed against named baselines
+	$(BIN)/python tests/benches/bench.py
+	cargo bench --package rotx-core
+
+fuzz: ## feed damaged bytes to the parsers for a minute
+	ROTX_FUZZ_SECONDS=60 cargo test --package rotx-core --test fuzz_formats
+
+wheel: dev ## build an abi3 wheel for manylinux_2_28 into dist/
+	$(BIN)/maturin build --release --zig --compatibility manylinux_2_28 --out dist
+
+clean: ## remove everything that is built
+	rm -rf target dist demo bench-data $(VENV) python/rotx/*.so

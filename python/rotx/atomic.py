@@ -1,0 +1,33 @@
+"""Writing files so that a reader, or a crash, never meets half of one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes UTF-8 text to a temporary file beside ``path`` and puts it in place when it is complete.
+
+    Raises:
+        OSError: if that fails; ``path`` then holds what it held before.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(0, "is a folder; name a file", str(path))
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        # mkstemp makes files that only their owner can read; give this one the usual permissions.
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

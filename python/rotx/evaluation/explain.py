@@ -1,0 +1,76 @@
+"""Why two protocols give different numbers for the same files: one rule changed after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rotx.evaluation.protocols import Protocol
+from rotx.evaluation.score import Evaluation, evaluate_boxes
+
+#: The fields of a protocol that change a score, in the order in which they are changed.
+RULES = (
+    "classes",
+    "iou",
+    "boxes",
+    "pixels",
+    "rounding",
+    "difficult",
+    "strict",
+    "second_choice",
+    "max_detections",
+    "average",
+    "empty_class",
+)
+
+#: Rules that change nothing in a task.
+NOT_IN_TASK = {1: ("pixels",), 2: ("boxes", "rounding")}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One rule changed: ``alone`` is the change of mAP when nothing else is, ``in_turn`` after those before."""
+
+    rule: str
+    before: str
+    after: str
+    alone: float
+    in_turn: float
+    map: float
+
+
+def explain(base: Evaluation, target: Protocol) -> list[Step]:
+    """The steps from the protocol of ``base`` to ``target``, on the same files.
+
+    ``in_turn`` adds up to the whole difference. The order matters where rules interact, which ``alone`` shows.
+    Class and image lists that the files were read with stay as they are.
+    """
+    if base.protocol.classes is not None and target.classes is None:
+        target = replace(target, classes=base.protocol.classes)
+    steps = []
+    current, current_map = base.protocol, base.map
+    for rule in RULES:
+        before, after = getattr(base.protocol, rule), getattr(target, rule)
+        if (
+            before == after
+            or (rule == "pixels" and base.task == 1)
+            or (rule in ("boxes", "rounding") and base.task == 2)
+        ):
+            continue
+        change: dict[str, Any] = {rule: after}
+        current = replace(current, **change)
+        value = _map(base, current)
+        alone = _map(base, replace(base.protocol, **change)) - base.map
+        steps.append(Step(rule, _text(before), _text(after), alone, value - current_map, value))
+        current_map = value
+    return steps
+
+
+def _map(base: Evaluation, protocol: Protocol) -> float:
+    return evaluate_boxes(base.annotations, base.results, protocol, task=base.task, jobs=base.jobs).map
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"{len(value)} values" if len(value) > 3 else ", ".join(map(str, value))
+    return {True: "yes", False: "no", None: "all"}.get(value, str(value))

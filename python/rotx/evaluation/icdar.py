@@ -1,0 +1,144 @@
+"""Precision, recall and Hmean of text detection without scores, as ICDAR 2015 (challenge 4, task 1) counts.
+
+Objects whose text is ``###`` need not be found (don't care), and a detection that lies by more than half in
+one of them does not count. Objects then take, in the order of the files, the first free detection whose IoU
+is greater than the threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rotx import geometry
+from rotx.data.formats import Annotations, Detections
+
+#: A detection does not count if more than this part of it lies in a don't-care object.
+DONT_CARE_IOF = 0.5
+
+FALSE, HIT, IGNORED = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class TextEvaluation:
+    """Counts at each of T IoU thresholds, and what became of every detection.
+
+    ``verdict`` (T, M) is 0 for a false detection, 1 for a match, 2 for one that does not count; ``truth`` (M,)
+    the object matched at the first threshold or else overlapped most (−1: none), ``overlap`` (M,) its IoU.
+    """
+
+    annotations: Annotations
+    results: Detections
+    iou: tuple[float, ...]
+    verdict: NDArray[np.uint8]
+    truth: NDArray[np.int64]
+    overlap: NDArray[np.float64]
+
+    @property
+    def gts(self) -> int:
+        """The number of objects that are to be found."""
+        return int((self.annotations.difficult == 0).sum())
+
+    @property
+    def dets(self) -> NDArray[np.int64]:
+        """(T,) detections that count."""
+        counted: NDArray[np.int64] = (self.verdict != IGNORED).sum(1)
+        return counted
+
+    @property
+    def hits(self) -> NDArray[np.int64]:
+        """(T,) matches."""
+        found: NDArray[np.int64] = (self.verdict == HIT).sum(1)
+        return found
+
+    @property
+    def precision(self) -> NDArray[np.float64]:
+        """(T,) matches over detections, 0 without detections."""
+        return self.hits / np.maximum(self.dets, 1)
+
+    @property
+    def recall(self) -> NDArray[np.float64]:
+        """(T,) matches over objects, 0 without objects."""
+        return self.hits / max(self.gts, 1)
+
+    @property
+    def hmean(self) -> NDArray[np.float64]:
+        """(T,) the harmonic mean of both."""
+        total = self.precision + self.recall
+        mean: NDArray[np.float64] = 2 * self.precision * self.recall / np.where(total > 0, total, 1)
+        return mean
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What was skipped or assumed while reading."""
+        return (*self.annotations.notices, *self.results.notices)
+
+    def to_dict(self) -> dict[str, Any] | list[dict[str, Any]]:
+        """What ``--json`` writes: a record, or for several IoU thresholds a list of one for each."""
+        records = [
+            {
+                "protocol": "icdar2015",
+                "iou": iou,
+                "precision": float(self.precision[t]),
+                "recall": float(self.recall[t]),
+                "hmean": float(self.hmean[t]),
+                "gts": self.gts,
+                "dets": int(self.dets[t]),
+            }
+            for t, iou in enumerate(self.iou)
+        ]
+        return records if len(records) > 1 else records[0]
+
+
+def evaluate_text(annotations: Annotations, results: Detections, iou: Sequence[float] | None = None) -> TextEvaluation:
+    """Scores text detections, all of one class, whatever their scores.
+
+    Args:
+        annotations: objects; a difficult one is don't-care.
+        results: detections, in the order in which they may be taken.
+        iou: IoU thresholds; None: 0.5.
+
+    Raises:
+        ValueError: if there is more than one class.
+    """
+    classes = {*annotations.classes, *results.classes}
+    if len(classes) > 1:
+        raise ValueError(f"icdar2015 scores text, a single class, but the files have {', '.join(sorted(classes))}")
+    thresholds = tuple(iou) if iou is not None else (0.5,)
+    count = len(results.scores)
+    verdict = np.full((len(thresholds), count), FALSE, dtype=np.uint8)
+    truth, overlap = np.full(count, -1, dtype=np.int64), np.zeros(count)
+    objects, found = _by_image(annotations.image), _by_image(results.image)
+    for image, rows in found.items():
+        gts = objects.get(image)
+        if gts is None:
+            continue
+        care = annotations.difficult[gts] == 0
+        ious = geometry.box_iou(annotations.quads[gts], results.quads[rows], jobs=1)
+        best = ious.argmax(0)
+        overlap[rows] = ious[best, np.arange(len(rows))]
+        truth[rows] = np.where(overlap[rows] > 0, gts[best], -1)
+        inside = geometry.box_iou(results.quads[rows], annotations.quads[gts[~care]], mode="iof", jobs=1)
+        ignored = (inside > DONT_CARE_IOF).any(1)
+        for t, threshold in enumerate(thresholds):
+            free = np.logical_not(ignored)
+            verdict[t, rows[ignored]] = IGNORED
+            for i in np.flatnonzero(care):
+                fits = np.flatnonzero(free & (ious[i] > threshold))
+                if len(fits):
+                    free[fits[0]] = False
+                    verdict[t, rows[fits[0]]] = HIT
+                    if t == 0:
+                        truth[rows[fits[0]]], overlap[rows[fits[0]]] = gts[i], ious[i, fits[0]]
+    return TextEvaluation(annotations, results, thresholds, verdict, truth, overlap)
+
+
+def _by_image(image: NDArray[np.int32]) -> dict[int, NDArray[np.int64]]:
+    """The rows of each image that has any, in order."""
+    rows = np.argsort(image, kind="stable")
+    names, starts = np.unique(image[rows], return_index=True)
+    return dict(zip(names.tolist(), np.split(rows, starts[1:]), strict=True)) if len(names) else {}

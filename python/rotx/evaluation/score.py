@@ -1,0 +1,283 @@
+"""Average precision of detections under a protocol: match (Rust), then accumulate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rotx import _rust, geometry
+from rotx.data.formats import Annotations, Detections
+from rotx.evaluation.protocols import Protocol
+
+Floats = NDArray[np.float64]
+
+#: Areas in square pixels between small, medium and large objects (COCO).
+SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e5**2)}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Objects and detections of the classes that count, in the shape that a protocol gives them."""
+
+    truth: tuple[Floats, NDArray[np.uint32], NDArray[np.uint32]]
+    ignore: NDArray[np.bool_]
+    detections: tuple[Floats, NDArray[np.uint32], NDArray[np.uint32]]
+    scores: Floats
+    #: Where each object and detection stands in the annotations and results it was taken from.
+    truth_rows: NDArray[np.int64]
+    detection_rows: NDArray[np.int64]
+    classes: tuple[str, ...]
+    images: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Detections scored under a protocol.
+
+    ``ap`` and ``recall`` are (T, C) for T IoU thresholds and C classes: average precision, and the recall that
+    all detections together reach; both 0 for a class without objects. ``gts`` (C,) counts the objects that
+    are to be found, ``dets`` (C,) the detections.
+    """
+
+    protocol: Protocol
+    task: int
+    annotations: Annotations
+    results: Detections
+    problem: Problem
+    matches: _rust.Matches
+    ap: Floats
+    recall: Floats
+    gts: NDArray[np.int64]
+    dets: NDArray[np.int64]
+    notices: tuple[str, ...] = ()
+    jobs: int = 0
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        return self.problem.classes
+
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """(C,) whether a class takes part in the mean."""
+        if self.protocol.empty_class == "zero":
+            return np.ones(len(self.classes), dtype=bool)
+        return self.gts > 0
+
+    @property
+    def maps(self) -> Floats:
+        """(T,) mean average precision at each IoU threshold; 0 if there is no class to average."""
+        return _mean(self.ap[:, self.counted])
+
+    @property
+    def map(self) -> float:
+        """Mean average precision; over all IoU thresholds if there are several."""
+        return float(self.maps.mean())
+
+    @cached_property
+    def sizes(self) -> dict[str, Evaluation]:
+        """The same evaluation for small, medium and large objects alone, by the area of their quads.
+
+        Classes without objects of a size are left out of its mean.
+        """
+        protocol = replace(self.protocol, empty_class="skip")
+        return {
+            name: _evaluate(self.annotations, self.results, self.problem, protocol, self.task, self.jobs, area)
+            for name, area in SIZES.items()
+        }
+
+    def curve(self, label: int, threshold: int = 0) -> tuple[Floats, Floats]:
+        """Recall (K,) and precision (K,) of a class over its K detections that count, best score first."""
+        return self.matches.curve(label, threshold)
+
+    def interval(self, level: float = 0.95, samples: int = 1000, seed: int = 0) -> tuple[float, float]:
+        """A bootstrap confidence interval of ``map``: images are drawn with replacement ``samples`` times."""
+        images = self.problem.images
+        draws = np.random.default_rng(seed).integers(images, size=(samples, images))
+        weights = np.stack([np.bincount(draw, minlength=images) for draw in draws]).astype(np.uint32)
+        has_objects = self.gts > 0
+        total = np.zeros(samples)
+        for threshold in range(len(self.protocol.iou)):
+            ap = self.matches.bootstrap(
+                self.problem.truth,
+                self.problem.ignore,
+                self.problem.detections[1],
+                weights,
+                threshold,
+                self.protocol.average,
+                self.jobs,
+            )
+            ap[:, ~has_objects] = 0.0
+            # A class that a draw has no object of says nothing about the mean of that draw.
+            present = ap[:, self.counted]
+            known = ~np.isnan(present)
+            total += np.where(known, present, 0.0).sum(1) / np.maximum(known.sum(1), 1)
+        low, high = np.quantile(total / len(self.protocol.iou), [(1 - level) / 2, (1 + level) / 2])
+        return float(low), float(high)
+
+    def to_dict(self) -> dict[str, Any] | list[dict[str, Any]]:
+        """What ``--json`` writes: a record, or for several IoU thresholds a list of one for each.
+
+        For ``coco`` the list starts with the record of the mean over the thresholds.
+        """
+        records = [self._record(t, iou) for t, iou in enumerate(self.protocol.iou)]
+        if self.protocol.average == "coco" and len(records) > 1:
+            records.insert(0, self._coco_record())
+        return records if len(records) > 1 else records[0]
+
+    def _record(self, threshold: int, iou: float) -> dict[str, Any]:
+        return {
+            "protocol": self.protocol.name,
+            "task": self.task,
+            "iou": iou,
+            "map": float(self.maps[threshold]),
+            "classes": self._classes(self.ap[threshold], self.recall[threshold]),
+        }
+
+    def _coco_record(self) -> dict[str, Any]:
+        span = f"{self.protocol.iou[0]:.2f}:{self.protocol.iou[-1]:.2f}"
+        sizes = {f"map_{name}": size.map for name, size in self.sizes.items()}
+        return {
+            "protocol": self.protocol.name,
+            "task": self.task,
+            "iou": span,
+            "map": self.map,
+            "ar": self.average_recall,
+            **sizes,
+            "classes": self._classes(self.ap.mean(0), self.recall.mean(0)),
+        }
+
+    @property
+    def average_recall(self) -> float:
+        """Mean recall over the IoU thresholds and the classes in the mean."""
+        return float(_mean(self.recall[:, self.counted]).mean())
+
+    def _classes(self, ap: Floats, recall: Floats) -> dict[str, dict[str, Any]]:
+        columns = zip(self.classes, ap, self.gts, self.dets, recall, strict=True)
+        return {
+            name: {"ap": float(a), "gts": int(g), "dets": int(d), "recall": float(r)} for name, a, g, d, r in columns
+        }
+
+
+def evaluate_boxes(
+    annotations: Annotations,
+    results: Detections,
+    protocol: Protocol,
+    *,
+    task: int = 1,
+    iou: Sequence[float] | None = None,
+    classes: Sequence[str] | None = None,
+    jobs: int = 0,
+) -> Evaluation:
+    """Scores detections that are in memory; the arguments are those of `rotx.evaluate`."""
+    if iou is not None:
+        if not iou or not all(0 < t <= 1 for t in iou) or len(iou) > 32:
+            raise ValueError(f"iou: need 1 to 32 thresholds in (0, 1], got {list(iou)}")
+        protocol = replace(protocol, iou=tuple(iou))
+    if classes is not None:
+        protocol = replace(protocol, classes=tuple(classes))
+    if task not in (1, 2):
+        raise ValueError(f"task: need 1 (rotated boxes) or 2 (horizontal boxes), got {task}")
+    problem = pose(annotations, results, protocol, task)
+    return _evaluate(annotations, results, problem, protocol, task, jobs, None)
+
+
+def _evaluate(
+    annotations: Annotations,
+    results: Detections,
+    problem: Problem,
+    protocol: Protocol,
+    task: int,
+    jobs: int,
+    area: tuple[float, float] | None,
+) -> Evaluation:
+    if task == 2:
+        measure = "horizontal-pixels" if protocol.pixels else "horizontal"
+    else:
+        measure = "devkit" if protocol.rounding == "devkit" else "quad"
+    matches = _rust.match_detections(
+        problem.truth,
+        problem.ignore,
+        problem.detections,
+        problem.scores,
+        len(problem.classes),
+        problem.images,
+        thresholds=list(protocol.iou),
+        strict=protocol.strict,
+        second_choice=protocol.second_choice,
+        measure=measure,
+        max_detections=protocol.max_detections or 0,
+        area=area,
+        jobs=jobs,
+    )
+    scored = matches.average_precision(protocol.average, jobs)
+    return Evaluation(
+        protocol=protocol,
+        task=task,
+        annotations=annotations,
+        results=results,
+        problem=problem,
+        matches=matches,
+        ap=scored[..., 0],
+        recall=scored[..., 1],
+        gts=matches.positives.astype(np.int64),
+        dets=np.bincount(problem.detections[2], minlength=len(problem.classes)),
+        notices=(*annotations.notices, *results.notices),
+        jobs=jobs,
+    )
+
+
+def pose(annotations: Annotations, results: Detections, protocol: Protocol, task: int) -> Problem:
+    """Takes the classes that count and gives the boxes the shape that the protocol compares."""
+    classes = protocol.classes or tuple(dict.fromkeys((*annotations.classes, *results.classes)))
+    truth_label, truth_rows = _relabel(annotations.classes, annotations.label, classes)
+    label, rows = _relabel(results.classes, results.label, classes)
+    truth_quads = _shape(annotations.quads[truth_rows], protocol, task)
+    if task == 2 and protocol.pixels:
+        truth_quads = np.trunc(truth_quads)
+    difficult = annotations.difficult[truth_rows] > 0
+    return Problem(
+        truth=(truth_quads, annotations.image[truth_rows].astype(np.uint32), truth_label),
+        ignore=difficult if protocol.difficult == "ignore" else np.zeros_like(difficult),
+        detections=(
+            _shape(results.quads[rows], protocol, task),
+            results.image[rows].astype(np.uint32),
+            label,
+        ),
+        scores=results.scores[rows],
+        truth_rows=truth_rows,
+        detection_rows=rows,
+        classes=classes,
+        images=max(len(annotations.images), len(results.images)),
+    )
+
+
+def _relabel(
+    names: Sequence[str], label: NDArray[np.int32], classes: Sequence[str]
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Labels in terms of ``classes``, and the rows whose class is among them."""
+    index = {name: i for i, name in enumerate(classes)}
+    lookup = np.array([index.get(name, -1) for name in names] or [-1], dtype=np.int64)
+    new = lookup[label]
+    rows = np.flatnonzero(new >= 0)
+    return new[rows].astype(np.uint32), rows
+
+
+def _shape(quads: Floats, protocol: Protocol, task: int) -> Floats:
+    if task == 2:
+        x, y = quads[:, 0::2], quads[:, 1::2]
+        x0, y0, x1, y1 = x.min(1), y.min(1), x.max(1), y.max(1)
+        return np.stack([x0, y0, x1, y0, x1, y1, x0, y1], axis=1)
+    if protocol.boxes == "min-area-rect":
+        return geometry.rbox_to_quad(geometry.quad_to_rbox(quads))
+    return quads
+
+
+def _mean(ap: Floats) -> Floats:
+    means: Floats = ap.mean(1) if ap.shape[1] else np.zeros(len(ap))
+    return means

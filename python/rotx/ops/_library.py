@@ -1,0 +1,106 @@
+"""What all ops share: how they enter torch's dispatcher, and how they check and read their arguments.
+
+An op's CPU and fake kernels make the same checks, so that a call fails alike when run and when traced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+from rotx.geometry import Floats
+
+_LIBRARY: Any = torch.library.Library("rotx", "FRAGMENT")  # type: ignore[no-untyped-call]
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def define(schema: str, cpu: Callable[..., Tensor], fake: Callable[..., Tensor]) -> None:
+    """Defines the op ``rotx::<schema>``, whose result is not differentiable.
+
+    Args:
+        schema: name, arguments and result, as in ``"area(Tensor boxes) -> Tensor"``.
+        cpu: the kernel for CPU tensors. Arguments that equal the schema's default may be left out.
+        fake: the same without data: makes the checks and returns an empty result of the right shape.
+    """
+    name = schema.partition("(")[0]
+
+    def no_kernel(*args: Any, **kwargs: Any) -> NoReturn:
+        tensors = (v for v in (*args, *kwargs.values()) if isinstance(v, Tensor))
+        devices = " and ".join(dict.fromkeys(str(t.device) for t in tensors))
+        raise NotImplementedError(
+            f"rotx.ops.{name}: got tensors on {devices}; this build computes on dense CPU tensors alone, "
+            "without the CUDA extension: move the boxes to the CPU with .cpu()"
+        )
+
+    _LIBRARY.define(schema, tags=torch.Tag.pt2_compliant_tag)
+    _LIBRARY.impl(name, cpu, "CPU")
+    # For every device without a kernel of its own; one that is registered later goes before this.
+    _LIBRARY.impl(name, no_kernel, "CompositeExplicitAutograd")
+    # Autograd looks away: by default it would make the result require a grad and fail in the backward pass.
+    _LIBRARY.impl(name, torch.library.fallthrough_kernel, "Autograd")
+    torch.library.register_fake(f"rotx::{name}", fake, lib=_LIBRARY)
+
+
+def check_boxes(name: str, boxes: Tensor, columns: int) -> None:
+    """Raises unless ``boxes`` is a floating (N, ``columns``) tensor: TypeError or ValueError."""
+    check_floating(name, boxes)
+    message = _shape_message(name, boxes, f"(N, {columns})")
+    torch._check_value(boxes.dim() == 2, message)
+    torch._check_value(boxes.shape[1] == columns, message)
+
+
+def check_per_box(name: str, values: Tensor, boxes: Tensor) -> None:
+    """Raises ValueError unless ``values`` is (N,) for (N, ·) ``boxes`` and on their device."""
+    torch._check_value(values.dim() == 1, _shape_message(name, values, "(N,)"))
+    torch._check_value(
+        values.shape[0] == boxes.shape[0],
+        lambda: f"{name}: need one a box, got {values.shape[0]} for {boxes.shape[0]} boxes",
+    )
+    check_device(name, values, "boxes", boxes)
+
+
+def check_floating(name: str, values: Tensor) -> None:
+    """Raises TypeError unless the dtype is float16, bfloat16, float32 or float64."""
+    torch._check_type(
+        values.dtype in _FLOATS,
+        lambda: f"{name}: need float16, bfloat16, float32 or float64, got {_dtype(values)}",
+    )
+
+
+def check_integer(name: str, values: Tensor) -> None:
+    """Raises TypeError unless the dtype is an integer one; bool is none."""
+    dtype = values.dtype
+    integer = not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool)
+    torch._check_type(integer, lambda: f"{name}: need an integer dtype, got {_dtype(values)}")
+
+
+def check_same_dtype(name_a: str, a: Tensor, name_b: str, b: Tensor) -> None:
+    """Raises TypeError unless both dtypes are equal."""
+    torch._check_type(
+        a.dtype == b.dtype,
+        lambda: f"{name_a} and {name_b}: need one dtype, got {_dtype(a)} and {_dtype(b)}",
+    )
+
+
+def check_device(name_a: str, a: Tensor, name_b: str, b: Tensor) -> None:
+    """Raises ValueError unless both are on one device."""
+    torch._check_value(
+        a.device == b.device, lambda: f"{name_a} and {name_b}: need one device, got {a.device} and {b.device}"
+    )
+
+
+def to_numpy(values: Tensor) -> Floats:
+    """The values in float64, without a copy if they are that already, and without their autograd history."""
+    array: Floats = values.detach().to(torch.float64).numpy(force=True)
+    return array
+
+
+def _shape_message(name: str, values: Tensor, shape: str) -> Callable[[], str]:
+    return lambda: f"{name}: need shape {shape}, got {tuple(values.shape)}"
+
+
+def _dtype(values: Tensor) -> str:
+    return str(values.dtype).removeprefix("torch.")

@@ -1,0 +1,94 @@
+"""Overlap of rotated boxes and of quads: ``rotx::box_iou_rotated`` and ``rotx::box_iou_quadri``."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+import torch
+from torch import Tensor
+
+from rotx import geometry
+from rotx.ops import _library
+
+Mode = Literal["iou", "iof"]
+
+
+def box_iou_rotated(a: Tensor, b: Tensor, mode: Mode = "iou", aligned: bool = False) -> Tensor:
+    """Overlap of rotated boxes: of every ``a`` with every ``b``, or row by row.
+
+    Computed in float64 and rounded once, to the dtype of the boxes, so that 0 ≤ IoU ≤ 1 and a box has IoU 1
+    with itself however it is written. A box with a size that is not positive, or with a number that is not
+    finite, overlaps nothing. For the details see :func:`rotx.geometry.box_iou`.
+
+    Args:
+        a: (N, 5) rboxes ``cx, cy, w, h, angle``, in pixels and radians, clockwise; any floating dtype.
+        b: (M, 5) rboxes of the same dtype, on the same device; M = N if ``aligned``.
+        mode: ``"iou"``: over the union; ``"iof"``: over the area of the box of ``a``.
+        aligned: compare only the boxes of the same row.
+
+    Returns:
+        (N, M), or (N,) if ``aligned``, with the dtype of the boxes. Not differentiable: never requires grad.
+
+    Raises:
+        TypeError: for dtypes that differ or are not floating.
+        ValueError: for another shape, differing devices, an unknown mode, or N ≠ M if ``aligned``.
+        NotImplementedError: for boxes that are not on the CPU.
+    """
+    return cast(Tensor, torch.ops.rotx.box_iou_rotated(a, b, mode, aligned))
+
+
+def box_iou_quadri(a: Tensor, b: Tensor, mode: Mode = "iou", aligned: bool = False) -> Tensor:
+    """Overlap of quads: of every ``a`` with every ``b``, or row by row; as :func:`box_iou_rotated`.
+
+    Quads may turn either way and need not be convex: the area is the true one. Where one crosses itself,
+    every point counts by the product of its winding numbers: see :func:`rotx.geometry.box_iou`.
+
+    Args:
+        a: (N, 8) quads ``x1, y1, ..., x4, y4`` in pixels; any floating dtype.
+        b: (M, 8) quads of the same dtype, on the same device; M = N if ``aligned``.
+        mode: ``"iou"``: over the union; ``"iof"``: over the area of the quad of ``a``.
+        aligned: compare only the quads of the same row.
+
+    Returns:
+        (N, M), or (N,) if ``aligned``, with the dtype of the quads. Not differentiable: never requires grad.
+
+    Raises:
+        TypeError: for dtypes that differ or are not floating.
+        ValueError: for another shape, differing devices, an unknown mode, or N ≠ M if ``aligned``.
+        NotImplementedError: for quads that are not on the CPU.
+    """
+    return cast(Tensor, torch.ops.rotx.box_iou_quadri(a, b, mode, aligned))
+
+
+def _check(a: Tensor, b: Tensor, columns: int, mode: str, aligned: bool) -> None:
+    _library.check_boxes("a", a, columns)
+    _library.check_boxes("b", b, columns)
+    _library.check_same_dtype("a", a, "b", b)
+    _library.check_device("a", a, "b", b)
+    torch._check_value(mode in ("iou", "iof"), lambda: f"mode: need 'iou' or 'iof', got {mode!r}")
+    if aligned:
+        torch._check_value(
+            a.shape[0] == b.shape[0],
+            lambda: f"a and b: need as many boxes, got {a.shape[0]} and {b.shape[0]}",
+        )
+
+
+def _define(name: str, columns: int) -> None:
+    def cpu(a: Tensor, b: Tensor, mode: Mode = "iou", aligned: bool = False) -> Tensor:
+        _check(a, b, columns, mode, aligned)
+        rows, others = _library.to_numpy(a), _library.to_numpy(b)
+        if aligned:
+            iou = geometry.box_iou_aligned(rows, others, mode)
+        else:
+            iou = geometry.box_iou(rows, others, mode, jobs=torch.get_num_threads())
+        return torch.from_numpy(iou).to(a.dtype)
+
+    def fake(a: Tensor, b: Tensor, mode: Mode = "iou", aligned: bool = False) -> Tensor:
+        _check(a, b, columns, mode, aligned)
+        return a.new_empty((a.shape[0],) if aligned else (a.shape[0], b.shape[0]))
+
+    _library.define(f"{name}(Tensor a, Tensor b, str mode='iou', bool aligned=False) -> Tensor", cpu=cpu, fake=fake)
+
+
+_define("box_iou_rotated", columns=5)
+_define("box_iou_quadri", columns=8)

@@ -1,0 +1,91 @@
+"""Greedy non-maximum suppression: ``rotx::nms_rotated`` and ``rotx::batched_nms_rotated``."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from rotx import geometry
+from rotx.ops import _library
+
+
+def nms_rotated(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    """Greedy non-maximum suppression of rotated boxes, exactly as if all pairs were compared.
+
+    Boxes are taken by falling score, equal scores by index, NaN last; one is dropped if its IoU with a kept
+    box, in float64 whatever the dtype, is greater than ``iou_threshold``. Boxes without area are kept: they
+    overlap nothing. Nearly linear in N at constant density.
+
+    Args:
+        boxes: (N, 5) rboxes ``cx, cy, w, h, angle``, in pixels and radians, clockwise; any floating dtype.
+        scores: (N,), any floating dtype, on the same device.
+        iou_threshold: in [0, 1].
+
+    Returns:
+        (K,) int64: the indices of the kept boxes, best first.
+
+    Raises:
+        TypeError: for boxes or scores that are not floating.
+        ValueError: for another shape, differing devices, or a threshold outside [0, 1].
+        NotImplementedError: for boxes that are not on the CPU.
+    """
+    return cast(Tensor, torch.ops.rotx.nms_rotated(boxes, scores, iou_threshold))
+
+
+def batched_nms_rotated(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:
+    """As :func:`nms_rotated`, but boxes of different labels do not suppress each other.
+
+    The same as suppressing each label's boxes alone, without shifting any coordinate.
+
+    Args:
+        boxes: (N, 5) rboxes ``cx, cy, w, h, angle``, in pixels and radians, clockwise; any floating dtype.
+        scores: (N,), any floating dtype, on the same device.
+        labels: (N,), any integer dtype, on the same device: classes, images, or both in one number.
+        iou_threshold: in [0, 1].
+
+    Returns:
+        (K,) int64: the indices of the kept boxes of all labels, best first.
+
+    Raises:
+        TypeError: for boxes or scores that are not floating, or labels that are not integers.
+        ValueError: for another shape, differing devices, or a threshold outside [0, 1].
+        NotImplementedError: for boxes that are not on the CPU.
+    """
+    return cast(Tensor, torch.ops.rotx.batched_nms_rotated(boxes, scores, labels, iou_threshold))
+
+
+def _check(boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: float) -> None:
+    _library.check_boxes("boxes", boxes, 5)
+    _library.check_floating("scores", scores)
+    _library.check_per_box("scores", scores, boxes)
+    if labels is not None:
+        _library.check_integer("labels", labels)
+        _library.check_per_box("labels", labels, boxes)
+    torch._check_value(0 <= iou_threshold <= 1, lambda: f"iou_threshold: need a number in [0, 1], got {iou_threshold}")
+
+
+def _keep(boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: float) -> Tensor:
+    _check(boxes, scores, labels, iou_threshold)
+    integers = None if labels is None else labels.numpy(force=True)
+    keep = geometry.nms(_library.to_numpy(boxes), _library.to_numpy(scores), iou_threshold, integers)
+    return torch.from_numpy(keep)
+
+
+def _fake_keep(boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: float) -> Tensor:
+    _check(boxes, scores, labels, iou_threshold)
+    kept = torch.library.get_ctx().new_dynamic_size()
+    return boxes.new_empty(kept, dtype=torch.int64)
+
+
+_library.define(
+    "nms_rotated(Tensor boxes, Tensor scores, float iou_threshold) -> Tensor",
+    cpu=lambda boxes, scores, iou_threshold: _keep(boxes, scores, None, iou_threshold),
+    fake=lambda boxes, scores, iou_threshold: _fake_keep(boxes, scores, None, iou_threshold),
+)
+_library.define(
+    "batched_nms_rotated(Tensor boxes, Tensor scores, Tensor labels, float iou_threshold) -> Tensor",
+    cpu=_keep,
+    fake=_fake_keep,
+)

@@ -1,0 +1,78 @@
+//! Four numbers side by side: one for each edge of a quad.
+//!
+//! Plain arrays and loops without branches, which the compiler turns into vector instructions.
+
+use std::ops::{Add, Div, Mul, Sub};
+
+/// Four numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct F4(pub [f64; 4]);
+
+macro_rules! elementwise {
+    ($trait:ident, $method:ident, $op:tt) => {
+        impl $trait for F4 {
+            type Output = F4;
+
+            #[inline(always)]
+            fn $method(self, other: F4) -> F4 {
+                F4(std::array::from_fn(|i| self.0[i] $op other.0[i]))
+            }
+        }
+    };
+}
+
+elementwise!(Add, add, +);
+elementwise!(Sub, sub, -);
+elementwise!(Mul, mul, *);
+elementwise!(Div, div, /);
+
+/// A difference of coordinates nearer to 0 than this is none.
+const FLAT: f64 = 1e-200;
+
+impl F4 {
+    /// The same number four times.
+    #[inline(always)]
+    pub fn all(v: f64) -> F4 {
+        F4([v; 4])
+    }
+
+    /// Each number limited to the range; the comparisons are ordered so that NaN passes through.
+    #[inline(always)]
+    pub fn clamp(self, low: F4, high: F4) -> F4 {
+        self.at_least(low).at_most(high)
+    }
+
+    /// The greater of each pair.
+    #[inline(always)]
+    pub fn at_least(self, low: F4) -> F4 {
+        F4(std::array::from_fn(|i| if self.0[i] < low.0[i] { low.0[i] } else { self.0[i] }))
+    }
+
+    /// The smaller of each pair.
+    #[inline(always)]
+    fn at_most(self, high: F4) -> F4 {
+        F4(std::array::from_fn(|i| if self.0[i] > high.0[i] { high.0[i] } else { self.0[i] }))
+    }
+
+    /// Each quotient, or `flat` where the divisor is no more than rounding: there the quotient could overflow.
+    #[inline(always)]
+    pub fn over(self, divisor: F4, flat: f64) -> F4 {
+        // The quotient is formed in any case: choosing costs less than a branch.
+        let quotient = self / F4(divisor.0.map(|d| if d.abs() < FLAT { 1.0 } else { d }));
+        F4(std::array::from_fn(|i| if divisor.0[i].abs() < FLAT { flat } else { quotient.0[i] }))
+    }
+
+    /// The numbers of the next corners: 2nd, 3rd, 4th, 1st.
+    #[inline(always)]
+    pub fn next(self) -> F4 {
+        let [a, b, c, d] = self.0;
+        F4([b, c, d, a])
+    }
+
+    /// The sum, opposite edges first: theirs are nearly equal and of opposite sign.
+    #[inline(always)]
+    pub fn sum(self) -> f64 {
+        let [a, b, c, d] = self.0;
+        (a + c) + (b + d)
+    }
+}

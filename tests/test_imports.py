@@ -1,0 +1,153 @@
+"""Who imports whom: the package stays light, and its parts depend on each other in one direction only."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rotx
+
+PACKAGE = Path(rotx.__file__).parent
+
+# Parts of the package that work without torch. `cli` may import it, but only when a command runs.
+TORCH_FREE = {"rotx", "config", "registry", "geometry", "evaluation", "data.formats", "data.split"}
+TORCH_LATE = {"cli"}
+
+# Each part and the parts it may import from, besides itself; from the bottom up. A part is a module or a
+# package with all in it; `data.formats` and `data.split` are parts of their own. `config` and `registry`
+# import nothing of rotx, `models` no data and no engine, `evaluation` neither models nor torch.
+NUMBERS = {"_rust", "geometry", "__version__"}
+TENSORS = NUMBERS | {"boxes", "ops"}
+FLOOR = TENSORS | {"config", "registry"}
+MIDDLE = FLOOR | {"evaluation", "models", "data", "data.formats", "data.split"}
+MAY_IMPORT = {
+    "config": set(),
+    "registry": set(),
+    "atomic": set(),
+    "geometry": {"_rust"},
+    "boxes": TENSORS,
+    "ops": TENSORS,
+    "data.files": set(),
+    "data.formats": NUMBERS | {"config", "registry", "data.files"},
+    "data.split": NUMBERS | {"config", "registry", "data.formats"},
+    "data": FLOOR | {"data.formats", "data.split"},
+    "evaluation": NUMBERS | {"config", "registry", "atomic", "data.files", "data.formats"},
+    "models": FLOOR,
+    "engine": MIDDLE | {"inference"},
+    "inference": MIDDLE,
+    "cli": MIDDLE | {"engine", "inference", "atomic"},
+    # The package itself names its public modules and loads them when they are used.
+    "rotx": MIDDLE | {"engine", "inference"},
+}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def part(module: str) -> str:
+    """The part a module of rotx belongs to: ``rotx.data.formats.dota`` → ``data.formats``."""
+    if module == "rotx":
+        return "rotx"
+    names = module.split(".")[1:]
+    longer = ".".join(names[:2])
+    return longer if longer in MAY_IMPORT else names[0]
+
+
+def imported(name: str, source: str) -> set[str]:
+    """Dotted names of all modules that a module's source imports, wherever the statement stands."""
+    found = set()
+    package = name if MODULES.get(name, Path()).name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*parents, *filter(None, [node.module])])
+            for alias in node.names:
+                full = f"{base}.{alias.name}"
+                found.add(full if base == "rotx" or full in MODULES else base)
+    return found
+
+
+def violations(name: str, source: str) -> list[str]:
+    """What a module imports against the order, a sentence each."""
+    here = part(name)
+    if here not in MAY_IMPORT:
+        return [f"{name}: '{here}' has no place in the order yet: add it to MAY_IMPORT"]
+    wrong = []
+    for other in sorted(imported(name, source)):
+        if other.split(".")[0] == "rotx":
+            if part(other) not in MAY_IMPORT[here] | {here}:
+                wrong.append(f"{name}: '{here}' must not import {other}")
+        elif other.split(".")[0] in ("torch", "torchvision") and here in TORCH_FREE:
+            wrong.append(f"{name}: '{here}' must work without {other}")
+    return wrong
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_follow_the_order(name: str) -> None:
+    assert not violations(name, MODULES[name].read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "wrong"),
+    [
+        ("rotx.registry", "import rotx.geometry", "'registry' must not import rotx.geometry"),
+        ("rotx.config", "from rotx import __version__", "'config' must not import rotx.__version__"),
+        ("rotx.models.heads", "from rotx.data import formats", "'models' must not import rotx.data"),
+        (
+            "rotx.models.heads",
+            "from rotx.engine.hooks import x",
+            "'models' must not import rotx.engine.hooks",
+        ),
+        ("rotx.ops.iou", "def f():\n    from ..models import x", "'ops' must not import rotx.models"),
+        ("rotx.evaluation.dota", "import torch.nn", "'evaluation' must work without torch.nn"),
+        ("rotx.evaluation.dota", "from rotx import ops", "'evaluation' must not import rotx.ops"),
+        ("rotx.evaluation.dota", "from rotx.data import dataset", "'evaluation' must not import rotx.data"),
+        ("rotx.evaluation.dota", "from . import x\nfrom rotx.data.formats import read", None),
+        ("rotx.evaluation.dota", "from rotx import __version__", None),
+        ("rotx.geometry", "from rotx import _rust", None),
+        ("rotx.cli.eval", "import rotx", "'cli' must not import rotx"),
+        ("rotx.cli.eval", "from rotx import evaluate", "'cli' must not import rotx.evaluate"),
+        ("rotx.cli.train", "def main():\n    import torch\n    from rotx.engine import trainer", None),
+        ("rotx.misc", "", "'misc' has no place in the order yet"),
+    ],
+)
+def test_the_order_is_held(name: str, source: str, wrong: str | None) -> None:
+    found = violations(name, source)
+    assert (found == []) if wrong is None else (len(found) == 1 and wrong in found[0])
+
+
+def fresh_interpreter(code: str) -> str:
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip()
+
+
+def test_import_rotx_loads_neither_numpy_nor_torch() -> None:
+    assert fresh_interpreter("import sys, rotx; print({'numpy', 'torch'} & set(sys.modules) or '')") == ""
+
+
+def test_no_torch_until_it_is_needed() -> None:
+    light = [name for name in MODULES if part(name) in TORCH_FREE | TORCH_LATE and not name.endswith("__main__")]
+    assert {"rotx", "rotx.geometry", "rotx.evaluation", "rotx.cli"} <= set(light)
+    code = (
+        "import importlib, sys\n"
+        f"for name in {light!r}:\n"
+        "    importlib.import_module(name)\n"
+        "    if 'torch' in sys.modules: sys.exit(f'{name} imports torch')\n"
+    )
+    assert fresh_interpreter(code) == ""
