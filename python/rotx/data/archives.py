@@ -20,26 +20,31 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from rotx.data.files import File, FormatError, Groups, is_wanted
-
 MEMBER_LIMIT = 1 << 30
 TOTAL_LIMIT = 4 << 30
 RATIO_LIMIT = 1000
 RATIO_FROM = 16 << 20
 """A compression ratio over the limit is a bomb only in what is larger than this."""
 
+Groups = dict[str, list[tuple[str, bytes]]]
+"""The files of each folder: name and content."""
 _Add = Callable[[str, Callable[[], bytes]], None]
 
 
-def read_archive(path: Path, folder: str) -> tuple[Groups, list[str]]:
+class ArchiveError(ValueError):
+    """An archive that is broken or not safe to read."""
+
+
+def read_archive(path: Path, folder: str, is_wanted: Callable[[str], bool]) -> tuple[Groups, list[str]]:
     """The files by folder, of one folder alone if it is named, and the names of the members passed over.
 
     Args:
         path: a .zip, or a .tar packed by gzip, xz, bzip2 or not at all.
         folder: a folder in it; ``"."``: all.
+        is_wanted: whether a file is to be read, by its name.
 
     Raises:
-        FormatError: if the archive is broken or not safe to read.
+        ArchiveError: if the archive is broken or not safe to read.
     """
     groups: Groups = {}
     others: list[str] = []
@@ -53,7 +58,7 @@ def read_archive(path: Path, folder: str) -> tuple[Groups, list[str]]:
             return
         if is_wanted(member.name):
             parent = "" if str(member.parent) == "." else str(member.parent)
-            groups.setdefault(parent, []).append(File(member.name, f"{path}/{name}", read()))
+            groups.setdefault(parent, []).append((member.name, read()))
         else:
             others.append(name)
 
@@ -69,7 +74,7 @@ def read_gzip(path: Path) -> bytes:
     """The content of a file packed by gzip.
 
     Raises:
-        FormatError: if it is broken or too large.
+        ArchiveError: if it is broken or too large.
     """
     with _clear_errors(path), gzip.open(path) as file:
         return _Bounded(file, str(path), path.stat().st_size, MEMBER_LIMIT).read()
@@ -79,30 +84,30 @@ def read_gzip(path: Path) -> bytes:
 def _clear_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except FormatError:
+    except ArchiveError:
         raise
     except (
         *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile),
         *(zlib.error, lzma.LZMAError, EOFError),
     ) as error:
-        raise FormatError(f"{path}: broken archive: {error or 'it ends too early'}") from None
+        raise ArchiveError(f"{path}: broken archive: {error or 'it ends too early'}") from None
     except (NotImplementedError, RuntimeError, ValueError) as error:
-        raise FormatError(f"{path}: cannot be read: {error}") from None
+        raise ArchiveError(f"{path}: cannot be read: {error}") from None
 
 
 def _check_name(path: Path, name: str, seen: set[str]) -> None:
     if name.startswith(("/", "\\")) or re.match("[A-Za-z]:", name) or ".." in re.split(r"[/\\]", name):
-        raise FormatError(f"{path}: member {name!r} points outside the archive: refused")
+        raise ArchiveError(f"{path}: member {name!r} points outside the archive: refused")
     if name in seen:
-        raise FormatError(f"{path}: member {name!r} is there twice: refused")
+        raise ArchiveError(f"{path}: member {name!r} is there twice: refused")
     seen.add(name)
 
 
 def _check_size(shown: str, size: int, limit: int, packed: int) -> None:
     if size > limit:
-        raise FormatError(f"{shown}: unpacks to more than {limit >> 30} GiB: refused")
+        raise ArchiveError(f"{shown}: unpacks to more than {limit >> 30} GiB: refused")
     if size > max(RATIO_FROM, RATIO_LIMIT * packed):
-        raise FormatError(f"{shown}: unpacks to more than {RATIO_LIMIT} times its size, a zip bomb: refused")
+        raise ArchiveError(f"{shown}: unpacks to more than {RATIO_LIMIT} times its size, a zip bomb: refused")
 
 
 class _Bounded(io.RawIOBase):
@@ -136,9 +141,9 @@ def _read_zip(path: Path, add: _Add) -> None:
                 continue
             shown = f"{path}/{info.filename}"
             if info.flag_bits & 1:
-                raise FormatError(f"{shown}: is encrypted")
+                raise ArchiveError(f"{shown}: is encrypted")
             if stat.S_ISLNK(info.external_attr >> 16):
-                raise FormatError(f"{shown}: is a link: refused")
+                raise ArchiveError(f"{shown}: is a link: refused")
             total += info.file_size
             _check_size(shown, info.file_size, MEMBER_LIMIT, info.compress_size)
             _check_size(str(path), total, TOTAL_LIMIT, TOTAL_LIMIT)
@@ -160,7 +165,7 @@ def _read_tar(path: Path, add: _Add) -> None:
                 if info.isdir():
                     continue
                 if not info.isreg() or info.issparse():
-                    raise FormatError(f"{shown}: is a link or not a regular file: refused")
+                    raise ArchiveError(f"{shown}: is a link or not a regular file: refused")
                 _check_size(shown, info.size, MEMBER_LIMIT, MEMBER_LIMIT)
 
                 def read(info: tarfile.TarInfo = info) -> bytes:

@@ -64,9 +64,7 @@ def read_files(path: Path, subfolders: Sequence[str], prefix: str | None = None)
         if path.is_dir():
             groups, others = _list_folder(path, subfolders)
         elif archive and archive.is_file():
-            from rotx.data.archives import read_archive  # most runs need no decompressors
-
-            groups, others = read_archive(archive, path.relative_to(archive).as_posix())
+            groups, others = _unpack(archive, path.relative_to(archive).as_posix())
         elif path.is_file():
             raise FormatError(f"{path}: need a folder or an archive ({', '.join(_ARCHIVES)})")
         else:
@@ -88,9 +86,7 @@ def read_text(path: Path) -> File | None:
             raise _no_file(path)
         if name.endswith(".txt"):
             return File(path.name, str(path), path)
-        from rotx.data.archives import read_gzip
-
-        return File(path.name[:-3], str(path), read_gzip(path))
+        return File(path.name[:-3], str(path), _unpack_text(path))
 
 
 def is_wanted(name: str) -> bool:
@@ -130,6 +126,29 @@ def _list_folder(path: Path, subfolders: Sequence[str]) -> tuple[Groups, list[st
             elif folder == path and not item.name.startswith(".") and not item.is_dir():
                 others.append(item.name)
     return groups, sorted(others)
+
+
+def _unpack(path: Path, folder: str) -> tuple[Groups, list[str]]:
+    from rotx.data import archives  # most runs need no decompressors
+
+    try:
+        packed, others = archives.read_archive(path, folder, is_wanted)
+    except archives.ArchiveError as error:
+        raise FormatError(str(error)) from None
+    groups = {}
+    for parent, files in packed.items():
+        shown = f"{path}/{parent}" if parent else str(path)
+        groups[parent] = [File(name, f"{shown}/{name}", content) for name, content in files]
+    return groups, others
+
+
+def _unpack_text(path: Path) -> bytes:
+    from rotx.data import archives
+
+    try:
+        return archives.read_gzip(path)
+    except archives.ArchiveError as error:
+        raise FormatError(str(error)) from None
 
 
 def _choose(path: Path, groups: Groups, subfolders: Sequence[str], prefix: str | None) -> list[File]:
