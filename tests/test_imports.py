@@ -13,6 +13,7 @@ PACKAGE = Path(rotx.__file__).parent
 
 # Parts of the package that work without torch. `cli` may import it, but only when a command runs.
 TORCH_FREE = {"rotx", "config", "registry", "geometry", "evaluation", "data.formats", "data.split"}
+TORCH_FREE |= {"data.archives", "data.files", "data.sniff"}
 TORCH_LATE = {"cli"}
 
 # Each part and the parts it may import from, besides itself; from the bottom up. A part is a module or a
@@ -29,8 +30,10 @@ MAY_IMPORT = {
     "geometry": {"_rust"},
     "boxes": TENSORS,
     "ops": TENSORS,
-    "data.files": set(),
-    "data.formats": NUMBERS | {"config", "registry", "data.files"},
+    "data.archives": set(),
+    "data.files": {"data.archives"},
+    "data.sniff": {"data.files"},
+    "data.formats": NUMBERS | {"config", "registry", "data.files", "data.sniff"},
     "data.split": NUMBERS | {"config", "registry", "data.formats"},
     "data": FLOOR | {"data.formats", "data.split"},
     "evaluation": NUMBERS | {"config", "registry", "atomic", "data.files", "data.formats"},

@@ -66,7 +66,6 @@ pub fn read_annotations<'py>(
     out.set_item("image", PyArray1::from_vec(py, found.image))?;
     out.set_item("label", PyArray1::from_vec(py, found.label))?;
     out.set_item("difficult", PyArray1::from_vec(py, found.difficult))?;
-    out.set_item("other_classes", found.other_classes)?;
     set_skipped(&out, found.skipped)?;
     Ok(out)
 }

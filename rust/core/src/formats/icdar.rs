@@ -40,10 +40,8 @@ pub fn read_results(sources: &[Source<'_>], options: &Options<'_>) -> Result<Det
     let known = Known::new(options);
     let parse = |rows: &mut Rows<'_, f64>, image: &[u8], line: &[u8]| {
         let (quad, _) = columns(line)?;
-        let image = rows.detected(image)?;
-        if let Some(label) = rows.class(CLASS.as_bytes())? {
-            rows.push(quad, 1.0, image, label);
-        }
+        let (image, label) = (rows.detected(image)?, rows.class(CLASS.as_bytes())?);
+        rows.push(quad, 1.0, image, label);
         Ok(())
     };
     let all = read_pieces(sources, PIECE, &known, options, |rows, source, text, problems| {

@@ -30,9 +30,9 @@ pub fn read_names(name: &str, data: &Data<'_>) -> Result<ImageList, Problem> {
         Ok(text) => {
             each_line(&text, &mut problems, |number, line| {
                 let line = checked(trim(line), "image name")?;
-                let name = stem(&line);
-                if seen.insert(name.to_owned()) {
-                    list.names.push(name.to_owned());
+                let name = checked(stem(&line).as_bytes(), "image name")?;
+                if seen.insert(name.clone()) {
+                    list.names.push(name);
                     list.lines.push(number);
                 } else {
                     list.duplicates += 1;

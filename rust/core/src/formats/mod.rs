@@ -51,7 +51,7 @@ pub struct Options<'a> {
     /// Images in this order, whether anything is found on them or not. Annotations of others come after them;
     /// detections on others are a problem. `None`: those found, in order of appearance.
     pub images: Option<&'a [String]>,
-    /// The only classes wanted, in this order; `None`: all, in order of appearance.
+    /// Classes in this order, whether anything is of them or not; others come after them.
     pub classes: Option<&'a [String]>,
     /// Skip and count what is wrong instead of failing.
     pub lenient: bool,
@@ -74,8 +74,6 @@ pub struct Annotations {
     pub label: Vec<u32>,
     /// 0, 1 (difficult) or 2 (truncated).
     pub difficult: Vec<u8>,
-    /// Objects left out because their class is not wanted, by class, most first.
-    pub other_classes: Vec<(String, u64)>,
     /// What was wrong; empty unless lenient.
     pub skipped: Skipped,
 }

@@ -1,11 +1,10 @@
 //! Rows of numbers as they are parsed, and putting the parts together in order.
 
 use super::fields::finite;
-use super::names::{Lookup, Names, checked};
+use super::names::{Lookup, Names};
 use super::problem::{Problem, Reason, Skipped};
 use super::{Annotations, Detections, Options};
 use crate::geom::Quad;
-use std::collections::BTreeMap;
 
 /// The names known before reading, and whether others may come.
 pub(crate) struct Known {
@@ -13,7 +12,6 @@ pub(crate) struct Known {
     /// Detections may be on any image.
     pub any_image: bool,
     pub classes: Names,
-    pub any_class: bool,
 }
 
 impl Known {
@@ -22,7 +20,6 @@ impl Known {
             images: Names::new(options.images.unwrap_or_default()),
             any_image: options.images.is_none(),
             classes: Names::new(options.classes.unwrap_or_default()),
-            any_class: options.classes.is_none(),
         }
     }
 }
@@ -36,7 +33,6 @@ pub(crate) struct Rows<'a, V> {
     values: Vec<V>,
     image: Vec<u32>,
     label: Vec<u32>,
-    other_classes: BTreeMap<Vec<u8>, u64>,
 }
 
 impl<'a, V> Rows<'a, V> {
@@ -49,7 +45,6 @@ impl<'a, V> Rows<'a, V> {
             values: Vec::new(),
             image: Vec::new(),
             label: Vec::new(),
-            other_classes: BTreeMap::new(),
         }
     }
 
@@ -68,20 +63,10 @@ impl<'a, V> Rows<'a, V> {
         self.images.find(image).ok_or_else(|| self.images.unknown_image(image))
     }
 
-    /// The number of a class; `None`, and counted, if it is not wanted.
+    /// The number of a class, a new one if it is new.
     #[inline]
-    pub fn class(&mut self, class: &[u8]) -> Result<Option<u32>, Reason> {
-        if self.known.any_class {
-            return self.classes.find_or_add(class, "class name").map(Some);
-        }
-        let found = self.classes.find(class);
-        if found.is_none() {
-            match self.other_classes.get_mut(class) {
-                Some(count) => *count += 1,
-                None => drop(self.other_classes.insert(checked(class, "class name")?.into_bytes(), 1)),
-            }
-        }
-        Ok(found)
+    pub fn class(&mut self, class: &[u8]) -> Result<u32, Reason> {
+        self.classes.find_or_add(class, "class name")
     }
 
     #[inline]
@@ -98,13 +83,11 @@ impl<'a, V> Rows<'a, V> {
 }
 
 impl Rows<'_, u8> {
-    /// Adds an object, unless its class is not wanted.
+    /// Adds an object.
     #[inline]
     pub fn push_object(&mut self, image: &[u8], class: &[u8], quad: Quad, difficult: u8) -> Result<(), Reason> {
-        let image = self.annotated(image)?;
-        if let Some(label) = self.class(class)? {
-            self.push(quad, difficult, image, label);
-        }
+        let (image, label) = (self.annotated(image)?, self.class(class)?);
+        self.push(quad, difficult, image, label);
         Ok(())
     }
 }
@@ -126,7 +109,6 @@ pub(crate) struct Merged<V> {
     values: Vec<V>,
     image: Vec<u32>,
     label: Vec<u32>,
-    other_classes: BTreeMap<Vec<u8>, u64>,
     pub skipped: Skipped,
 }
 
@@ -139,7 +121,6 @@ impl<V: Copy> Merged<V> {
             values: Vec::with_capacity(rows),
             image: Vec::with_capacity(rows),
             label: Vec::with_capacity(rows),
-            other_classes: BTreeMap::new(),
             skipped: Skipped::default(),
         }
     }
@@ -151,9 +132,6 @@ impl<V: Copy> Merged<V> {
         append_numbers(&mut self.image, &part.image, images, part.images.new, &mut self.images);
         let classes = part.known.classes.list.len();
         append_numbers(&mut self.label, &part.label, classes, part.classes.new, &mut self.classes);
-        for (class, count) in part.other_classes {
-            *self.other_classes.entry(class).or_default() += count;
-        }
     }
 }
 
@@ -168,9 +146,6 @@ fn append_numbers(out: &mut Vec<u32>, numbers: &[u32], known: usize, new: Names,
 
 impl From<Merged<u8>> for Annotations {
     fn from(all: Merged<u8>) -> Self {
-        let name = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        let mut other_classes: Vec<_> = all.other_classes.into_iter().map(|(class, n)| (name(class), n)).collect();
-        other_classes.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
         Annotations {
             images: all.images.list,
             classes: all.classes.list,
@@ -178,7 +153,6 @@ impl From<Merged<u8>> for Annotations {
             image: all.image,
             label: all.label,
             difficult: all.values,
-            other_classes,
             skipped: all.skipped,
         }
     }

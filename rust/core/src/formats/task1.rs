@@ -44,7 +44,7 @@ fn read<const N: usize>(
     }
     let parse = |rows: &mut Rows<'_, f64>, class: &[u8], line: &[u8]| {
         let (image, score, values) = columns::<N>(line).map_err(|e| explain(line, 2 + N..=2 + N, meant, e))?;
-        let (image, label) = (rows.detected(image)?, rows.classes.find_or_add(class, "class name")?);
+        let (image, label) = (rows.detected(image)?, rows.class(class)?);
         rows.push(to_quad(values), score, image, label);
         Ok(())
     };
