@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from damaged import CASES, Case
+from rotx.cli.eval import main as eval_main
 
 SQUARE = "{0} {0} {1} {0} {1} {1} {0} {1}"
 
@@ -113,3 +118,16 @@ def test_check_submission(dataset: Path) -> None:
 def test_help_and_version(tool: str) -> None:
     assert "Usage: rotx" in run("--help", tool=tool).stdout
     assert "version" in run("--version", tool=tool).stdout
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.fragments], ids=lambda case: case.name)
+def test_damaged_files_give_one_line_and_exit_code_2(case: Case, tmp_path: Path) -> None:
+    if case.not_as_root and os.geteuid() == 0:
+        pytest.skip("root may read every file")
+    annotations, results = case.make(tmp_path)
+    images = ["--images", str(tmp_path / "images.txt")] if (tmp_path / "images.txt").exists() else []
+    arguments = ["score", str(annotations), str(results), "--task", str(case.task), *images]
+    result = CliRunner().invoke(eval_main, arguments)
+    assert result.exit_code == 2, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1

@@ -138,7 +138,7 @@ class _Image:
 
 
 def _boxes(name: str, boxes: ArrayLike) -> NDArray[np.float64]:
-    array = np.array(boxes, dtype=np.float64)
+    array = np.asarray(boxes, dtype=np.float64).copy()
     if array.size == 0:
         array = array.reshape(0, 5)
     if array.ndim != 2 or array.shape[1] not in (5, 8):
@@ -147,7 +147,7 @@ def _boxes(name: str, boxes: ArrayLike) -> NDArray[np.float64]:
 
 
 def _column(name: str, values: ArrayLike, length: int, dtype: Any) -> NDArray[Any]:
-    array = np.array(values, dtype=dtype).reshape(-1)
+    array = np.asarray(values, dtype=dtype).reshape(-1).copy()
     if len(array) != length:
         raise ValueError(f"{name}: need one a box, got {len(array)} for {length} boxes")
     return array
