@@ -8,7 +8,7 @@
 use super::chunks::{WHOLE, read as read_files};
 use super::dota::one_image_a_source;
 use super::fields::{coordinate, difficulty};
-use super::problem::{Problems, Reason};
+use super::problem::{Problems, Reason, shorten};
 use super::rows::Rows;
 use super::task1::hbox_to_quad;
 use super::{Annotations, Options, Problem, Source};
@@ -46,7 +46,8 @@ pub fn read(sources: &[Source<'_>], options: &Options<'_>) -> Result<Annotations
 fn image(rows: &mut Rows<'_, u8>, image: &str, text: &[u8], problems: &mut Problems<'_>) -> Result<(), Reason> {
     let bad = |e: String| Reason::file("not well-formed xml", e);
     let text = str::from_utf8(text).map_err(|_| bad("is not UTF-8 text".to_owned()))?;
-    let document = Document::parse(text).map_err(|e| bad(format!("is not well-formed xml: {e}")))?;
+    let broken = |e: roxmltree::Error| bad(format!("is not well-formed xml: {}", shorten(e.to_string().as_bytes())));
+    let document = Document::parse(text).map_err(broken)?;
     let root = document.root_element().tag_name().name();
     let tag = match root {
         "annotation" => "object",
