@@ -6,16 +6,15 @@ Importing this package loads neither numpy nor torch; the names below load what 
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
+
     from rotx import evaluation as evaluation
     from rotx import geometry as geometry
     from rotx import ops as ops
     from rotx.evaluation import evaluate as evaluate
-
-__version__ = version("rotx")
 
 _MODULES = ("evaluation", "geometry", "ops")
 _FUNCTIONS = {"evaluate": "rotx.evaluation"}
@@ -24,6 +23,10 @@ __all__ = ["__version__", "evaluate", "evaluation", "geometry", "ops"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version  # slow to import
+
+        return version("rotx")
     if name in _MODULES:
         return import_module(f"rotx.{name}")
     if name in _FUNCTIONS:
