@@ -53,7 +53,10 @@ def box_iou(a: ArrayLike, b: ArrayLike, mode: Literal["iou", "iof"] = "iou", job
     Raises:
         ValueError: for arrays of another shape, boxes of different kinds, or an unknown mode.
     """
-    return _rust.box_iou(_boxes("a", a), _boxes("b", b), mode, _jobs(jobs))
+    a, b = _boxes("a", a), _boxes("b", b)
+    out = np.empty((len(a), len(b)))
+    _rust.box_iou(a, b, mode, _jobs(jobs), out)
+    return out
 
 
 def box_iou_aligned(a: ArrayLike, b: ArrayLike, mode: Literal["iou", "iof"] = "iou") -> Floats:

@@ -306,12 +306,11 @@ pub fn shapes<S: Shape>(boxes: &[S::Raw]) -> Vec<S> {
 }
 
 /// Fewer candidate pairs than this a thread are not worth starting one.
-const PAIRS_A_THREAD: usize = 1 << 14;
+const PAIRS_A_THREAD: usize = 1 << 16;
 
 /// The overlap of every box of `a` with every box of `b`, into `out` (`a.len()` rows of `b.len()`).
 ///
-/// `out` must hold zeros: only pairs that meet are computed and written, so that a sparse scene costs
-/// little more than finding them.
+/// Only pairs that meet are computed, so that a sparse scene costs little more than writing zeros.
 ///
 /// # Panics
 /// If `out` is not of that size.
@@ -331,6 +330,7 @@ pub fn pairwise<S: Shape>(a: &[S::Raw], b: &[S::Raw], mode: Mode, jobs: usize, o
 wide! {
     fn fill_rows<S: Shape>(a: &[S::Raw], columns: &[S], along_x: &AlongX, mode: Mode, out: &mut [f64]) {
         let mut hits = Vec::new();
+        out.fill(0.0);
         for (a, out) in a.iter().zip(out.chunks_mut(columns.len())) {
             let a = S::new(a);
             along_x.meeting(a.bounds(), &mut hits);

@@ -1,4 +1,6 @@
-use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use numpy::{
+    PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2, PyUntypedArrayMethods,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use rotx_core::geom::{self, Point};
@@ -51,17 +53,19 @@ pub fn box_iou<'py>(
     b: Floats<'py>,
     mode: &str,
     jobs: usize,
-) -> PyResult<Bound<'py, PyArray2<f64>>> {
-    let (kind, out) = (self::mode(mode)?, PyArray2::zeros(py, [a.shape()[0], b.shape()[0]], false));
-    let mut writer = out.try_readwrite()?;
-    let into = writer.as_slice_mut()?;
+    mut out: PyReadwriteArray2<'py, f64>,
+) -> PyResult<()> {
+    let kind = self::mode(mode)?;
+    if out.shape() != [a.shape()[0], b.shape()[0]] {
+        return Err(PyValueError::new_err("out: need a row for every box of a, a column for every box of b"));
+    }
+    let into = out.as_slice_mut()?;
     match (boxes("a", &a)?, boxes("b", &b)?) {
         (Boxes::R(a), Boxes::R(b)) => py.detach(|| iou::pairwise::<RotatedBox>(a, b, kind, jobs, into)),
         (Boxes::Q(a), Boxes::Q(b)) => py.detach(|| iou::pairwise::<QuadShape>(a, b, kind, jobs, into)),
         _ => return Err(kinds_differ()),
     }
-    drop(writer);
-    Ok(out)
+    Ok(())
 }
 
 #[pyfunction]

@@ -1,0 +1,174 @@
+"""Speed of rotx against named baselines, measured in one run: `make bench`.
+
+Every line is the best of several runs, and what is claimed is the ratio to the baseline of the same run.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from dota_like import make_boxes
+
+from rotx import geometry
+from rotx.data.formats import Annotations, Detections
+from rotx.evaluation import DetectionMetric, evaluate_boxes, get_protocol
+from rotx.evaluation.protocols import DOTA_V1_0
+
+DATA = Path(__file__).parents[2] / "bench-data"
+HERE = Path(__file__).parent
+
+
+def best(run: Callable[[], object], times: int = 7) -> float:
+    """The least wall time in seconds of several runs."""
+    seconds = float("inf")
+    for _ in range(times):
+        start = time.perf_counter()
+        result = run()
+        seconds = min(seconds, time.perf_counter() - start)
+        del result
+    return seconds
+
+
+def report(what: str, ours: float, baseline: float, of: str, target: str) -> None:
+    """One line: time of rotx, time of the baseline, their ratio."""
+    print(
+        f"{what:<44} {ours * 1e3:9.2f} ms {baseline * 1e3:9.2f} ms {ours / baseline:6.2f} x {of} ({target})", flush=True
+    )
+
+
+def process(*command: object) -> tuple[float, float]:
+    """Wall time in seconds and greatest resident memory in MB of a whole process."""
+    start = time.perf_counter()
+    child = subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    assert status == 0, command
+    return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+def files() -> None:
+    """The whole process `rotx-eval score` on a set like DOTA-v1.0 val, and on ten times the detections."""
+    seconds = {}
+    for name, detections in (("val", 339_320), ("val-ten-times", 3_393_200)):
+        folder = DATA / name
+        if not (folder / "Task1").is_dir():
+            # In a process of its own: a child's greatest memory counts what its parent held when it started.
+            process(sys.executable, HERE / "dota_like.py", folder, "--detections", detections)
+        score = [Path(sys.executable).with_name("rotx-eval"), "score", folder / "labelTxt", folder / "Task1"]
+        runs = [process(*score) for _ in range(5)]
+        seconds[name] = min(t for t, _ in runs)
+        if name == "val":
+            loop = min(process(sys.executable, HERE / "float_loop.py", folder)[0] for _ in range(3))
+            report("score 339,320 detections from files", seconds[name], loop, "a loop of float()", "at most 1.25")
+            print(f"{'  greatest memory':<44} {max(m for _, m in runs):9.0f} MB {'':>21}(under 300 MB)")
+    report("score ten times the detections", seconds["val-ten-times"], seconds["val"], "the first", "at most 11")
+
+
+def memory() -> None:
+    """500 images x 200 detections x 15 classes that are in memory."""
+    truth, found = make_boxes(500, 15_000, 100_000)
+    names = [f"P{i}" for i in range(500)]
+    label, image = truth["label"].astype(np.int32), truth["image"].astype(np.int32)
+    quads, difficult = geometry.rbox_to_quad(truth["boxes"]), truth["difficult"].astype(np.uint8)
+    annotations = Annotations(names, list(DOTA_V1_0), quads, image, label, difficult)
+    quads = geometry.rbox_to_quad(found["boxes"])
+    image, label = found["image"].astype(np.int32), found["label"].astype(np.int32)
+    results = Detections(names, list(DOTA_V1_0), quads, found["scores"], image, label)
+    protocol = get_protocol("dota-v1.0")
+    budget = 0.08
+    seconds = best(lambda: evaluate_boxes(annotations, results, protocol))
+    report("score 500 x 200 x 15 in memory", seconds, budget, "80 ms", "below 1")
+
+    rows = [np.flatnonzero(image == i) for i in range(500)]
+    gts = [np.flatnonzero(annotations.image == i) for i in range(500)]
+
+    def metric() -> object:
+        metric = DetectionMetric(DOTA_V1_0)
+        for i in range(500):
+            r, g = rows[i], gts[i]
+            gt = annotations.quads[g], annotations.label[g], annotations.difficult[g]
+            metric.update(i, results.quads[r], results.scores[r], results.label[r], *gt)
+        return metric.compute()
+
+    report("  the same through DetectionMetric", best(metric), budget, "80 ms", "below 1")
+
+
+def scene(rng: np.random.Generator, count: int, side: float) -> np.ndarray:
+    """Boxes spread evenly over a square image."""
+    sizes = rng.uniform(10, 100, (count, 2))
+    return np.column_stack([rng.uniform(0, side, (count, 2)), sizes, rng.uniform(-2, 2, count)])
+
+
+def degrees(boxes: np.ndarray) -> np.ndarray:
+    """The same boxes as powerboxes and torchvision write them."""
+    return np.column_stack([boxes[:, :4], np.rad2deg(boxes[:, 4])])
+
+
+def iou() -> None:
+    """All pairs of 2,000 x 2,000 boxes."""
+    import powerboxes
+    import torch
+    import torchvision
+
+    for name, side in (("dense", 100), ("sparse", 8000)):
+        rng = np.random.default_rng(0)
+        a, b = scene(rng, 2000, side), scene(rng, 2000, side)
+        da, db = degrees(a), degrees(b)
+        for jobs, theirs in ((1, powerboxes.rotated_iou_distance), (None, powerboxes.parallel_rotated_iou_distance)):
+            threads = jobs or os.cpu_count()
+            ours = best(lambda jobs=jobs, a=a, b=b: geometry.box_iou(a, b, jobs=jobs), 15)
+            baseline = best(lambda theirs=theirs, da=da, db=db: theirs(da, db), 5)
+            report(f"IoU 2,000 x 2,000 {name}, {threads} threads", ours, baseline, "powerboxes", "at most 1")
+        if name == "sparse":
+            written = best(lambda: np.full((2000, 2000), 1.0), 15)
+            report("IoU 2,000 x 2,000 sparse", ours, written, "writing the result", "at most 1.5")
+            ta, tb = torch.from_numpy(da).float(), torch.from_numpy(db).float()
+            theirs = best(lambda ta=ta, tb=tb: torchvision.ops.box_iou(ta, tb, fmt="cxcywhr"), 3)
+            report("IoU 2,000 x 2,000 sparse", ours, theirs, "torchvision", "below 1")
+
+
+def dota_scene(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Twelve detections about each object, 1,700 objects to 4,000 x 4,000 pixels, and scores."""
+    objects = count // 12
+    side = 4000 * np.sqrt(objects / 1700)
+    sizes = np.column_stack([33 * rng.lognormal(0, 0.5, objects), 16 * rng.lognormal(0, 0.3, objects)])
+    boxes = np.column_stack([rng.uniform(0, side, (objects, 2)), sizes, rng.uniform(-2, 2, objects)])
+    source = rng.integers(objects, size=count)
+    spread = np.column_stack([sizes[source], sizes[source], np.ones(count)]) * 0.1
+    return boxes[source] + rng.normal(0, 1, (count, 5)) * spread, rng.random(count)
+
+
+def nms() -> None:
+    """NMS of 20,000 boxes, and how it grows."""
+    import powerboxes
+
+    for name in ("sparse", "DOTA density"):
+        seconds = {}
+        for count in (20_000, 200_000):
+            rng = np.random.default_rng(1)
+            if name == "sparse":
+                boxes, scores = scene(rng, count, 8000 * np.sqrt(count / 20_000)), rng.random(count)
+            else:
+                boxes, scores = dota_scene(rng, count)
+            seconds[count] = best(lambda boxes=boxes, scores=scores: geometry.nms(boxes, scores, 0.1))
+            if count == 20_000:
+                theirs_boxes = degrees(boxes)
+                try:
+                    theirs = best(lambda b=theirs_boxes, s=scores: powerboxes.rtree_rotated_nms(b, s, 0.1, 0.0), 5)
+                    report(f"NMS of 20,000, {name}", seconds[count], theirs, "powerboxes rtree", "below 1")
+                except BaseException as error:  # its panics are no Exception
+                    if isinstance(error, KeyboardInterrupt):
+                        raise
+                    print(f"NMS of 20,000, {name:<28} {seconds[count] * 1e3:9.2f} ms    powerboxes panicked: {error}")
+        report(f"NMS of 200,000, {name}", seconds[200_000], seconds[20_000], "20,000", "at most 14 at DOTA density")
+
+
+if __name__ == "__main__":
+    print(f"{os.cpu_count()} cores; best of several runs; rotx, baseline, ratio")
+    for part in (files, memory, iou, nms):
+        part()
