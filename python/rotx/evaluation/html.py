@@ -261,8 +261,7 @@ def _sizes(evaluation: Evaluation) -> str:
     note = f"Small: {limits[0]} square pixels; medium: {limits[1]}; large: above. Other sizes are ignored."
     if len(evaluation.protocol.iou) > 1:
         note += " AP is the mean over the IoU thresholds."
-    if evaluation.protocol.empty_class == "zero":
-        note += " A class without objects of a size counts 0 in the mean of that size."
+    note += " Classes without objects of a size are left out of its mean."
     return _section("Sizes", note, _table(head, rows, foot))
 
 

@@ -3,6 +3,7 @@
 //! Slices in, `Vec` or `&mut` slices out; nothing here knows of Python. Image space has x to the right and
 //! y down; angles are radians, clockwise positive on the screen.
 
+mod along_x;
 pub mod eval;
 pub mod formats;
 pub mod geom;

@@ -1,6 +1,7 @@
 //! Greedy non-maximum suppression over a spatial grid.
 
-use crate::iou::{Bounds, Mode, Shape, wide};
+use crate::iou::{Bounds, Mode, Shape};
+use crate::lanes::wide;
 
 /// The boxes that greedy suppression keeps, best first.
 ///

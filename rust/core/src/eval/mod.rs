@@ -2,4 +2,5 @@
 
 pub mod ap;
 pub mod devkit;
+mod group;
 pub mod matching;
