@@ -57,7 +57,7 @@ fuzz: ## feed damaged bytes to the parsers for a minute
 	ROTX_FUZZ_SECONDS=60 cargo test --package rotx-core --test fuzz_formats
 
 wheel: dev ## build an abi3 wheel for manylinux_2_28 into dist/
-	$(BIN)/maturin build --release --zig --compatibility manylinux_2_28 --out dist
+	PATH="$(CURDIR)/$(BIN):$$PATH" maturin build --release --zig --compatibility manylinux_2_28 --out dist
 
 clean: ## remove everything that is built
 	rm -rf target dist demo bench-data $(VENV) python/rotx/*.so

@@ -24,8 +24,11 @@ def call(*command: object, **options: object) -> str:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
-    maturin = Path(sys.executable).with_name("maturin")
-    call(maturin, "build", "--release", "--zig", "--compatibility", "manylinux_2_28", "--out", folder, cwd=ROOT)
+    # maturin looks for zig, a package of the same environment, through the python that it finds first.
+    tools = Path(sys.executable).parent
+    environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+    build = [tools / "maturin", "build", "--release", "--zig", "--compatibility", "manylinux_2_28"]
+    call(*build, "--out", folder, cwd=ROOT, env=environment)
     return next(folder.glob("*.whl"))
 
 
