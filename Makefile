@@ -54,7 +54,7 @@ bench: dev ## measure speed against named baselines
 	cargo bench --package rotx-core
 
 fuzz: ## feed damaged bytes to the parsers for a minute
-	ROTX_FUZZ_SECONDS=60 cargo test --package rotx-core --test fuzz_formats
+	ROTX_FUZZ_SECONDS=60 cargo test --package rotx-core --test fuzz_formats -- --test-threads 1
 
 wheel: dev ## build an abi3 wheel for manylinux_2_28 into dist/
 	PATH="$(CURDIR)/$(BIN):$$PATH" maturin build --release --zig --compatibility manylinux_2_28 --out dist

@@ -161,7 +161,8 @@ def _choose(path: Path, groups: Groups, subfolders: Sequence[str], prefix: str |
     chosen = next((names for names in (begun, named, list(filled)) if len(names) == 1), None)
     if chosen is None:
         folders = ", ".join(f"'{name or '.'}'" for name in sorted(filled)[:5])
-        raise FormatError(f"{path}: files in more than one folder ({folders}): give the one you mean")
+        one = path / min(filled)
+        raise FormatError(f"{path}: files in more than one folder ({folders}): give the one you mean, as {one}")
     files = filled[chosen[0]]
     for file in files:
         try:
