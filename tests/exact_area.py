@@ -95,5 +95,6 @@ def iou(a: Sequence[float], b: Sequence[float]) -> float:
     area_a, area_b = abs(signed_area(corners(a))), abs(signed_area(corners(b)))
     if not area_a or not area_b:
         return 0.0
-    common = min(max(intersection(a, b), Fraction(0)), area_a, area_b)
-    return float(common / (area_a + area_b - common))
+    common = max(intersection(a, b), Fraction(0))
+    union = area_a + area_b - common
+    return float(common / union) if common < union else 1.0

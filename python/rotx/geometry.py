@@ -38,8 +38,8 @@ def box_iou(a: ArrayLike, b: ArrayLike, mode: Literal["iou", "iof"] = "iou", job
     Exact to rounding: 0 ≤ IoU ≤ 1, the same for (a, b) and (b, a), at least 1 − 1e-9 for one box written in
     two ways. A box with a size that is not positive, or with a number that is not finite, overlaps nothing.
     For non-convex quads the area is the true one; where a quad crosses itself, every point counts by the
-    product of its winding numbers, which is the signed sum that the DOTA devkit's ``polyiou`` computes,
-    limited to [0, the smaller area].
+    product of its winding numbers, which is the signed sum that the DOTA devkit's ``polyiou`` computes; the
+    quotient is limited to [0, 1].
 
     Args:
         a: rboxes (N, 5) or quads (N, 8).

@@ -6,7 +6,8 @@
 //! coincide or nearly do, which break clipping by predicates, are nothing special here.
 //!
 //! For quads the sum counts every point by the product of the two winding numbers: the true area where both
-//! are simple, and where one crosses itself the signed sum of the DOTA devkit's polyiou.
+//! are simple, and where one crosses itself the signed sum of the DOTA devkit's polyiou. IoU and IoF are that
+//! sum over the union or the first area, limited to [0, 1].
 
 use std::cmp::Ordering;
 
@@ -67,12 +68,15 @@ pub trait Shape: Send + Sync + Sized {
     fn bounds(&self) -> &Bounds;
     /// The area, 0 where the shape is degenerate.
     fn area(&self) -> f64;
+    /// Whether the shape is convex: then what it has in common with another such is at most its area.
+    fn convex(&self) -> bool;
     /// An order of shapes that does not depend on which of two comes first.
     fn order(&self, other: &Self) -> Ordering;
     /// The signed area of `self` within `window`, the smaller of the two.
     fn area_within(&self, window: &Self) -> f64;
 
-    /// The area common to both: 0 ≤ area ≤ the smaller one; the same for (a, b) and (b, a).
+    /// The area common to both, never negative; the same for (a, b) and (b, a). Rounding aside, it is above the
+    /// smaller area only where a quad crosses itself.
     #[inline(always)]
     fn intersection(&self, other: &Self) -> f64 {
         if !self.bounds().meets(other.bounds()) {
@@ -86,13 +90,8 @@ pub trait Shape: Send + Sync + Sized {
             _ => self.area_within(other),
         };
         let smaller = if self.area() < other.area() { self.area() } else { other.area() };
-        if area > smaller {
-            smaller
-        } else if area > NEGLIGIBLE * smaller {
-            area
-        } else {
-            0.0 // rounding, or NaN where the numbers overflow
-        }
+        // Not so for rounding, and for NaN where the numbers overflow.
+        if area > NEGLIGIBLE * smaller { area } else { 0.0 }
     }
 
     /// IoU or IoF, between 0 and 1, never NaN; 0 where either has no area.
@@ -106,7 +105,8 @@ pub trait Shape: Send + Sync + Sized {
             Mode::Iou => self.area() + other.area() - area,
             Mode::Iof => self.area(),
         };
-        (area / whole).min(1.0)
+        // For quads that cross themselves the signed sum may leave less than nothing of the union.
+        if area < whole { area / whole } else { 1.0 }
     }
 }
 
@@ -145,6 +145,11 @@ impl Shape for RotatedBox {
     #[inline(always)]
     fn area(&self) -> f64 {
         self.area
+    }
+
+    #[inline(always)]
+    fn convex(&self) -> bool {
+        true
     }
 
     fn order(&self, other: &Self) -> Ordering {
@@ -204,6 +209,11 @@ impl Shape for QuadShape {
     #[inline(always)]
     fn area(&self) -> f64 {
         self.signed_area.abs()
+    }
+
+    #[inline(always)]
+    fn convex(&self) -> bool {
+        geom::is_convex(&self.raw)
     }
 
     fn order(&self, other: &Self) -> Ordering {

@@ -87,6 +87,7 @@ struct Level {
     /// The last box of each bucket, or NONE.
     heads: Vec<u32>,
     entries: Vec<Entry>,
+    /// Between these are the areas of the boxes; anything, if one of them is not convex.
     least_area: f64,
     greatest_area: f64,
 }
@@ -115,11 +116,11 @@ impl Grid {
         if shape.area() == 0.0 {
             return false;
         }
-        let own = exponent(shape.bounds());
+        let (own, convex) = (exponent(shape.bounds()), shape.convex());
         // A box that suppresses this one is most often of its own size: its level comes first.
         let others = self.levels.iter().filter(|level| level.exponent != own);
         for level in self.levels.iter().filter(|level| level.exponent == own).chain(others) {
-            if level.too_small_or_large(shape.area(), threshold) {
+            if convex && level.too_small_or_large(shape.area(), threshold) {
                 continue;
             }
             near.clear();
@@ -141,8 +142,9 @@ impl Grid {
             self.levels.len() - 1
         });
         let level = &mut self.levels[i];
-        level.least_area = level.least_area.min(shape.area());
-        level.greatest_area = level.greatest_area.max(shape.area());
+        let (least, greatest) = if shape.convex() { (shape.area(), shape.area()) } else { (0.0, f64::INFINITY) };
+        level.least_area = level.least_area.min(least);
+        level.greatest_area = level.greatest_area.max(greatest);
         level.insert(id, shape.bounds(), label);
     }
 }
