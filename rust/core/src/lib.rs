@@ -10,4 +10,5 @@ pub mod geom;
 pub mod iou;
 mod lanes;
 pub mod nms;
+pub mod ranking;
 pub mod threads;

@@ -2,6 +2,7 @@
 
 use crate::iou::{Bounds, Mode, Shape};
 use crate::lanes::wide;
+use crate::ranking::by_falling_score;
 
 /// The boxes that greedy suppression keeps, best first.
 ///
@@ -19,31 +20,10 @@ pub fn nms<S: Shape>(boxes: &[S::Raw], scores: &[f64], labels: Option<&[i64]>, t
     greedy::<S>(boxes, &order, labels, threshold)
 }
 
-/// The indices of the scores, highest first, equal ones by index, NaN last.
-///
-/// # Panics
-/// If there are 2³² scores or more.
-pub fn by_falling_score(scores: &[f64]) -> Vec<u32> {
-    assert!(u32::try_from(scores.len()).is_ok(), "fewer than 2^32 boxes");
-    // Score and index in one key: sorting needs no look-up and the order is total.
-    let mut keys: Vec<(u64, u32)> = scores.iter().map(|&s| falling_key(s)).zip(0..).collect();
-    keys.sort_unstable();
-    keys.into_iter().map(|(_, i)| i).collect()
-}
-
-/// An integer that grows as the score falls.
-pub(crate) fn falling_key(score: f64) -> u64 {
-    if score.is_nan() {
-        return u64::MAX;
-    }
-    let bits = (score + 0.0).to_bits(); // + 0.0: the two zeros are equal scores
-    if bits >> 63 == 0 { !bits ^ (1 << 63) } else { bits }
-}
-
 wide! {
     fn greedy<S: Shape>(boxes: &[S::Raw], order: &[u32], labels: Option<&[i64]>, threshold: f64) -> Vec<u32> {
         let mut keep = Vec::new();
-        let (mut kept, mut grid, mut near) = (Vec::<S>::new(), Grid::default(), Vec::new());
+        let (mut kept, mut grid, mut near) = (Vec::<(S, i64)>::new(), Grid::default(), Vec::new());
         let mut ahead = Vec::with_capacity(AHEAD);
         for some in order.chunks(AHEAD) {
             // Copied first: the loads of a plain loop overlap, those between long computations would not.
@@ -56,7 +36,7 @@ wide! {
                     keep.push(i);
                     if shape.area() > 0.0 {
                         grid.insert(kept.len() as u32, &shape, label);
-                        kept.push(shape);
+                        kept.push((shape, label));
                     }
                 }
             }
@@ -87,14 +67,16 @@ struct Level {
     /// The last box of each bucket, or NONE.
     heads: Vec<u32>,
     entries: Vec<Entry>,
+    /// The cell of each entry.
+    rows: Vec<u64>,
+    columns: Vec<i64>,
     /// Between these are the areas of the boxes; anything, if one of them is not convex.
     least_area: f64,
     greatest_area: f64,
 }
 
 struct Entry {
-    bounds: Bounds,
-    label: i64,
+    around: Around,
     id: u32,
     /// The box before it in its bucket.
     next: u32,
@@ -112,7 +94,14 @@ const LEVEL_BITS: i32 = 2;
 impl Grid {
     /// Whether the IoU with a kept box of the label is above the threshold. `near` is scratch space.
     #[inline(always)]
-    fn suppresses<S: Shape>(&self, shape: &S, label: i64, kept: &[S], threshold: f64, near: &mut Vec<u32>) -> bool {
+    fn suppresses<S: Shape>(
+        &self,
+        shape: &S,
+        label: i64,
+        kept: &[(S, i64)],
+        threshold: f64,
+        near: &mut Vec<u32>,
+    ) -> bool {
         if shape.area() == 0.0 {
             return false;
         }
@@ -126,7 +115,8 @@ impl Grid {
             near.clear();
             level.meeting(shape.bounds(), label, near);
             for &id in near.iter() {
-                if shape.overlap(&kept[id as usize], Mode::Iou) > threshold {
+                let (other, its_label) = &kept[id as usize];
+                if *its_label == label && shape.overlap(other, Mode::Iou) > threshold {
                     return true;
                 }
             }
@@ -156,6 +146,8 @@ impl Level {
             cell: f64::exp2(f64::from(exponent)),
             heads: vec![NONE; 64],
             entries: Vec::new(),
+            rows: Vec::new(),
+            columns: Vec::new(),
             least_area: f64::INFINITY,
             greatest_area: 0.0,
         }
@@ -175,29 +167,31 @@ impl Level {
                 self.link(i);
             }
         }
-        self.entries.push(Entry { bounds: *bounds, label, id, next: NONE });
+        self.rows.push(self.row(self.index(0.5 * (bounds.y0 + bounds.y1)), label));
+        self.columns.push(self.index(0.5 * (bounds.x0 + bounds.x1)));
+        self.entries.push(Entry { around: Around::new(bounds), id, next: NONE });
         self.link(self.entries.len() - 1);
     }
 
     /// Puts an entry before the others of its bucket.
     fn link(&mut self, i: usize) {
-        let Entry { bounds, label, .. } = self.entries[i];
-        let (x, y) = (0.5 * (bounds.x0 + bounds.x1), 0.5 * (bounds.y0 + bounds.y1));
-        let bucket = self.bucket(self.row(self.index(y), label), self.index(x));
+        let bucket = self.bucket(self.rows[i], self.columns[i]);
         self.entries[i].next = self.heads[bucket];
         self.heads[bucket] = i as u32;
     }
 
-    /// Adds the boxes of the label whose bounds meet these to `near`, in no particular order.
+    /// Adds the boxes of the label whose bounds meet these to `near`, and perhaps a few that only come close or
+    /// are of other labels.
     #[inline(always)]
     fn meeting(&self, bounds: &Bounds, label: i64, near: &mut Vec<u32>) {
         let reach = REACH * self.cell;
         let (x0, x1) = (self.index(bounds.x0 - reach), self.index(bounds.x1 + reach));
         let (y0, y1) = (self.index(bounds.y0 - reach), self.index(bounds.y1 + reach));
         let cells = (x1 as f64 - x0 as f64 + 1.0) * (y1 as f64 - y0 as f64 + 1.0);
+        let around = Around::new(bounds);
         if cells > self.entries.len() as f64 {
             for entry in &self.entries {
-                entry.push_if_meeting(bounds, label, near);
+                entry.push_if_meeting(&around, near);
             }
             return;
         }
@@ -207,7 +201,7 @@ impl Level {
                 let mut i = self.heads[self.bucket(row, x)];
                 while i != NONE {
                     let entry = &self.entries[i as usize];
-                    entry.push_if_meeting(bounds, label, near);
+                    entry.push_if_meeting(&around, near);
                     i = entry.next;
                 }
             }
@@ -235,10 +229,30 @@ impl Level {
 
 impl Entry {
     #[inline(always)]
-    fn push_if_meeting(&self, bounds: &Bounds, label: i64, near: &mut Vec<u32>) {
-        if bounds.meets(&self.bounds) && self.label == label {
+    fn push_if_meeting(&self, around: &Around, near: &mut Vec<u32>) {
+        if around.meets(&self.around) {
             near.push(self.id);
         }
+    }
+}
+
+/// Bounds in half the bytes, never smaller than the exact ones: x0, y0, −x1, −y1, each rounded down.
+#[derive(Clone, Copy)]
+struct Around([f32; 4]);
+
+impl Around {
+    #[inline(always)]
+    fn new(bounds: &Bounds) -> Around {
+        Around([bounds.x0, bounds.y0, -bounds.x1, -bounds.y1].map(|v| {
+            let near = v as f32;
+            if f64::from(near) > v { near.next_down() } else { near }
+        }))
+    }
+
+    #[inline(always)]
+    fn meets(&self, other: &Around) -> bool {
+        let ([a0, b0, a1, b1], [c0, d0, c1, d1]) = (self.0, other.0);
+        (a0 < -c1) & (b0 < -d1) & (c0 < -a1) & (d0 < -b1)
     }
 }
 
@@ -254,11 +268,6 @@ fn exponent(bounds: &Bounds) -> i32 {
 mod tests {
     use super::*;
     use crate::iou::RotatedBox;
-
-    #[test]
-    fn order_is_score_then_index_then_nan() {
-        assert_eq!(by_falling_score(&[0.5, f64::NAN, 0.9, -1.0, 0.5, -0.0, 0.0]), [2, 0, 4, 5, 6, 3, 1]);
-    }
 
     #[test]
     fn a_suppressed_box_suppresses_nothing() {

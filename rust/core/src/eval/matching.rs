@@ -6,7 +6,7 @@
 use crate::eval::ap::Curve;
 use crate::eval::group::{Group, match_groups, outside};
 use crate::geom::Quad;
-use crate::nms::falling_key;
+use crate::ranking;
 use crate::threads;
 
 /// The ground truth, one entry an object.
@@ -138,10 +138,7 @@ pub fn match_detections(
     let by_class = split_by(detections.label, classes);
     let truths_by_class = split_by(truth.label, classes);
     let sorted = threads::map(classes, jobs, |class| {
-        let mut keys: Vec<(u64, u32)> =
-            by_class.of(class).iter().map(|&i| (falling_key(detections.scores[i as usize]), i)).collect();
-        keys.sort_unstable();
-        let order: Vec<u32> = keys.into_iter().map(|(_, i)| i).collect();
+        let order = ranking::sort(by_class.of(class).to_vec(), |i| detections.scores[i as usize]);
         let by_image = split_values(&order, detections.image, images);
         let truths_by_image = split_values(truths_by_class.of(class), truth.image, images);
         (order, by_image, truths_by_image)
