@@ -71,6 +71,37 @@ def test_explain(dataset: Path) -> None:
     assert "difficult" in result.stdout and "(dota-v1.5)" in result.stdout
 
 
+def test_thresholds_and_classes_asked_for_hold_for_both_sides_of_explain(dataset: Path) -> None:
+    options = ["--iou", "0.75", "--classes", "plane,ship"]
+    result = run("score", dataset, dataset, "--explain", "coco", *options)
+    assert result.returncode == 0, result.stderr
+    rules = [line.split("|")[1].strip() for line in result.stdout.split("Points of mAP")[1].splitlines() if "|" in line]
+    assert "average" in rules and not {"iou", "classes"} & set(rules)
+
+
+def test_scoring_never_imports_torch_and_reads_no_images(dataset: Path, tmp_path: Path) -> None:
+    arguments = ["score", str(dataset), str(dataset), "--report", str(tmp_path / "report")]
+    code = (
+        "import sys; from rotx.cli.eval import main\n"
+        f"main({arguments!r}, standalone_mode=False)\n"
+        "assert not {'torch', 'cv2', 'tqdm'} & set(sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+
+
+def test_explain_reads_the_classes_of_both_protocols(dataset: Path, tmp_path: Path) -> None:
+    crane = SQUARE.format(200, 240)
+    with (dataset / "labelTxt/P2.txt").open("a") as file:
+        file.write(f"{crane} container-crane 0\n")
+    (dataset / "Task1/Task1_container-crane.txt").write_text(f"P2 0.9 {crane}\n")
+    assert run("score", dataset, dataset, "--protocol", "dota-v1.5", "--json", tmp_path / "o.json").returncode == 0
+    whole = json.loads((tmp_path / "o.json").read_text())["map"]
+    result = run("score", dataset, dataset, "--explain", "dota-v1.5")
+    assert f"| {100 * whole:.2f} " in result.stdout.splitlines()[-2], result.stdout
+    assert "container-crane" not in result.stdout.split("Points of mAP")[0]
+
+
 def test_images_option_limits_the_set(dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("P2\n")
     result = run("score", dataset, dataset, "--images", tmp_path / "list.txt", "--classes", "plane,ship")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,13 @@ def main() -> None:
 @main.command()
 @click.argument("annotations", type=click.Path())
 @click.argument("results", type=click.Path())
-@click.option("--protocol", default="dota-v1.0", show_default=True, metavar="NAME",
-              help="dota-v1.0, dota-v1.5, dota-v2.0, voc07, voc12, coco, mmrotate or icdar2015.")  # fmt: skip
+@click.option(
+    "--protocol",
+    default="dota-v1.0",
+    show_default=True,
+    metavar="NAME",
+    help="dota-v1.0, dota-v1.5, dota-v2.0, voc07, voc12, coco, mmrotate or icdar2015.",
+)
 @click.option(
     "--task", type=click.IntRange(1, 2), default=1, show_default=True, help="1: rotated, 2: horizontal boxes."
 )
@@ -82,6 +88,7 @@ def score(
         task=task,
         iou=_thresholds(iou),
         classes=_names(classes),
+        also=target.classes or () if target else (),
         images=images,
         lenient=lenient,
         jobs=jobs,
@@ -97,6 +104,9 @@ def score(
             interval = evaluation.interval()
             click.echo(f"mAP {evaluation.map:.4f}, 95 % interval over images {interval[0]:.4f} to {interval[1]:.4f}")
         if target:
+            # What the user asked for holds for both.
+            target = replace(target, iou=evaluation.protocol.iou) if iou else target
+            target = replace(target, classes=evaluation.protocol.classes) if classes else target
             _explain(evaluation, target)
     outputs: list[tuple[str | None, Callable[[], str]]] = [
         (json_file, lambda: to_json(evaluation)),

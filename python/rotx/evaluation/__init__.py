@@ -36,6 +36,7 @@ def evaluate(
     task: int = 1,
     iou: Sequence[float] | None = None,
     classes: Sequence[str] | None = None,
+    also: Sequence[str] = (),
     images: str | Path | None = None,
     lenient: bool = False,
     jobs: int | None = None,
@@ -51,6 +52,7 @@ def evaluate(
         task: 1: rotated boxes (quads); 2: horizontal boxes.
         iou: IoU thresholds; None: those of the protocol.
         classes: class names; None: those of the protocol, or else of the files.
+        also: classes to read besides those that are scored, for `rotx.evaluation.explain`.
         images: a file with the names of the images that count; None: those of the annotations.
         lenient: skip and count lines that cannot be read, instead of raising.
         jobs: number of threads; None: one a core.
@@ -62,12 +64,13 @@ def evaluate(
     record = None if protocol == ICDAR2015 else get_protocol(protocol)
     if classes is None and record is not None:
         classes = record.classes
-    truth = read_annotations(annotations, classes=classes, images=images, lenient=lenient, jobs=jobs)
+    read = None if classes is None else tuple(dict.fromkeys((*classes, *also)))
+    truth = read_annotations(annotations, classes=read, images=images, lenient=lenient, jobs=jobs)
     found = read_detections(
         results,
         images=truth.images,
         other_images=truth.other_images,
-        classes=classes,
+        classes=read,
         other_classes=truth.other_classes,
         task=task,
         lenient=lenient,

@@ -43,7 +43,7 @@ def explain(base: Evaluation, target: Protocol) -> list[Step]:
     """The steps from the protocol of ``base`` to ``target``, on the same files.
 
     ``in_turn`` adds up to the whole difference. The order matters where rules interact, which ``alone`` shows.
-    Class and image lists that the files were read with stay as they are.
+    Classes that the files were not read for count as empty; see ``also`` of `rotx.evaluate`.
     """
     if base.protocol.classes is not None and target.classes is None:
         target = replace(target, classes=base.protocol.classes)
