@@ -135,20 +135,10 @@ pub fn match_detections(
         out.positives[label as usize] += 1;
     }
 
-    let by_class = split_by(detections.label, classes);
-    let truths_by_class = split_by(truth.label, classes);
-    let sorted = threads::map(classes, jobs, |class| {
-        let order = ranking::sort(by_class.of(class).to_vec(), |i| detections.scores[i as usize]);
-        let by_image = split_values(&order, detections.image, images);
-        let truths_by_image = split_values(truths_by_class.of(class), truth.image, images);
-        (order, by_image, truths_by_image)
-    });
-
+    let sorted = sort(truth, detections, classes, images, jobs);
     let groups: Vec<Group> = sorted
         .iter()
-        .flat_map(|(_, detections, truths)| {
-            (0..images).map(|i| Group { detections: detections.of(i), truths: truths.of(i) })
-        })
+        .flat_map(|class| (0..images).map(|i| Group { detections: class.detections.of(i), truths: class.truths.of(i) }))
         .filter(|group| !group.detections.is_empty())
         .collect();
     let tasks: Vec<&[Group]> = groups.chunks(16).collect();
@@ -159,11 +149,28 @@ pub fn match_detections(
         (out.truth[i], out.iou[i]) = (verdict.truth, verdict.iou);
     }
     out.starts.push(0);
-    for (order, ..) in &sorted {
-        out.order.extend_from_slice(order);
+    for class in &sorted {
+        out.order.extend_from_slice(&class.order);
         out.starts.push(out.order.len());
     }
     out
+}
+
+/// The detections of a class by falling score, and the same and its objects by image.
+struct Class {
+    order: Vec<u32>,
+    detections: Buckets,
+    truths: Buckets,
+}
+
+fn sort(truth: Truth, detections: Detections, classes: usize, images: usize, jobs: usize) -> Vec<Class> {
+    let by_class = split_by(detections.label, classes);
+    let truths_by_class = split_by(truth.label, classes);
+    threads::map(classes, jobs, |class| {
+        let order = ranking::sort(by_class.of(class).to_vec(), |i| detections.scores[i as usize]);
+        let detections = split_values(&order, detections.image, images);
+        Class { order, detections, truths: split_values(truths_by_class.of(class), truth.image, images) }
+    })
 }
 
 /// Indices by bucket, in one array.
