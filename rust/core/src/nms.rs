@@ -286,6 +286,15 @@ mod tests {
     }
 
     #[test]
+    fn sizes_and_places_beyond_32_bits() {
+        for scale in [1e-60, 1e-25, 1e25, 1e60] {
+            let boxes = [[3.0, 2.0, 4.0, 2.0, 0.3], [3.1, 2.0, 4.0, 2.0, 0.3], [9.0, 2.0, 4.0, 2.0, 0.3]]
+                .map(|[x, y, w, h, angle]| [x * scale, y * scale, w * scale, h * scale, angle]);
+            assert_eq!(nms::<RotatedBox>(&boxes, &[0.9, 0.8, 0.7], None, 0.5), [0, 2], "{scale}");
+        }
+    }
+
+    #[test]
     fn boxes_without_area_are_kept() {
         let boxes = [[0.0, 0.0, 0.0, 4.0, 0.0], [0.0, 0.0, 4.0, 4.0, 0.0], [f64::NAN, 0.0, 4.0, 4.0, 0.0]];
         assert_eq!(nms::<RotatedBox>(&boxes, &[0.9, 0.8, 0.7], None, 0.0), [0, 1, 2]);
