@@ -121,6 +121,7 @@ def score(
 
         for notice in write_report(evaluation, report, interval):
             click.echo(f"note: {notice}", err=True)
+        click.echo(f"report: {Path(report) / 'index.html'}")
 
 
 def _thresholds(options: tuple[str, ...]) -> list[float] | None:
