@@ -7,17 +7,13 @@ from pathlib import Path
 
 import pytest
 
-
-def shared_folder() -> Path | None:
-    """The folder of reference numbers and real data beside the project, or None."""
-    folder = Path(os.environ.get("ROTX_SHARED", Path(__file__).parents[2] / "shared"))
-    return folder if folder.is_dir() else None
+#: The folder of reference numbers and real data beside the project.
+SHARED = Path(os.environ.get("ROTX_SHARED", Path(__file__).parents[2] / "shared"))
 
 
 @pytest.fixture
 def shared() -> Path:
-    """The same, or the test is skipped."""
-    folder = shared_folder()
-    if folder is None:
+    """That folder, or the test is skipped."""
+    if not SHARED.is_dir():
         pytest.skip("needs ../shared (or ROTX_SHARED): reference numbers and real data")
-    return folder
+    return SHARED

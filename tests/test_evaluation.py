@@ -263,7 +263,7 @@ def test_all_thresholds_in_one_pass() -> None:
 
 def test_bad_options() -> None:
     truth, results = random_set(0)
-    for options in ({"iou": []}, {"iou": [0.0]}, {"iou": [1.5]}, {"iou": [0.5] * 33}, {"task": 3}):
+    for options in ({"iou": []}, {"iou": [0.0]}, {"iou": [1.5]}, {"iou": [0.5] * 33}, {"task": 3}, {"jobs": 0}):
         with pytest.raises(ValueError, match=next(iter(options))):
             evaluate_boxes(truth, results, get_protocol("voc07"), **options)
     with pytest.raises(ValueError, match="did you mean 'mmrotate'"):

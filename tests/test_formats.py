@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import random
 import subprocess
 import sys
@@ -14,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import SHARED
 from damaged import ICDAR, ICDAR_RESULTS, LABELS, RESULTS, TASK2, data_set, write
 from rotx.data import archives
 from rotx.data.formats import Annotations, FormatError, read_annotations, read_detections, read_names
 
-SHARED = Path(os.environ.get("ROTX_SHARED", Path(__file__).parents[1] / "../shared")) / "data"
-real = pytest.mark.skipif(not SHARED.is_dir(), reason="no real data sets in ../shared or ROTX_SHARED")
+DATA = SHARED / "data"
+real = pytest.mark.skipif(not DATA.is_dir(), reason="no real data sets in ../shared or ROTX_SHARED")
 
 
 def rows(found: Annotations) -> list[tuple[str, str, tuple[float, ...], int]]:
@@ -300,7 +300,7 @@ def test_importing_formats_loads_neither_torch_nor_opencv() -> None:
 
 @real
 def test_dota() -> None:
-    whole = SHARED / "dota_whole"
+    whole = DATA / "dota_whole"
     counts = {
         "devkit_example": (7, 984),
         "s2anet_example": (3, 1122),
@@ -321,7 +321,7 @@ def test_dota() -> None:
 
 @real
 def test_dior() -> None:
-    folder = SHARED / "dior_r_annotations"
+    folder = DATA / "dior_r_annotations"
     for split, images, objects in [("train", 5862, 32634), ("val", 5863, 35439), ("test", 11738, 124445)]:
         found = read_annotations(folder / f"dior_r_{split}.txt.gz")
         assert (len(found.images), len(found.quads), len(found.classes)) == (images, objects, 20)
@@ -333,13 +333,13 @@ def test_dior() -> None:
 
 @real
 def test_hrsc_ssdd_hit_uav() -> None:
-    folder = SHARED / "hrsc_ssdd_gghl"
+    folder = DATA / "hrsc_ssdd_gghl"
     for name, images, objects in [("train_HRSC2016_v1.txt", 617, 1748), ("ssdd.txt", 1160, 2549)]:
         found = read_annotations(folder / name)
         assert (len(found.images), len(found.quads), found.classes) == (images, objects, ["0"])
     with pytest.raises(FormatError, match=r"train_HRSC2016\.txt:618: image '100000001' comes twice, first on line 1"):
         read_annotations(folder / "train_HRSC2016.txt")
-    hit_uav = read_annotations(SHARED / "hit_uav/rotate_xml/Annotations_2898.tar.xz")
+    hit_uav = read_annotations(DATA / "hit_uav/rotate_xml/Annotations_2898.tar.xz")
     assert (len(hit_uav.images), len(hit_uav.quads)) == (2898, 24899)
     counts = dict(zip(hit_uav.classes, np.bincount(hit_uav.label).tolist(), strict=True))
     assert counts == {"Person": 12312, "Car": 7311, "Bicycle": 4980, "OtherVehicle": 148, "DontCare": 148}
@@ -347,9 +347,9 @@ def test_hrsc_ssdd_hit_uav() -> None:
 
 @real
 def test_icdar2015_and_east() -> None:
-    gt = read_annotations(SHARED / "scene_text/icdar2015_gt.zip")
+    gt = read_annotations(DATA / "scene_text/icdar2015_gt.zip")
     assert (len(gt.images), len(gt.quads), int(gt.difficult.sum())) == (500, 5230, 3153)
-    east = SHARED / "scene_text/east_icdar2015_result.tar.gz"
+    east = DATA / "scene_text/east_icdar2015_result.tar.gz"
     found = read_detections(east, images=gt.images, classes=gt.classes)
     assert (len(found.images), len(found.quads)) == (500, 2579)
     assert set(found.scores) == {1.0}
@@ -357,7 +357,7 @@ def test_icdar2015_and_east() -> None:
 
 @real
 def test_gghl_results() -> None:
-    archive = SHARED / "gghl_dota_test_results/gghl_voc_merge.tar.xz"
+    archive = DATA / "gghl_dota_test_results/gghl_voc_merge.tar.xz"
     found = read_detections(archive / "merge")
     counts = dict(zip(found.classes, np.bincount(found.label).tolist(), strict=True))
     assert counts["helicopter"] == 2719 and counts["tennis-court"] == 10567 and len(counts) == 8

@@ -4,18 +4,17 @@ Where mmcv is wrong, the tests say in which pairs and why, and compare with the 
 """
 
 import json
-import os
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
+
+from conftest import SHARED
 
 torch = pytest.importorskip("torch", reason="rotx.ops needs torch")
 
 from rotx import geometry, ops  # noqa: E402
 
-SHARED = Path(os.environ.get("ROTX_SHARED", Path(__file__).parents[2] / "shared"))
 GOLDENS = SHARED / "goldens" / "ops"
 pytestmark = pytest.mark.skipif(not GOLDENS.is_dir(), reason=f"no reference numbers at {GOLDENS}: set ROTX_SHARED")
 

@@ -55,7 +55,7 @@ def box_iou(a: ArrayLike, b: ArrayLike, mode: Literal["iou", "iof"] = "iou", job
     """
     a, b = _boxes("a", a), _boxes("b", b)
     out = np.empty((len(a), len(b)))
-    _rust.box_iou(a, b, mode, _jobs(jobs), out)
+    _rust.box_iou(a, b, mode, thread_count(jobs), out)
     return out
 
 
@@ -152,7 +152,8 @@ def _array(name: str, values: ArrayLike, columns: int) -> Floats:
     return array
 
 
-def _jobs(jobs: int | None) -> int:
+def thread_count(jobs: int | None) -> int:
+    """A number of threads as Rust takes it: 0 for None, one a core. ValueError if it is less than 1."""
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs: need at least 1, or None for one a core, got {jobs}")
     return jobs or 0

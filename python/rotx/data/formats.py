@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rotx import _rust
 from rotx.data.files import FormatError
 from rotx.data.sniff import Found, annotation_files, nearest, result_files
+from rotx.geometry import thread_count
 
 __all__ = ["Annotations", "Detections", "FormatError", "read_annotations", "read_detections", "read_names"]
 
@@ -102,7 +103,7 @@ def read_annotations(
         have.subjects or None,
         _list(classes),
         lenient,
-        _jobs(jobs),
+        thread_count(jobs),
     )
     skipped = _skipped(found, notices)
     names, other_images = found["images"], list[str]()
@@ -164,7 +165,9 @@ def read_detections(
     have = result_files(path, task, classes, set(other_classes), lenient)
     notices = list(have.notices)
     known = _list([*images, *other_images]) if images else None
-    found = _call(_rust.read_detections, have.format, _with_subjects(have), known, _list(classes), lenient, _jobs(jobs))
+    found = _call(
+        _rust.read_detections, have.format, _with_subjects(have), known, _list(classes), lenient, thread_count(jobs)
+    )
     skipped = _skipped(found, notices)
     if have.unknown:
         skipped["unknown class"] = have.unknown
@@ -297,9 +300,3 @@ def _keep_rows(found: dict[str, Any], columns: Sequence[str], keep: NDArray[np.b
     for column in columns:
         found[column] = found[column][keep]
     found["quads"] = found["quads"].reshape(-1, 8)[keep]
-
-
-def _jobs(jobs: int | None) -> int:
-    if jobs is not None and jobs < 1:
-        raise ValueError(f"jobs: need at least 1, or None for one a core, got {jobs}")
-    return jobs or 0

@@ -78,4 +78,4 @@ def evaluate(
     )
     if record is None:
         return evaluate_text(truth, found, iou=iou)
-    return evaluate_boxes(truth, found, record, task=task, iou=iou, classes=classes, jobs=jobs or 0)
+    return evaluate_boxes(truth, found, record, task=task, iou=iou, classes=classes, jobs=jobs)

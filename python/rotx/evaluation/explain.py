@@ -67,7 +67,7 @@ def explain(base: Evaluation, target: Protocol) -> list[Step]:
 
 
 def _map(base: Evaluation, protocol: Protocol) -> float:
-    return evaluate_boxes(base.annotations, base.results, protocol, task=base.task, jobs=base.jobs).map
+    return evaluate_boxes(base.annotations, base.results, protocol, task=base.task, jobs=base.jobs or None).map
 
 
 def _text(value: Any) -> str:

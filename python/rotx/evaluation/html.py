@@ -168,7 +168,8 @@ def _classes(evaluation: Evaluation) -> str:
         f1 = ["–", "–"] if best is None else [f"{best[0]:.4f}", f"{best[1]:.4f}"]
         numbers = [str(evaluation.gts[i]), str(evaluation.dets[i]), f"{recall[i]:.4f}"]
         rows.append([name, *numbers, *aps, *f1])
-    means = [f"{ap[counted].mean() if counted.any() else 0:.4f}" for ap in columns]
+    maps = [evaluation.map, *evaluation.maps] if len(iou) > 1 else [evaluation.map]
+    means = [f"{value:.4f}" for value in maps]
     foot = ["mAP", str(evaluation.gts.sum()), str(evaluation.dets.sum()), "", *means, "", ""]
     head = ["class", "objects", "detections", "recall", *names, "best F1", "at score"]
     several = " Recall and AP are means over the IoU thresholds." if len(iou) > 1 else ""

@@ -112,7 +112,7 @@ class DetectionMetric:
             label=labels,
             notices=[],
         )
-        return evaluate_boxes(truth, results, self.protocol, iou=self.iou, classes=self.classes, jobs=self.jobs or 0)
+        return evaluate_boxes(truth, results, self.protocol, iou=self.iou, classes=self.classes, jobs=self.jobs)
 
 
 class _Image:

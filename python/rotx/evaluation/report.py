@@ -120,8 +120,8 @@ def verdicts(evaluation: Evaluation | TextEvaluation) -> Iterator[str]:
     annotations, results = evaluation.annotations, evaluation.results
     if isinstance(evaluation, TextEvaluation):
         rows, truth, overlap = np.arange(len(results.scores)), evaluation.truth, evaluation.overlap
-        words = np.array(["fp", "tp", "ignored"])[evaluation.verdict[0]]
-        assert (HIT, IGNORED) == (1, 2)
+        verdict = evaluation.verdict[0]
+        words = np.where(verdict == HIT, "tp", np.where(verdict == IGNORED, "ignored", "fp"))
     else:
         problem, matches = evaluation.problem, evaluation.matches
         rows, overlap = problem.detection_rows, matches.iou

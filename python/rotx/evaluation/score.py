@@ -172,7 +172,7 @@ def evaluate_boxes(
     task: int = 1,
     iou: Sequence[float] | None = None,
     classes: Sequence[str] | None = None,
-    jobs: int = 0,
+    jobs: int | None = None,
 ) -> Evaluation:
     """Scores detections that are in memory; the arguments are those of `rotx.evaluate`."""
     if iou is not None:
@@ -184,7 +184,7 @@ def evaluate_boxes(
     if task not in (1, 2):
         raise ValueError(f"task: need 1 (rotated boxes) or 2 (horizontal boxes), got {task}")
     problem = pose(annotations, results, protocol, task)
-    return _evaluate(annotations, results, problem, protocol, task, jobs, None)
+    return _evaluate(annotations, results, problem, protocol, task, geometry.thread_count(jobs), None)
 
 
 def _evaluate(

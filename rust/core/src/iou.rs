@@ -90,7 +90,7 @@ pub trait Shape: Send + Sync + Sized {
             _ => self.area_within(other),
         };
         let smaller = if self.area() < other.area() { self.area() } else { other.area() };
-        // Not so for rounding, and for NaN where the numbers overflow.
+        // Less is rounding; and NaN, where the numbers overflow, compares as less.
         if area > NEGLIGIBLE * smaller { area } else { 0.0 }
     }
 
@@ -282,11 +282,6 @@ fn lexicographic(a: &[f64], b: &[f64]) -> Ordering {
     a.iter().zip(b).map(|(x, y)| x.total_cmp(y)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
 }
 
-/// Prepares every box.
-pub fn shapes<S: Shape>(boxes: &[S::Raw]) -> Vec<S> {
-    boxes.iter().map(S::new).collect()
-}
-
 /// Fewer candidate pairs than this a thread are not worth starting one.
 const PAIRS_A_THREAD: usize = 1 << 16;
 
@@ -301,7 +296,7 @@ pub fn pairwise<S: Shape>(a: &[S::Raw], b: &[S::Raw], mode: Mode, jobs: usize, o
     if out.is_empty() {
         return;
     }
-    let columns = shapes::<S>(b);
+    let columns: Vec<S> = b.iter().map(S::new).collect();
     let mut along_x = AlongX::default();
     along_x.fill(columns.iter().map(Shape::bounds));
     let rows_each = (PAIRS_A_THREAD / b.len()).clamp(1, a.len());

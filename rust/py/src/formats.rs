@@ -3,6 +3,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use rotx_core::formats::{self, Annotations, Data, Detections, Options, Problem, Skipped, Source};
+use rotx_core::geom::Quad;
 use std::path::PathBuf;
 
 #[derive(FromPyObject)]
@@ -59,14 +60,8 @@ pub fn read_annotations<'py>(
     let options = Options { images: images.as_deref(), classes: classes.as_deref(), lenient, jobs };
     let sources = sources(&files);
     let found: Annotations = py.detach(|| read(&sources, &options)).map_err(error)?;
-    let out = PyDict::new(py);
-    out.set_item("images", found.images)?;
-    out.set_item("classes", found.classes)?;
-    out.set_item("quads", PyArray1::from_vec(py, found.quads.into_flattened()))?;
-    out.set_item("image", PyArray1::from_vec(py, found.image))?;
-    out.set_item("label", PyArray1::from_vec(py, found.label))?;
+    let out = table(py, found.images, found.classes, found.quads, [found.image, found.label], found.skipped)?;
     out.set_item("difficult", PyArray1::from_vec(py, found.difficult))?;
-    set_skipped(&out, found.skipped)?;
     Ok(out)
 }
 
@@ -89,21 +84,30 @@ pub fn read_detections<'py>(
     let options = Options { images: images.as_deref(), classes: classes.as_deref(), lenient, jobs };
     let sources = sources(&files);
     let found: Detections = py.detach(|| read(&sources, &options)).map_err(error)?;
-    let out = PyDict::new(py);
-    out.set_item("images", found.images)?;
-    out.set_item("classes", found.classes)?;
-    out.set_item("quads", PyArray1::from_vec(py, found.quads.into_flattened()))?;
+    let out = table(py, found.images, found.classes, found.quads, [found.image, found.label], found.skipped)?;
     out.set_item("scores", PyArray1::from_vec(py, found.scores))?;
-    out.set_item("image", PyArray1::from_vec(py, found.image))?;
-    out.set_item("label", PyArray1::from_vec(py, found.label))?;
-    set_skipped(&out, found.skipped)?;
     Ok(out)
 }
 
-fn set_skipped(out: &Bound<'_, PyDict>, skipped: Skipped) -> PyResult<()> {
+/// What annotations and detections have in common.
+fn table<'py>(
+    py: Python<'py>,
+    images: Vec<String>,
+    classes: Vec<String>,
+    quads: Vec<Quad>,
+    [image, label]: [Vec<u32>; 2],
+    skipped: Skipped,
+) -> PyResult<Bound<'py, PyDict>> {
     let first: Vec<String> = skipped.first.iter().map(Problem::to_string).collect();
+    let out = PyDict::new(py);
+    out.set_item("images", images)?;
+    out.set_item("classes", classes)?;
+    out.set_item("quads", PyArray1::from_vec(py, quads.into_flattened()))?;
+    out.set_item("image", PyArray1::from_vec(py, image))?;
+    out.set_item("label", PyArray1::from_vec(py, label))?;
     out.set_item("problems", first)?;
-    out.set_item("skipped", skipped.counts)
+    out.set_item("skipped", skipped.counts)?;
+    Ok(out)
 }
 
 /// Names, the line of each, and how many duplicates were dropped.
