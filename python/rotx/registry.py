@@ -1,0 +1,194 @@
+"""Names of configs → the classes they mean, and the building of objects from config dicts.
+
+One table holds every name that a config may use as ``type``; what it names is imported when it is first built.
+Users add their own with :func:`register`. Nothing else can be built: a downloaded config cannot reach an
+arbitrary callable.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, TypeVar
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+_HEADS = "rotx.models.heads"
+_TARGETS = "rotx.models.targets"
+_LOSSES = "rotx.models.losses"
+
+#: Name in a config → ``module:attribute``.
+TABLE: dict[str, str] = {
+    # Detectors
+    "RetinaNet": "rotx.models.detectors:SingleStage",
+    "FCOS": "rotx.models.detectors:SingleStage",
+    "FasterRCNN": "rotx.models.detectors:TwoStage",
+    "CascadeRCNN": "rotx.models.detectors:TwoStage",
+    "DetDataPreprocessor": "rotx.models.preprocess:DetDataPreprocessor",
+    # Backbones and necks
+    "ResNet": "rotx.models.backbones.resnet:ResNet",
+    "MobileNetV2": "rotx.models.backbones.mobilenet_v2:MobileNetV2",
+    "TIMMBackbone": "rotx.models.backbones.timm:TIMMBackbone",
+    "FPN": "rotx.models.necks.fpn:FPN",
+    # Layers and initial weights
+    "BN": "rotx.models.layers:BN",
+    "GN": "rotx.models.layers:GN",
+    "SyncBN": "rotx.models.layers:SyncBN",
+    "Pretrained": "rotx.models.checkpoints:Pretrained",
+    # Dense heads
+    "RPNHead": f"{_HEADS}.dense.rpn:RPNHead",
+    "OrientedRPNHead": f"{_HEADS}.dense.rpn:OrientedRPNHead",
+    "RetinaHead": f"{_HEADS}.dense.retina:RetinaHead",
+    "RotatedRetinaHead": f"{_HEADS}.dense.retina:RetinaHead",
+    "AngleBranchRetinaHead": f"{_HEADS}.dense.angle_branch_retina:AngleBranchRetinaHead",
+    "RotatedFCOSHead": f"{_HEADS}.dense.fcos:RotatedFCOSHead",
+    # RoI heads
+    "StandardRoIHead": f"{_HEADS}.roi.standard:StandardRoIHead",
+    "CascadeRoIHead": f"{_HEADS}.roi.cascade:CascadeRoIHead",
+    "Shared2FCBBoxHead": f"{_HEADS}.roi.bbox:Shared2FCBBoxHead",
+    "SingleRoIExtractor": f"{_HEADS}.roi.extractors:SingleRoIExtractor",
+    "RotatedSingleRoIExtractor": f"{_HEADS}.roi.extractors:RotatedSingleRoIExtractor",
+    "RoIAlign": f"{_HEADS}.roi.extractors:RoIAlign",
+    "RoIAlignRotated": f"{_HEADS}.roi.extractors:RoIAlignRotated",
+    "nms": "rotx.models.postprocess:NMS",
+    "nms_rotated": "rotx.models.postprocess:NMSRotated",
+    # Priors
+    "AnchorGenerator": f"{_TARGETS}.priors:AnchorGenerator",
+    "FakeRotatedAnchorGenerator": f"{_TARGETS}.priors:FakeRotatedAnchorGenerator",
+    "MlvlPointGenerator": f"{_TARGETS}.priors:MlvlPointGenerator",
+    # Coders
+    "DeltaXYWHHBBoxCoder": f"{_TARGETS}.coders:DeltaXYWHHBBoxCoder",
+    "DeltaXYWHTHBBoxCoder": f"{_TARGETS}.coders:DeltaXYWHTHBBoxCoder",
+    "DeltaXYWHTRBBoxCoder": f"{_TARGETS}.coders:DeltaXYWHTRBBoxCoder",
+    "MidpointOffsetCoder": f"{_TARGETS}.coders:MidpointOffsetCoder",
+    "DistanceAnglePointCoder": f"{_TARGETS}.coders:DistanceAnglePointCoder",
+    "PseudoAngleCoder": f"{_TARGETS}.angle_coders:PseudoAngleCoder",
+    "CSLCoder": f"{_TARGETS}.angle_coders:CSLCoder",
+    "PSCCoder": f"{_TARGETS}.angle_coders:PSCCoder",
+    # Assigners, the overlaps they compare by, and samplers
+    "MaxIoUAssigner": f"{_TARGETS}.assigners:MaxIoUAssigner",
+    "BboxOverlaps2D": f"{_TARGETS}.overlaps:BboxOverlaps2D",
+    "RBboxOverlaps2D": f"{_TARGETS}.overlaps:RBboxOverlaps2D",
+    "FakeRBboxOverlaps2D": f"{_TARGETS}.overlaps:FakeRBboxOverlaps2D",
+    "RBbox2HBboxOverlaps2D": f"{_TARGETS}.overlaps:RBbox2HBboxOverlaps2D",
+    "RandomSampler": f"{_TARGETS}.samplers:RandomSampler",
+    "PseudoSampler": f"{_TARGETS}.samplers:PseudoSampler",
+    "OHEMSampler": f"{_TARGETS}.samplers:OHEMSampler",
+    # Losses
+    "FocalLoss": f"{_LOSSES}.focal:FocalLoss",
+    "SmoothFocalLoss": f"{_LOSSES}.focal:SmoothFocalLoss",
+    "CrossEntropyLoss": f"{_LOSSES}.cross_entropy:CrossEntropyLoss",
+    "L1Loss": f"{_LOSSES}.smooth_l1:L1Loss",
+    "SmoothL1Loss": f"{_LOSSES}.smooth_l1:SmoothL1Loss",
+    "IoULoss": f"{_LOSSES}.iou:IoULoss",
+    "GIoULoss": f"{_LOSSES}.iou:GIoULoss",
+    "RotatedIoULoss": f"{_LOSSES}.iou:RotatedIoULoss",
+    "GDLoss": f"{_LOSSES}.gaussian:GDLoss",
+    "GDLoss_v1": f"{_LOSSES}.gaussian:GDLoss_v1",
+    "KFLoss": f"{_LOSSES}.gaussian:KFLoss",
+}
+
+#: Prefixes that MMRotate's configs put before a name to say which package it comes from.
+SCOPES = ("mmengine.", "mmcv.", "mmdet.", "mmrotate.")
+
+_registered: dict[str, Callable[..., Any]] = {}
+
+
+def register(target: C) -> C:
+    """Makes a class or function of the user's buildable by its name; used as a decorator.
+
+    Raises:
+        ValueError: if the name is taken by something else.
+    """
+    name = target.__name__
+    # A module that is imported again, as in a notebook, replaces its own.
+    before = _registered.get(name)
+    if name in TABLE or (before is not None and before.__module__ != target.__module__):
+        owner = TABLE[name].partition(":")[0] if name in TABLE else before.__module__  # type: ignore[union-attr]
+        raise ValueError(f"register: the name {name!r} is taken by {owner}: choose another")
+    _registered[name] = target
+    return target
+
+
+def load_plugins(modules: list[str] | tuple[str, ...]) -> None:
+    """Imports the user's modules, which register what they add.
+
+    Raises:
+        ImportError: if one cannot be found.
+    """
+    for module in modules:
+        try:
+            import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+                raise
+            raise ImportError(f"plugin {module!r}: no such module on the Python path") from None
+
+
+def resolve(name: str) -> Callable[..., Any]:
+    """The class or function that a config means by ``name``, with or without a scope such as ``mmdet.``.
+
+    Raises:
+        ValueError: for a name that is neither in the table nor registered; says the nearest one.
+    """
+    short = next((name[len(scope) :] for scope in SCOPES if name.startswith(scope)), name)
+    if short in _registered:
+        return _registered[short]
+    if short not in TABLE:
+        raise ValueError(f"unknown type {name!r}{_nearest(short, [*TABLE, *_registered])}")
+    module, _, attribute = TABLE[short].partition(":")
+    target: Callable[..., Any] = getattr(import_module(module), attribute)
+    return target
+
+
+def build(config: Any, where: str = "config") -> Any:
+    """Builds what a config describes, children first.
+
+    A dict with a ``type`` becomes what that names, called with the other entries as keywords; other dicts,
+    lists and tuples are built item by item; anything else, and what is built already, stays as it is.
+
+    Args:
+        config: as parsed from a config file.
+        where: the path of ``config`` in its file, for messages.
+
+    Raises:
+        ValueError: for an unknown type or keyword, a missing keyword, or a value that the constructor rejects;
+            the message starts with the path.
+    """
+    if isinstance(config, list | tuple):
+        return type(config)(build(item, f"{where}.{i}") for i, item in enumerate(config))
+    if not isinstance(config, Mapping):
+        return config
+    children = {key: build(value, f"{where}.{key}") for key, value in config.items() if key != "type"}
+    if "type" not in config:
+        return children
+    try:
+        target = resolve(config["type"]) if isinstance(config["type"], str) else config["type"]
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    check_keywords(target, children, where)
+    try:
+        return target(**children)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{where} ({target.__name__}): {error}") from error
+
+
+def check_keywords(target: Callable[..., Any], keywords: Mapping[str, Any], where: str) -> None:
+    """Raises ValueError unless ``target`` can be called with these keywords; says the nearest name."""
+    parameters = inspect.signature(target).parameters.values()
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        for key in keywords:
+            if key not in names:
+                raise ValueError(f"{where}: {target.__name__} takes no {key!r}{_nearest(key, names)}")
+    required = [p.name for p in parameters if p.name in names and p.default is p.empty]
+    missing = [name for name in required if name not in keywords]
+    if missing:
+        raise ValueError(f"{where}: {target.__name__} needs {', '.join(map(repr, missing))}")
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    return f": did you mean {near[0]!r}?" if near else f": known are {', '.join(sorted(names))}"
