@@ -48,6 +48,7 @@ TABLE: dict[str, str] = {
     "StandardRoIHead": f"{_HEADS}.roi.standard:StandardRoIHead",
     "CascadeRoIHead": f"{_HEADS}.roi.cascade:CascadeRoIHead",
     "Shared2FCBBoxHead": f"{_HEADS}.roi.bbox:Shared2FCBBoxHead",
+    "RotatedShared2FCBBoxHead": f"{_HEADS}.roi.bbox:Shared2FCBBoxHead",
     "SingleRoIExtractor": f"{_HEADS}.roi.extractors:SingleRoIExtractor",
     "RotatedSingleRoIExtractor": f"{_HEADS}.roi.extractors:RotatedSingleRoIExtractor",
     "RoIAlign": f"{_HEADS}.roi.extractors:RoIAlign",

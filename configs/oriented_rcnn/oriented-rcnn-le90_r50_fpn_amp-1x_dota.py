@@ -1,0 +1,3 @@
+_base_ = 'oriented-rcnn-le90_r50_fpn_1x_dota.py'
+
+optim_wrapper = dict(type='AmpOptimWrapper')

@@ -1,0 +1,4 @@
+_base_ = 'rotated-retinanet-rbox-oc_r50_fpn_1x_dota.py'
+
+# Anchors and objects are compared by their horizontal boxes.
+model = dict(train_cfg=dict(assigner=dict(iou_calculator=dict(type='FakeRBboxOverlaps2D'))))

@@ -1,0 +1,1 @@
+"""Heads that look again at regions of interest (RoIs)."""
