@@ -23,7 +23,7 @@ import torch
 #: First of the pickles in a file of torch before 1.6, which is no zip archive.
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
-#: Names of the standard library that only hold data, by module; all others refuse the file.
+#: Names of the standard library and of numpy that only hold data, by module; all others refuse the file.
 HARMLESS = {
     "_codecs": {"encode"},
     "argparse": {"Namespace"},
@@ -38,14 +38,12 @@ HARMLESS = {
     "pathlib._local": {"Path", "PosixPath", "PurePosixPath", "PureWindowsPath", "WindowsPath"},
     "types": {"SimpleNamespace"},
     "uuid": {"UUID"},
+    "numpy": {"dtype", "ndarray", "bool_", "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8"},
+    **dict.fromkeys(("numpy.core.multiarray", "numpy._core.multiarray"), {"_reconstruct", "scalar"}),
+    **dict.fromkeys(("numpy.core.numeric", "numpy._core.numeric"), {"_frombuffer"}),
 }
-#: Modules of numpy that its arrays and scalars name; its others refuse the file.
-HARMLESS_NUMPY = {
-    *("numpy", "numpy.dtypes", "numpy.ma.core", "numpy.random._pickle"),
-    *("numpy.core.multiarray", "numpy.core.numeric", "numpy._core.multiarray", "numpy._core.numeric"),
-}
-#: Packages, besides, that are there to run things.
-RUNNERS = {"distutils", "pip", "pkg_resources", "setuptools"}
+#: Packages, besides the standard library, of which only those names are read.
+STRICT = {"distutils", "numpy", "pip", "pkg_resources", "setuptools"}
 
 
 class Placeholder:
@@ -178,12 +176,10 @@ def _refuse(path: Path, named: dict[str, type[Placeholder]]) -> None:
     """Raises ValueError if a file names something by which code could run."""
     for full, stand_in in named.items():
         module, root = stand_in.__module__, full.split(".")[0]
-        if root == "numpy":
-            runs = module not in HARMLESS_NUMPY
-        else:
-            known = full.removeprefix(f"{module}.") in HARMLESS.get(module, ())
-            runs = root in RUNNERS or (root in sys.stdlib_module_names and not known)
-        if runs:
+        strict = root in STRICT or root in sys.stdlib_module_names
+        runs = strict and full.removeprefix(f"{module}.") not in HARMLESS.get(module, ())
+        # Layers are named where somebody saved a whole model, which only its own code can read.
+        if runs or module.startswith("torch.nn.modules."):
             raise ValueError(
                 f"{path}: names {full!r}, by which reading it could run code: refused, and nothing of it was run. "
                 "If you trust its source, save model.state_dict() alone there"
@@ -195,7 +191,7 @@ def _unreadable(path: Path, error: Exception) -> ValueError:
     if found:
         return ValueError(
             f"{path}: names {found[1]!r}, which is neither weights nor plain data: refused, and nothing of it was "
-            "run. A whole model saved by torch.save(model) is such a file: save model.state_dict() instead"
+            "run. If you trust its source, save model.state_dict() alone there"
         )
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return ValueError(f"{path}: is damaged or not a checkpoint of torch.save ({lines[0]}): copy or download it again")

@@ -31,7 +31,7 @@ class TIMMBackbone(nn.Module):
         in_channels: of the images.
         out_indices: which of the model's feature maps are returned, from 0; None: all.
         norm_eval: keeps all batch normalisations in eval mode while training.
-        init_cfg: the weights to start from instead, loaded by :meth:`init_weights`.
+        init_cfg: the weights to start from instead, loaded by :meth:`init_weights`; a file with timm's keys.
         options: further keywords of the model's own, for ``timm.create_model``.
 
     Attributes:
@@ -75,6 +75,8 @@ class TIMMBackbone(nn.Module):
             raise ValueError(f"timm cannot make {model_name} with {self._arguments}: {error}") from None
         self.out_channels = tuple(self.timm_model.feature_info.channels())
         self.strides = tuple(self.timm_model.feature_info.reduction())
+        # Swin and its like have the channels last.
+        self._channels_last = str(getattr(self.timm_model, "output_fmt", "")).endswith("NHWC")
 
     def _create(self, pretrained: bool) -> Any:
         return timm.create_model(self._name, features_only=True, pretrained=pretrained, **self._arguments)
@@ -86,7 +88,7 @@ class TIMMBackbone(nn.Module):
             OSError: if timm's cannot be downloaded; says how to go on without them.
         """
         if self.init_cfg is not None:
-            self.init_cfg.load_into(self)
+            self.init_cfg.load_into(self.timm_model)
         elif self.pretrained:
             try:
                 # timm loads weights only while it makes a model.
@@ -99,7 +101,7 @@ class TIMMBackbone(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(B, in_channels, H, W) → one (B, out_channels[i], H / strides[i], W / strides[i]) for each feature map."""
-        return tuple(self.timm_model(x))
+        return tuple(y.permute(0, 3, 1, 2) if self._channels_last else y for y in self.timm_model(x))
 
     def train(self, mode: bool = True) -> TIMMBackbone:
         """As ``nn.Module.train``; what is frozen stays in eval mode."""
