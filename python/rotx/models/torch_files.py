@@ -39,8 +39,11 @@ HARMLESS = {
     "types": {"SimpleNamespace"},
     "uuid": {"UUID"},
     "numpy": {"dtype", "ndarray", "bool_", "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8"},
-    **dict.fromkeys(("numpy.core.multiarray", "numpy._core.multiarray"), {"_reconstruct", "scalar"}),
-    **dict.fromkeys(("numpy.core.numeric", "numpy._core.numeric"), {"_frombuffer"}),
+    # Before and since numpy 2.
+    "numpy.core.multiarray": {"_reconstruct", "scalar"},
+    "numpy.core.numeric": {"_frombuffer"},
+    "numpy._core.multiarray": {"_reconstruct", "scalar"},
+    "numpy._core.numeric": {"_frombuffer"},
 }
 #: Packages, besides the standard library, of which only those names are read.
 STRICT = {"distutils", "numpy", "pip", "pkg_resources", "setuptools"}
