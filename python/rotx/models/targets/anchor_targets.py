@@ -13,7 +13,7 @@ from rotx.models.structures import Batch, Size, Targets
 from rotx.models.targets.assigners import MaxIoUAssigner
 from rotx.models.targets.coders import BoxCoder
 from rotx.models.targets.priors import AnchorGenerator
-from rotx.models.targets.samplers import PseudoSampler, Sampler
+from rotx.models.targets.samplers import Sampler
 
 
 class AnchorTargets(NamedTuple):
@@ -33,7 +33,7 @@ class AnchorTargets(NamedTuple):
     positive: Tensor
     bbox_targets: Tensor
     gt_boxes: Tensor
-    avg_factor: float
+    avg_factor: int
 
     def levels(self, sizes: Sequence[int]) -> list[AnchorTargets]:
         """The same, a level each, with B × A_level rows."""
@@ -89,7 +89,7 @@ class AnchorTargeter:
         """
         flat = torch.cat(anchors)
         images = []
-        total = 0.0
+        total = 0
         for size, pad_size, target in zip(batch.sizes, batch.pad_sizes, targets, strict=True):
             valid = torch.cat(self.anchor_generator.valid_flags(featmap_sizes, pad_size, flat.device))
             values, count = self._image(flat, valid & self._inside(flat, size), target)
@@ -98,7 +98,7 @@ class AnchorTargeter:
         labels, weights, positive, encoded, gts = (torch.stack(values) for values in zip(*images, strict=True))
         return AnchorTargets(labels, weights, positive, encoded, gts, total)
 
-    def _image(self, flat: Tensor, usable: Tensor, target: Targets) -> tuple[tuple[Tensor, ...], float]:
+    def _image(self, flat: Tensor, usable: Tensor, target: Targets) -> tuple[tuple[Tensor, ...], int]:
         labels = torch.full((len(flat),), self.num_classes, dtype=torch.int64, device=flat.device)
         weights = flat.new_zeros(len(flat))
         positive = torch.zeros_like(usable)
@@ -123,9 +123,7 @@ class AnchorTargeter:
             encoded[at] = goals.to(flat)
         weights[at] = self.pos_weight
         weights[background] = 1.0
-        # Where all anchors take part the loss is spread over the positive ones alone.
-        count = max(len(at), 1) + (0 if isinstance(self.sampler, PseudoSampler) else max(len(background), 1))
-        return (labels, weights, positive, encoded, gts), count
+        return (labels, weights, positive, encoded, gts), samples.avg_factor
 
     def _inside(self, anchors: Tensor, size: Size) -> Tensor:
         if self.allowed_border < 0:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from rotx.models.heads.dense.retina import RetinaHead
-from rotx.models.layers import bias_of_probability, normal_init
-from rotx.models.losses import Loss
+from rotx.models.layers import bias_for_probability, normal_init
+from rotx.models.losses.reduce import Loss
 from rotx.models.structures import Size
 from rotx.models.targets.anchor_targets import AnchorTargets
 from rotx.models.targets.angle_coders import AngleCoder
@@ -55,7 +55,7 @@ class AngleBranchRetinaHead(RetinaHead):
     def init_weights(self) -> None:
         """As RetinaNet's; every entry of the code starts with probability 0.01."""
         super().init_weights()
-        normal_init(self.retina_angle_cls, std=0.01, bias=bias_of_probability(0.01))
+        normal_init(self.retina_angle_cls, std=0.01, bias=bias_for_probability(0.01))
 
     def forward_level(self, x: Tensor) -> tuple[Tensor, ...]:
         """Logits, encoded boxes and angle codes of one level."""

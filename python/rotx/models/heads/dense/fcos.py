@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from rotx.boxes import regularize
-from rotx.models.layers import GN, ConvModule, NormFactory, Scale, bias_of_probability, normal_init
-from rotx.models.losses import Loss
+from rotx.models.layers import GN, ConvModule, Norm, Scale, bias_for_probability, normal_init
+from rotx.models.losses.reduce import Loss
 from rotx.models.postprocess import Suppression, best_candidates, suppress
 from rotx.models.structures import Batch, Detections, Size, Targets
 from rotx.models.targets.angle_coders import AngleCoder, PseudoAngleCoder
@@ -87,7 +87,7 @@ class RotatedFCOSHead(nn.Module):
         centerness_on_reg: bool = False,
         angle_version: str = "le90",
         scale_angle: bool = True,
-        norm_cfg: NormFactory | None = GN(num_groups=32),  # noqa: B008
+        norm_cfg: Norm | None = GN(num_groups=32),  # noqa: B008
         angle_coder: AngleCoder | None = None,
         bbox_coder: DistanceAnglePointCoder,
         # Training
@@ -132,8 +132,8 @@ class RotatedFCOSHead(nn.Module):
 
         widths = [in_channels] + [feat_channels] * stacked_convs
         pairs = list(zip(widths[:-1], widths[1:], strict=True))
-        self.cls_convs = nn.ModuleList(ConvModule(a, b, 3, padding=1, norm_cfg=norm_cfg) for a, b in pairs)
-        self.reg_convs = nn.ModuleList(ConvModule(a, b, 3, padding=1, norm_cfg=norm_cfg) for a, b in pairs)
+        self.cls_convs = nn.ModuleList(ConvModule(a, b, 3, padding=1, norm=norm_cfg) for a, b in pairs)
+        self.reg_convs = nn.ModuleList(ConvModule(a, b, 3, padding=1, norm=norm_cfg) for a, b in pairs)
         self.conv_cls = nn.Conv2d(feat_channels, num_classes, 3, padding=1)
         self.conv_reg = nn.Conv2d(feat_channels, 4, 3, padding=1)
         self.conv_centerness = nn.Conv2d(feat_channels, 1, 3, padding=1)
@@ -146,7 +146,7 @@ class RotatedFCOSHead(nn.Module):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 normal_init(layer, std=0.01)
-        normal_init(self.conv_cls, std=0.01, bias=bias_of_probability(0.01))
+        normal_init(self.conv_cls, std=0.01, bias=bias_for_probability(0.01))
 
     def forward(
         self, features: Sequence[Tensor], in_pixels: bool = True

@@ -12,8 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from rotx.models.layers import ConvModule, bias_of_probability, normal_init
-from rotx.models.losses import Loss
+from rotx.models.layers import ConvModule, bias_for_probability, normal_init
+from rotx.models.losses.reduce import Loss
 from rotx.models.postprocess import Suppression, best_candidates, suppress
 from rotx.models.structures import Batch, Detections, Size, Targets
 from rotx.models.targets.anchor_targets import AnchorTargets, AnchorTargeter
@@ -113,7 +113,7 @@ class RetinaHead(nn.Module):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 normal_init(layer, std=0.01)
-        normal_init(self.retina_cls, std=0.01, bias=bias_of_probability(0.01))
+        normal_init(self.retina_cls, std=0.01, bias=bias_for_probability(0.01))
 
     def forward(self, features: Sequence[Tensor]) -> Maps:
         """Logits (B, anchors × K, H, W) and encoded boxes (B, anchors × encode_size, H, W) of each level."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rotx.models.layers import normal_init
-from rotx.models.losses import Loss
+from rotx.models.losses.reduce import Loss
 from rotx.models.postprocess import Suppression, suppress
 from rotx.models.structures import Batch, Detections, Size, Targets
 from rotx.models.targets.anchor_targets import AnchorTargets, AnchorTargeter

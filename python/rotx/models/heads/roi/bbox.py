@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from rotx.models.losses import Loss
+from rotx.models.losses.reduce import Loss
 from rotx.models.postprocess import Suppression, multiclass_nms
 from rotx.models.structures import Detections, Size
 from rotx.models.targets.coders import BoxCoder

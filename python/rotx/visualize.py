@@ -1,0 +1,65 @@
+"""Pictures of boxes on images, with OpenCV."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rotx.geometry import rbox_to_quad
+
+Image = NDArray[np.uint8]
+
+#: The hue of each class follows from the one before by this share of the circle: neighbours differ most.
+GOLDEN_RATIO = 0.618033988749895
+
+
+def draw_boxes(
+    image: Image,
+    rboxes: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    captions: Sequence[str] = (),
+) -> Image:
+    """A copy of an image with boxes on it, a colour for each label.
+
+    Args:
+        image: (H, W, 3) uint8, BGR.
+        rboxes: (N, 5) ``cx, cy, w, h, angle``, in pixels and radians, clockwise.
+        labels: (N,), they choose the colours.
+        captions: a text for each box, or none.
+
+    Raises:
+        ValueError: for another shape or number.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"image: need (H, W, 3) uint8, got {image.shape} {image.dtype}")
+    if len(labels) != len(rboxes) or len(captions) not in (0, len(rboxes)):
+        raise ValueError(f"need a label and a caption a box, got {len(labels)} and {len(captions)} for {len(rboxes)}")
+    picture = image.copy()
+    thickness = max(1, round(max(image.shape[:2]) / 600))
+    corners = np.round(rbox_to_quad(rboxes)).reshape(-1, 4, 2).clip(-(1 << 14), 1 << 14).astype(np.int32)
+    for i, (points, label) in enumerate(zip(corners, labels, strict=True)):
+        colour = class_colour(int(label))
+        cv2.polylines(picture, [points], isClosed=True, color=colour, thickness=thickness, lineType=cv2.LINE_AA)
+        if captions:
+            _caption(picture, captions[i], points[points[:, 1].argmin()], colour, thickness)
+    return picture
+
+
+def class_colour(label: int) -> tuple[int, int, int]:
+    """A bright BGR colour for a label, always the same."""
+    red, green, blue = colorsys.hsv_to_rgb(label * GOLDEN_RATIO % 1, 0.85, 1.0)
+    return int(blue * 255), int(green * 255), int(red * 255)
+
+
+def _caption(picture: Image, text: str, top: NDArray[np.int32], colour: tuple[int, int, int], thickness: int) -> None:
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.4 * thickness
+    (width, height), below = cv2.getTextSize(text, font, scale, thickness)
+    # Inside the picture, also for boxes at its border.
+    x = int(np.clip(top[0], 0, max(picture.shape[1] - width, 0)))
+    y = int(np.clip(top[1] - below, height, picture.shape[0]))
+    cv2.putText(picture, text, (x, y), font, scale, (0, 0, 0), thickness + 2, cv2.LINE_AA)
+    cv2.putText(picture, text, (x, y), font, scale, colour, thickness, cv2.LINE_AA)

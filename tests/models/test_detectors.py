@@ -1,0 +1,171 @@
+"""Every detector: it builds, learns, and bears whatever images and objects come."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from rotx import config
+from rotx.models import Batch, Targets, build_detector
+from rotx.models.detectors import SingleStage, TwoStage, total_loss
+from small import CONFIGS, VARIANTS, small_config, small_detector
+
+Detector = SingleStage | TwoStage
+
+ALL_CONFIGS = sorted(str(p.relative_to(CONFIGS)) for p in CONFIGS.rglob("*.py") if "_base_" not in p.parts)
+BOXES = torch.tensor([[30.0, 34.0, 40.0, 16.0, 0.5], [70.0, 60.0, 30.0, 24.0, -0.9], [60.0, 20.0, 12.0, 8.0, 1.2]])
+LABELS = torch.tensor([0, 1, 2])
+
+
+@pytest.fixture(scope="module", params=VARIANTS, ids=lambda name: Path(name).name)
+def detector(request: pytest.FixtureRequest) -> Detector:
+    torch.manual_seed(0)
+    return small_detector(request.param)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(1)
+
+
+def images(*sizes: tuple[int, int]) -> list[Tensor]:
+    return [torch.randint(0, 256, (3, h, w), dtype=torch.uint8) for h, w in sizes]
+
+
+def step(detector: Detector, batch: Batch, targets: list[Targets]) -> dict[str, Any]:
+    """One step of training; checks losses and gradients."""
+    detector.train()
+    detector.zero_grad(set_to_none=True)
+    losses = detector.loss(batch, targets)
+    total = total_loss(losses)
+    assert total.isfinite(), losses
+    total.backward()  # type: ignore[no-untyped-call]
+    for name, value in detector.named_parameters():
+        assert value.grad is not None, f"{name}: without gradient"
+        assert value.grad.isfinite().all(), name
+    return dict(losses)
+
+
+def detections_are_sound(detector: Detector, batch: Batch) -> None:
+    detector.eval()
+    found = detector.predict(batch)
+    assert len(found) == len(batch.sizes)
+    for image in found:
+        assert image.boxes.shape == (len(image), 5) and image.labels.shape == image.scores.shape == (len(image),)
+        assert image.boxes.isfinite().all() and ((image.scores >= 0) & (image.scores <= 1)).all()
+        assert (image.scores.diff() <= 0).all()
+
+
+@pytest.mark.parametrize("name", ALL_CONFIGS)
+def test_every_config_builds(name: str) -> None:
+    with torch.device("meta"):
+        detector = build_detector(config.load(CONFIGS / name)["model"])
+    assert sum(p.numel() for p in detector.parameters()) > 10**7
+
+
+def test_gradients_reach_every_parameter(detector: Detector) -> None:
+    batch = detector.data_preprocessor(images((96, 96), (96, 96)))
+    losses = step(detector, batch, [Targets(BOXES, LABELS), Targets(BOXES[:1], LABELS[:1])])
+    assert any("loss_bbox" in name and float(sum_of(term)) > 0 for name, term in losses.items())
+    detections_are_sound(detector, batch)
+
+
+def sum_of(term: Tensor | list[Tensor]) -> Tensor:
+    return term if isinstance(term, Tensor) else torch.stack([value.mean() for value in term]).sum()
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_few_objects(detector: Detector, count: int) -> None:
+    batch = detector.data_preprocessor(images((96, 96)))
+    step(detector, batch, [Targets(BOXES[:count], LABELS[:count])])
+
+
+def test_one_image_without_objects(detector: Detector) -> None:
+    batch = detector.data_preprocessor(images((96, 96), (96, 96)))
+    step(detector, batch, [Targets(BOXES, LABELS), Targets(BOXES[:0], LABELS[:0])])
+
+
+def test_many_objects(detector: Detector) -> None:
+    boxes = torch.rand(2000, 5) * torch.tensor([320.0, 320.0, 30.0, 10.0, 3.0]) + torch.tensor([0, 0, 1.0, 1.0, -1.5])
+    batch = detector.data_preprocessor(images((320, 320)))
+    step(detector, batch, [Targets(boxes, torch.randint(0, 3, (2000,)))])
+
+
+@pytest.mark.parametrize("size", [(33, 77), (1, 1), (20, 300)])
+def test_any_size(detector: Detector, size: tuple[int, int]) -> None:
+    batch = detector.data_preprocessor(images(size, size))
+    step(detector, batch, [Targets(BOXES, LABELS)] * 2)
+    detections_are_sound(detector, batch)
+
+
+def test_unequal_sizes(detector: Detector) -> None:
+    batch = detector.data_preprocessor(images((96, 64), (50, 130)))
+    assert batch.images.shape[2:] == (96, 160) and batch.sizes == [(96, 64), (50, 130)]
+    step(detector, batch, [Targets(BOXES, LABELS), Targets(BOXES[1:], LABELS[1:])])
+    detections_are_sound(detector, batch)
+
+
+def test_all_ignored(detector: Detector) -> None:
+    batch = detector.data_preprocessor(images((96, 96)))
+    step(detector, batch, [Targets(BOXES[:0], LABELS[:0], ignored=BOXES)])
+
+
+def test_objects_out_of_the_image_and_without_size(detector: Detector) -> None:
+    odd = torch.tensor([[-50.0, 40.0, 20.0, 10.0, 0.0], [30.0, 34.0, 0.0, 0.0, 0.3], [40.0, 40.0, 4000.0, 1e-3, 1.0]])
+    batch = detector.data_preprocessor(images((96, 96)))
+    step(detector, batch, [Targets(odd, LABELS)])
+
+
+def test_same_image_alone_and_in_a_batch(detector: Detector) -> None:
+    first, second = images((96, 96), (96, 96))
+    detector.eval()
+    alone = detector.predict(detector.data_preprocessor([first]))[0]
+    both = detector.predict(detector.data_preprocessor([first, second]))[0]
+    torch.testing.assert_close(alone.scores, both.scores, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", VARIANTS, ids=lambda name: Path(name).name)
+def test_overfits_one_image(name: str) -> None:
+    torch.manual_seed(2)
+    detector = small_detector(name)
+    pixels = torch.full((3, 96, 96), 60, dtype=torch.uint8)
+    pixels[0, 20:50, 12:48] = 220
+    pixels[1, 45:75, 58:84] = 220
+    batch = detector.data_preprocessor([pixels])
+    targets = [Targets(BOXES[:2], LABELS[:2])]
+    optimizer = torch.optim.Adam(detector.parameters(), lr=1e-3)
+    totals = []
+    detector.train()
+    for _ in range(150):
+        optimizer.zero_grad()
+        total = total_loss(detector.loss(batch, targets))
+        total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(detector.parameters(), 35)
+        optimizer.step()
+        totals.append(float(total.detach()))
+        if totals[-1] < 0.1 * totals[0]:
+            break
+    assert min(totals) < 0.1 * totals[0]
+
+
+def test_autocast(detector: Detector) -> None:
+    batch = detector.data_preprocessor(images((96, 96)))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        step(detector, batch, [Targets(BOXES, LABELS)])
+        detections_are_sound(detector, batch)
+
+
+def test_a_wrong_config_says_where() -> None:
+    model = small_config(VARIANTS[0])
+    with pytest.raises(ValueError, match=r"model\.bbox_head.*no 'feat_channel'.*'feat_channels'"):
+        build_detector({**model, "bbox_head": {**model["bbox_head"], "feat_channel": 1}})
+    with pytest.raises(ValueError, match=r"model\.train_cfg\.assigner.*'MaxIoUAsigner'.*'MaxIoUAssigner'"):
+        build_detector({**model, "train_cfg": {"assigner": {"type": "MaxIoUAsigner"}}})
+    with pytest.raises(ValueError, match=r"needs a 'bbox_head'"):
+        build_detector({key: value for key, value in model.items() if key != "bbox_head"})
+    with pytest.raises(ValueError, match=r"score_thr.*test_cfg"):
+        build_detector({**model, "bbox_head": {**model["bbox_head"], "score_thr": 0.1}})

@@ -1,0 +1,166 @@
+"""Every detector computes what MMRotate computes: ../shared/goldens/models, float32 on the CPU.
+
+The goldens' README says how they were made, and which differences come from the order of float operations.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import goldens
+from rotx.models.detectors import TwoStage, total_loss
+from rotx.models.structures import Detections
+
+NAMES = goldens.names() or [
+    pytest.param("", marks=pytest.mark.skip(reason="needs ../shared (or ROTX_SHARED): reference numbers"))
+]
+
+#: Relative error of outputs (of their standard deviation) and of losses.
+TOLERANCE = 1e-4
+#: Of gradient norms: sums of many terms that cancel.
+GRADIENT_TOLERANCE = 1e-3
+#: Of what comes from the real image, whose very pixels are not at hand (see goldens.py). It is not square: height
+#: and width that are swapped anywhere show all the same.
+REAL_TOLERANCE = 0.1
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def case(request: pytest.FixtureRequest) -> goldens.Case:
+    return goldens.Case(request.param)
+
+
+def test_state_dict(case: goldens.Case) -> None:
+    spec = json.loads((goldens.GOLDENS / "state_dicts" / f"{case.name}.json").read_text())
+    wanted = {key: tuple(entry["shape"]) for key, entry in spec["state_dict"].items()}
+    assert {key: tuple(value.shape) for key, value in case.model.state_dict().items()} == wanted
+    frozen = {name for name, value in case.model.named_parameters() if not value.requires_grad}
+    assert frozen == set(spec["requires_grad_false"])
+
+
+def outputs(case: goldens.Case, run: str) -> dict[str, Tensor]:
+    """What the goldens store, by their names."""
+    model, image = case.model.eval(), case.image(run)
+    with torch.no_grad():
+        maps = model.backbone(image)
+        features = model.neck(maps)
+        named = {f"backbone.{i}": x for i, x in enumerate(maps)} | {f"neck.{i}": x for i, x in enumerate(features)}
+        head = "rpn_head" if isinstance(model, TwoStage) else "bbox_head"
+        for k, levels in enumerate(getattr(model, head)(features)):
+            named |= {f"{head}.{k}.{i}": x for i, x in enumerate(levels)}
+        if isinstance(model, TwoStage):
+            named |= roi_outputs(case, features, run)
+    return named
+
+
+def roi_outputs(case: goldens.Case, features: Any, run: str) -> dict[str, Tensor]:
+    named = {}
+    roi = case.model.roi_head
+    cascade = isinstance(roi.bbox_head, torch.nn.ModuleList)
+    extractors = list(roi.bbox_roi_extractor) if cascade else [roi.bbox_roi_extractor]
+    for stage, extractor in enumerate(extractors):
+        prefix = f"roi_head.fixed_rois.{stage}." if cascade else "roi_head.fixed_rois."
+        which = case.meta["runs"][run][prefix.removesuffix(".")]
+        rois = torch.from_numpy(case.arrays[which])
+        logits, deltas = roi(features, rois, stage) if cascade else roi(features, rois)
+        named |= {
+            f"{prefix}cls_score": logits,
+            f"{prefix}bbox_pred": deltas,
+            f"{prefix}bbox_feats": extractor(features, rois),
+        }
+    return named
+
+
+def test_outputs(case: goldens.Case) -> None:
+    named = outputs(case, "random256")
+    stats = case.meta["runs"]["random256"]["out_stats"]
+    assert named.keys() == stats.keys()
+    wrong = []
+    for name, value in named.items():
+        stat, wanted = stats[name], case.arrays[f"random256/out/{name}"]
+        assert list(value.shape) == stat["shape"], name
+        found = value.contiguous().numpy().reshape(-1)[:: stat["step"]][: len(wanted)]
+        error = np.abs(found - wanted).max() / max(stat["std"], 1e-6)
+        total = float(value.double().abs().sum())
+        if error > TOLERANCE or abs(total - stat["abssum"]) > TOLERANCE * stat["abssum"]:
+            wrong.append((name, error, total / stat["abssum"] - 1))
+    assert not wrong
+
+
+def test_outputs_of_the_real_image(case: goldens.Case) -> None:
+    stats = case.meta["runs"]["real224x320"]["out_stats"]
+    for name, value in outputs(case, "real224x320").items():
+        assert list(value.shape) == stats[name]["shape"], name
+        total = float(value.double().abs().sum())
+        assert abs(total - stats[name]["abssum"]) <= REAL_TOLERANCE * stats[name]["abssum"], name
+
+
+def matched(case: goldens.Case, prefix: str, found: Detections, labels: bool) -> tuple[int, int]:
+    """How many of the stored detections were found, in any order, and how many are stored."""
+    wanted = {key: case.arrays[f"{prefix}/{key}"] for key in ("bboxes", "scores")}
+    count = len(wanted["scores"])
+    wanted_labels = case.arrays[f"{prefix}/labels"] if labels else np.zeros(count, np.int64)
+    # Near-equal scores may stand on either side of the cut.
+    some = min(len(found), count + 50)
+    hit, _, _ = goldens.load_module("golden_io").match_predictions(
+        wanted["bboxes"],
+        wanted["scores"],
+        wanted_labels,
+        found.boxes[:some].numpy(),
+        found.scores[:some].numpy(),
+        found.labels[:some].numpy(),
+    )
+    return hit, count
+
+
+def test_predictions(case: goldens.Case) -> None:
+    model = case.model.eval()
+    batch = case.batch("random256")
+    (found,) = model.predict(batch)
+    hit, count = matched(case, "random256/pred", found, labels=True)
+    assert hit >= 0.98 * count
+    wanted = case.meta["runs"]["random256"]["pred_total"]
+    assert abs(len(found) - wanted) <= max(2, 0.01 * wanted)
+    if isinstance(model, TwoStage):
+        with torch.no_grad():
+            (proposals,) = model.rpn_head.predict(model.extract(batch.images), batch)
+        hit, count = matched(case, "random256/rpn_proposals", proposals, labels=False)
+        assert hit >= 0.98 * count
+        assert abs(len(proposals) - case.meta["runs"]["random256"]["rpn_proposals_total"]) <= 2
+
+
+def values(term: Tensor | list[Tensor]) -> list[float]:
+    return [float(value.detach().mean()) for value in ([term] if isinstance(term, Tensor) else term)]
+
+
+@pytest.mark.parametrize("run", ["random256", "batch2", "empty_gt"])
+def test_losses_and_gradients(case: goldens.Case, run: str) -> None:
+    golden = case.meta["runs"][run]
+    model = case.fresh()
+    losses = model.loss(case.batch(run), case.targets(run))
+    assert losses.keys() == golden["losses"].keys()
+    for name, term in losses.items():
+        np.testing.assert_allclose(values(term), golden["losses"][name], rtol=TOLERANCE, atol=1e-6, err_msg=name)
+    total = total_loss(losses)
+    total.backward()  # type: ignore[no-untyped-call]
+    trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    assert all(value.grad is not None for value in trained.values()), "a parameter without gradient"
+    if "loss_total" in golden:
+        np.testing.assert_allclose(float(total.detach()), golden["loss_total"], rtol=TOLERANCE)
+        largest = max(golden["grad_l2"].values())
+        for name, wanted in golden["grad_l2"].items():
+            grad = trained[name].grad
+            assert grad is not None
+            assert abs(float(grad.norm()) - wanted) <= GRADIENT_TOLERANCE * wanted + 1e-6 * largest, name
+
+
+def test_losses_of_the_real_image(case: goldens.Case) -> None:
+    with torch.no_grad():
+        losses = case.fresh().loss(case.batch("real224x320"), case.targets("real224x320"))
+    total, wanted = float(total_loss(losses)), case.meta["runs"]["real224x320"]["loss_total"]
+    assert abs(total - wanted) <= REAL_TOLERANCE * wanted
