@@ -1,0 +1,1 @@
+"""What a head is trained towards: priors, coders of boxes and angles, assigners, samplers."""
