@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from rotx.config.errors import ConfigError, kind
-from rotx.config.merge import merged_entry
+from rotx.config.merge import merge
 from rotx.config.source import MAX_DEPTH
 
 _PAIRS = {"(": ")", "[": "]"}
@@ -67,7 +67,8 @@ def _changed(owner: Any, keys: list[str], value: Any, add: bool, where: str = ""
         raise _NoSuchPath(f"{what} has no {name!r}")
     if rest:
         return {**owner, key: _changed(owner.get(key, {}), rest, value, add, here)}
-    return {**owner, key: merged_entry(owner, key, value, where)}
+    old = owner.get(key)
+    return {**owner, key: merge(old, value, here) if isinstance(old, dict) and isinstance(value, dict) else value}
 
 
 def _near(config: dict[str, Any], keys: list[str]) -> str:

@@ -79,9 +79,11 @@ def _assigned(node: ast.Assign, evaluator: Evaluator) -> dict[str, Any]:
     """The names that an assignment binds, and their values."""
     value = evaluator.value(node.value)
     bound: dict[str, Any] = {}
-    for target in node.targets:
+    for place, target in enumerate(node.targets):
+        if place:
+            value = evaluator.copy(value, node)  # a = b = [] makes two lists
         if isinstance(target, ast.Name):
-            bound[target.id] = evaluator.copy(value, node)
+            bound[target.id] = value
             continue
         names = target.elts if isinstance(target, ast.Tuple | ast.List) else []
         if not names or not all(isinstance(name, ast.Name) for name in names):
@@ -92,5 +94,5 @@ def _assigned(node: ast.Assign, evaluator: Evaluator) -> dict[str, Any]:
             raise evaluator.source.error(node.lineno, f"needs {len(names)} values on the right")
         for name, item in zip(names, value, strict=True):
             assert isinstance(name, ast.Name)
-            bound[name.id] = evaluator.copy(item, node)
+            bound[name.id] = item
     return bound

@@ -11,7 +11,7 @@ from rotx.config.errors import ConfigError, kind, nearest
 from rotx.config.operators import OperatorError, arithmetic, check_size, compare, format_value, weight
 from rotx.config.source import MAX_DEPTH, MAX_VALUES, Source
 
-_TEMPLATE = re.compile(r"\{\{\s*(_base_\.[\w.]+|\w+|\$[^{}]*?)\s*\}\}")
+_TEMPLATE = re.compile(r"\{\{\s*(?:(_base_\.[\w.]+|\w+)\s*|\$[^{}]*)\}\}")
 _NO_ENVIRONMENT = "environment variables are not read: give the value with --cfg-options"
 
 #: Expressions that people write in configs, and what to write instead.
@@ -142,7 +142,7 @@ class Evaluator:
 
     def _fill(self, match: re.Match[str], node: ast.expr) -> Any:
         name = match[1]
-        if name.startswith("$"):
+        if name is None:  # {{$NAME:default}}
             raise self._error(node, _NO_ENVIRONMENT)
         if not name.startswith("_base_."):
             return self.predefined.get(name, match[0])
