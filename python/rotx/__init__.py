@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from rotx import geometry as geometry
     from rotx import ops as ops
     from rotx.evaluation import evaluate as evaluate
+    from rotx.registry import register as register
 
 _MODULES = ("evaluation", "geometry", "ops")
-_FUNCTIONS = {"evaluate": "rotx.evaluation"}
+_FUNCTIONS = {"evaluate": "rotx.evaluation", "register": "rotx.registry"}
 
-__all__ = ["__version__", "evaluate", "evaluation", "geometry", "ops"]
+__all__ = ["__version__", "evaluate", "evaluation", "geometry", "ops", "register"]
 
 
 def __getattr__(name: str) -> Any:

@@ -101,13 +101,16 @@ def register(target: C) -> C:
     """Makes a class or function of the user's buildable by its name; used as a decorator.
 
     Raises:
+        TypeError: if it is no class or function.
         ValueError: if the name is taken by something else.
     """
-    name = target.__name__
+    name = getattr(target, "__name__", None)
+    if name is None or not callable(target):
+        raise TypeError(f"register: need a class or a function, got {target!r}")
     # A module that is imported again, as in a notebook, replaces its own.
     before = _registered.get(name)
-    if name in TABLE or (before is not None and before.__module__ != target.__module__):
-        owner = TABLE[name].partition(":")[0] if name in TABLE else before.__module__  # type: ignore[union-attr]
+    owner = TABLE[name].partition(":")[0] if name in TABLE else before.__module__ if before else target.__module__
+    if name in TABLE or owner != target.__module__:
         raise ValueError(f"register: the name {name!r} is taken by {owner}: choose another")
     _registered[name] = target
     return target
@@ -117,15 +120,17 @@ def load_plugins(modules: list[str] | tuple[str, ...]) -> None:
     """Imports the user's modules, which register what they add.
 
     Raises:
-        ImportError: if one cannot be found.
+        ImportError: if one cannot be found, or is named by its file.
     """
     for module in modules:
+        if not all(part.isidentifier() for part in module.split(".")) or module.endswith(".py"):
+            raise ImportError(f"plugin {module!r}: need the name of a module, such as package.module")
         try:
             import_module(module)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{module}.".startswith(f"{error.name}."):
                 raise
-            raise ImportError(f"plugin {module!r}: no such module on the Python path") from None
+            raise ImportError(f"plugin {module!r}: no such module; is its folder in PYTHONPATH?") from None
 
 
 def resolve(name: str) -> Callable[..., Any]:
@@ -165,15 +170,18 @@ def build(config: Any, where: str = "config") -> Any:
     children = {key: build(value, f"{where}.{key}") for key, value in config.items() if key != "type"}
     if "type" not in config:
         return children
+    name = config["type"]
     try:
-        target = resolve(config["type"]) if isinstance(config["type"], str) else config["type"]
+        target = resolve(name) if isinstance(name, str) else name
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
+    if not callable(target):
+        raise ValueError(f"{where}: type must be a name, got {name!r}")
     check_keywords(target, children, where)
     try:
         return target(**children)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{where} ({target.__name__}): {error}") from error
+        raise ValueError(f"{where} ({_name(target)}): {error}") from error
 
 
 def check_keywords(target: Callable[..., Any], keywords: Mapping[str, Any], where: str) -> None:
@@ -183,13 +191,20 @@ def check_keywords(target: Callable[..., Any], keywords: Mapping[str, Any], wher
     if not any(p.kind is p.VAR_KEYWORD for p in parameters):
         for key in keywords:
             if key not in names:
-                raise ValueError(f"{where}: {target.__name__} takes no {key!r}{_nearest(key, names)}")
+                raise ValueError(f"{where}: {_name(target)} takes no {key!r}{_nearest(key, names)}")
     required = [p.name for p in parameters if p.name in names and p.default is p.empty]
     missing = [name for name in required if name not in keywords]
     if missing:
-        raise ValueError(f"{where}: {target.__name__} needs {', '.join(map(repr, missing))}")
+        raise ValueError(f"{where}: {_name(target)} needs {', '.join(map(repr, missing))}")
 
 
-def _nearest(name: str, names: list[str]) -> str:
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
-    return f": did you mean {near[0]!r}?" if near else f": known are {', '.join(sorted(names))}"
+def _name(target: Callable[..., Any]) -> str:
+    return getattr(target, "__name__", repr(target))
+
+
+def _nearest(name: object, names: list[str]) -> str:
+    """``: did you mean 'x'?``, or all names if they are few."""
+    near = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    if near:
+        return f": did you mean {near[0]!r}?"
+    return f": known are {', '.join(sorted(names))}" if 0 < len(names) <= 20 else ""

@@ -67,7 +67,10 @@ class Lazy(click.Group):
 
 @click.group(
     cls=Lazy,
-    commands_in={"check-submission": ("rotx.cli.check_submission", "check_submission")},
+    commands_in={
+        "check-submission": ("rotx.cli.check_submission", "check_submission"),
+        "config": ("rotx.cli.config", "config"),
+    },
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="rotx")

@@ -1,0 +1,65 @@
+"""A config file laid over its bases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rotx.config.errors import ConfigError
+from rotx.config.merge import merged_entry
+from rotx.config.source import Budget, Source
+from rotx.config.statements import bases, run
+from rotx.config.values import Evaluator
+
+
+def read(path: Path, budget: Budget, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The names that a file and its bases assign, without those that begin with an underscore.
+
+    Args:
+        path: the file.
+        budget: what reading it may still cost.
+        above: the files that name this one as a base, and their bases, from the top.
+
+    Raises:
+        ConfigError: for anything that cannot be read, with the file and the line.
+    """
+    source = Source(path, budget)
+    tree = source.parse()
+    above = (*above, path)
+    base: dict[str, Any] = {}
+    origin: dict[str, Path] = {}
+    for name, line in bases(tree, Evaluator(source, {})):
+        other = _base_path(source, name, line, above)
+        for key, value in read(other, budget, above).items():
+            if key in base:
+                reason = f"{key!r} is assigned in two bases, {origin[key]} and {other}: name one of them"
+                raise source.error(line, reason)
+            base[key] = value
+            origin[key] = other
+    evaluator = Evaluator(source, base)
+    lines = run(tree, evaluator)
+    config = dict(base)
+    for key, value in evaluator.names.items():
+        if key.startswith("_"):
+            continue
+        try:
+            config[key] = merged_entry(base, key, value)
+        except ConfigError as error:
+            raise source.error(lines[key], str(error)) from None
+    return config
+
+
+def _base_path(source: Source, name: str, line: int, above: tuple[Path, ...]) -> Path:
+    """The path of a base, relative to the file that names it."""
+    try:
+        path = source.path.parent / name
+        is_file = path.is_file()
+        circle = any(path.resolve() == other.resolve() for other in above)
+    except (OSError, ValueError, RuntimeError):
+        raise source.error(line, f"_base_ {name!r} is not the path of a file") from None
+    if not is_file:
+        raise source.error(line, f"_base_ {name!r}: no file {path}")
+    if circle:
+        names = " → ".join(str(file) for file in (*above, path))
+        raise source.error(line, f"_base_ goes round in a circle: {names}")
+    return path

@@ -1,0 +1,47 @@
+"""Laying one config over another, as ``_base_`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rotx.config.errors import ConfigError, kind
+
+_DELETE = "_delete_"
+
+
+def merge(base: Mapping[Any, Any], child: Mapping[Any, Any], where: str = "") -> dict[Any, Any]:
+    """``child`` laid over ``base``: dicts entry by entry, anything else replaces what was there.
+
+    A dict that holds ``_delete_=True`` replaces too. Neither argument is changed.
+
+    Args:
+        base, child: configs or parts of them.
+        where: the path of both in the config, for messages.
+
+    Raises:
+        ConfigError: if a dict would be laid over something that is none.
+    """
+    merged = dict(base)
+    for key, value in child.items():
+        if key != _DELETE:
+            merged[key] = merged_entry(merged, key, value, where)
+    return merged
+
+
+def merged_entry(base: Mapping[Any, Any], key: Any, value: Any, where: str = "") -> Any:
+    """What :func:`merge` puts at ``key`` of ``base`` for ``value``."""
+    if not isinstance(value, dict) or key not in base or value.get(_DELETE):
+        return _without_delete(value)
+    here = f"{where}.{key}" if where else str(key)
+    if not isinstance(base[key], dict):
+        raise ConfigError(f"{here} is a dict, but {kind(base[key])} in the base: add _delete_=True to replace it")
+    return merge(base[key], value, here)
+
+
+def _without_delete(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_delete(item) for key, item in value.items() if key != _DELETE}
+    if isinstance(value, list | tuple):
+        return type(value)([_without_delete(item) for item in value])
+    return value

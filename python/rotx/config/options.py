@@ -1,0 +1,142 @@
+"""``--cfg-options a.b.0.c=value``: single values of a config, set from the command line."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from rotx.config.errors import ConfigError, kind
+from rotx.config.merge import merge
+from rotx.config.source import MAX_DEPTH
+
+_PAIRS = {"(": ")", "[": "]"}
+_WORDS = {"true": True, "false": False, "none": None}
+_MAX_CHARACTERS = 10_000
+
+
+def apply_options(config: dict[str, Any], options: Sequence[str]) -> dict[str, Any]:
+    """The config with values set from ``path=value`` texts; the config itself stays as it is.
+
+    A path names keys of dicts and places in lists, joined by dots. It must exist, so that a typing error is
+    noticed; ``+path=value`` adds what does not exist yet. A value that is a dict is laid over the old one.
+
+    Raises:
+        ConfigError: for an option that has no ``=``, or a path that does not exist; says the nearest one.
+    """
+    for option in options:
+        path, equals, text = option.partition("=")
+        path = path.strip()
+        keys = path.removeprefix("+").split(".")
+        if not equals or not all(keys) or len(keys) > MAX_DEPTH:
+            raise ConfigError(f"--cfg-options {option[:80]!r}: need path=value, such as model.backbone.depth=50")
+        value = _parse(text, option)
+        try:
+            config = _changed(config, keys, value, path.startswith("+"))
+        except _NoSuchPath as error:
+            raise ConfigError(f"--cfg-options {option!r}: {error}{_near(config, keys)}") from None
+        except ConfigError as error:
+            raise ConfigError(f"--cfg-options {option!r}: {error}") from None
+    return config
+
+
+class _NoSuchPath(Exception):
+    """What is missing."""
+
+
+def _changed(owner: Any, keys: list[str], value: Any, add: bool, where: str = "") -> Any:
+    """``owner`` with the value at the path ``keys``; a copy wherever something changes."""
+    name, rest = keys[0], keys[1:]
+    what = where or "the config"
+    here = f"{where}.{name}" if where else name
+    if isinstance(owner, list | tuple):
+        items = list(owner)
+        index = int(name) if name.removeprefix("-").isdecimal() and len(name) < 10 else None
+        if index is None or not -len(items) <= index < len(items) + add:
+            raise _NoSuchPath(f"{what} is {kind(owner)} of {len(items)}, which has no item {name!r}")
+        if index == len(items):
+            items.append({})
+        items[index] = _changed(items[index], rest, value, add, here) if rest else value
+        return type(owner)(items)
+    if not isinstance(owner, dict):
+        raise _NoSuchPath(f"{what} is {kind(owner)}, which has no entry {name!r}")
+    key = int(name) if name not in owner and name.isdecimal() and int(name) in owner else name
+    if key not in owner and not add:
+        raise _NoSuchPath(f"{what} has no {name!r}")
+    if rest:
+        return {**owner, key: _changed(owner.get(key, {}), rest, value, add, here)}
+    old = owner.get(key)
+    return {**owner, key: merge(old, value, here) if isinstance(old, dict) and isinstance(value, dict) else value}
+
+
+def _near(config: dict[str, Any], keys: list[str]) -> str:
+    """The path that was probably meant: one that is written alike, or else one with the same end."""
+    known = list(_paths(config))
+    path = ".".join(keys)
+    near = get_close_matches(path, known, n=1, cutoff=0.75)
+    same_end = [other for other in known if other.rpartition(".")[2] == keys[-1]]
+    near = near or get_close_matches(path, same_end, n=1, cutoff=0.0)
+    return f": did you mean {near[0]!r}?" if near else f"; +{path}=... adds it"
+
+
+def _paths(value: Any, path: str = "") -> Iterator[str]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for key, item in items:
+        here = f"{path}.{key}" if path else str(key)
+        yield here
+        yield from _paths(item, here)
+
+
+def _parse(text: str, option: str) -> Any:
+    """A value as it is typed in a shell: a Python literal, ``true``, ``a,b``, ``[a, b]``, ``(1, b)``, or text."""
+    text = text.strip()
+    if len(text) > _MAX_CHARACTERS:
+        raise ConfigError(f"--cfg-options {option[:40]!r}…: longer than {_MAX_CHARACTERS:,} characters")
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            pass
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        value = ...
+    if _is_plain(value) and (isinstance(value, str | list | dict) or text.startswith("(")):
+        return value
+    if text[:1] in _PAIRS:
+        if text[-1:] != _PAIRS[text[0]]:
+            raise ConfigError(f"--cfg-options {option!r}: no {_PAIRS[text[0]]!r} closes the {text[0]!r}")
+        items = [_parse(item, option) for item in _split(text[1:-1], option)]
+        return tuple(items) if text[0] == "(" else items
+    items = _split(text, option)
+    return [_parse(item, option) for item in items] if len(items) > 1 else text
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a literal is made of what configs hold."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str | int) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(_is_plain(item) for item in value)
+    return isinstance(value, str | int | float | None)
+
+
+def _split(text: str, option: str) -> list[str]:
+    """The parts between commas that stand in no brackets."""
+    parts = [""]
+    depth = 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if depth > 20:
+            raise ConfigError(f"--cfg-options {option[:40]!r}: too many brackets")
+        if character == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts if parts[-1].strip() or len(parts) == 1 else parts[:-1]
