@@ -11,16 +11,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     __version__: str
 
+    from rotx import boxes as boxes
+    from rotx import config as config
     from rotx import evaluation as evaluation
     from rotx import geometry as geometry
+    from rotx import inference as inference
+    from rotx import models as models
     from rotx import ops as ops
     from rotx.evaluation import evaluate as evaluate
+    from rotx.inference import load as load
     from rotx.registry import register as register
 
-_MODULES = ("evaluation", "geometry", "ops")
-_FUNCTIONS = {"evaluate": "rotx.evaluation", "register": "rotx.registry"}
+_MODULES = ("boxes", "config", "evaluation", "geometry", "inference", "models", "ops")
+_FUNCTIONS = {"evaluate": "rotx.evaluation", "load": "rotx.inference", "register": "rotx.registry"}
 
-__all__ = ["__version__", "evaluate", "evaluation", "geometry", "ops", "register"]
+__all__ = ["__version__", "evaluate", "load", "register", *_MODULES]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from math import degrees, pi, radians
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +15,18 @@ from torch import Tensor
 from rotx.boxes import AngleVersion
 
 Window = Literal["gaussian", "triangle", "rect", "pulse"]
+
+
+class AngleCoder(Protocol):
+    """What a head asks of a coder of angles."""
+
+    encode_size: int
+
+    def encode(self, angles: Tensor) -> Tensor:
+        """Targets (N, encode_size) of angles (N, 1)."""
+
+    def decode(self, predictions: Tensor, keepdim: bool = False) -> Tensor:
+        """Angles (...), or (..., 1), from predictions (..., encode_size)."""
 
 
 class PseudoAngleCoder:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import pi
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -29,6 +30,18 @@ from rotx.models.targets.deltas import (
     statistics,
     turned,
 )
+
+
+class BoxCoder(Protocol):
+    """What a head asks of a coder of boxes."""
+
+    encode_size: int
+
+    def encode(self, priors: Tensor, gts: Tensor) -> Tensor:
+        """Targets (N, encode_size) of gts (N, ·) seen from priors (N, ·)."""
+
+    def decode(self, priors: Tensor, deltas: Tensor, max_shape: tuple[int, ...] | None = None) -> Tensor:
+        """Boxes (N, ·) from predictions (N, encode_size); ``max_shape``: height and width of the image."""
 
 
 class DeltaXYWHHBBoxCoder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ class Samples:
         pos_inds: (P,) int64: indices into ``priors``, rising.
         neg_inds: (N,) int64: indices into ``priors``, rising.
         pos_assigned_gt_inds: (P,) int64: indices into ``gts``.
+        added: how many gts stand before the priors that were given.
         avg_factor: what a head that adds its losses up divides them by: P + N, each at least 1, or P alone
             where nothing was left out (PseudoSampler).
     """
@@ -36,12 +38,18 @@ class Samples:
     pos_inds: Tensor
     neg_inds: Tensor
     pos_assigned_gt_inds: Tensor
+    added: int
     avg_factor: int
 
     @property
     def num_gts(self) -> int:
         """Number of gts of the image."""
         return len(self.gts)
+
+    @property
+    def pos_is_gt(self) -> Tensor:
+        """(P,) bool: which positive priors are gts that were added."""
+        return self.pos_inds < self.added
 
     @property
     def pos_priors(self) -> Tensor:
@@ -69,6 +77,21 @@ class Samples:
         return self.labels[self.pos_assigned_gt_inds]
 
 
+class Sampler(Protocol):
+    """What a head asks of a sampler."""
+
+    def sample(
+        self,
+        assignment: Assignment,
+        priors: Tensor,
+        gts: Tensor,
+        labels: Tensor,
+        generator: torch.Generator | None = None,
+        hardness: Hardness | None = None,
+    ) -> Samples:
+        """Chooses among the priors of one image."""
+
+
 class PseudoSampler:
     """All priors that are not ignored."""
 
@@ -83,7 +106,7 @@ class PseudoSampler:
     ) -> Samples:
         """Arguments as of :class:`RandomSampler`; the last two change nothing."""
         positive, negative = _indices(assignment.gt_inds > 0), _indices(assignment.gt_inds == 0)
-        return _samples(assignment, priors, gts, labels, positive, negative, max(len(positive), 1))
+        return _samples(assignment, priors, gts, labels, positive, negative, 0, max(len(positive), 1))
 
 
 class RandomSampler:
@@ -121,8 +144,10 @@ class RandomSampler:
             generator: to draw from, whose seed decides the result; None: torch's own.
             hardness: for :class:`OHEMSampler`.
         """
+        added = 0
         if self.add_gt_as_proposals and len(gts):
             assignment, priors = _with_gts(assignment, priors, gts, labels)
+            added = len(gts)
         positive = _indices(assignment.gt_inds > 0)
         negative = _indices(assignment.gt_inds == 0)
 
@@ -138,7 +163,7 @@ class RandomSampler:
             number = min(number, int(self.neg_pos_ub * max(1, len(positive))))
         negative = choose(negative, number)
         count = max(len(positive), 1) + max(len(negative), 1)
-        return _samples(assignment, priors, gts, labels, positive, negative, count)
+        return _samples(assignment, priors, gts, labels, positive, negative, added, count)
 
     def _choose(
         self,
@@ -199,6 +224,7 @@ def _samples(
     labels: Tensor,
     positive: Tensor,
     negative: Tensor,
+    added: int,
     avg_factor: int,
 ) -> Samples:
-    return Samples(priors, gts, labels, positive, negative, assignment.gt_inds[positive] - 1, avg_factor)
+    return Samples(priors, gts, labels, positive, negative, assignment.gt_inds[positive] - 1, added, avg_factor)
