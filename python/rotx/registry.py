@@ -86,6 +86,7 @@ TABLE: dict[str, str] = {
     "IoULoss": f"{_LOSSES}.iou:IoULoss",
     "GIoULoss": f"{_LOSSES}.iou:GIoULoss",
     "RotatedIoULoss": f"{_LOSSES}.iou:RotatedIoULoss",
+    "RotatedGIoULoss": f"{_LOSSES}.iou:RotatedGIoULoss",
     "GDLoss": f"{_LOSSES}.gaussian:GDLoss",
     "GDLoss_v1": f"{_LOSSES}.gaussian:GDLoss_v1",
     "KFLoss": f"{_LOSSES}.gaussian:KFLoss",
