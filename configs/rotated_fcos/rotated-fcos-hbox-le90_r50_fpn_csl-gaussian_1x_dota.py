@@ -13,4 +13,4 @@ model = dict(
             window='gaussian',
             radius=1),
         loss_bbox=dict(type='IoULoss', loss_weight=1.0),
-        loss_angle=dict(type='SmoothFocalLoss', gamma=2.0, alpha=0.25, loss_weight=0.2)))
+        loss_angle=dict(_delete_=True, type='SmoothFocalLoss', gamma=2.0, alpha=0.25, loss_weight=0.2)))

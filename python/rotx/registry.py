@@ -39,7 +39,7 @@ TABLE: dict[str, str] = {
     "Pretrained": "rotx.models.checkpoints:Pretrained",
     # Dense heads
     "RPNHead": f"{_HEADS}.dense.rpn:RPNHead",
-    "OrientedRPNHead": f"{_HEADS}.dense.rpn:OrientedRPNHead",
+    "OrientedRPNHead": f"{_HEADS}.dense.rpn:RPNHead",
     "RetinaHead": f"{_HEADS}.dense.retina:RetinaHead",
     "RotatedRetinaHead": f"{_HEADS}.dense.retina:RetinaHead",
     "AngleBranchRetinaHead": f"{_HEADS}.dense.angle_branch_retina:AngleBranchRetinaHead",
@@ -50,7 +50,7 @@ TABLE: dict[str, str] = {
     "Shared2FCBBoxHead": f"{_HEADS}.roi.bbox:Shared2FCBBoxHead",
     "RotatedShared2FCBBoxHead": f"{_HEADS}.roi.bbox:Shared2FCBBoxHead",
     "SingleRoIExtractor": f"{_HEADS}.roi.extractors:SingleRoIExtractor",
-    "RotatedSingleRoIExtractor": f"{_HEADS}.roi.extractors:RotatedSingleRoIExtractor",
+    "RotatedSingleRoIExtractor": f"{_HEADS}.roi.extractors:SingleRoIExtractor",
     "RoIAlign": f"{_HEADS}.roi.extractors:RoIAlign",
     "RoIAlignRotated": f"{_HEADS}.roi.extractors:RoIAlignRotated",
     "nms": "rotx.models.postprocess:NMS",

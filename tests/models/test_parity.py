@@ -156,7 +156,7 @@ def test_losses_and_gradients(case: goldens.Case, run: str) -> None:
         for name, wanted in golden["grad_l2"].items():
             grad = trained[name].grad
             assert grad is not None
-            assert abs(float(grad.norm()) - wanted) <= GRADIENT_TOLERANCE * wanted + 1e-6 * largest, name
+            assert abs(float(grad.double().norm()) - wanted) <= GRADIENT_TOLERANCE * wanted + 1e-6 * largest, name
 
 
 def test_losses_of_the_real_image(case: goldens.Case) -> None:
