@@ -316,12 +316,17 @@ BOMBS = {
     "some attributes": ("a = dict(b=1)\nx = a" + ".b" * 500, "nested too deeply"),
     "subscripts": ("x = [1]" + "[0]" * 50_000, "nested too deeply"),
     "conditions": ("x = " + "1 if 1 else " * 15_000 + "1", "nested too deeply"),
+    "long names": ("a" * 90_000 + " = 1\nx = " + "a" * 90_000 + "b", "no 'aaa"),
+    "many names to compare": ("\n".join(f"name{i} = 1" for i in range(10_000)) + "\nx = nam", "is assigned above"),
+    "long keys": ("x = {'" + "a" * 90_000 + "': 1}['" + "a" * 90_000 + "b']", "no entry 'aaa"),
+    "many parts": ("e = ''\nx = f'" + "{e}" * 30_000 + "'", "more than 10,000 braces"),
+    "parts of a long text": ("e = ''\nx = f'" + "a" * 90_000 + "{e}" * 9_000 + "'", "the config grows beyond"),
     "null byte": ("x = 1\ny = '\0'", "config.py:2: holds a null byte"),
     "values": ("x = [" + "1," * 99_000 + "]", None),
     "size": ("x = 1 #" + "a" * MAX_BYTES, "more than 200,000 bytes with its bases"),
     "10 MB": ("x = [" + "1," * 5_000_000 + "]", "more than 200,000 bytes with its bases"),
-    "template": ("x = '" + "{{ " * 30_000 + "'", None),
-    "environment": ("x = '" + "{{$" * 30_000 + "'", None),
+    "template": ("x = '" + "{{ " * 5_000 + "'", None),
+    "environment": ("x = '" + "{{$" * 5_000 + "'", None),
     "spaces": ("x = '{{$" + " " * 90_000 + "'\ny = '{{" + " " * 90_000 + "'", None),
 }
 
@@ -335,6 +340,19 @@ def test_what_would_grow_or_nest_without_end(tmp_path: Path, name: str) -> None:
         assert time.perf_counter() - start < LIMIT
     else:
         assert message in error_of(tmp_path, text)
+
+
+def test_a_text_filled_from_a_base(tmp_path: Path) -> None:
+    text = "_base_ = 'base.py'\nx = '-" + "{{_base_.s}}" * 5000 + "'"
+    assert "the text is longer than 100,000 characters" in error_of(tmp_path, text, base="s = 'a' * 90000")
+
+
+def test_an_option_against_a_large_config(tmp_path: Path) -> None:
+    config = loaded(tmp_path, "x = [0] * 40000\ny = dict(" + ", ".join(f"name{i}=1" for i in range(5000)) + ")")
+    start = time.perf_counter()
+    with pytest.raises(ConfigError, match="y has no 'name'"):
+        apply_options(config, ["y.name=1"])
+    assert time.perf_counter() - start < LIMIT
 
 
 def test_bases_that_double(tmp_path: Path) -> None:
@@ -403,6 +421,8 @@ CONFIG = {"model": {"depth": 50, "heads": [{"type": "A", "lr": 1.0}], "scale": (
         ("x=9**9**9", ("x",), "9**9**9"),
         ("model.heads.0={'lr': 3}", ("model", "heads", 0), {"lr": 3}),
         ("model={'depth': 3}", ("model", "depth"), 3),
+        ("model={'_delete_': True, 'a': 3}", ("model",), {"a": 3}),
+        ("x={'_delete_': True, 'a': 3}", ("x",), {"a": 3}),
         ("+model.new.deep=1", ("model", "new", "deep"), 1),
         ("+model.heads.1.lr=1", ("model", "heads", 1, "lr"), 1),
         ("+model.depth=1", ("model", "depth"), 1),

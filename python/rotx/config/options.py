@@ -6,10 +6,11 @@ import ast
 import warnings
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any
 
 from rotx.config.errors import ConfigError, kind
-from rotx.config.merge import merge
+from rotx.config.merge import merged_entry
 from rotx.config.source import MAX_DEPTH
 
 _PAIRS = {"(": ")", "[": "]"}
@@ -67,14 +68,15 @@ def _changed(owner: Any, keys: list[str], value: Any, add: bool, where: str = ""
         raise _NoSuchPath(f"{what} has no {name!r}")
     if rest:
         return {**owner, key: _changed(owner.get(key, {}), rest, value, add, here)}
-    old = owner.get(key)
-    return {**owner, key: merge(old, value, here) if isinstance(old, dict) and isinstance(value, dict) else value}
+    # A dict is laid over a dict, and replaces anything else.
+    base = owner if isinstance(owner.get(key), dict) else {}
+    return {**owner, key: merged_entry(base, key, value, where)}
 
 
 def _near(config: dict[str, Any], keys: list[str]) -> str:
     """The path that was probably meant: one that is written alike, or else one with the same end."""
-    known = list(_paths(config))
-    path = ".".join(keys)
+    known = [path for path in islice(_paths(config), 2000) if len(path) < 200]
+    path = ".".join(keys)[:200]
     near = get_close_matches(path, known, n=1, cutoff=0.75)
     same_end = [other for other in known if other.rpartition(".")[2] == keys[-1]]
     near = near or get_close_matches(path, same_end, n=1, cutoff=0.0)

@@ -14,6 +14,8 @@ from rotx.config.errors import ConfigError
 MAX_BYTES = 200_000
 #: Files of a config: itself and its bases, a base counted as often as it is named.
 MAX_FILES = 100
+#: Opening braces of a file. Python's time to parse an f-string grows with the square of them.
+MAX_BRACES = 10_000
 #: Values that may be made while a config is read; MMRotate's largest make about 2,000.
 MAX_VALUES = 100_000
 #: Brackets within brackets, and dicts within dicts.
@@ -47,6 +49,7 @@ class Source:
         text = self.lines[line - 1].strip() if 0 < line <= len(self.lines) else ""
         text = "".join(c if c.isprintable() else "?" for c in text[:61])
         quoted = f" [{text[:60]}{'…' if len(text) > 60 else ''}]" if text else ""
+        reason = reason if len(reason) <= 300 else f"{reason[:300]}…"
         return ConfigError(f"{self.path}:{line}: {reason}{quoted}")
 
     def parse(self) -> ast.Module:
@@ -96,4 +99,6 @@ class Source:
         if "\0" in text:
             line = text.count("\n", 0, text.index("\0")) + 1
             raise ConfigError(f"{self.path}:{line}: holds a null byte: this is no text file")
+        if text.count("{") > MAX_BRACES:
+            raise ConfigError(f"{self.path}: more than {MAX_BRACES:,} braces: is this a config?")
         return text.replace("\r\n", "\n").replace("\r", "\n")

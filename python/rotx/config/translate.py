@@ -40,7 +40,7 @@ def is_mmrotate0(config: Config) -> bool:
     new = [key for key in config if key in NEW]
     if old and new:
         raise ConfigError(f"keys of MMRotate 0.x ({', '.join(old)}) and of 1.x ({', '.join(new)}): keep to one of them")
-    alone = not new and any(isinstance(config.get(key), dict | int) for key in _OLD_ALONE)
+    alone = not new and ("total_epochs" in config or any(isinstance(config.get(key), dict) for key in _OLD_ALONE))
     return bool(old) or alone or is_old_model(config.get("model"))
 
 

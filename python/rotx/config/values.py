@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rotx.config.errors import ConfigError, kind, nearest
-from rotx.config.operators import OperatorError, arithmetic, check_size, compare, format_value, weight
+from rotx.config.operators import MAX_TEXT, OperatorError, arithmetic, check_size, compare, format_value, weight
 from rotx.config.source import MAX_DEPTH, MAX_VALUES, Source
 
 _TEMPLATE = re.compile(r"\{\{\s*(?:(_base_\.[\w.]+|\w+)\s*|\$[^{}]*)\}\}")
@@ -132,10 +132,16 @@ class Evaluator:
         if whole:
             return self._fill(whole, node)
 
+        length = len(text)
+
         def fill(match: re.Match[str]) -> str:
+            nonlocal length
             value = self._fill(match, node)
             if not isinstance(value, str | int | float):
                 raise self._error(node, f"{match[0]} is {kind(value)}: only text and numbers go into text")
+            length += len(str(value))
+            if length > 2 * MAX_TEXT:
+                raise self._error(node, f"the text is longer than {MAX_TEXT:,} characters")
             return str(value)
 
         return _TEMPLATE.sub(fill, text)
