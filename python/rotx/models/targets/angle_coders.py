@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from math import degrees, pi, radians
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +15,18 @@ from torch import Tensor
 from rotx.boxes import AngleVersion
 
 Window = Literal["gaussian", "triangle", "rect", "pulse"]
+
+
+class AngleCoder(Protocol):
+    """What every coder here is."""
+
+    encode_size: int
+
+    def encode(self, angles: Tensor) -> Tensor:
+        """Targets (N, encode_size) for angles (N, 1)."""
+
+    def decode(self, predictions: Tensor, keepdim: bool = False) -> Tensor:
+        """Angles from predictions (..., encode_size)."""
 
 
 class PseudoAngleCoder:
