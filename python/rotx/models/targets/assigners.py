@@ -37,9 +37,10 @@ class Assignment(NamedTuple):
 class MaxIoUAssigner:
     """Every prior gets the gt it overlaps most, if by enough; every gt the priors that overlap it most.
 
-    In this order, later rules before earlier ones: a prior is ignored; it is background if its highest
-    overlap is below ``neg_iou_thr``; it gets the gt of its highest overlap from ``pos_iou_thr`` on; a gt gets
-    the prior of its highest overlap from ``min_pos_iou`` on, and of several gts the last.
+    Priors in ignored regions are ignored. Of the others, by the last rule that applies: one is left out; it is
+    background if its highest overlap is below ``neg_iou_thr``; it gets the gt of its highest overlap from
+    ``pos_iou_thr`` on; it gets the gt that overlaps no other prior more, from ``min_pos_iou`` on, of several the
+    last.
 
     Two things differ from MMDetection. A gt that overlaps no prior gets none: there, with ``min_pos_iou`` 0,
     it gets all priors that overlap it by 0. And priors in ignored regions are ignored in images without gts too.
