@@ -18,15 +18,15 @@ Window = Literal["gaussian", "triangle", "rect", "pulse"]
 
 
 class AngleCoder(Protocol):
-    """What a head asks of a coder of angles."""
+    """What every coder here is."""
 
     encode_size: int
 
     def encode(self, angles: Tensor) -> Tensor:
-        """Targets (N, encode_size) of angles (N, 1)."""
+        """Targets (N, encode_size) for angles (N, 1)."""
 
     def decode(self, predictions: Tensor, keepdim: bool = False) -> Tensor:
-        """Angles (...), or (..., 1), from predictions (..., encode_size)."""
+        """Angles from predictions (..., encode_size)."""
 
 
 class PseudoAngleCoder:

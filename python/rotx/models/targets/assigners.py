@@ -37,9 +37,10 @@ class Assignment(NamedTuple):
 class MaxIoUAssigner:
     """Every prior gets the gt it overlaps most, if by enough; every gt the priors that overlap it most.
 
-    In this order, later rules before earlier ones: a prior is ignored; it is background if its highest
-    overlap is below ``neg_iou_thr``; it gets the gt of its highest overlap from ``pos_iou_thr`` on; a gt gets
-    the prior of its highest overlap from ``min_pos_iou`` on, and of several gts the last.
+    Priors in ignored regions are ignored. Of the others, by the last rule that applies: one is left out; it is
+    background if its highest overlap is below ``neg_iou_thr``; it gets the gt of its highest overlap from
+    ``pos_iou_thr`` on; it gets the gt that overlaps no other prior more, from ``min_pos_iou`` on, of several the
+    last.
 
     Two things differ from MMDetection. A gt that overlaps no prior gets none: there, with ``min_pos_iou`` 0,
     it gets all priors that overlap it by 0. And priors in ignored regions are ignored in images without gts too.
@@ -86,26 +87,30 @@ class MaxIoUAssigner:
         """
         if self.ignore_iof_thr <= 0 or (ignored is not None and not len(ignored)):
             ignored = None
-        if not len(priors) or not len(gts):
-            return self._without_gts(priors, ignored)
-        best = [self._best(piece, start, gts, ignored) for start, piece in _pieces(priors, gts, ignored)]
-        max_overlaps = torch.cat([piece.overlap for piece in best])
-        nearest = torch.cat([piece.gt for piece in best])
+        max_overlaps = priors.new_zeros(len(priors), dtype=torch.promote_types(priors.dtype, torch.float32))
+        nearest = torch.zeros_like(max_overlaps, dtype=torch.int64)
+        best = _Best(max_overlaps.new_zeros(len(gts)), nearest[:0], nearest[:0])
+        # What outlives a piece is made beforehand, or takes the place of its like: many small tensors in between
+        # would keep the memory of the large ones from being used again.
+        step = max(_PAIRS // max(len(gts), 0 if ignored is None else len(ignored), 1), 1)
+        for start in range(0, len(priors), step):
+            piece, rows = priors[start : start + step], slice(start, start + step)
+            overlaps = self.iou_calculator(piece, gts) if len(gts) else max_overlaps[rows, None]  # (n, M)
+            if ignored is not None:
+                overlaps = overlaps.masked_fill(self._in_ignored(piece, ignored)[:, None], -1)
+            max_overlaps[rows], nearest[rows] = overlaps.max(dim=1)
+            if self.match_low_quality and len(gts):
+                best = self._update(best, overlaps, start)
+        if not len(gts):
+            gt_inds = torch.where(max_overlaps < 0, -1, 0)
+            return Assignment(gt_inds, max_overlaps, torch.full_like(gt_inds, -1))
         low, high = self.neg_iou_thr
         gt_inds = torch.where((max_overlaps >= low) & (max_overlaps < high), 0, -1)
         gt_inds = torch.where(max_overlaps >= self.pos_iou_thr, nearest + 1, gt_inds)
-        if self.match_low_quality:
-            gt_of = self._low_quality(best, len(priors), len(gts))
-            gt_inds = torch.where(gt_of > 0, gt_of, gt_inds)
-        of_gt = labels.to(torch.int64)[(gt_inds - 1).clamp(min=0)]
-        return Assignment(gt_inds, max_overlaps, torch.where(gt_inds > 0, of_gt, -1))
-
-    def _without_gts(self, priors: Tensor, ignored: Tensor | None) -> Assignment:
-        gt_inds = torch.zeros(len(priors), dtype=torch.int64, device=priors.device)
-        if ignored is not None:
-            inside = [self._in_ignored(piece, ignored) for _, piece in _pieces(priors, ignored)]
-            gt_inds = torch.cat([gt_inds[:0], *(mask.long().neg() for mask in inside)])
-        return Assignment(gt_inds, gt_inds.to(priors.dtype), torch.full_like(gt_inds, -1))
+        last = torch.zeros_like(gt_inds).scatter_reduce(0, best.prior, best.gt + 1, "amax")
+        gt_inds = torch.where(last > 0, last, gt_inds)
+        labels = labels.to(torch.int64)[(gt_inds - 1).clamp(min=0)]
+        return Assignment(gt_inds, max_overlaps, torch.where(gt_inds > 0, labels, -1))
 
     def _in_ignored(self, priors: Tensor, ignored: Tensor) -> Tensor:
         """Whether each prior is to be ignored: (N,) bool."""
@@ -115,46 +120,24 @@ class MaxIoUAssigner:
             share = self.iou_calculator(ignored, priors, "iof").amax(dim=0)
         return share > self.ignore_iof_thr
 
-    def _best(self, priors: Tensor, start: int, gts: Tensor, ignored: Tensor | None) -> _Best:
-        overlaps = self.iou_calculator(priors, gts)  # (n, M)
-        if ignored is not None:
-            overlaps = overlaps.masked_fill(self._in_ignored(priors, ignored)[:, None], -1)
-        overlap, gt = overlaps.max(dim=1)
-        gt_overlap, first = overlaps.max(dim=0)
+    def _update(self, best: _Best, overlaps: Tensor, start: int) -> _Best:
+        """The best priors after a piece (n, M) of the overlaps, that of the priors from ``start`` on."""
+        highest, first = overlaps.max(dim=0)
+        overlap = torch.maximum(best.overlap, highest)
+        wanted = (overlap > 0) & (overlap >= self.min_pos_iou)
         if self.gt_max_assign_all:
-            tied = (overlaps == gt_overlap) & (gt_overlap >= self.min_pos_iou) & (gt_overlap > 0)
-            prior, gt_of_prior = tied.nonzero().unbind(dim=1)
+            keep = (best.overlap == overlap)[best.gt]
+            prior, gt = ((overlaps == overlap) & wanted).nonzero().unbind(dim=1)
         else:
-            prior, gt_of_prior = first, torch.arange(len(gts), device=gts.device)
-        return _Best(overlap, gt, gt_overlap, prior + start, gt_of_prior)
-
-    def _low_quality(self, best: list[_Best], priors: int, gts: int) -> Tensor:
-        """k + 1 for priors (N,) that overlap gt k most, the last such k; else 0."""
-        gt_overlap = torch.stack([piece.gt_overlap for piece in best]).amax(dim=0)  # (M,)
-        wanted = (gt_overlap >= self.min_pos_iou) & (gt_overlap > 0)
-        prior, gt = [], []
-        for piece in best:
-            keep = (wanted & (piece.gt_overlap == gt_overlap))[piece.tied_gt]
-            prior.append(piece.tied_prior[keep])
-            gt.append(piece.tied_gt[keep])
-        priors_of, gts_of = torch.cat(prior), torch.cat(gt)
-        if not self.gt_max_assign_all:
-            first = gts_of.new_full((gts,), priors).scatter_reduce(0, gts_of, priors_of, "amin")
-            priors_of = first[gts_of]
-        return gts_of.new_zeros(priors).scatter_reduce(0, priors_of, gts_of + 1, "amax")
+            keep = (best.overlap >= highest)[best.gt]
+            gt = (wanted & (highest > best.overlap)).nonzero().flatten()
+            prior = first[gt]
+        return _Best(overlap, torch.cat([best.prior[keep], prior + start]), torch.cat([best.gt[keep], gt]))
 
 
 class _Best(NamedTuple):
-    """Of a piece of the priors, n of them, from their overlaps with all M gts."""
+    """The priors that overlap M gts most, of those seen so far; T where several do so equally."""
 
-    overlap: Tensor  # (n,) the highest of each prior
-    gt: Tensor  # (n,) with which gt
-    gt_overlap: Tensor  # (M,) the highest of each gt
-    tied_prior: Tensor  # (T,) which of all priors have it
-    tied_gt: Tensor  # (T,) of which gt
-
-
-def _pieces(priors: Tensor, *others: Tensor | None) -> list[tuple[int, Tensor]]:
-    """Priors in pieces of bounded overlaps with the others, each with the number of its first."""
-    step = max(_PAIRS // max(len(boxes) for boxes in others if boxes is not None), 1)
-    return [(start, priors[start : start + step]) for start in range(0, len(priors), step)]
+    overlap: Tensor  # (M,)
+    prior: Tensor  # (T,)
+    gt: Tensor  # (T,)

@@ -33,15 +33,15 @@ from rotx.models.targets.deltas import (
 
 
 class BoxCoder(Protocol):
-    """What a head asks of a coder of boxes."""
+    """What every coder here is."""
 
     encode_size: int
 
     def encode(self, priors: Tensor, gts: Tensor) -> Tensor:
-        """Targets (N, encode_size) of gts (N, ·) seen from priors (N, ·)."""
+        """Targets (N, encode_size) for priors (N, ·) and gts (N, ·)."""
 
     def decode(self, priors: Tensor, deltas: Tensor, max_shape: tuple[int, ...] | None = None) -> Tensor:
-        """Boxes (N, ·) from predictions (N, encode_size); ``max_shape``: height and width of the image."""
+        """Boxes (N, ·) from priors (N, ·) and deltas (N, encode_size); ``max_shape``: height, width of the image."""
 
 
 class DeltaXYWHHBBoxCoder:
@@ -251,6 +251,9 @@ class MidpointOffsetCoder:
     right of the middle of the top side the top corner lies, in widths, and how far below the middle of the
     right side the rightmost one, in heights.
 
+    MMRotate looks for two top corners and for two right ones apart from each other. In a long box at a slight
+    angle it finds two of one kind alone and encodes the two ends of a diagonal, a box without area; this does not.
+
     Args:
         target_means: subtracted from the targets.
         target_stds: what they are divided by then.
@@ -275,9 +278,13 @@ class MidpointOffsetCoder:
         gt = centered(rbox2hbox(gts))
         corners = rbox2qbox(gts)
         x, y = corners[..., 0::2], corners[..., 1::2]
-        # Of corners at one height, to a tenth of a pixel, the rightmost counts, and likewise for the other side.
-        top = x.masked_fill((y - y.amin(dim=-1, keepdim=True)).abs() > 0.1, -torch.inf).amax(dim=-1)
-        right = y.masked_fill((x - x.amax(dim=-1, keepdim=True)).abs() > 0.1, -torch.inf).amax(dim=-1)
+        up, left = y - y.amin(dim=-1, keepdim=True), x.amax(dim=-1, keepdim=True) - x
+        # A box that lies straight, to a tenth of a pixel, has two top corners and two right ones: the right of
+        # those and the lower of these count.
+        straight = ((up <= 0.1).sum(dim=-1) > 1) & ((left <= 0.1).sum(dim=-1) > 1)
+        slack = straight[..., None] * 0.1
+        top = x.masked_fill(up > slack, -torch.inf).amax(dim=-1)
+        right = y.masked_fill(left > slack, -torch.inf).amax(dim=-1)
         offset = (torch.stack([top, right], dim=-1) - gt[..., :2]) / positive_size(gt)
         shift = (gt[..., :2] - prior[..., :2]) / positive_size(prior)
         return normalize(torch.cat([shift, log_ratio(positive_size(gt), prior), offset], dim=-1), self.means, self.stds)

@@ -27,9 +27,9 @@ class Samples:
         pos_inds: (P,) int64: indices into ``priors``, rising.
         neg_inds: (N,) int64: indices into ``priors``, rising.
         pos_assigned_gt_inds: (P,) int64: indices into ``gts``.
-        added: how many gts stand before the priors that were given.
         avg_factor: what a head that adds its losses up divides them by: P + N, each at least 1, or P alone
             where nothing was left out (PseudoSampler).
+        num_added: how many of ``priors`` are added gts.
     """
 
     priors: Tensor
@@ -38,18 +38,13 @@ class Samples:
     pos_inds: Tensor
     neg_inds: Tensor
     pos_assigned_gt_inds: Tensor
-    added: int
     avg_factor: int
+    num_added: int = 0
 
     @property
     def num_gts(self) -> int:
         """Number of gts of the image."""
         return len(self.gts)
-
-    @property
-    def pos_is_gt(self) -> Tensor:
-        """(P,) bool: which positive priors are gts that were added."""
-        return self.pos_inds < self.added
 
     @property
     def pos_priors(self) -> Tensor:
@@ -67,6 +62,11 @@ class Samples:
         return self.priors[torch.cat([self.pos_inds, self.neg_inds])]
 
     @property
+    def pos_is_gt(self) -> Tensor:
+        """(P,) bool: whether each positive prior is an added gt."""
+        return self.pos_inds < self.num_added
+
+    @property
     def pos_gts(self) -> Tensor:
         """(P, ·): the gt of each positive prior."""
         return self.gts[self.pos_assigned_gt_inds]
@@ -78,7 +78,7 @@ class Samples:
 
 
 class Sampler(Protocol):
-    """What a head asks of a sampler."""
+    """What every sampler here is."""
 
     def sample(
         self,
@@ -89,7 +89,7 @@ class Sampler(Protocol):
         generator: torch.Generator | None = None,
         hardness: Hardness | None = None,
     ) -> Samples:
-        """Chooses among the priors of one image."""
+        """See :class:`RandomSampler`."""
 
 
 class PseudoSampler:
@@ -106,7 +106,8 @@ class PseudoSampler:
     ) -> Samples:
         """Arguments as of :class:`RandomSampler`; the last two change nothing."""
         positive, negative = _indices(assignment.gt_inds > 0), _indices(assignment.gt_inds == 0)
-        return _samples(assignment, priors, gts, labels, positive, negative, 0, max(len(positive), 1))
+        own = assignment.gt_inds[positive] - 1
+        return Samples(priors, gts, labels, positive, negative, own, avg_factor=max(len(positive), 1))
 
 
 class RandomSampler:
@@ -144,12 +145,9 @@ class RandomSampler:
             generator: to draw from, whose seed decides the result; None: torch's own.
             hardness: for :class:`OHEMSampler`.
         """
-        added = 0
-        if self.add_gt_as_proposals and len(gts):
+        added = len(gts) if self.add_gt_as_proposals else 0
+        if added:
             assignment, priors = _with_gts(assignment, priors, gts, labels)
-            added = len(gts)
-        positive = _indices(assignment.gt_inds > 0)
-        negative = _indices(assignment.gt_inds == 0)
 
         def choose(candidates: Tensor, number: int) -> Tensor:
             if len(candidates) <= number:
@@ -157,13 +155,14 @@ class RandomSampler:
             kept = self._choose(priors[candidates], assignment.labels[candidates], number, generator, hardness)
             return candidates[kept].sort().values
 
-        positive = choose(positive, int(self.num * self.pos_fraction))
+        positive = choose(_indices(assignment.gt_inds > 0), int(self.num * self.pos_fraction))
         number = self.num - len(positive)
         if self.neg_pos_ub >= 0:
             number = min(number, int(self.neg_pos_ub * max(1, len(positive))))
-        negative = choose(negative, number)
+        negative = choose(_indices(assignment.gt_inds == 0), number)
+        own = assignment.gt_inds[positive] - 1
         count = max(len(positive), 1) + max(len(negative), 1)
-        return _samples(assignment, priors, gts, labels, positive, negative, added, count)
+        return Samples(priors, gts, labels, positive, negative, own, avg_factor=count, num_added=added)
 
     def _choose(
         self,
@@ -215,16 +214,3 @@ def _with_gts(assignment: Assignment, priors: Tensor, gts: Tensor, labels: Tenso
         torch.cat([labels.to(torch.int64), assignment.labels]),
     )
     return added, torch.cat([boxes.to(priors.dtype), priors])
-
-
-def _samples(
-    assignment: Assignment,
-    priors: Tensor,
-    gts: Tensor,
-    labels: Tensor,
-    positive: Tensor,
-    negative: Tensor,
-    added: int,
-    avg_factor: int,
-) -> Samples:
-    return Samples(priors, gts, labels, positive, negative, assignment.gt_inds[positive] - 1, added, avg_factor)
