@@ -308,12 +308,15 @@ class MidpointOffsetCoder:
         # From the centre to the top corner (da, −gh) and to the right one (gw, db): half of each diagonal.
         gw, gh = (size.clamp(min=MIN_SIZE) * 0.5).unbind(dim=-1)
         da, db = (values[..., 4:].clamp(-0.5, 0.5) * size).unbind(dim=-1)
-        top, right = torch.atan2(-gh, da), torch.atan2(db, gw)
-        diagonal = 2 * torch.maximum(da**2 + gh**2, gw**2 + db**2).sqrt()
-        # Halfway between the two directions runs the axis that crosses the side between these corners.
-        between = (right - top) / 2
-        w, h = diagonal * between.cos().abs(), diagonal * between.sin().abs()
-        rboxes = torch.stack([*center.unbind(dim=-1), w, h, (top + right) / 2], dim=-1)
+        top, right = torch.stack([da, -gh], dim=-1), torch.stack([gw, db], dim=-1)
+        angle = (torch.atan2(-gh, da) + torch.atan2(db, gw)) / 2
+        # Both diagonals as long as the longer one. The sides are their sum and difference, which are exactly 0
+        # where the two corners coincide or face each other: such a box is none.
+        lengths = [torch.linalg.vector_norm(half, dim=-1, keepdim=True) for half in (top, right)]
+        top, right = top / lengths[0], right / lengths[1]
+        sides = [torch.linalg.vector_norm(side, dim=-1, keepdim=True) for side in (right + top, right - top)]
+        longest = torch.maximum(*lengths)
+        rboxes = torch.cat([center, sides[0] * longest, sides[1] * longest, angle[..., None]], dim=-1)
         return regularize(rboxes, self.angle_version)
 
 
