@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import shapely
 
@@ -54,3 +56,44 @@ def voc12(recall: list, precision: list) -> float:
         area += (r - before) * max(precision[i:])
         before = r
     return area
+
+
+def bilinear(plane: np.ndarray, x: float, y: float) -> float:
+    """The value at a point of a plane (H, W): 0 outside by more than a pixel, that of the border up to there."""
+    height, width = plane.shape
+    if not (-1 <= x <= width and -1 <= y <= height):
+        return 0.0
+    x, y = min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)
+    left, top = int(x), int(y)
+    right, bottom = min(left + 1, width - 1), min(top + 1, height - 1)
+    dx, dy = x - left, y - top
+    above = plane[top, left] * (1 - dx) + plane[top, right] * dx
+    below = plane[bottom, left] * (1 - dx) + plane[bottom, right] * dx
+    return above * (1 - dy) + below * dy
+
+
+def roi_align_rotated(
+    images: np.ndarray,
+    rois: np.ndarray,
+    output_size: tuple[int, int],
+    spatial_scale: float,
+    sampling_ratio: int,
+    aligned: bool,
+    clockwise: bool,
+) -> np.ndarray:
+    """The features (K, C, rows, columns) of rois (K, 6) in images (N, C, H, W), number by number."""
+    rows, columns = output_size
+    out = np.zeros((len(rois), images.shape[1], rows, columns))
+    for k, (image, cx, cy, w, h, angle) in enumerate(rois):
+        cx, cy = (v * spatial_scale - 0.5 * aligned for v in (cx, cy))
+        w, h = (v * spatial_scale if aligned else max(v * spatial_scale, 1.0) for v in (w, h))
+        sin, cos = math.sin(angle if clockwise else -angle), math.cos(angle)
+        down, across = (sampling_ratio or math.ceil(v) for v in (h / rows, w / columns))
+        for c, row, column in np.ndindex(images.shape[1], rows, columns):
+            total = 0.0
+            for i, j in np.ndindex(down, across):
+                v = ((row + (i + 0.5) / down) / rows - 0.5) * h
+                u = ((column + (j + 0.5) / across) / columns - 0.5) * w
+                total += bilinear(images[int(image), c], cx + u * cos - v * sin, cy + u * sin + v * cos)
+            out[k, c, row, column] = total / max(down * across, 1)
+    return out

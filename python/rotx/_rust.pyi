@@ -22,6 +22,8 @@ __all__ = [
     "read_annotations",
     "read_detections",
     "read_names",
+    "roi_align_rotated",
+    "roi_align_rotated_backward",
 ]
 
 _F = NDArray[np.float64]
@@ -104,3 +106,28 @@ def read_detections(
     jobs: int,
 ) -> dict[str, Any]: ...
 def read_names(name: str, file: bytes | PathLike[str]) -> tuple[list[str], list[int], int]: ...
+
+_Planes = NDArray[np.float32] | NDArray[np.float64]
+
+def roi_align_rotated(
+    input: _Planes,
+    rois: _F,
+    output_size: tuple[int, int],
+    spatial_scale: float,
+    sampling_ratio: int,
+    aligned: bool,
+    clockwise: bool,
+    jobs: int,
+    out: _Planes,
+) -> None: ...
+def roi_align_rotated_backward(
+    grad: _Planes,
+    rois: _F,
+    output_size: tuple[int, int],
+    spatial_scale: float,
+    sampling_ratio: int,
+    aligned: bool,
+    clockwise: bool,
+    jobs: int,
+    grad_input: _Planes,
+) -> None: ...

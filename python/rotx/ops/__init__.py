@@ -1,10 +1,16 @@
-"""Rotated operators for torch: overlap and non-maximum suppression of boxes, on the CPU in Rust.
+"""Rotated operators for torch: overlap, non-maximum suppression and RoIAlign of rotated boxes.
 
-The functions here are ops of torch's dispatcher, ``torch.ops.rotx.*``: they work under ``torch.compile`` and
-``torch.export``, with float16, bfloat16, float32 and float64, and always compute in float64. A *rotated box*
-(rbox) is a row ``cx, cy, w, h, angle`` in pixels and radians, clockwise positive on the screen (y down); a
-*quad* is a row ``x1, y1, ..., x4, y4``. Inputs are never modified, empty ones, (0, 5), are fine, results do
-not require grad, and autocast changes nothing. The same on numpy arrays and without torch: `rotx.geometry`.
+A *rotated box* (rbox) is a row ``cx, cy, w, h, angle`` in pixels and radians, clockwise positive on the screen
+(y down); a *quad* is a row ``x1, y1, ..., x4, y4``. All functions take float16, bfloat16, float32 and float64,
+never modify their inputs, take empty ones, work under ``torch.compile`` and are not changed by autocast.
+
+`box_iou_rotated`, `box_iou_quadri`, `nms_rotated`, `batched_nms_rotated` and `roi_align_rotated` are ops of torch's
+dispatcher, ``torch.ops.rotx.*``, computed on the CPU in Rust. Tensors of a device without a kernel of its own, which
+this build has for none, are copied to the CPU and the result back, with one warning an op. `roi_align_rotated` is
+differentiable with respect to the features; the results of the others do not require grad. `diff_iou_rotated` is
+the IoU that losses differentiate, in plain torch on any device.
+
+The overlaps and suppression on numpy arrays and without torch: `rotx.geometry`.
 """
 
 try:
@@ -14,7 +20,16 @@ except ModuleNotFoundError as error:
         raise
     raise ImportError("rotx.ops needs torch: pip install 'rotx[train]'") from None
 
+from rotx.ops.diff_iou import diff_iou_rotated
 from rotx.ops.iou import box_iou_quadri, box_iou_rotated
 from rotx.ops.nms import batched_nms_rotated, nms_rotated
+from rotx.ops.roi_align import roi_align_rotated
 
-__all__ = ["batched_nms_rotated", "box_iou_quadri", "box_iou_rotated", "nms_rotated"]
+__all__ = [
+    "batched_nms_rotated",
+    "box_iou_quadri",
+    "box_iou_rotated",
+    "diff_iou_rotated",
+    "nms_rotated",
+    "roi_align_rotated",
+]

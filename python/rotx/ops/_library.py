@@ -5,8 +5,9 @@ An op's CPU and fake kernels make the same checks, so that a call fails alike wh
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,31 +18,64 @@ _LIBRARY: Any = torch.library.Library("rotx", "FRAGMENT")  # type: ignore[no-unt
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-def define(schema: str, cpu: Callable[..., Tensor], fake: Callable[..., Tensor]) -> None:
-    """Defines the op ``rotx::<schema>``, whose result is not differentiable.
+def define(
+    schema: str,
+    cpu: Callable[..., Tensor],
+    fake: Callable[..., Tensor],
+    backward: Callable[..., Any] | None = None,
+    setup_context: Callable[..., None] | None = None,
+) -> None:
+    """Defines the op ``rotx::<schema>``.
+
+    On a device without a kernel of its own the op runs on the CPU, and says so once a process.
 
     Args:
         schema: name, arguments and result, as in ``"area(Tensor boxes) -> Tensor"``.
         cpu: the kernel for CPU tensors. Arguments that equal the schema's default may be left out.
         fake: the same without data: makes the checks and returns an empty result of the right shape.
+        backward: from ``ctx`` and the gradient of the result, the gradient of each argument; as in
+            :func:`torch.library.register_autograd`. Without it the result is not differentiable.
+        setup_context: saves in ``ctx`` what ``backward`` needs, from ``inputs`` and ``output``.
     """
     name = schema.partition("(")[0]
-
-    def no_kernel(*args: Any, **kwargs: Any) -> NoReturn:
-        tensors = (v for v in (*args, *kwargs.values()) if isinstance(v, Tensor))
-        devices = " and ".join(dict.fromkeys(str(t.device) for t in tensors))
-        raise NotImplementedError(
-            f"rotx.ops.{name}: got tensors on {devices}; this build computes on dense CPU tensors alone, "
-            "without the CUDA extension: move the boxes to the CPU with .cpu()"
-        )
-
     _LIBRARY.define(schema, tags=torch.Tag.pt2_compliant_tag)
     _LIBRARY.impl(name, cpu, "CPU")
     # For every device without a kernel of its own; one that is registered later goes before this.
-    _LIBRARY.impl(name, no_kernel, "CompositeExplicitAutograd")
-    # Autograd looks away: by default it would make the result require a grad and fail in the backward pass.
-    _LIBRARY.impl(name, torch.library.fallthrough_kernel, "Autograd")
+    _LIBRARY.impl(name, _through_cpu(name, cpu), "CompositeExplicitAutograd")
     torch.library.register_fake(f"rotx::{name}", fake, lib=_LIBRARY)
+    if backward is None:
+        # Autograd looks away: by default it would make the result require a grad and fail in the backward pass.
+        _LIBRARY.impl(name, torch.library.fallthrough_kernel, "Autograd")
+    else:
+        torch.library.register_autograd(f"rotx::{name}", backward, setup_context=setup_context, lib=_LIBRARY)
+
+
+def _through_cpu(name: str, cpu: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The op ``name`` for tensors of another device: copies them to the CPU and the result back."""
+    warned = False
+
+    def kernel(*args: Any, **kwargs: Any) -> Tensor:
+        nonlocal warned
+        tensors = [v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)]
+        devices = list(dict.fromkeys(t.device for t in tensors))
+        if len(devices) > 1:
+            raise ValueError(f"rotx.ops.{name}: need one device, got {' and '.join(map(str, devices))}")
+        if any(t.layout != torch.strided for t in tensors):
+            raise NotImplementedError(f"rotx.ops.{name}: got a sparse tensor: make it dense with .to_dense()")
+        if not warned:
+            warned = True
+            warnings.warn(
+                f"rotx.ops.{name}: got tensors on {devices[0]}; this build has no kernel for that device: the op "
+                "runs on the CPU, which is slow",
+                stacklevel=2,
+            )
+
+        def move(value: Any) -> Any:
+            return value.cpu() if isinstance(value, Tensor) else value
+
+        return cpu(*map(move, args), **{key: move(v) for key, v in kwargs.items()}).to(devices[0])
+
+    return kernel
 
 
 def check_boxes(name: str, boxes: Tensor, columns: int) -> None:

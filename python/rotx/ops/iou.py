@@ -32,7 +32,6 @@ def box_iou_rotated(a: Tensor, b: Tensor, mode: Mode = "iou", aligned: bool = Fa
     Raises:
         TypeError: for dtypes that differ or are not floating.
         ValueError: for another shape, differing devices, an unknown mode, or N ≠ M if ``aligned``.
-        NotImplementedError: for boxes that are not on the CPU.
     """
     return cast(Tensor, torch.ops.rotx.box_iou_rotated(a, b, mode, aligned))
 
@@ -55,7 +54,6 @@ def box_iou_quadri(a: Tensor, b: Tensor, mode: Mode = "iou", aligned: bool = Fal
     Raises:
         TypeError: for dtypes that differ or are not floating.
         ValueError: for another shape, differing devices, an unknown mode, or N ≠ M if ``aligned``.
-        NotImplementedError: for quads that are not on the CPU.
     """
     return cast(Tensor, torch.ops.rotx.box_iou_quadri(a, b, mode, aligned))
 

@@ -29,7 +29,6 @@ def nms_rotated(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     Raises:
         TypeError: for boxes or scores that are not floating.
         ValueError: for another shape, differing devices, or a threshold outside [0, 1].
-        NotImplementedError: for boxes that are not on the CPU.
     """
     return cast(Tensor, torch.ops.rotx.nms_rotated(boxes, scores, iou_threshold))
 
@@ -51,7 +50,6 @@ def batched_nms_rotated(boxes: Tensor, scores: Tensor, labels: Tensor, iou_thres
     Raises:
         TypeError: for boxes or scores that are not floating, or labels that are not integers.
         ValueError: for another shape, differing devices, or a threshold outside [0, 1].
-        NotImplementedError: for boxes that are not on the CPU.
     """
     return cast(Tensor, torch.ops.rotx.batched_nms_rotated(boxes, scores, labels, iou_threshold))
 

@@ -11,4 +11,5 @@ pub mod iou;
 mod lanes;
 pub mod nms;
 pub mod ranking;
+pub mod roi_align;
 pub mod threads;

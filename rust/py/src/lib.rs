@@ -5,6 +5,7 @@
 mod eval;
 mod formats;
 mod geometry;
+mod roi_align;
 
 #[pyo3::pymodule(gil_used = false)]
 mod _rust {
@@ -17,4 +18,6 @@ mod _rust {
         areas, box_iou, box_iou_aligned, clip_convex, convex_hull, min_area_rect, nms, points_in_quads, quad_to_rbox,
         rbox_to_quad,
     };
+    #[pymodule_export]
+    use super::roi_align::{roi_align_rotated, roi_align_rotated_backward};
 }
