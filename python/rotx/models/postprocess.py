@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 import torchvision
@@ -12,9 +11,6 @@ from torch import Tensor
 from rotx import ops
 from rotx.boxes import rbox2hbox
 from rotx.models.structures import Detections
-
-#: From so many boxes on, MMCV suppresses each label on its own.
-OFFSET_LIMIT = 10_000
 
 #: Boxes, scores and labels → the indices of what stays, best first.
 Suppression = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -25,28 +21,19 @@ class NMS:
 
     Args:
         iou_threshold: a box is dropped if its IoU with a better one is greater.
-        labels_apart: how boxes of different labels are kept from suppressing each other. ``"offset"``: as MMCV
-            does, by moving those of label k by k times the greatest coordinate, if there are fewer than 10,000
-            boxes. Boxes that reach left or above the image then meet those of the next label: oriented
-            proposals, which are not clipped, lose some that way, in the published models too. ``"exact"``: each
-            label on its own.
     """
 
-    def __init__(self, *, iou_threshold: float, labels_apart: Literal["offset", "exact"] = "offset") -> None:
-        if labels_apart not in ("offset", "exact"):
-            raise ValueError(f"labels_apart: need 'offset' or 'exact', got {labels_apart!r}")
+    def __init__(self, *, iou_threshold: float) -> None:
         self.iou_threshold = _fraction(iou_threshold)
-        self.labels_apart = labels_apart
 
     def __call__(self, boxes: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
         """The indices (K,) of the boxes to keep, best first."""
         # Half precision cannot hold the coordinates.
         hboxes = (rbox2hbox(boxes) if boxes.shape[-1] == 5 else boxes).float()
-        if self.labels_apart == "offset" and 0 < len(boxes) < OFFSET_LIMIT:
-            moved = hboxes + (labels * (hboxes.max() + 1))[:, None]
-            keep: Tensor = torchvision.ops.nms(moved, scores.float(), self.iou_threshold)
-        else:
-            keep = torchvision.ops.batched_nms(hboxes, scores.float(), labels, self.iou_threshold)
+        if len(hboxes):
+            # torchvision moves the labels apart by the greatest coordinate, and forgets that some are negative.
+            hboxes = hboxes - hboxes.min()
+        keep: Tensor = torchvision.ops.batched_nms(hboxes, scores.float(), labels, self.iou_threshold)
         return keep
 
 
