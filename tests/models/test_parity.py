@@ -25,6 +25,11 @@ NAMES = goldens.names() or [
 TOLERANCE = 1e-4
 #: Of gradient norms: sums of many terms that cancel.
 GRADIENT_TOLERANCE = 1e-3
+#: Runs where MMRotate's own number is off, with the tolerance for losses and for gradients. One of the points here
+#: predicts a box without width, another one a tenth of a pixel wide: mmcv's differentiable IoU, in float32 and with
+#: coordinates in the hundreds, is wrong for such boxes (the goldens' README, bug 2). Ours is within 1e-8 of the
+#: exact one for every point of this run.
+LOOSER = {("rotated-fcos-le90_r50_fpn_1x_dota", "random256"): (2e-4, 0.05)}
 #: Of what comes from the real image, whose very pixels are not at hand (see goldens.py). It is not square: height
 #: and width that are swapped anywhere show all the same.
 REAL_TOLERANCE = 0.1
@@ -141,22 +146,23 @@ def values(term: Tensor | list[Tensor]) -> list[float]:
 @pytest.mark.parametrize("run", ["random256", "batch2", "empty_gt"])
 def test_losses_and_gradients(case: goldens.Case, run: str) -> None:
     golden = case.meta["runs"][run]
+    tolerance, gradient_tolerance = LOOSER.get((case.name, run), (TOLERANCE, GRADIENT_TOLERANCE))
     model = case.fresh()
     losses = model.loss(case.batch(run), case.targets(run))
     assert losses.keys() == golden["losses"].keys()
     for name, term in losses.items():
-        np.testing.assert_allclose(values(term), golden["losses"][name], rtol=TOLERANCE, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(values(term), golden["losses"][name], rtol=tolerance, atol=1e-6, err_msg=name)
     total = total_loss(losses)
     total.backward()  # type: ignore[no-untyped-call]
     trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
     assert all(value.grad is not None for value in trained.values()), "a parameter without gradient"
     if "loss_total" in golden:
-        np.testing.assert_allclose(float(total.detach()), golden["loss_total"], rtol=TOLERANCE)
+        np.testing.assert_allclose(float(total.detach()), golden["loss_total"], rtol=tolerance)
         largest = max(golden["grad_l2"].values())
         for name, wanted in golden["grad_l2"].items():
             grad = trained[name].grad
             assert grad is not None
-            assert abs(float(grad.double().norm()) - wanted) <= GRADIENT_TOLERANCE * wanted + 1e-6 * largest, name
+            assert abs(float(grad.double().norm()) - wanted) <= gradient_tolerance * wanted + 1e-6 * largest, name
 
 
 def test_losses_of_the_real_image(case: goldens.Case) -> None:
