@@ -16,10 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from conftest import SHARED
 from rotx import config
 from rotx.models import Batch, Targets, build_detector
-
-from conftest import SHARED
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 GOLDENS = SHARED / "goldens"

@@ -218,7 +218,7 @@ def read_image(source: Any) -> Image:
         pixels = np.asarray(source)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
         raise ValueError(f"image: need (H, W, 3) uint8, BGR, got {pixels.shape} {pixels.dtype}")
-    return pixels
+    return pixels.astype(np.uint8, copy=False)
 
 
 def number_of_classes(detector: SingleStage | TwoStage) -> int:
@@ -270,8 +270,7 @@ def _fit(image: Image, scale: tuple[int, int] | None) -> Image:
     size = max(int(width * factor + 0.5), 1), max(int(height * factor + 0.5), 1)
     if size == (width, height):
         return image
-    resized: Image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
-    return resized
+    return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
 
 
 def _several(predictions: Prediction | Iterable[Prediction]) -> Iterable[Prediction]:

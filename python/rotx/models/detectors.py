@@ -143,7 +143,8 @@ def _extract(detector: SingleStage | TwoStage, images: Tensor) -> Sequence[Tenso
 
 def _init_weights(detector: SingleStage | TwoStage) -> None:
     for child in detector.children():
-        if hasattr(child, "init_weights"):
-            child.init_weights()
+        set_weights = getattr(child, "init_weights", None)
+        if set_weights is not None:
+            set_weights()
     if detector.init_cfg is not None:
         detector.init_cfg.load_into(detector)

@@ -37,8 +37,21 @@ class AnchorTargets(NamedTuple):
 
     def levels(self, sizes: Sequence[int]) -> list[AnchorTargets]:
         """The same, a level each, with B × A_level rows."""
-        parts = [values.split(list(sizes), dim=1) for values in self[:5]]
-        return [AnchorTargets(*(part.flatten(0, 1) for part in level), self.avg_factor) for level in zip(*parts)]  # type: ignore[arg-type]  # noqa: B905
+        found, start = [], 0
+        for size in sizes:
+            level = slice(start, start + size)
+            found.append(
+                AnchorTargets(
+                    self.labels[:, level].flatten(0, 1),
+                    self.label_weights[:, level].flatten(0, 1),
+                    self.positive[:, level].flatten(0, 1),
+                    self.bbox_targets[:, level].flatten(0, 1),
+                    self.gt_boxes[:, level].flatten(0, 1),
+                    self.avg_factor,
+                )
+            )
+            start += size
+        return found
 
 
 class AnchorTargeter:

@@ -6,12 +6,13 @@ Tian et al., "FCOS: Fully Convolutional One-Stage Object Detection", ICCV 2019, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from rotx.boxes import regularize
+from rotx.boxes import AngleVersion, regularize
 from rotx.models.layers import GN, ConvModule, Norm, Scale, bias_for_probability, normal_init
 from rotx.models.losses.reduce import Loss
 from rotx.models.postprocess import Suppression, best_candidates, suppress
@@ -85,7 +86,7 @@ class RotatedFCOSHead(nn.Module):
         center_sample_radius: float = 1.5,
         norm_on_bbox: bool = False,
         centerness_on_reg: bool = False,
-        angle_version: str = "le90",
+        angle_version: AngleVersion = "le90",
         scale_angle: bool = True,
         norm_cfg: Norm | None = GN(num_groups=32),  # noqa: B008
         angle_coder: AngleCoder | None = None,
@@ -131,7 +132,7 @@ class RotatedFCOSHead(nn.Module):
         self.points = MlvlPointGenerator(strides)
 
         widths = [in_channels] + [feat_channels] * stacked_convs
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(pairwise(widths))
         self.cls_convs = nn.ModuleList(ConvModule(a, b, 3, padding=1, norm=norm_cfg) for a, b in pairs)
         self.reg_convs = nn.ModuleList(ConvModule(a, b, 3, padding=1, norm=norm_cfg) for a, b in pairs)
         self.conv_cls = nn.Conv2d(feat_channels, num_classes, 3, padding=1)
@@ -309,9 +310,7 @@ class RotatedFCOSHead(nn.Module):
         logits, distances, codes, centerness = rows
         scores, places, labels = best_candidates(logits.sigmoid(), self.score_thr, self.nms_pre)
         angle = self.angle_coder.decode(codes[places], keepdim=True)
-        boxes = self.bbox_coder.decode(
-            points[places], torch.cat([distances[places], angle], dim=1), max_shape=size
-        )
+        boxes = self.bbox_coder.decode(points[places], torch.cat([distances[places], angle], dim=1), max_shape=size)
         return boxes, scores * centerness[places, 0].sigmoid(), labels
 
 

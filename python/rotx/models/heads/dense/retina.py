@@ -7,6 +7,7 @@ Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017. With losses on d
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -16,7 +17,7 @@ from rotx.models.layers import ConvModule, bias_for_probability, normal_init
 from rotx.models.losses.reduce import Loss
 from rotx.models.postprocess import Suppression, best_candidates, suppress
 from rotx.models.structures import Batch, Detections, Size, Targets
-from rotx.models.targets.anchor_targets import AnchorTargets, AnchorTargeter
+from rotx.models.targets.anchor_targets import AnchorTargeter, AnchorTargets
 from rotx.models.targets.assigners import MaxIoUAssigner
 from rotx.models.targets.coders import BoxCoder
 from rotx.models.targets.priors import AnchorGenerator
@@ -103,8 +104,8 @@ class RetinaHead(nn.Module):
         )
         self.num_anchors = anchor_generator.num_base_priors[0]
         widths = [in_channels] + [feat_channels] * stacked_convs
-        self.cls_convs = nn.ModuleList(ConvModule(a, b, 3, padding=1) for a, b in zip(widths, widths[1:]))  # noqa: B905
-        self.reg_convs = nn.ModuleList(ConvModule(a, b, 3, padding=1) for a, b in zip(widths, widths[1:]))  # noqa: B905
+        self.cls_convs = nn.ModuleList(ConvModule(a, b, 3, padding=1) for a, b in pairwise(widths))
+        self.reg_convs = nn.ModuleList(ConvModule(a, b, 3, padding=1) for a, b in pairwise(widths))
         self.retina_cls = nn.Conv2d(feat_channels, self.num_anchors * num_classes, 3, padding=1)
         self.retina_reg = nn.Conv2d(feat_channels, self.num_anchors * bbox_coder.encode_size, 3, padding=1)
 
@@ -157,9 +158,7 @@ class RetinaHead(nn.Module):
         boxes = self.bbox_coder.decode(anchors, predicted) if decoded else predicted
         if self.loss_bbox_type == "kfiou":
             goals = wanted if self.reg_decoded_bbox else self.bbox_coder.decode(anchors, wanted)
-            loss_bbox = self.loss_bbox(
-                predicted, wanted, pred_decode=boxes, targets_decode=goals, avg_factor=total
-            )
+            loss_bbox = self.loss_bbox(predicted, wanted, pred_decode=boxes, targets_decode=goals, avg_factor=total)
         else:
             loss_bbox = self.loss_bbox(boxes, wanted, avg_factor=total)
         loss_cls = self.loss_cls(logits, goal.labels, goal.label_weights, avg_factor=total)
@@ -191,9 +190,7 @@ class RetinaHead(nn.Module):
             )
         return found
 
-    def _level_candidates(
-        self, rows: tuple[Tensor, ...], anchors: Tensor, size: Size
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _level_candidates(self, rows: tuple[Tensor, ...], anchors: Tensor, size: Size) -> tuple[Tensor, Tensor, Tensor]:
         scores, places, labels = best_candidates(rows[0].sigmoid(), self.score_thr, self.nms_pre)
         boxes = self.decode(tuple(values[places] for values in rows[1:]), anchors[places], size)
         return boxes, scores, labels

@@ -15,7 +15,7 @@ from rotx.models.layers import normal_init
 from rotx.models.losses.reduce import Loss
 from rotx.models.postprocess import Suppression, suppress
 from rotx.models.structures import Batch, Detections, Size, Targets
-from rotx.models.targets.anchor_targets import AnchorTargets, AnchorTargeter
+from rotx.models.targets.anchor_targets import AnchorTargeter, AnchorTargets
 from rotx.models.targets.assigners import MaxIoUAssigner
 from rotx.models.targets.coders import BoxCoder
 from rotx.models.targets.priors import AnchorGenerator
@@ -157,13 +157,9 @@ class RPNHead(nn.Module):
                 for score, delta, priors in zip(scores, deltas, anchors, strict=True)
             ]
             best, encoded, priors = (torch.cat(values) for values in zip(*levels, strict=True))
-            ids = torch.cat(
-                [torch.full_like(level[0], n, dtype=torch.int64) for n, level in enumerate(levels)]
-            )
+            ids = torch.cat([torch.full_like(level[0], n, dtype=torch.int64) for n, level in enumerate(levels)])
             boxes = self.bbox_coder.decode(priors, encoded, max_shape=size)
-            kept = suppress(
-                boxes, best, ids, nms=how.nms, max_per_img=how.max_per_img, min_bbox_size=how.min_bbox_size
-            )
+            kept = suppress(boxes, best, ids, nms=how.nms, max_per_img=how.max_per_img, min_bbox_size=how.min_bbox_size)
             found.append(replace(kept, labels=torch.zeros_like(kept.labels)))
         return found
 

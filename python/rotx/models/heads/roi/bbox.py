@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from rotx.models.layers import normal_init, xavier_init
 from rotx.models.losses.reduce import Loss
 from rotx.models.postprocess import Suppression, multiclass_nms
 from rotx.models.structures import Detections, Size
@@ -83,12 +84,9 @@ class Shared2FCBBoxHead(nn.Module):
     def init_weights(self) -> None:
         """Xavier for the shared layers, small normal weights for the outputs."""
         for layer in self.shared_fcs:
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
-        nn.init.normal_(self.fc_cls.weight, std=0.01)
-        nn.init.normal_(self.fc_reg.weight, std=0.001)
-        nn.init.zeros_(self.fc_cls.bias)
-        nn.init.zeros_(self.fc_reg.bias)
+            xavier_init(layer)
+        normal_init(self.fc_cls, std=0.01)
+        normal_init(self.fc_reg, std=0.001)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (R, K + 1) and encoded boxes (R, D or K × D) of features (R, C, h, w)."""

@@ -70,6 +70,7 @@ class CascadeRoIHead(nn.Module):
         self.stage_loss_weights = list(stage_loss_weights)
         self.bbox_roi_extractor = nn.ModuleList(bbox_roi_extractor)
         self.bbox_head = nn.ModuleList(bbox_head)
+        self._extractors, self._heads = tuple(bbox_roi_extractor), tuple(bbox_head)
         self.assigner = list(assigner)
         self.sampler = list(sampler)
         self.pos_weight = list(pos_weight)
@@ -79,12 +80,12 @@ class CascadeRoIHead(nn.Module):
 
     def init_weights(self) -> None:
         """Those of the box heads."""
-        for head in self.bbox_head:
+        for head in self._heads:
             head.init_weights()
 
     def forward(self, features: Sequence[Tensor], rois: Tensor, stage: int) -> tuple[Tensor, Tensor]:
         """Logits (R, K + 1) and encoded boxes (R, D or K × D) of RoIs (R, 1 + box), of one stage."""
-        logits, deltas = self.bbox_head[stage](self.bbox_roi_extractor[stage](features, rois))
+        logits, deltas = self._heads[stage](self._extractors[stage](features, rois))
         return logits, deltas
 
     def loss(
@@ -94,7 +95,7 @@ class CascadeRoIHead(nn.Module):
         boxes = [found.boxes for found in proposals]
         losses: dict[str, Tensor] = {}
         for stage, weight in enumerate(self.stage_loss_weights):
-            extractor, head = self.bbox_roi_extractor[stage], self.bbox_head[stage]
+            extractor, head = self._extractors[stage], self._heads[stage]
             samples = stage_samples(
                 self.assigner[stage], self.sampler[stage], extractor, head, features, boxes, targets
             )
@@ -133,28 +134,25 @@ class CascadeRoIHead(nn.Module):
     def predict(self, features: Sequence[Tensor], proposals: Sequence[Detections], batch: Batch) -> list[Detections]:
         """The detections of each image, best first; scores are from the mean logits of all stages."""
         boxes = [found.boxes for found in proposals]
-        total: list[Tensor] = []
-        outputs: list[tuple[Tensor, ...]] = []
-        for stage, head in enumerate(self.bbox_head):
+        logits_of_stages = []
+        for stage, head in enumerate(self._heads):
             outputs = split_by_image(self(features, to_rois(boxes), stage), boxes)
-            total = [
-                logits if stage == 0 else before + logits
-                for before, (logits, _) in zip(total or outputs, outputs, strict=True)
-            ]
+            logits_of_stages.append([logits for logits, _ in outputs])
             if stage + 1 < self.num_stages:
                 boxes = [
                     head.refine(rois, logits[:, :-1].argmax(1), deltas, size)
                     for rois, (logits, deltas), size in zip(boxes, outputs, batch.sizes, strict=True)
                 ]
+        means = [torch.stack(logits).mean(0) for logits in zip(*logits_of_stages, strict=True)]
         return [
-            self.bbox_head[-1].predict(
+            self._heads[-1].predict(
                 rois,
-                logits / self.num_stages,
+                logits,
                 deltas,
                 size,
                 score_thr=self.score_thr,
                 nms=self.nms,
                 max_per_img=self.max_per_img,
             )
-            for rois, logits, (_, deltas), size in zip(boxes, total, outputs, batch.sizes, strict=True)
+            for rois, logits, (_, deltas), size in zip(boxes, means, outputs, batch.sizes, strict=True)
         ]

@@ -31,9 +31,10 @@ class RoIAlign:
 
     def __call__(self, x: Tensor, rois: Tensor, spatial_scale: float) -> Tensor:
         """Features (R, C, h, w) of rois (R, 5) ``image, x1, y1, x2, y2``, from one level."""
-        return torchvision.ops.roi_align(
+        features: Tensor = torchvision.ops.roi_align(
             x, rois.to(x), self.output_size, spatial_scale, self.sampling_ratio, self.aligned
         )
+        return features
 
 
 class RoIAlignRotated:
@@ -114,10 +115,7 @@ class SingleRoIExtractor(nn.Module):
 
     def map_levels(self, rois: Tensor) -> Tensor:
         """The level of each RoI, (R,) int64."""
-        if self.rotated:
-            sides = rois[:, 3:5]
-        else:
-            sides = rois[:, 3:5] - rois[:, 1:3]
+        sides = rois[:, 3:5] if self.rotated else rois[:, 3:5] - rois[:, 1:3]
         scale = sides.prod(dim=1).clamp(min=0).sqrt()
         level = (scale / self.finest_scale + 1e-6).log2().floor()
         return level.clamp(0, len(self.featmap_strides) - 1).long()

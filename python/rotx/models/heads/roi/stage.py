@@ -54,4 +54,4 @@ def stage_samples(
 def split_by_image(outputs: tuple[Tensor, ...], boxes: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
     """Outputs with a row for each RoI, one tuple for each image."""
     counts = [len(rows) for rows in boxes]
-    return list(zip(*(output.split(counts) for output in outputs), strict=True))
+    return list(zip(*(torch.split(output, counts) for output in outputs), strict=True))
