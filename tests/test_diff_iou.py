@@ -173,6 +173,19 @@ def test_empty_nan_and_nothing_written() -> None:
     assert torch.equal(a, before[0]) and torch.equal(b, before[1])
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("pair", PAIRS)
+def test_cuda(pair: str) -> None:
+    a = torch.from_numpy(boxes(500))
+    b = torch.from_numpy(PAIRS[pair](boxes(500)))
+    p = a.cuda().requires_grad_()
+    found = diff_iou_rotated(p, b.cuda())
+    found.sum().backward()
+    torch.testing.assert_close(found.cpu(), diff_iou_rotated(a, b), rtol=0, atol=1e-9)
+    assert p.grad.isfinite().all()
+
+
 def test_compile() -> None:
     compiled = torch.compile(diff_iou_rotated, fullgraph=True, backend="aot_eager", dynamic=True)
     for n in (7, 3, 12):

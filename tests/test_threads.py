@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from rotx import geometry
+from rotx import _rust, geometry
 
 
 @pytest.fixture
@@ -60,6 +60,9 @@ def test_a_call_that_holds_the_gil_leaves_no_turn(no_forced_switch: None) -> Non
 BOXES = crowd(3000)
 QUADS = geometry.rbox_to_quad(BOXES)
 SCORES = np.linspace(0, 1, len(BOXES))
+IMAGE, FEATURES = np.zeros((1, 32, 64, 64)), np.zeros((3000, 32, 2, 2))
+ROIS = np.column_stack([np.zeros(3000), BOXES])
+POOLING = (2, 2), 1.0, 2, True, True, 1
 
 
 @pytest.mark.parametrize(
@@ -70,6 +73,8 @@ SCORES = np.linspace(0, 1, len(BOXES))
         pytest.param(lambda: geometry.box_iou(BOXES, BOXES, jobs=2), id="box_iou, 2 threads"),
         pytest.param(lambda: geometry.nms(BOXES, SCORES, 1.0), id="nms of rboxes"),
         pytest.param(lambda: geometry.nms(QUADS, SCORES, 1.0), id="nms of quads"),
+        pytest.param(lambda: _rust.roi_align_rotated(IMAGE, ROIS, *POOLING, FEATURES), id="roi_align"),
+        pytest.param(lambda: _rust.roi_align_rotated_backward(FEATURES, ROIS, *POOLING, IMAGE), id="its backward"),
     ],
 )
 def test_python_runs_during_the_call(call: Callable[[], object], no_forced_switch: None) -> None:

@@ -42,7 +42,7 @@ def diff_iou_rotated(a: Tensor, b: Tensor) -> Tensor:
     size_a, size_b = _at_least_0(first[:, 2:4]), _at_least_0(second[:, 2:4])
     x, y = _corners_in_frame(first, size_a, second)
     common = _at_least_0(_area_within(x, y, 0.5 * size_b[:, :1], 0.5 * size_b[:, 1:]))
-    union = size_a.prod(dim=1) + size_b.prod(dim=1) - common
+    union = size_a[:, 0] * size_a[:, 1] + size_b[:, 0] * size_b[:, 1] - common
     iou = common / union.clamp(min=_LEAST_UNION)
     return torch.where(iou > 1 - _ROUNDING, 1, iou).to(a.dtype)
 

@@ -392,7 +392,7 @@ mod tests {
         let pooling =
             Pooling { output_size: [3, 2], spatial_scale: 0.5, sampling_ratio: 40, aligned: true, clockwise: true };
         for roi in [[1.0, -30.0, 40.0, 150.0, 90.0, 1.1], [0.0, 60.0, 2.0, 110.0, 400.0, -0.4]] {
-            let grid = Grid::new(&roi, &pooling, 6, 9).unwrap();
+            let grid = Grid::new(&roi, &pooling, 6, 9).expect("finite numbers");
             let mut taps: Vec<Tap<f64>> = Vec::new();
             let mut kept = 0;
             for bin in 0..6 {
