@@ -10,7 +10,7 @@ from rotx.models import build_detector
 from rotx.models.detectors import SingleStage, TwoStage
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-CHANNELS = 32
+CHANNELS = 64
 
 #: One config for each way through the code: heads, angle versions, coders, losses.
 VARIANTS = [
