@@ -49,9 +49,11 @@ def small_config(name: str, num_classes: int = 3) -> dict[str, Any]:
         heads = roi["bbox_head"]
         for head in heads if isinstance(heads, list) else [heads]:
             head |= {"in_channels": CHANNELS, "fc_out_channels": 64, "num_classes": num_classes}
-        for part in ("rpn", "rpn_proposal"):
-            if "nms_pre" in model["train_cfg"][part]:
-                model["train_cfg"][part] |= {"nms_pre": 200, "max_per_img": 200}
+        for proposals in (model["train_cfg"]["rpn_proposal"], model["test_cfg"]["rpn"]):
+            proposals |= {"nms_pre": 100, "max_per_img": 100}
+        stages = model["train_cfg"]["rcnn"]
+        for stage in stages if isinstance(stages, list) else [stages]:
+            stage["sampler"] |= {"num": 64}
     return model
 
 
