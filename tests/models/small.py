@@ -39,11 +39,10 @@ def small_config(name: str, num_classes: int = 3) -> dict[str, Any]:
     model: dict[str, Any] = config.load(CONFIGS / f"{name}.py")["model"]
     model["backbone"] |= {"depth": 18, "frozen_stages": -1, "norm_eval": False, "init_cfg": None}
     model["neck"] |= {"in_channels": [64, 128, 256, 512], "out_channels": CHANNELS}
+    sizes = {"in_channels": CHANNELS, "feat_channels": CHANNELS, "stacked_convs": 1, "num_classes": num_classes}
     for head in (model.get("bbox_head"), model.get("rpn_head")):
         if head is not None:
-            head |= {"in_channels": CHANNELS, "feat_channels": CHANNELS}
-    if "bbox_head" in model:
-        model["bbox_head"] |= {"num_classes": num_classes, "stacked_convs": 1}
+            head |= {key: value for key, value in sizes.items() if key in head}
     if "roi_head" in model:
         roi = model["roi_head"]
         heads = roi["bbox_head"]
