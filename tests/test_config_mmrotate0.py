@@ -292,7 +292,7 @@ def test_rotated_retinanet(tmp_path: Path) -> None:
             "loss_cls": FOCAL,
             "anchor_generator": {
                 "type": "FakeRotatedAnchorGenerator",
-                "angle_version": "le90",
+                "angle_version": None,  # all with angle 0
                 "octave_base_scale": 4,
                 "scales_per_octave": 3,
                 "ratios": [1.0, 0.5, 2.0],
@@ -355,7 +355,7 @@ model = dict(type='RotatedRetinaNet', pretrained='torchvision://resnet50', backb
     head = model["bbox_head"]
     assert head["loss_cls"] == FOCAL and head["loss_bbox"] == {"type": "L1Loss", "loss_weight": 1.0}
     assert head["bbox_coder"] == {"type": "DeltaXYWHTRBBoxCoder", "angle_version": "oc"}
-    assert head["anchor_generator"]["angle_version"] == "oc"
+    assert head["anchor_generator"]["angle_version"] is None
     assert head["anchor_generator"]["strides"] == [8, 16, 32, 64, 128]
     assert calculator(model["train_cfg"]) == "FakeRBboxOverlaps2D"
 
