@@ -557,6 +557,20 @@ def test_roi_transformer(tmp_path: Path) -> None:
     assert [stage["sampler"]["type"] for stage in stages] == ["RandomSampler"] * 2
 
 
+def test_roi_transformer_with_kfiou(tmp_path: Path) -> None:
+    kfiou = ROTATED_HEAD.replace("RotatedShared2FCBBoxHead", "RotatedKFIoUShared2FCBBoxHead")
+    assert kfiou != ROTATED_HEAD
+    roi = (
+        "dict(type='RoITransRoIHead', version='le90', num_stages=2, stage_loss_weights=[1, 1], "
+        f"bbox_roi_extractor=[{UPRIGHT_ROIS}, {ROTATED_ROIS}], bbox_head=[{UPRIGHT_HEAD}, {kfiou}])"
+    )
+    model = translated(tmp_path, two_stage("RoITransformer", UPRIGHT_RPN, roi, "[dict(), dict()]"))[0]["model"]
+    first, second = model["roi_head"]["bbox_head"]
+    assert first["type"] == "Shared2FCBBoxHead" and "loss_bbox_type" not in first
+    assert second["type"] == "RotatedShared2FCBBoxHead" and second["loss_bbox_type"] == "kfiou"
+    assert first["predict_box_type"] == second["predict_box_type"] == "rbox"
+
+
 def test_another_model_is_named(tmp_path: Path) -> None:
     _, notices = translated(tmp_path, "model = dict(type='R3Det')\noptimizer = dict(type='SGD', lr=1)\n")
     assert any("model.type 'R3Det' is not among the models that are translated" in notice for notice in notices)

@@ -173,7 +173,7 @@ def _two_stage(model: Config) -> None:
         if isinstance(proposals, dict) and isinstance(proposals.get("nms"), dict):
             proposals["nms"].setdefault("type", "nms")
     for head in _as_list(model["roi_head"].get("bbox_head")):
-        if head.get("type") == "Shared2FCBBoxHead":
+        if head.get("type") in ("Shared2FCBBoxHead", "RotatedShared2FCBBoxHead"):
             head.setdefault("predict_box_type", "rbox")
 
 
