@@ -292,7 +292,7 @@ def test_rotated_retinanet(tmp_path: Path) -> None:
             "loss_cls": FOCAL,
             "anchor_generator": {
                 "type": "FakeRotatedAnchorGenerator",
-                "angle_version": "le90",
+                "angle_version": None,  # all with angle 0
                 "octave_base_scale": 4,
                 "scales_per_octave": 3,
                 "ratios": [1.0, 0.5, 2.0],
@@ -355,7 +355,7 @@ model = dict(type='RotatedRetinaNet', pretrained='torchvision://resnet50', backb
     head = model["bbox_head"]
     assert head["loss_cls"] == FOCAL and head["loss_bbox"] == {"type": "L1Loss", "loss_weight": 1.0}
     assert head["bbox_coder"] == {"type": "DeltaXYWHTRBBoxCoder", "angle_version": "oc"}
-    assert head["anchor_generator"]["angle_version"] == "oc"
+    assert head["anchor_generator"]["angle_version"] is None
     assert head["anchor_generator"]["strides"] == [8, 16, 32, 64, 128]
     assert calculator(model["train_cfg"]) == "FakeRBboxOverlaps2D"
 
@@ -555,6 +555,20 @@ def test_roi_transformer(tmp_path: Path) -> None:
     stages = model["train_cfg"]["rcnn"]
     assert [calculator(stage) for stage in stages] == ["RBbox2HBboxOverlaps2D", "RBboxOverlaps2D"]
     assert [stage["sampler"]["type"] for stage in stages] == ["RandomSampler"] * 2
+
+
+def test_roi_transformer_with_kfiou(tmp_path: Path) -> None:
+    kfiou = ROTATED_HEAD.replace("RotatedShared2FCBBoxHead", "RotatedKFIoUShared2FCBBoxHead")
+    assert kfiou != ROTATED_HEAD
+    roi = (
+        "dict(type='RoITransRoIHead', version='le90', num_stages=2, stage_loss_weights=[1, 1], "
+        f"bbox_roi_extractor=[{UPRIGHT_ROIS}, {ROTATED_ROIS}], bbox_head=[{UPRIGHT_HEAD}, {kfiou}])"
+    )
+    model = translated(tmp_path, two_stage("RoITransformer", UPRIGHT_RPN, roi, "[dict(), dict()]"))[0]["model"]
+    first, second = model["roi_head"]["bbox_head"]
+    assert first["type"] == "Shared2FCBBoxHead" and "loss_bbox_type" not in first
+    assert second["type"] == "RotatedShared2FCBBoxHead" and second["loss_bbox_type"] == "kfiou"
+    assert first["predict_box_type"] == second["predict_box_type"] == "rbox"
 
 
 def test_another_model_is_named(tmp_path: Path) -> None:

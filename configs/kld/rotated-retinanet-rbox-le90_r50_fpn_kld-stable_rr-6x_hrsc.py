@@ -10,4 +10,4 @@ model = dict(
             fun='log1p',
             tau=1,
             sqrt=False,
-            loss_weight=5.5)))
+            loss_weight=1.0)))

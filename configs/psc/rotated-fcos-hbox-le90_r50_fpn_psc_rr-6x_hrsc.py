@@ -12,4 +12,4 @@ model = dict(
             dual_freq=False,
             num_step=3),
         loss_bbox=dict(type='IoULoss', loss_weight=1.0),
-        loss_angle=dict(_delete_=True, type='L1Loss', loss_weight=0.1)))
+        loss_angle=dict(_delete_=True, type='L1Loss', loss_weight=0.2)))

@@ -5,6 +5,9 @@ angle_version = 'le90'
 model = dict(
     bbox_head=dict(
         type='AngleBranchRetinaHead',
+        # As the 0.x detector whose weights the published one starts from: all anchors have the angle 0.
+        anchor_generator=dict(angle_version=None),
+        use_normalized_angle_feat=True,
         angle_coder=dict(
             type='PSCCoder',
             angle_version=angle_version,

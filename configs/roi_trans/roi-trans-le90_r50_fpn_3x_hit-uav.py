@@ -5,8 +5,11 @@ _base_ = [
     '../_base_/default_runtime.py'
 ]
 
+# Half of the persons are below 15 pixels: with anchors of 32 and more, as for DOTA, 9 % of them overlap one by half
+# or more, with these 94 %.
 stages = _base_.model['roi_head']['bbox_head']
 model = dict(
+    rpn_head=dict(anchor_generator=dict(scales=[4])),
     roi_head=dict(bbox_head=[{**stages[0], 'num_classes': 3}, {**stages[1], 'num_classes': 3}]))
 
 optim_wrapper = dict(optimizer=dict(lr=0.005))

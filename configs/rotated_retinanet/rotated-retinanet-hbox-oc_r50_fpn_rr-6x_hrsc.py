@@ -5,10 +5,6 @@ angle_version = 'oc'
 model = dict(
     bbox_head=dict(
         anchor_generator=dict(angle_version=angle_version),
-        bbox_coder=dict(
-            angle_version=angle_version,
-            norm_factor=None,
-            edge_swap=False,
-            proj_xy=False)),
+        bbox_coder=dict(angle_version=angle_version)),
     # Anchors and objects are compared by their horizontal boxes.
     train_cfg=dict(assigner=dict(iou_calculator=dict(type='FakeRBboxOverlaps2D'))))

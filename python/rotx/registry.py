@@ -187,16 +187,30 @@ def build(config: Any, where: str = "config") -> Any:
         raise ValueError(f"{where} ({_name(target)}): {error}") from error
 
 
+def keywords_of(target: Callable[..., Any]) -> tuple[dict[str, bool], bool]:
+    """The keywords that a class or function takes, and whether each must be given; and whether it takes any other.
+
+    A class that hands ``**kwargs`` on to its base takes the base's.
+    """
+    found: dict[str, bool] = {}
+    owners = target.__mro__[:-1] if isinstance(target, type) else (target,)
+    for owner in owners:
+        parameters = inspect.signature(owner).parameters.values()
+        for p in parameters:
+            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
+                found.setdefault(p.name, p.default is p.empty)
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return found, False
+    return found, True
+
+
 def check_keywords(target: Callable[..., Any], keywords: Mapping[str, Any], where: str) -> None:
     """Raises ValueError unless ``target`` can be called with these keywords; says the nearest name."""
-    parameters = inspect.signature(target).parameters.values()
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-        for key in keywords:
-            if key not in names:
-                raise ValueError(f"{where}: {_name(target)} takes no {key!r}{_nearest(key, names)}")
-    required = [p.name for p in parameters if p.name in names and p.default is p.empty]
-    missing = [name for name in required if name not in keywords]
+    known, takes_others = keywords_of(target)
+    for key in keywords:
+        if key not in known and not takes_others:
+            raise ValueError(f"{where}: {_name(target)} takes no {key!r}{_nearest(key, list(known))}")
+    missing = [name for name, required in known.items() if required and name not in keywords]
     if missing:
         raise ValueError(f"{where}: {_name(target)} needs {', '.join(map(repr, missing))}")
 

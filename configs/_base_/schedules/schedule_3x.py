@@ -1,4 +1,4 @@
-train_cfg = dict(max_epochs=36, val_interval=1)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=36, val_interval=1)
 
 param_scheduler = [
     dict(type='LinearLR', start_factor=1.0 / 3, by_epoch=False, begin=0, end=500),
@@ -6,5 +6,6 @@ param_scheduler = [
 ]
 
 optim_wrapper = dict(
+    type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.0025, momentum=0.9, weight_decay=0.0001),
     clip_grad=dict(max_norm=35, norm_type=2))

@@ -30,6 +30,7 @@ TYPES = {
     "OrientedStandardRoIHead": "StandardRoIHead",
     "RoITransRoIHead": "CascadeRoIHead",
     "RotatedShared2FCBBoxHead": "Shared2FCBBoxHead",
+    "RotatedKFIoUShared2FCBBoxHead": "RotatedShared2FCBBoxHead",
     "RotatedAnchorGenerator": "FakeRotatedAnchorGenerator",
     "DeltaXYWHBBoxCoder": "DeltaXYWHHBBoxCoder",
     "DeltaXYWHAHBBoxCoder": "DeltaXYWHTHBBoxCoder",
@@ -38,6 +39,8 @@ TYPES = {
 }
 #: Keys of 0.x, anywhere in a model.
 KEYS = {"angle_range": "angle_version", "iou_thr": "iou_threshold"}
+#: Heads of 0.x whose loss compares encoded and decoded boxes; in 1.x a key says so.
+_KFIOU = ("KFIoURRetinaHead", "RotatedKFIoUShared2FCBBoxHead")
 #: Keys of heads that 1.x does without: boxes and coders know their version.
 _DROPPED = ("version", "h_bbox_coder")
 
@@ -97,7 +100,7 @@ def translate_model(model: Config, preprocessor: Config, notice: Notice) -> Conf
     old_head = model.get("bbox_head")
     if isinstance(head, dict) and isinstance(old_head, dict):
         if "Retina" in str(old_head.get("type")):
-            _retina(new, old_head)
+            _retina(new)
         elif "FCOS" in str(old_head.get("type")):
             _fcos(head)
     if isinstance(new.get("roi_head"), dict):
@@ -124,18 +127,19 @@ def _renamed(value: Any) -> Any:
     new = {KEYS.get(key, key): _renamed(item) for key, item in value.items() if key not in _DROPPED}
     if isinstance(value.get("type"), str):
         new["type"] = TYPES.get(value["type"], value["type"])
+    if value.get("type") in _KFIOU:
+        new["loss_bbox_type"] = "kfiou"
     return new
 
 
-def _retina(model: Config, old_head: Config) -> None:
-    """The anchors know the angle version; the assigner says by which boxes it compares."""
+def _retina(model: Config) -> None:
+    """The anchors say how they are written; the assigner says by which boxes it compares."""
     head = model["bbox_head"]
     # 0.x compares anchors with the upright boxes around the objects unless told None.
     upright = head.pop("assign_by_circumhbbox", "oc") is not None
-    if old_head["type"] == "KFIoURRetinaHead":
-        head["loss_bbox_type"] = "kfiou"
     if head["anchor_generator"].get("type") == "FakeRotatedAnchorGenerator":
-        head["anchor_generator"]["angle_version"] = head["bbox_coder"].get("angle_version", "oc")
+        # 0.x gives all anchors the angle 0; another version would swap sides that its checkpoints know unswapped.
+        head["anchor_generator"]["angle_version"] = None
     train = model.get("train_cfg")
     if not isinstance(train, dict):
         return
@@ -169,7 +173,7 @@ def _two_stage(model: Config) -> None:
         if isinstance(proposals, dict) and isinstance(proposals.get("nms"), dict):
             proposals["nms"].setdefault("type", "nms")
     for head in _as_list(model["roi_head"].get("bbox_head")):
-        if head.get("type") == "Shared2FCBBoxHead":
+        if head.get("type") in ("Shared2FCBBoxHead", "RotatedShared2FCBBoxHead"):
             head.setdefault("predict_box_type", "rbox")
 
 

@@ -34,6 +34,7 @@ class ResNet(nn.Module):
         norm_cfg: makes the normalisation layers.
         norm_eval: keeps all batch normalisations in eval mode while training.
         style: ``pytorch`` puts a bottleneck's stride on its 3×3 convolution, ``caffe`` on the first 1×1.
+        zero_init_residual: without weights to start from, blocks start as the identity.
         init_cfg: the weights to start from, loaded by :meth:`init_weights`; None: random ones.
 
     Attributes:
@@ -53,6 +54,7 @@ class ResNet(nn.Module):
         norm_cfg: Norm | None = None,
         norm_eval: bool = True,
         style: str = "pytorch",
+        zero_init_residual: bool = True,
         init_cfg: Pretrained | None = None,
     ) -> None:
         super().__init__()
@@ -76,17 +78,17 @@ class ResNet(nn.Module):
             self.add_module(self.stages[i], _stage(block, channels, width, count, 1 if i == 0 else 2, norm, style))
             channels = width * block.expansion
         self.out_channels = tuple(64 * 2**i * block.expansion for i in self.out_indices)
-        self._random_weights()
+        self._random_weights(zero_init_residual)
         self.train()
 
-    def _random_weights(self) -> None:
+    def _random_weights(self, zero_init_residual: bool) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             # Zero scale where a block ends: it starts as the identity.
-            elif isinstance(module, BasicBlock):
+            elif isinstance(module, BasicBlock) and zero_init_residual:
                 nn.init.zeros_(module.bn2.weight)
-            elif isinstance(module, Bottleneck):
+            elif isinstance(module, Bottleneck) and zero_init_residual:
                 nn.init.zeros_(module.bn3.weight)
 
     def init_weights(self) -> None:
