@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from small import small_config
 from torch import Tensor
 
 from rotx.models import Targets, build_detector
 from rotx.models.detectors import total_loss
 from rotx.models.targets.samplers import OHEMSampler
+from small import small_config
 
 RETINA = "rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota"
 FCOS = "rotated_fcos/rotated-fcos-le90_r50_fpn_1x_dota"

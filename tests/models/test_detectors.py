@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from small import CONFIGS, VARIANTS, small_detector
 from torch import Tensor
 
 from rotx import config
 from rotx.models import Batch, Targets, build_detector
 from rotx.models.detectors import SingleStage, TwoStage, total_loss
+from small import CONFIGS, VARIANTS, small_detector
 
 Detector = SingleStage | TwoStage
 

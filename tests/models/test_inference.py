@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from small import small_config
 
 import rotx
 from rotx import boxes, config, geometry
@@ -25,6 +24,7 @@ from rotx.evaluation import evaluate
 from rotx.inference import Prediction, Predictor
 from rotx.models import build_detector
 from rotx.visualize import draw_boxes
+from small import small_config
 
 NAME = "rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota"
 CLASSES = ("ship", "small-vehicle", "plane")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from mmrotate_style import V0, V1, write
 from torch import Tensor, nn
 
+from mmrotate_style import V0, V1, write
 from rotx import config
 from rotx.models import build_detector, load_checkpoint
 from rotx.models.detectors import SingleStage, TwoStage

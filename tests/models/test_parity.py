@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import goldens
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+import goldens
 from rotx.models.detectors import TwoStage, total_loss
 from rotx.models.structures import Detections
 

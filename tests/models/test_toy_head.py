@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from small import CONFIGS
 
 import rotx
 from rotx import config, geometry
 from rotx.models import Targets, build_detector
 from rotx.models.detectors import total_loss
 from rotx.registry import load_plugins
+from small import CONFIGS
 
 CONFIG = """
 _base_ = [{base!r}]
