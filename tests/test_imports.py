@@ -1,6 +1,7 @@
 """Who imports whom: the package stays light, and its parts depend on each other in one direction only."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ PACKAGE = Path(rotx.__file__).parent
 
 # Parts of the package that work without torch. `cli` may import it, but only when a command runs.
 TORCH_FREE = {"rotx", "config", "registry", "geometry", "evaluation", "data.formats", "data.split"}
-TORCH_FREE |= {"data.archives", "data.files", "data.sniff"}
+TORCH_FREE |= {"atomic", "data.archives", "data.files", "data.sniff", "visualize"}
 TORCH_LATE = {"cli"}
 
 # Each part and the parts it may import from, besides itself; from the bottom up. A part is a module or a
@@ -28,6 +29,7 @@ MAY_IMPORT = {
     "registry": set(),
     "atomic": set(),
     "geometry": {"_rust"},
+    "visualize": {"geometry"},
     "boxes": TENSORS,
     "ops": TENSORS,
     "data.archives": set(),
@@ -39,7 +41,7 @@ MAY_IMPORT = {
     "evaluation": NUMBERS | {"config", "registry", "atomic", "data.files", "data.formats"},
     "models": FLOOR,
     "engine": MIDDLE | {"inference"},
-    "inference": MIDDLE,
+    "inference": MIDDLE | {"atomic", "visualize"},
     "cli": MIDDLE | {"engine", "inference", "atomic"},
     # The package itself names its public modules and loads them when they are used.
     "rotx": MIDDLE | {"engine", "inference"},
@@ -132,6 +134,35 @@ def test_imports_follow_the_order(name: str) -> None:
 def test_the_order_is_held(name: str, source: str, wrong: str | None) -> None:
     found = violations(name, source)
     assert (found == []) if wrong is None else (len(found) == 1 and wrong in found[0])
+
+
+def test_files_of_the_models_are_short() -> None:
+    lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in MODULES.items()}
+    assert {name: lines for name, lines in lengths.items() if part(name) == "models" and lines > 500} == {}
+
+
+def bases_of_ours(cls: type) -> list[str]:
+    """The classes of rotx that a class inherits from; protocols say what fits, nothing is inherited from them."""
+    return [c.__name__ for c in cls.__mro__[1:] if c.__module__.startswith("rotx.") and not is_protocol(c)]
+
+
+def is_protocol(cls: type) -> bool:
+    return bool(getattr(cls, "_is_protocol", False))
+
+
+def test_no_class_of_the_models_is_deeper_than_one_base_of_ours() -> None:
+    pytest.importorskip("torch")
+    classes = {
+        value
+        for name in MODULES
+        if part(name) == "models"
+        for value in vars(importlib.import_module(name)).values()
+        if isinstance(value, type) and value.__module__ == name
+    }
+    depths = {cls: len(bases_of_ours(cls)) for cls in classes}
+    assert {cls.__name__ for cls, depth in depths.items() if depth > 1} == set()
+    assert {"RetinaHead", "GDLoss", "SingleStage"} <= {cls.__name__ for cls in classes}
+    assert 1 in depths.values()  # the losses have theirs
 
 
 def fresh_interpreter(code: str) -> str:

@@ -22,6 +22,8 @@ _LOSSES = "rotx.models.losses"
 #: Name in a config → ``module:attribute``.
 TABLE: dict[str, str] = {
     # Detectors
+    "SingleStageDetector": "rotx.models.detectors:SingleStage",
+    "TwoStageDetector": "rotx.models.detectors:TwoStage",
     "RetinaNet": "rotx.models.detectors:SingleStage",
     "FCOS": "rotx.models.detectors:SingleStage",
     "FasterRCNN": "rotx.models.detectors:TwoStage",

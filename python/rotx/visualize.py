@@ -16,6 +16,9 @@ Image = NDArray[np.uint8]
 #: The hue of each class follows from the one before by this share of the circle: neighbours differ most.
 GOLDEN_RATIO = 0.618033988749895
 
+#: Corners are drawn no farther away, in pixels: far outside of any image, and still a number that OpenCV can hold.
+FAR = 1 << 24
+
 
 def draw_boxes(
     image: Image,
@@ -40,7 +43,7 @@ def draw_boxes(
         raise ValueError(f"need a label and a caption a box, got {len(labels)} and {len(captions)} for {len(rboxes)}")
     picture = image.copy()
     thickness = max(1, round(max(image.shape[:2]) / 600))
-    corners = np.round(rbox_to_quad(rboxes)).reshape(-1, 4, 2).clip(-(1 << 14), 1 << 14).astype(np.int32)
+    corners = np.round(rbox_to_quad(rboxes)).reshape(-1, 4, 2).clip(-FAR, FAR).astype(np.int32)
     for i, (points, label) in enumerate(zip(corners, labels, strict=True)):
         colour = class_colour(int(label))
         cv2.polylines(picture, [points], isClosed=True, color=colour, thickness=thickness, lineType=cv2.LINE_AA)

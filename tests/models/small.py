@@ -39,19 +39,20 @@ def small_config(name: str, num_classes: int = 3) -> dict[str, Any]:
     model: dict[str, Any] = config.load(CONFIGS / f"{name}.py")["model"]
     model["backbone"] |= {"depth": 18, "frozen_stages": -1, "norm_eval": False, "init_cfg": None}
     model["neck"] |= {"in_channels": [64, 128, 256, 512], "out_channels": CHANNELS}
+    sizes = {"in_channels": CHANNELS, "feat_channels": CHANNELS, "stacked_convs": 1, "num_classes": num_classes}
     for head in (model.get("bbox_head"), model.get("rpn_head")):
         if head is not None:
-            head |= {"in_channels": CHANNELS, "feat_channels": CHANNELS}
-    if "bbox_head" in model:
-        model["bbox_head"] |= {"num_classes": num_classes, "stacked_convs": 1}
+            head |= {key: value for key, value in sizes.items() if key in head}
     if "roi_head" in model:
         roi = model["roi_head"]
         heads = roi["bbox_head"]
         for head in heads if isinstance(heads, list) else [heads]:
             head |= {"in_channels": CHANNELS, "fc_out_channels": 64, "num_classes": num_classes}
-        for part in ("rpn", "rpn_proposal"):
-            if "nms_pre" in model["train_cfg"][part]:
-                model["train_cfg"][part] |= {"nms_pre": 200, "max_per_img": 200}
+        for proposals in (model["train_cfg"]["rpn_proposal"], model["test_cfg"]["rpn"]):
+            proposals |= {"nms_pre": 100, "max_per_img": 100}
+        stages = model["train_cfg"]["rcnn"]
+        for stage in stages if isinstance(stages, list) else [stages]:
+            stage["sampler"] |= {"num": 64}
     return model
 
 

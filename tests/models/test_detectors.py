@@ -77,7 +77,7 @@ def test_gradients_reach_every_parameter(detector: Detector) -> None:
 
 
 def sum_of(term: Tensor | list[Tensor]) -> Tensor:
-    return term.mean() if isinstance(term, Tensor) else torch.stack([value.mean() for value in term]).sum()
+    return torch.stack([value.mean() for value in ([term] if isinstance(term, Tensor) else term)]).sum()
 
 
 @pytest.mark.parametrize("count", [0, 1])
@@ -140,18 +140,24 @@ def test_overfits_one_image(name: str) -> None:
     batch = detector.data_preprocessor([pixels])
     targets = [Targets(BOXES[:2], LABELS[:2])]
     optimizer = torch.optim.Adam(detector.parameters(), lr=1e-3)
-    totals = []
+    totals, floors, learned = [], [], False
     detector.train()
     for _ in range(150):
         optimizer.zero_grad()
-        total = total_loss(detector.loss(batch, targets))
+        losses = detector.loss(batch, targets)
+        total = total_loss(losses)
         total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(detector.parameters(), 35)
         optimizer.step()
-        totals.append(float(total.detach()))
-        if totals[-1] < 0.1 * totals[0]:
+        # Two losses cannot come to 0: KFIoU's, and that of the centerness, whose targets lie between 0 and 1.
+        floor = [term for key, term in losses.items() if "centerness" in key or ("kfiou" in name and "bbox" in key)]
+        floors.append(float(sum(sum_of(term).detach() for term in floor)))
+        totals.append(float(total.detach()) - floors[-1])
+        # A RoI head's floor rises with the RoIs that come to lie on objects.
+        learned = totals[-1] < 0.1 * totals[0] and (floors[-1] <= floors[0] or isinstance(detector, TwoStage))
+        if learned:
             break
-    assert min(totals) < 0.1 * totals[0]
+    assert learned
 
 
 def test_autocast(detector: Detector) -> None:

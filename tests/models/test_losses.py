@@ -152,7 +152,9 @@ def test_rotated_iou_loss(key: str) -> None:
     # mmcv's IoU is off by up to 1e-6, which the logarithm magnifies where the IoU is 1e-3.
     rtol = 1e-3 if loss.mode == "log" else 1e-4
     close(value, golden(f"{key}/out"), rtol)
-    close(grad, golden(f"{key}/grad"), rtol)
+    # Row 0 is the same box twice, where the IoU has a kink: mmcv gives the slope of one side, ours is 0.
+    assert not grad[0].any()
+    close(grad[1:], golden(f"{key}/grad")[1:], rtol)
 
 
 @pytest.mark.parametrize("key", keys("SmoothFocalLoss"))

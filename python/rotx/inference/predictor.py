@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rotx import boxes, config
+from rotx import boxes
 from rotx.atomic import write_text
-from rotx.evaluation.protocols import DOTA_V1_0
 from rotx.geometry import rbox_to_quad
-from rotx.models import build_detector, load_checkpoint
 from rotx.models.detectors import SingleStage, TwoStage
-from rotx.registry import load_plugins
 from rotx.visualize import Image, draw_boxes
 
-#: The classes of datasets whose configs need not list them.
-CLASSES_OF = {"DOTADataset": DOTA_V1_0, "HRSCDataset": ("ship",)}
+#: An image's file, or its pixels (H, W, 3) uint8, BGR as OpenCV reads them.
+Source = str | Path | NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """The objects that were found in one image, best first, in pixels of that image.
 
     Attributes:
         name: of the image: its file's, without the suffix, or ``image0`` and so on.
-        rboxes: (N, 5) float64 ``cx, cy, w, h, angle``, radians, clockwise.
+        rboxes: (N, 5) float64 ``cx, cy, w, h, angle``, radians, clockwise, w ≥ h (le90).
         scores: (N,) float64 in [0, 1].
         labels: (N,) int64.
         classes: the name of each object's class.
@@ -65,8 +62,12 @@ class Predictor:
     Args:
         detector: with trained weights.
         classes: names, in the order of the labels.
-        scale: images are made to fit this width and height, the ratio kept; None: as they are.
+        scale: width and height that images are resized to; None: as they are.
+        keep_ratio: images keep their shape: the longer side fits the longer of ``scale``, the shorter the shorter.
         device: ``"cpu"``, ``"cuda"``, ...
+
+    Raises:
+        ValueError: unless there is a name for each class of the detector.
     """
 
     def __init__(
@@ -74,14 +75,24 @@ class Predictor:
         detector: SingleStage | TwoStage,
         classes: Sequence[str],
         scale: tuple[int, int] | None = None,
+        keep_ratio: bool = True,
         device: str | torch.device = "cpu",
     ) -> None:
+        if len(classes) != number_of_classes(detector):
+            raise ValueError(f"classes: need {number_of_classes(detector)}, as the detector has, got {len(classes)}")
         self.device = torch.device(device)
         self.detector = detector.to(self.device).eval()
         self.classes = tuple(classes)
         self.scale = scale
+        self.keep_ratio = keep_ratio
 
-    def predict(self, images: Any, score_thr: float = 0.0) -> Any:
+    @overload
+    def predict(self, images: Source, score_thr: float = 0.0) -> Prediction: ...
+
+    @overload
+    def predict(self, images: list[Any] | tuple[Any, ...], score_thr: float = 0.0) -> list[Prediction]: ...
+
+    def predict(self, images: Any, score_thr: float = 0.0) -> Prediction | list[Prediction]:
         """Finds the objects of an image, or of each of a list of images.
 
         Args:
@@ -92,13 +103,14 @@ class Predictor:
             A :class:`Prediction`, or a list of them.
 
         Raises:
-            ValueError: for an image that cannot be read or has another shape.
+            ValueError: for a file that holds no image, or an array of another shape or dtype.
+            OSError: for a file that cannot be opened.
         """
         if isinstance(images, list | tuple):
             return [self._one(image, f"image{i}", score_thr) for i, image in enumerate(images)]
         return self._one(images, "image0", score_thr)
 
-    def draw(self, image: Any, prediction: Prediction, score_thr: float = 0.3) -> Image:
+    def draw(self, image: Source, prediction: Prediction, score_thr: float = 0.3) -> Image:
         """A copy of the image, BGR, with the objects that score more than a threshold."""
         shown = prediction.above(score_thr)
         captions = [f"{name} {score:.2f}" for name, score in zip(shown.classes, shown.scores, strict=True)]
@@ -108,12 +120,26 @@ class Predictor:
         """Writes DOTA's Task1 files, ``Task1_<class>.txt`` with ``image score x1 y1 ... x4 y4`` a line.
 
         There is one for every class, also for those that were not found: the DOTA server needs all.
+
+        Raises:
+            ValueError: for names that these files cannot hold, and for two predictions of one name; nothing is
+                written then.
         """
         lines: dict[str, list[str]] = {name: [] for name in self.classes}
+        seen = set()
         for prediction in _several(predictions):
-            for name, score, quad in zip(prediction.classes, prediction.scores, prediction.quads, strict=True):
+            name = prediction.name
+            if name in seen or len(name.split()) != 1:
+                reason = "two predictions have this name" if name in seen else "the format has no spaces in names"
+                raise ValueError(f"image {name!r}: {reason}: give another by dataclasses.replace(prediction, name=...)")
+            seen.add(name)
+            for label, score, quad in zip(prediction.labels, prediction.scores, prediction.quads, strict=True):
                 corners = " ".join(f"{value:.2f}" for value in quad)
-                lines[name].append(f"{prediction.name} {score:.6f} {corners}\n")
+                # Nine digits tell all float32 apart: equal scores would be ranked by chance.
+                lines[self.classes[label]].append(f"{name} {score:.9g} {corners}\n")
+        for name in lines:
+            if "/" in name or "\\" in name:
+                raise ValueError(f"class {name!r}: no name of a file: name it otherwise in the config")
         Path(folder).mkdir(parents=True, exist_ok=True)
         for name, rows in lines.items():
             write_text(Path(folder) / f"Task1_{name}.txt", "".join(rows))
@@ -144,80 +170,66 @@ class Predictor:
 
     @torch.no_grad()
     def _one(self, source: Any, name: str, score_thr: float) -> Prediction:
-        pixels = read_image(source)
+        pixels = read_image(source, name)
         height, width = pixels.shape[:2]
-        seen = _fit(pixels, self.scale)
+        seen = self._resize(pixels)
         tensor = torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1))).to(self.device)
         (found,) = self.detector.predict(self.detector.data_preprocessor([tensor]))
+        # The sides are rounded to pixels, so the two factors differ a little.
         factors = (width / seen.shape[1], height / seen.shape[0])
-        rboxes = boxes.rescale(found.boxes.double(), factors)
+        rboxes = boxes.regularize(boxes.rescale(found.boxes.cpu().double(), factors), "le90")
         labels = found.labels.cpu().numpy()
         prediction = Prediction(
             Path(source).stem if isinstance(source, str | Path) else name,
-            rboxes.cpu().numpy(),
-            found.scores.double().cpu().numpy(),
+            rboxes.numpy(),
+            found.scores.cpu().double().numpy(),
             labels,
             tuple(self.classes[label] for label in labels),
         )
         return prediction.above(score_thr)
 
+    def _resize(self, image: Image) -> Image:
+        """The image at the size that the detector sees."""
+        if self.scale is None:
+            return image
+        height, width = image.shape[:2]
+        size = self.scale
+        if self.keep_ratio:
+            factor = min(max(size) / max(height, width), min(size) / min(height, width))
+            size = max(int(width * factor + 0.5), 1), max(int(height * factor + 0.5), 1)
+        if size == (width, height):
+            return image
+        return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
 
-def load(
-    config_file: str | Path,
-    checkpoint: str | Path,
-    device: str = "auto",
-    *,
-    options: Sequence[str] = (),
-    plugins: Sequence[str] = (),
-    trust_config: bool = False,
-) -> Predictor:
-    """A trained detector, ready for images.
 
-    Neither file is executed: the config is parsed, of the checkpoint only tensors and plain values are read.
+def read_image(source: Source, name: str = "image") -> Image:
+    """An image as an (H, W, 3) uint8 array, BGR.
 
     Args:
-        config_file: of rotx or of MMRotate 0.x or 1.x.
-        checkpoint: the weights, written by rotx or by MMRotate.
-        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...; ``"auto"``: a GPU if there is one.
-        options: changes of the config, such as ``"model.test_cfg.score_thr=0.1"``.
-        plugins: modules of the user's that register what the config names.
-        trust_config: also import what ``custom_imports`` of the config says.
+        source: a file that OpenCV can read, of any colours and depth; or such an array, which is returned itself.
+        name: of an array, for messages.
 
     Raises:
-        ValueError: for a config or checkpoint that cannot be read, or that do not belong together.
+        ValueError: for a file that holds no image, or an array of another shape or dtype.
         OSError: for a file that cannot be opened.
     """
-    settings = config.load(config_file, options)
-    load_plugins([*plugins, *config.custom_imports(settings, trusted=trust_config)])
-    if not isinstance(settings.get("model"), Mapping):
-        raise ValueError(f"{config_file}: has no model")
-    detector = build_detector(settings["model"])
-    report = load_checkpoint(detector, checkpoint)
-    if report.missing or report.mismatched:
-        raise ValueError(f"{checkpoint}: these are not the weights of {config_file}:\n{report}")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    classes = _classes(settings, report.classes, number_of_classes(detector), str(config_file))
-    return Predictor(detector, classes, _scale(settings), device)
-
-
-def read_image(source: Any) -> Image:
-    """An image as an (H, W, 3) uint8 array, BGR, from a file or an array.
-
-    Raises:
-        ValueError: for a file that holds no image, or another shape or dtype.
-        FileNotFoundError: for a file that does not exist.
-    """
     if isinstance(source, str | Path):
+        if Path(source).is_dir():
+            raise IsADirectoryError(21, "is a folder: give its images as a list", str(source))
         if not Path(source).is_file():
             raise FileNotFoundError(2, "no such image", str(source))
-        pixels = cv2.imdecode(np.fromfile(source, np.uint8), cv2.IMREAD_COLOR) if Path(source).stat().st_size else None
+        name = str(source)
+        try:
+            content = np.fromfile(source, np.uint8)
+            pixels = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
+        except cv2.error as error:
+            raise ValueError(f"{source}: OpenCV cannot read it: {error.err}") from None
         if pixels is None:
             raise ValueError(f"{source}: holds no image that OpenCV can read")
     else:
         pixels = np.asarray(source)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
-        raise ValueError(f"image: need (H, W, 3) uint8, BGR, got {pixels.shape} {pixels.dtype}")
+        raise ValueError(f"{name}: need (H, W, 3) uint8, BGR, got {pixels.shape} {pixels.dtype}")
     return pixels.astype(np.uint8, copy=False)
 
 
@@ -227,50 +239,6 @@ def number_of_classes(detector: SingleStage | TwoStage) -> int:
     if isinstance(head, torch.nn.ModuleList):
         head = head[-1]
     return int(head.num_classes)
-
-
-def _classes(
-    settings: Mapping[str, Any], trained: Sequence[str] | None, number: int, config_file: str
-) -> tuple[str, ...]:
-    """Names from the checkpoint, else from the config, else from the kind of dataset, else numbers."""
-    datasets = [_dataset(settings, part) for part in ("test_dataloader", "val_dataloader", "train_dataloader")]
-    candidates: list[Any] = [trained]
-    candidates += [(dataset.get("metainfo") or {}).get("classes") for dataset in datasets]
-    candidates += [CLASSES_OF.get(str(dataset.get("type", "")).rpartition(".")[2]) for dataset in datasets]
-    named = [tuple(map(str, names)) for names in candidates if names]
-    fitting = [names for names in named if len(names) == number]
-    if named and not fitting:
-        raise ValueError(f"{config_file}: the model tells {number} classes apart, the dataset has {len(named[0])}")
-    return fitting[0] if fitting else tuple(map(str, range(number)))
-
-
-def _dataset(settings: Mapping[str, Any], loader: str) -> Mapping[str, Any]:
-    dataset = (settings.get(loader) or {}).get("dataset") or {}
-    while isinstance(dataset.get("dataset"), Mapping):  # a wrapper, such as RepeatDataset
-        dataset = dataset["dataset"]
-    return dataset if isinstance(dataset, Mapping) else {}
-
-
-def _scale(settings: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Width and height that the config's test images are made to fit."""
-    for loader in ("test_dataloader", "val_dataloader"):
-        for step in _dataset(settings, loader).get("pipeline") or ():
-            if str(step.get("type", "")).rpartition(".")[2] == "Resize" and "scale" in step:
-                width, height = step["scale"]
-                return int(width), int(height)
-    return None
-
-
-def _fit(image: Image, scale: tuple[int, int] | None) -> Image:
-    """The image made to fit ``scale`` (longer side to longer side), its ratio kept."""
-    if scale is None:
-        return image
-    height, width = image.shape[:2]
-    factor = min(max(scale) / max(height, width), min(scale) / min(height, width))
-    size = max(int(width * factor + 0.5), 1), max(int(height * factor + 0.5), 1)
-    if size == (width, height):
-        return image
-    return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
 
 
 def _several(predictions: Prediction | Iterable[Prediction]) -> Iterable[Prediction]:

@@ -1,0 +1,115 @@
+"""A detector that docs/models.md leads to: the one file that a new head needs, as a plug-in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from rotx import register
+from rotx.models.layers import bias_for_probability, normal_init
+from rotx.models.losses.reduce import Loss
+from rotx.models.postprocess import Suppression, best_candidates, suppress
+from rotx.models.structures import Batch, Detections, Targets
+from rotx.models.targets.coders import DistanceAnglePointCoder
+from rotx.models.targets.priors import MlvlPointGenerator
+
+
+@register
+class ToyHead(nn.Module):
+    """Every place of one feature map finds the smallest object that it lies in.
+
+    Args:
+        num_classes: K.
+        in_channels: of the features.
+        stride: of the map, in pixels.
+        bbox_coder: points and distances to rboxes.
+        loss_cls: of (N, K) logits, with a sigmoid.
+        loss_bbox: of distances, in strides, and angles, (P, 5).
+        score_thr: scores must exceed it.
+        nms: suppression within each class.
+        max_per_img: how many detections to keep.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        in_channels: int,
+        stride: int,
+        bbox_coder: DistanceAnglePointCoder,
+        loss_cls: Loss,
+        loss_bbox: Loss,
+        score_thr: float,
+        nms: Suppression,
+        max_per_img: int,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.stride = stride
+        self.points = MlvlPointGenerator([stride])
+        self.bbox_coder = bbox_coder
+        self.loss_cls = loss_cls
+        self.loss_bbox = loss_bbox
+        self.score_thr = score_thr
+        self.nms = nms
+        self.max_per_img = max_per_img
+        self.conv_cls = nn.Conv2d(in_channels, num_classes, 3, padding=1)
+        self.conv_reg = nn.Conv2d(in_channels, 5, 3, padding=1)
+
+    def init_weights(self) -> None:
+        """Small normal weights; every class starts with probability 0.01."""
+        normal_init(self.conv_reg, std=0.01)
+        normal_init(self.conv_cls, std=0.01, bias=bias_for_probability(0.01))
+
+    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Logits (B, K, H, W), and distances and angles (B, 5, H, W), of the first map."""
+        return self.conv_cls(features[0]), self.conv_reg(features[0])
+
+    def loss(self, features: Sequence[Tensor], batch: Batch, targets: Sequence[Targets]) -> dict[str, Tensor]:
+        """The loss terms."""
+        (logits, values), points = self._rows(features)
+        goals = [self._goals(points, target) for target in targets]
+        labels, wanted = (torch.cat(rows) for rows in zip(*goals, strict=True))
+        at = (labels < self.num_classes).nonzero().squeeze(1)
+        total = max(len(at), 1)
+        return {
+            "loss_cls": self.loss_cls(logits.flatten(0, 1), labels, avg_factor=total),
+            "loss_bbox": self.loss_bbox(values.flatten(0, 1)[at], wanted[at], avg_factor=total),
+        }
+
+    @torch.no_grad()
+    def predict(self, features: Sequence[Tensor], batch: Batch) -> list[Detections]:
+        """The detections of each image, best first."""
+        (logits, values), points = self._rows(features)
+        found = []
+        for rows, encoded in zip(logits, values, strict=True):
+            scores, places, labels = best_candidates(rows.sigmoid(), self.score_thr, nms_pre=1000)
+            boxes = self.bbox_coder.decode(points[places], encoded[places] * self._units(encoded))
+            found.append(suppress(boxes, scores, labels, nms=self.nms, max_per_img=self.max_per_img, min_bbox_size=0))
+        return found
+
+    def _rows(self, features: Sequence[Tensor]) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Both outputs as (B, H × W, C), in float32, and the points (H × W, 2)."""
+        maps = self(features)
+        (points,) = self.points.grid_priors([tuple(maps[0].shape[-2:])], torch.float32, maps[0].device)
+        logits, values = (x.permute(0, 2, 3, 1).flatten(1, 2).float() for x in maps)
+        return (logits, values), points
+
+    def _goals(self, points: Tensor, target: Targets) -> tuple[Tensor, Tensor]:
+        """Labels (P,), background K, and distances and angles (P, 5) that the points are to learn."""
+        labels = torch.full((len(points),), self.num_classes, device=points.device)
+        if len(target.boxes) == 0:
+            return labels, points.new_zeros((len(points), 5))
+        pairs = (len(points), len(target.boxes), -1)
+        boxes = target.boxes.to(points)[None].expand(pairs)
+        encoded = self.bbox_coder.encode(points[:, None].expand(pairs), boxes)  # (P, M, 5)
+        areas = torch.where(encoded[..., :4].amin(2) > 0, boxes[..., 2] * boxes[..., 3], torch.inf)
+        area, nearest = areas.min(dim=1)
+        labels = torch.where(area < torch.inf, target.labels[nearest], labels)
+        return labels, encoded[torch.arange(len(points)), nearest] / self._units(points)
+
+    def _units(self, like: Tensor) -> Tensor:
+        """What the five values are multiples of: strides, and radians."""
+        return like.new_tensor([self.stride] * 4 + [1])
