@@ -112,6 +112,21 @@ def test_boxes_without_area_overlap_nothing() -> None:
         assert (calculator(flat, flat) == 0).all()
 
 
+@pytest.mark.parametrize("size", [(50.0, 20.0), (4000.0, 1.0), (2000.0, 1e-3), (1e-3, 1e-3)])
+@pytest.mark.parametrize("factor", [1.0, 1.5])
+def test_rounding_as_mmcv_moves_no_iou_by_much(size: tuple[float, float], factor: float) -> None:
+    """For 2000 x 0.001 px mmcv's own area is 10 % off."""
+    inner = random_rboxes(300, 0, size=1000)
+    inner[:, 2:4] = torch.tensor(size)
+    outer = inner.clone()
+    outer[:, 2:4] *= factor
+    truth = torch.from_numpy(geometry.box_iou_aligned(inner.double().numpy(), outer.double().numpy()))
+    calculator = overlaps.RBboxOverlaps2D()
+    for a, b in ((inner, outer), (outer, inner)):
+        made = calculator(a, b).diagonal().double()
+        assert (made - truth).abs().max() < 1.1e-5 and made.max() <= 1
+
+
 def naive(assigner: MaxIoUAssigner, priors: torch.Tensor, gts: torch.Tensor, ignored: torch.Tensor) -> list[int]:
     """The rules one prior and one gt at a time, on the whole matrix."""
     matrix = assigner.iou_calculator(priors, gts)

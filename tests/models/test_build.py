@@ -152,7 +152,8 @@ def test_fcos_needs_no_train_cfg() -> None:
 
 def test_proposals_in_training_may_be_those_of_inference() -> None:
     head = build_detector(changed(FASTER, "train_cfg.rpn_proposal", ...)).rpn_head
-    assert (head.train_proposals.nms_pre, head.test_proposals.nms_pre) == (2000, 2000)
+    assert head.train_proposals.nms_pre == head.test_proposals.nms_pre
+    assert head.train_proposals.nms.iou_threshold == head.test_proposals.nms.iou_threshold
 
 
 def test_the_names_of_mmcv_for_roi_align() -> None:

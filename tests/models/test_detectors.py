@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +165,51 @@ def test_autocast(detector: Detector) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         step(detector, batch, [Targets(BOXES, LABELS)])
         detections_are_sound(detector, batch)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_any_precision(detector: Detector, dtype: torch.dtype) -> None:
+    other = copy.deepcopy(detector).to(dtype)
+    batch = other.data_preprocessor(images((96, 96)))
+    assert batch.images.dtype == dtype
+    step(other, batch, [Targets(BOXES.to(dtype), LABELS)])
+    detections_are_sound(other, batch)
+
+
+def test_large_boxes_in_half_precision() -> None:
+    """Their areas, in square pixels, are beyond the range of float16."""
+    head = small_detector(VARIANTS[9]).bbox_head
+    boxes = torch.tensor([[400.0, 400.0, 512.0, 384.0, 0.5]])
+    levels = head.points.grid_priors([(100 // 2**i, 100 // 2**i) for i in range(5)])
+    targets = [head.point_targets(levels, Targets(x, LABELS[:1])) for x in (boxes, boxes.half())]
+    assert torch.equal(targets[0].labels, targets[1].labels) and (targets[0].labels == 0).any()
+
+
+def test_a_copy_is_its_own(detector: Detector) -> None:
+    """Copied for a moving average, pickled for another process."""
+    batch, targets = detector.data_preprocessor(images((96, 96))), [Targets(BOXES, LABELS)]
+
+    def loss(of: Detector) -> float:
+        torch.manual_seed(3)
+        return float(total_loss(of.train().loss(batch, targets)).detach())
+
+    expected = loss(detector)
+    others = [copy.deepcopy(detector), pickle.loads(pickle.dumps(detector))]
+    assert [loss(other) for other in others] == [expected] * 2
+    for value in others[0].parameters():
+        torch.nn.init.constant_(value, torch.nan)
+    assert loss(detector) == expected
+    assert all(len(found) == 0 for found in others[0].eval().predict(batch)), "a diverged model finds nothing"
+
+
+def test_wrong_targets_say_what() -> None:
+    with pytest.raises(ValueError, match=r"targets\.boxes: need shape \(N, 5\), got \(3, 4\)"):
+        Targets(BOXES[:, :4], LABELS)
+    with pytest.raises(ValueError, match=r"targets\.labels: need one for each of 3 boxes, got shape \(2,\)"):
+        Targets(BOXES, LABELS[:2])
+    with pytest.raises(TypeError, match=r"targets\.labels: need int64, got torch\.int32"):
+        Targets(BOXES, LABELS.int())
+    with pytest.raises(ValueError, match=r"targets\.ignored: need shape \(N, 5\), got \(5,\)"):
+        Targets(BOXES, LABELS, BOXES[0])
+    with pytest.raises(ValueError, match=r"one device, got boxes on cpu, labels on meta"):
+        Targets(BOXES, LABELS.to("meta"))

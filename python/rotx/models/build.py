@@ -179,11 +179,16 @@ def _give(parts: dict[str, Any], head: str, settings: dict[str, Any]) -> None:
 
 
 def _keywords(config: Mapping[str, Any]) -> dict[str, bool]:
-    """What the class that a config names takes, and whether it must be given; nothing for an unknown one."""
+    """What the class that a config names takes, and whether it must be given; nothing without a name.
+
+    For an unknown name it is what the config holds: building says what is wrong.
+    """
+    if "type" not in config:
+        return {}
     try:
         return keywords_of(resolve(config["type"]))[0]
-    except (KeyError, ValueError, AttributeError):
-        return {}  # building says what is wrong
+    except (ValueError, AttributeError):
+        return dict.fromkeys(config, False)
 
 
 def _drop_without_choice(config: Any, where: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 import torchvision
 from torch import Tensor
 
@@ -112,12 +111,6 @@ def multiclass_nms(
     ranked, places, labels = best_candidates(scores, score_thr, nms_pre=-1)
     chosen = boxes[places] if boxes.dim() == 2 else boxes[places, labels]
     return suppress(chosen, ranked, labels, nms=nms, max_per_img=max_per_img)
-
-
-def empty_detections(like: Tensor, columns: int = 5) -> Detections:
-    """No detection, on the device and with the dtype of ``like``."""
-    none = torch.zeros(0, dtype=torch.int64, device=like.device)
-    return Detections(like.new_zeros((0, columns)), like.new_zeros(0), none)
 
 
 def _fraction(value: float) -> float:

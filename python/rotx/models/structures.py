@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from torch import Tensor, device
+from torch import Tensor, device, int64
 
 #: Height and width in pixels.
 Size = tuple[int, int]
@@ -38,11 +38,30 @@ class Targets:
         boxes: (M, 5) rboxes ``cx, cy, w, h, angle``, of the angle version of the model.
         labels: (M,) int64, 0..K-1.
         ignored: (I, 5) rboxes that are neither object nor background, or None.
+
+    Raises:
+        ValueError: for another shape, or boxes and labels on different devices.
+        TypeError: for labels that are not int64.
     """
 
     boxes: Tensor
     labels: Tensor
     ignored: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for name, boxes in (("boxes", self.boxes), ("ignored", self.ignored)):
+            if boxes is not None and (boxes.dim() != 2 or boxes.shape[1] != 5):
+                raise ValueError(f"targets.{name}: need shape (N, 5), got {tuple(boxes.shape)}")
+        if self.labels.shape != self.boxes.shape[:1]:
+            raise ValueError(
+                f"targets.labels: need one for each of {len(self.boxes)} boxes, got shape {tuple(self.labels.shape)}"
+            )
+        if self.labels.dtype != int64:
+            raise TypeError(f"targets.labels: need int64, got {self.labels.dtype}")
+        if len({x.device for x in (self.boxes, self.labels, self.ignored) if x is not None}) > 1:
+            raise ValueError(
+                f"targets: need one device, got boxes on {self.boxes.device}, labels on {self.labels.device}"
+            )
 
     def to(self, where: device | str) -> Targets:
         """The same on a device."""

@@ -42,11 +42,6 @@ class Samples:
     num_added: int = 0
 
     @property
-    def num_gts(self) -> int:
-        """Number of gts of the image."""
-        return len(self.gts)
-
-    @property
     def pos_priors(self) -> Tensor:
         """(P, ·)."""
         return self.priors[self.pos_inds]

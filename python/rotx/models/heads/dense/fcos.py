@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rotx.boxes import AngleVersion, regularize
+from rotx.models.heads.dense.maps import map_sizes, to_rows
 from rotx.models.layers import GN, ConvModule, Norm, Scale, bias_for_probability, normal_init
 from rotx.models.losses.reduce import Loss
 from rotx.models.postprocess import Suppression, best_candidates, suppress
@@ -181,11 +182,11 @@ class RotatedFCOSHead(nn.Module):
     def loss(self, features: Sequence[Tensor], batch: Batch, targets: Sequence[Targets]) -> dict[str, Tensor]:
         """The loss terms."""
         maps = self(features, in_pixels=False)
-        sizes = [(int(x.shape[-2]), int(x.shape[-1])) for x in maps[0]]
+        sizes = map_sizes(maps[0])
         levels = self.points.grid_priors(sizes, dtype=torch.float32, device=maps[0][0].device)
         # From here on: (B × P) rows, the points of an image together.
         logits, distances, codes, centerness = (
-            torch.cat([_rows(x) for x in outputs], dim=1).flatten(0, 1) for outputs in maps
+            torch.cat([to_rows(x) for x in outputs], dim=1).flatten(0, 1) for outputs in maps
         )
         found = [self.point_targets(levels, target) for target in targets]
         labels, goals, angles = (torch.cat(values) for values in zip(*found, strict=True))
@@ -252,7 +253,7 @@ class RotatedFCOSHead(nn.Module):
             ]
         )
         boxes = regularize(target.boxes.to(points), self.angle_version)
-        areas = target.boxes[:, 2] * target.boxes[:, 3]
+        areas = boxes[:, 2] * boxes[:, 3]
         best_area = points.new_full((len(points),), INF)
         best = torch.zeros(len(points), dtype=torch.int64, device=points.device)
         for start in range(0, len(boxes), OBJECTS_AT_ONCE):
@@ -284,9 +285,9 @@ class RotatedFCOSHead(nn.Module):
     def predict(self, features: Sequence[Tensor], batch: Batch) -> list[Detections]:
         """The detections of each image, best first; scores are class score × centerness."""
         maps = self(features)
-        sizes = [(int(x.shape[-2]), int(x.shape[-1])) for x in maps[0]]
+        sizes = map_sizes(maps[0])
         levels = self.points.grid_priors(sizes, dtype=torch.float32, device=maps[0][0].device)
-        rows = [[_rows(x) for x in outputs] for outputs in zip(*maps, strict=True)]
+        rows = [[to_rows(x) for x in outputs] for outputs in zip(*maps, strict=True)]
         found = []
         for i, size in enumerate(batch.sizes):
             candidates = [
@@ -339,8 +340,3 @@ def _offsets(points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 def _distances_to_hbox(points: Tensor, distances: Tensor) -> Tensor:
     return torch.cat([points - distances[:, :2], points + distances[:, 2:]], dim=1)
-
-
-def _rows(output: Tensor) -> Tensor:
-    """A map (B, C, H, W) as (B, H × W, C), in float32."""
-    return output.permute(0, 2, 3, 1).flatten(1, 2).float()

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from rotx.models.heads.dense.maps import map_sizes, to_rows
 from rotx.models.layers import ConvModule, bias_for_probability, normal_init
 from rotx.models.losses.reduce import Loss
 from rotx.models.postprocess import Suppression, best_candidates, suppress
@@ -132,12 +133,12 @@ class RetinaHead(nn.Module):
     def loss(self, features: Sequence[Tensor], batch: Batch, targets: Sequence[Targets]) -> dict[str, list[Tensor]]:
         """The loss terms, each a list with a value for each level."""
         maps = self(features)
-        sizes = [(int(x.shape[-2]), int(x.shape[-1])) for x in maps[0]]
+        sizes = map_sizes(maps[0])
         anchors = self.anchor_generator.grid_priors(sizes, dtype=torch.float32, device=maps[0][0].device)
         goals = self.targeter(anchors, sizes, batch, targets).levels([len(level) for level in anchors])
         losses: dict[str, list[Tensor]] = {}
         for outputs, priors, goal in zip(zip(*maps, strict=True), anchors, goals, strict=True):
-            rows = tuple(_rows(output, self.num_anchors).flatten(0, 1) for output in outputs)
+            rows = tuple(to_rows(output, self.num_anchors).flatten(0, 1) for output in outputs)
             repeated = priors.repeat(len(batch.sizes), 1)[goal.positive]
             for name, value in self.level_loss(rows, repeated, goal).items():
                 losses.setdefault(name, []).append(value)
@@ -168,9 +169,9 @@ class RetinaHead(nn.Module):
     def predict(self, features: Sequence[Tensor], batch: Batch) -> list[Detections]:
         """The detections of each image, best first."""
         maps = self(features)
-        sizes = [(int(x.shape[-2]), int(x.shape[-1])) for x in maps[0]]
+        sizes = map_sizes(maps[0])
         anchors = self.anchor_generator.grid_priors(sizes, dtype=torch.float32, device=maps[0][0].device)
-        flat = [[_rows(output, self.num_anchors) for output in outputs] for outputs in zip(*maps, strict=True)]
+        flat = [[to_rows(output, self.num_anchors) for output in outputs] for outputs in zip(*maps, strict=True)]
         found = []
         for i, size in enumerate(batch.sizes):
             levels = [
@@ -198,8 +199,3 @@ class RetinaHead(nn.Module):
     def decode(self, outputs: tuple[Tensor, ...], anchors: Tensor, size: Size) -> Tensor:
         """Boxes (N, 5) from the outputs besides the scores, a row for each anchor."""
         return self.bbox_coder.decode(anchors, outputs[0], max_shape=size)
-
-
-def _rows(output: Tensor, anchors: int) -> Tensor:
-    """A map (B, anchors × C, H, W) as (B, H × W × anchors, C), in float32."""
-    return output.permute(0, 2, 3, 1).reshape(len(output), -1, output.shape[1] // anchors).float()

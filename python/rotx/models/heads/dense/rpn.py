@@ -11,6 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from rotx.models.heads.dense.maps import map_sizes, to_rows
 from rotx.models.layers import normal_init
 from rotx.models.losses.reduce import Loss
 from rotx.models.postprocess import Suppression, suppress
@@ -95,7 +96,7 @@ class RPNHead(nn.Module):
             allowed_border=allowed_border,
             pos_weight=pos_weight,
         )
-        anchors = anchor_generator.num_base_priors[0]
+        anchors = self.num_anchors = anchor_generator.num_base_priors[0]
         self.rpn_conv = nn.Conv2d(in_channels, feat_channels, 3, padding=1)
         self.rpn_cls = nn.Conv2d(feat_channels, anchors, 1)
         self.rpn_reg = nn.Conv2d(feat_channels, anchors * bbox_coder.encode_size, 1)
@@ -115,7 +116,7 @@ class RPNHead(nn.Module):
     ) -> tuple[dict[str, list[Tensor]], list[Detections]]:
         """The losses of each level, and the proposals that the RoI head learns from."""
         scores, deltas = self(features)
-        sizes = _map_sizes(scores)
+        sizes = map_sizes(scores)
         anchors = self._anchors(sizes, scores[0])
         # An object is an object here, whatever its class.
         objects = [replace(target, labels=torch.zeros_like(target.labels)) for target in targets]
@@ -127,16 +128,15 @@ class RPNHead(nn.Module):
     def predict(self, features: Sequence[Tensor], batch: Batch) -> list[Detections]:
         """The proposals of each image, best first: (N, 4) hboxes or (N, 5) rboxes."""
         scores, deltas = self(features)
-        anchors = self._anchors(_map_sizes(scores), scores[0])
+        anchors = self._anchors(map_sizes(scores), scores[0])
         return self._choose(scores, deltas, anchors, batch.sizes, self.test_proposals)
 
     def _anchors(self, sizes: list[Size], like: Tensor) -> list[Tensor]:
         return self.anchor_generator.grid_priors(sizes, dtype=torch.float32, device=like.device)
 
     def _level_loss(self, scores: Tensor, deltas: Tensor, goals: AnchorTargets) -> tuple[Tensor, Tensor]:
-        logits = scores.permute(0, 2, 3, 1).reshape(-1, 1).float()
+        logits, predicted = (to_rows(x, self.num_anchors).flatten(0, 1) for x in (scores, deltas))
         loss_cls = self.loss_cls(logits, goals.labels, goals.label_weights, avg_factor=goals.avg_factor)
-        predicted = deltas.permute(0, 2, 3, 1).reshape(-1, self.bbox_coder.encode_size).float()
         at = goals.positive
         loss_bbox = self.loss_bbox(predicted[at], goals.bbox_targets[at], avg_factor=goals.avg_factor)
         return loss_cls, loss_bbox
@@ -150,11 +150,12 @@ class RPNHead(nn.Module):
         sizes: list[Size],
         how: Proposals,
     ) -> list[Detections]:
+        rows = [[to_rows(x, self.num_anchors) for x in maps] for maps in (scores, deltas)]
         found = []
         for i, size in enumerate(sizes):
             levels = [
-                self._level_candidates(score[i], delta[i], priors, how.nms_pre)
-                for score, delta, priors in zip(scores, deltas, anchors, strict=True)
+                _level_candidates(logits[i, :, 0], encoded[i], priors, how.nms_pre)
+                for logits, encoded, priors in zip(*rows, anchors, strict=True)
             ]
             best, encoded, priors = (torch.cat(values) for values in zip(*levels, strict=True))
             ids = torch.cat([torch.full_like(level[0], n, dtype=torch.int64) for n, level in enumerate(levels)])
@@ -163,16 +164,9 @@ class RPNHead(nn.Module):
             found.append(replace(kept, labels=torch.zeros_like(kept.labels)))
         return found
 
-    def _level_candidates(
-        self, scores: Tensor, deltas: Tensor, anchors: Tensor, nms_pre: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        logits = scores.permute(1, 2, 0).reshape(-1).float()
-        encoded = deltas.permute(1, 2, 0).reshape(-1, self.bbox_coder.encode_size).float()
-        best, order = logits.sigmoid().sort(descending=True, stable=True)
-        if nms_pre > 0:
-            best, order = best[:nms_pre], order[:nms_pre]
-        return best, encoded[order], anchors[order]
 
-
-def _map_sizes(maps: Sequence[Tensor]) -> list[Size]:
-    return [(int(x.shape[-2]), int(x.shape[-1])) for x in maps]
+def _level_candidates(logits: Tensor, encoded: Tensor, anchors: Tensor, nms_pre: int) -> tuple[Tensor, Tensor, Tensor]:
+    best, order = logits.sigmoid().sort(descending=True, stable=True)
+    if nms_pre > 0:
+        best, order = best[:nms_pre], order[:nms_pre]
+    return best, encoded[order], anchors[order]

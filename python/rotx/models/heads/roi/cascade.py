@@ -7,6 +7,7 @@ in Aerial Images", CVPR 2019.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +71,6 @@ class CascadeRoIHead(nn.Module):
         self.stage_loss_weights = list(stage_loss_weights)
         self.bbox_roi_extractor = nn.ModuleList(bbox_roi_extractor)
         self.bbox_head = nn.ModuleList(bbox_head)
-        self._extractors, self._heads = tuple(bbox_roi_extractor), tuple(bbox_head)
         self.assigner = list(assigner)
         self.sampler = list(sampler)
         self.pos_weight = list(pos_weight)
@@ -80,12 +80,13 @@ class CascadeRoIHead(nn.Module):
 
     def init_weights(self) -> None:
         """Those of the box heads."""
-        for head in self._heads:
+        for _, head in self._stages():
             head.init_weights()
 
     def forward(self, features: Sequence[Tensor], rois: Tensor, stage: int) -> tuple[Tensor, Tensor]:
         """Logits (R, K + 1) and encoded boxes (R, D or K × D) of RoIs (R, 1 + box), of one stage."""
-        logits, deltas = self._heads[stage](self._extractors[stage](features, rois))
+        extractor, head = self._stages()[stage]
+        logits, deltas = head(extractor(features, rois))
         return logits, deltas
 
     def loss(
@@ -94,8 +95,7 @@ class CascadeRoIHead(nn.Module):
         """The loss terms of all stages, ``s0.loss_cls`` and so on."""
         boxes = [found.boxes for found in proposals]
         losses: dict[str, Tensor] = {}
-        for stage, weight in enumerate(self.stage_loss_weights):
-            extractor, head = self._extractors[stage], self._heads[stage]
+        for stage, (extractor, head) in enumerate(self._stages()):
             samples = stage_samples(
                 self.assigner[stage], self.sampler[stage], extractor, head, features, boxes, targets
             )
@@ -103,7 +103,7 @@ class CascadeRoIHead(nn.Module):
             logits, deltas = self(features, rois, stage)
             goals = head.targets(samples, self.pos_weight[stage])
             for name, value in head.loss(logits, deltas, rois, goals).items():
-                losses[f"s{stage}.{name}"] = value * weight if "loss" in name else value
+                losses[f"s{stage}.{name}"] = value * self.stage_loss_weights[stage] if "loss" in name else value
             if stage + 1 < self.num_stages:
                 boxes = self._refine(head, samples, logits, deltas, goals, batch)
         return losses
@@ -135,7 +135,7 @@ class CascadeRoIHead(nn.Module):
         """The detections of each image, best first; scores are from the mean logits of all stages."""
         boxes = [found.boxes for found in proposals]
         logits_of_stages = []
-        for stage, head in enumerate(self._heads):
+        for stage, (_, head) in enumerate(self._stages()):
             outputs = split_by_image(self(features, to_rois(boxes), stage), boxes)
             logits_of_stages.append([logits for logits, _ in outputs])
             if stage + 1 < self.num_stages:
@@ -145,7 +145,7 @@ class CascadeRoIHead(nn.Module):
                 ]
         means = [torch.stack(logits).mean(0) for logits in zip(*logits_of_stages, strict=True)]
         return [
-            self._heads[-1].predict(
+            head.predict(
                 rois,
                 logits,
                 deltas,
@@ -156,3 +156,8 @@ class CascadeRoIHead(nn.Module):
             )
             for rois, logits, (_, deltas), size in zip(boxes, means, outputs, batch.sizes, strict=True)
         ]
+
+    def _stages(self) -> list[tuple[SingleRoIExtractor, Shared2FCBBoxHead]]:
+        """The extractor and the box head of each stage."""
+        pairs = zip(self.bbox_roi_extractor, self.bbox_head, strict=True)
+        return cast("list[tuple[SingleRoIExtractor, Shared2FCBBoxHead]]", list(pairs))

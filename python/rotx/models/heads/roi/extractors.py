@@ -31,10 +31,14 @@ class RoIAlign:
 
     def __call__(self, x: Tensor, rois: Tensor, spatial_scale: float) -> Tensor:
         """Features (R, C, h, w) of rois (R, 5) ``image, x1, y1, x2, y2``, from one level."""
+        # torchvision wants one dtype for both, and half precision cannot hold the coordinates.
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        # For a number that is not finite it asks for endless memory.
+        rois = torch.where(rois.isfinite().all(dim=1, keepdim=True), rois, 0)
         features: Tensor = torchvision.ops.roi_align(
-            x, rois.to(x), self.output_size, spatial_scale, self.sampling_ratio, self.aligned
+            x.to(dtype), rois.to(dtype), self.output_size, spatial_scale, self.sampling_ratio, self.aligned
         )
-        return features
+        return features.to(x.dtype)
 
 
 class RoIAlignRotated:
@@ -114,9 +118,9 @@ class SingleRoIExtractor(nn.Module):
         return torch.cat(parts)[order]
 
     def map_levels(self, rois: Tensor) -> Tensor:
-        """The level of each RoI, (R,) int64."""
+        """The level of each RoI, (R,) int64; the first for one that is not finite, as a diverged model makes them."""
         sides = rois[:, 3:5] if self.rotated else rois[:, 3:5] - rois[:, 1:3]
-        scale = sides.prod(dim=1).clamp(min=0).sqrt()
+        scale = sides.prod(dim=1).nan_to_num(0).clamp(min=0).sqrt()
         level = (scale / self.finest_scale + 1e-6).log2().floor()
         return level.clamp(0, len(self.featmap_strides) - 1).long()
 
