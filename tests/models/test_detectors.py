@@ -202,6 +202,21 @@ def test_a_copy_is_its_own(detector: Detector) -> None:
     assert all(len(found) == 0 for found in others[0].eval().predict(batch)), "a diverged model finds nothing"
 
 
+@pytest.mark.parametrize(("name", "columns"), [(VARIANTS[-4], 4), (VARIANTS[-3], 5), (VARIANTS[-2], 4)])
+def test_no_proposal_is_left(name: str, columns: int) -> None:
+    """The shape of the boxes stays: MMRotate's OrientedRPNHead returns (0, 4) for rboxes."""
+    detector = small_detector(name)
+    assert isinstance(detector, TwoStage)
+    rpn: Any = detector.rpn_head
+    rpn.test_proposals.min_bbox_size = rpn.train_proposals.min_bbox_size = 1e9
+    batch = detector.data_preprocessor(images((96, 96)))
+    with torch.no_grad():
+        (proposals,) = rpn.predict(detector.extract(batch.images), batch)
+    assert proposals.boxes.shape == (0, columns)
+    detections_are_sound(detector, batch)
+    step(detector, batch, [Targets(BOXES, LABELS)])
+
+
 def test_wrong_targets_say_what() -> None:
     with pytest.raises(ValueError, match=r"targets\.boxes: need shape \(N, 5\), got \(3, 4\)"):
         Targets(BOXES[:, :4], LABELS)
