@@ -525,7 +525,7 @@ def test_what_cannot_be_dumped(config: dict[str, Any], message: str) -> None:
 def test_custom_imports_need_trust(tmp_path: Path) -> None:
     config = loaded(tmp_path, "custom_imports = dict(imports=['a.b', 'c'], allow_failed_imports=False)")
     assert custom_imports(config, trusted=True) == ["a.b", "c"]
-    with pytest.raises(ConfigError, match=r"wants to run a\.b, c; give --trust-config if you trust it"):
+    with pytest.raises(ConfigError, match=r"wants to run a\.b, c; if you trust it, give --trust-config"):
         custom_imports(config, trusted=False)
     assert custom_imports({"custom_imports": {"imports": "a"}}, trusted=True) == ["a"]
     for nothing in ({}, {"custom_imports": None}, {"custom_imports": {"imports": []}}):
