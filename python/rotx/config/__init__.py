@@ -69,7 +69,10 @@ def custom_imports(config: Mapping[str, Any], trusted: bool) -> list[str]:
         raise ConfigError(f"custom_imports: need dict(imports=['package.module']), got {entry!r}")
     if modules and not trusted:
         names = ", ".join(modules)
-        raise ConfigError(f"custom_imports: the config wants to run {names}; if you trust it, give --trust-config, or trust_config=True")
+        raise ConfigError(
+            f"custom_imports: the config wants to run {names}; if you trust it, give --trust-config, "
+            "or trust_config=True"
+        )
     return list(modules)
 
 
