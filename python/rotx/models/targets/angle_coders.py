@@ -162,7 +162,9 @@ class PSCCoder:
         """The phase in [−π, π] and the squared amplitude, times (num_step / 2)², of shifted cosines (..., S)."""
         shifts = self._shifts(cosines)
         sine, cosine = (cosines * shifts.sin()).sum(dim=-1), (cosines * shifts.cos()).sum(dim=-1)
-        return -torch.atan2(sine, cosine), sine**2 + cosine**2
+        # No phase at all counts as 0; atan2 of two zeros has no gradient.
+        known = torch.where((sine == 0) & (cosine == 0), torch.ones_like(cosine), cosine)
+        return -torch.atan2(sine, known), sine**2 + cosine**2
 
     def _shifts(self, like: Tensor) -> Tensor:
         return torch.arange(self.num_step, device=like.device, dtype=like.dtype) * (2 * pi / self.num_step)
