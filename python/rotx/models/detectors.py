@@ -15,7 +15,50 @@ from rotx.models.structures import Batch, Detections, Targets
 Losses = Mapping[str, Tensor | list[Tensor]]
 
 
-class SingleStage(nn.Module):
+class Detector(nn.Module):
+    """What all detectors share; a subclass adds its heads, ``loss`` and ``predict``."""
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        neck: nn.Module | None,
+        data_preprocessor: DetDataPreprocessor | None,
+        init_cfg: Pretrained | None,
+    ) -> None:
+        super().__init__()
+        self.data_preprocessor = data_preprocessor or DetDataPreprocessor()
+        self.backbone = backbone
+        self.neck = neck
+        self.init_cfg = init_cfg
+
+    def init_weights(self) -> None:
+        """Sets the weights that training starts from; may download those of the backbone."""
+        for child in self.children():
+            set_weights = getattr(child, "init_weights", None)
+            if set_weights is not None:
+                set_weights()
+        if self.init_cfg is not None:
+            self.init_cfg.load_into(self)
+
+    def extract(self, images: Tensor) -> Sequence[Tensor]:
+        """The feature maps of images (B, 3, H, W), finest first."""
+        maps: Sequence[Tensor] = self.backbone(images)
+        return maps if self.neck is None else self.neck(maps)
+
+    def loss(self, batch: Batch, targets: Sequence[Targets]) -> Losses:
+        """The loss terms of a batch."""
+        raise NotImplementedError
+
+    def predict(self, batch: Batch) -> list[Detections]:
+        """The detections of each image, best first, in pixels of the batch's images."""
+        raise NotImplementedError
+
+    def forward(self, batch: Batch, targets: Sequence[Targets] | None = None) -> Losses | list[Detections]:
+        """The loss terms with targets, the detections without."""
+        return self.predict(batch) if targets is None else self.loss(batch, targets)
+
+
+class SingleStage(Detector):
     """A detector whose head finds boxes in the features directly: Rotated RetinaNet, Rotated FCOS.
 
     Args:
@@ -35,20 +78,8 @@ class SingleStage(nn.Module):
         data_preprocessor: DetDataPreprocessor | None = None,
         init_cfg: Pretrained | None = None,
     ) -> None:
-        super().__init__()
-        self.data_preprocessor = data_preprocessor or DetDataPreprocessor()
-        self.backbone = backbone
-        self.neck = neck
+        super().__init__(backbone, neck, data_preprocessor, init_cfg)
         self.bbox_head = bbox_head
-        self.init_cfg = init_cfg
-
-    def init_weights(self) -> None:
-        """Sets the weights that training starts from; may download those of the backbone."""
-        _init_weights(self)
-
-    def extract(self, images: Tensor) -> Sequence[Tensor]:
-        """The feature maps of images (B, 3, H, W), finest first."""
-        return _extract(self, images)
 
     def loss(self, batch: Batch, targets: Sequence[Targets]) -> Losses:
         """The loss terms of a batch."""
@@ -61,12 +92,8 @@ class SingleStage(nn.Module):
         found: list[Detections] = self.bbox_head.predict(self.extract(batch.images), batch)  # type: ignore[operator]
         return found
 
-    def forward(self, batch: Batch, targets: Sequence[Targets] | None = None) -> Losses | list[Detections]:
-        """The loss terms with targets, the detections without."""
-        return self.predict(batch) if targets is None else self.loss(batch, targets)
 
-
-class TwoStage(nn.Module):
+class TwoStage(Detector):
     """A detector that proposes boxes and looks at each again: Rotated Faster R-CNN, Oriented R-CNN, RoI Transformer.
 
     Args:
@@ -88,21 +115,9 @@ class TwoStage(nn.Module):
         data_preprocessor: DetDataPreprocessor | None = None,
         init_cfg: Pretrained | None = None,
     ) -> None:
-        super().__init__()
-        self.data_preprocessor = data_preprocessor or DetDataPreprocessor()
-        self.backbone = backbone
-        self.neck = neck
+        super().__init__(backbone, neck, data_preprocessor, init_cfg)
         self.rpn_head = rpn_head
         self.roi_head = roi_head
-        self.init_cfg = init_cfg
-
-    def init_weights(self) -> None:
-        """Sets the weights that training starts from; may download those of the backbone."""
-        _init_weights(self)
-
-    def extract(self, images: Tensor) -> Sequence[Tensor]:
-        """The feature maps of images (B, 3, H, W), finest first."""
-        return _extract(self, images)
 
     def loss(self, batch: Batch, targets: Sequence[Targets]) -> Losses:
         """The loss terms of a batch."""
@@ -118,10 +133,6 @@ class TwoStage(nn.Module):
         found: list[Detections] = self.roi_head.predict(features, proposals, batch)  # type: ignore[operator]
         return found
 
-    def forward(self, batch: Batch, targets: Sequence[Targets] | None = None) -> Losses | list[Detections]:
-        """The loss terms with targets, the detections without."""
-        return self.predict(batch) if targets is None else self.loss(batch, targets)
-
 
 def total_loss(losses: Losses) -> Tensor:
     """What training minimises: the sum of the terms that are losses, each the mean of its values."""
@@ -134,17 +145,3 @@ def total_loss(losses: Losses) -> Tensor:
     if total is None:
         raise ValueError(f"losses: none among {', '.join(losses) or 'no terms'}")
     return total
-
-
-def _extract(detector: SingleStage | TwoStage, images: Tensor) -> Sequence[Tensor]:
-    maps: Sequence[Tensor] = detector.backbone(images)
-    return maps if detector.neck is None else detector.neck(maps)
-
-
-def _init_weights(detector: SingleStage | TwoStage) -> None:
-    for child in detector.children():
-        set_weights = getattr(child, "init_weights", None)
-        if set_weights is not None:
-            set_weights()
-    if detector.init_cfg is not None:
-        detector.init_cfg.load_into(detector)

@@ -59,11 +59,7 @@ class AngleBranchRetinaHead(RetinaHead):
 
     def forward_level(self, x: Tensor) -> tuple[Tensor, ...]:
         """Logits, encoded boxes and angle codes of one level."""
-        cls, reg = x, x
-        for layer in self.cls_convs:
-            cls = layer(cls)
-        for layer in self.reg_convs:
-            reg = layer(reg)
+        cls, reg = self.towers(x)
         angle = self.retina_angle_cls(reg)
         if self.use_normalized_angle_feat:
             angle = angle.sigmoid() * 2 - 1

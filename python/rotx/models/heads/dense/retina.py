@@ -123,12 +123,17 @@ class RetinaHead(nn.Module):
 
     def forward_level(self, x: Tensor) -> tuple[Tensor, ...]:
         """The outputs of one level."""
+        cls, reg = self.towers(x)
+        return self.retina_cls(cls), self.retina_reg(reg)
+
+    def towers(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the outputs of classification and of regression are made from, of one level."""
         cls, reg = x, x
         for layer in self.cls_convs:
             cls = layer(cls)
         for layer in self.reg_convs:
             reg = layer(reg)
-        return self.retina_cls(cls), self.retina_reg(reg)
+        return cls, reg
 
     def loss(self, features: Sequence[Tensor], batch: Batch, targets: Sequence[Targets]) -> dict[str, list[Tensor]]:
         """The loss terms, each a list with a value for each level."""
