@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rotx import boxes
 from rotx.atomic import write_text
 from rotx.geometry import rbox_to_quad
-from rotx.models.detectors import SingleStage, TwoStage
+from rotx.models.detectors import Detector, TwoStage
 from rotx.visualize import Image, draw_boxes
 
 #: An image's file, or its pixels (H, W, 3) uint8, BGR as OpenCV reads them.
@@ -72,7 +72,7 @@ class Predictor:
 
     def __init__(
         self,
-        detector: SingleStage | TwoStage,
+        detector: Detector,
         classes: Sequence[str],
         scale: tuple[int, int] | None = None,
         keep_ratio: bool = True,
@@ -233,7 +233,7 @@ def read_image(source: Source, name: str = "image") -> Image:
     return pixels.astype(np.uint8, copy=False)
 
 
-def number_of_classes(detector: SingleStage | TwoStage) -> int:
+def number_of_classes(detector: Detector) -> int:
     """How many classes a detector tells apart."""
     head: Any = detector.roi_head.bbox_head if isinstance(detector, TwoStage) else detector.bbox_head
     if isinstance(head, torch.nn.ModuleList):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rotx.models.detectors import SingleStage, TwoStage
+from rotx.models.detectors import Detector
 from rotx.models.heads.dense.rpn import Proposals
 from rotx.registry import build, keywords_of, resolve
 
@@ -102,7 +102,7 @@ PLACES = {
 UNUSED_OF_RCNN = ("nms_pre", "min_bbox_size")
 
 
-def build_detector(model: Mapping[str, Any]) -> SingleStage | TwoStage:
+def build_detector(model: Mapping[str, Any]) -> Detector:
     """Builds a detector; its weights are random until ``init_weights()`` or :func:`load_checkpoint`.
 
     Args:
@@ -120,7 +120,7 @@ def build_detector(model: Mapping[str, Any]) -> SingleStage | TwoStage:
         _give(parts, "roi_head", _rcnn_settings(train, test, parts["roi_head"]))
     else:
         _give(parts, "bbox_head", {**train, **test})
-    detector: SingleStage | TwoStage = build(parts, "model")
+    detector: Detector = build(parts, "model")
     return detector
 
 
