@@ -1,0 +1,68 @@
+"""What travels through the data pipeline: what a dataset knows of an image, and the image with its objects."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """What a dataset knows of one image before reading it; boxes are in pixels of the file.
+
+    Attributes:
+        name: as predictions and result files call the image; unique in its dataset.
+        path: of the image's file.
+        quads: (M, 8) float64, corners as annotated.
+        labels: (M,) int64, indices into the classes of the dataset.
+        difficult: (M,) uint8: 0, 1 (difficult) or 2 (truncated).
+        ignored: (M,) bool: objects that training neither looks for nor takes for background.
+        size: height and width of the image, if the annotations say them.
+    """
+
+    name: str
+    path: Path
+    quads: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    difficult: NDArray[np.uint8]
+    ignored: NDArray[np.bool_]
+    size: tuple[int, int] | None = None
+
+
+@dataclass(eq=False)
+class Sample:
+    """An image on its way through the transforms, with its objects in pixels of ``image``.
+
+    Attributes:
+        record: where it comes from.
+        image: (H, W, 3) uint8, BGR; of no pixels before it is loaded.
+        quads: (M, 8) float64.
+        labels: (M,) int64.
+        ignored: (M,) bool.
+        factors: pixels of ``image`` for a pixel of the file, in x and y.
+        dropped: how many objects transforms left out, for each reason.
+    """
+
+    record: Record
+    image: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0, 3), np.uint8))
+    quads: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 8)))
+    labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    ignored: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    factors: tuple[float, float] = (1.0, 1.0)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the image."""
+        return self.image.shape[0], self.image.shape[1]
+
+    def keep(self, which: NDArray[np.bool_], reason: str) -> None:
+        """Keeps the objects marked in ``which`` (M,) and counts the others as dropped for ``reason``."""
+        gone = int(len(which) - np.count_nonzero(which))
+        if gone:
+            self.quads, self.labels, self.ignored = self.quads[which], self.labels[which], self.ignored[which]
+            self.dropped[reason] += gone
