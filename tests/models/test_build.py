@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rotx.models import Targets, build_detector
 from rotx.models.detectors import total_loss
+from rotx.models.preprocess import DetDataPreprocessor
 from rotx.models.targets.samplers import OHEMSampler
 from small import small_config
 
@@ -168,3 +169,9 @@ def test_zero_init_residual() -> None:
         return build_detector(changed(RETINA, "backbone.zero_init_residual", value)).backbone.layer1[0].bn2.weight
 
     assert (last_scales(True) == 0).all() and (last_scales(False) == 1).all()
+
+
+def test_whole_numbers_as_mean_give_a_batch_of_floats() -> None:
+    preprocess = DetDataPreprocessor(mean=(127, 127, 127), std=(128, 128, 128))
+    batch = preprocess([torch.full((3, 2, 2), 191, dtype=torch.uint8)])
+    assert batch.images.dtype == torch.float32 and batch.images.unique().tolist() == [0.5]

@@ -38,8 +38,8 @@ class DetDataPreprocessor(nn.Module):
             raise ValueError(f"mean and std: need three numbers each, std above 0, got {mean} and {std}")
         if pad_size_divisor < 1:
             raise ValueError(f"pad_size_divisor: need at least 1, got {pad_size_divisor}")
-        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(3, 1, 1), persistent=False)
         self.bgr_to_rgb = bgr_to_rgb
         self.pad_size_divisor = pad_size_divisor
         self.pad_value = pad_value
