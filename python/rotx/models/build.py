@@ -45,7 +45,6 @@ WITHOUT_CHOICE: dict[str, tuple[Any, ...]] = {
     # Layers
     "act_cfg": (None,),
     "avg_down": (False,),
-    "base_channels": (64,),
     "batch_augments": (None,),
     "conv_bias": ("auto",),
     "conv_cfg": (None, "Conv2d"),

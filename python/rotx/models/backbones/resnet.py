@@ -29,6 +29,7 @@ class ResNet(nn.Module):
         depth: 18, 34, 50, 101 or 152.
         num_stages: how many of the four stages are built.
         out_indices: the stages whose outputs are returned, from 0.
+        base_channels: width of the stem and the first stage; each further stage doubles it. ImageNet weights have 64.
         frozen_stages: -1 trains everything, 0 freezes the stem, k the stem and the first k stages: their
             parameters get no gradient and their normalisations stay in eval mode.
         norm_cfg: makes the normalisation layers.
@@ -50,6 +51,7 @@ class ResNet(nn.Module):
         depth: int,
         num_stages: int = 4,
         out_indices: Sequence[int] = (0, 1, 2, 3),
+        base_channels: int = 64,
         frozen_stages: int = -1,
         norm_cfg: Norm | None = None,
         norm_eval: bool = True,
@@ -58,26 +60,26 @@ class ResNet(nn.Module):
         init_cfg: Pretrained | None = None,
     ) -> None:
         super().__init__()
-        _check(depth, num_stages, out_indices, frozen_stages, style)
+        _check(depth, num_stages, out_indices, base_channels, frozen_stages, style)
         norm = norm_cfg or BN()
         self.out_indices = tuple(out_indices)
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
         self.init_cfg = init_cfg
 
-        self.conv1 = nn.Conv2d(3, 64, kernel_size=7, stride=2, padding=3, bias=False)
-        self.bn1 = norm(64)
+        self.conv1 = nn.Conv2d(3, base_channels, kernel_size=7, stride=2, padding=3, bias=False)
+        self.bn1 = norm(base_channels)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
         block, counts = DEPTHS[depth]
-        channels = 64
+        channels = base_channels
         self.stages: list[str] = []
         for i, count in enumerate(counts[:num_stages]):
-            width = 64 * 2**i
+            width = base_channels * 2**i
             self.stages.append(f"layer{i + 1}")
             self.add_module(self.stages[i], _stage(block, channels, width, count, 1 if i == 0 else 2, norm, style))
             channels = width * block.expansion
-        self.out_channels = tuple(64 * 2**i * block.expansion for i in self.out_indices)
+        self.out_channels = tuple(base_channels * 2**i * block.expansion for i in self.out_indices)
         self._random_weights(zero_init_residual)
         self.train()
 
@@ -129,13 +131,17 @@ def _stage(
     return nn.Sequential(first, *(block(out, width, norm_layer=norm) for _ in range(count - 1)))
 
 
-def _check(depth: int, num_stages: int, out_indices: Sequence[int], frozen_stages: int, style: str) -> None:
+def _check(
+    depth: int, num_stages: int, out_indices: Sequence[int], base_channels: int, frozen_stages: int, style: str
+) -> None:
     if depth not in DEPTHS:
         raise ValueError(f"depth: need one of {', '.join(map(str, DEPTHS))}, got {depth!r}")
     if not 1 <= num_stages <= 4:
         raise ValueError(f"num_stages: need 1 to 4, got {num_stages!r}")
     if not out_indices or list(out_indices) != sorted(set(out_indices) & set(range(num_stages))):
         raise ValueError(f"out_indices: need rising stages from 0 to {num_stages - 1}, got {tuple(out_indices)!r}")
+    if base_channels < 1:
+        raise ValueError(f"base_channels: need at least 1, got {base_channels!r}")
     if not -1 <= frozen_stages <= num_stages:
         raise ValueError(f"frozen_stages: need -1 to {num_stages}, got {frozen_stages!r}")
     if style not in ("pytorch", "caffe"):
