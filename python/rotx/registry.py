@@ -21,6 +21,12 @@ _LOSSES = "rotx.models.losses"
 
 #: Name in a config → ``module:attribute``.
 TABLE: dict[str, str] = {
+    # Datasets
+    "DOTADataset": "rotx.data.datasets:DOTADataset",
+    "DOTAv15Dataset": "rotx.data.datasets:DOTAv15Dataset",
+    "DOTAv2Dataset": "rotx.data.datasets:DOTAv2Dataset",
+    "RotatedCocoDataset": "rotx.data.coco:RotatedCocoDataset",
+    "CocoDataset": "rotx.data.coco:RotatedCocoDataset",
     # Detectors
     "SingleStageDetector": "rotx.models.detectors:SingleStage",
     "TwoStageDetector": "rotx.models.detectors:TwoStage",
