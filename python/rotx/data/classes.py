@@ -37,6 +37,41 @@ DIOR = (
     "windmill",
 )
 
+#: The kinds of ships of HRSC2016 by their ``Class_ID``, in MMRotate's order.
+HRSC_CLASSES = {
+    "100000001": "ship",
+    "100000002": "aircraft carrier",
+    "100000003": "warcraft",
+    "100000004": "merchant ship",
+    "100000005": "Nimitz",
+    "100000006": "Enterprise",
+    "100000007": "Arleigh Burke",
+    "100000008": "WhidbeyIsland",
+    "100000009": "Perry",
+    "100000010": "Sanantonio",
+    "100000011": "Ticonderoga",
+    "100000012": "Kitty Hawk",
+    "100000013": "Kuznetsov",
+    "100000014": "Abukuma",
+    "100000015": "Austen",
+    "100000016": "Tarawa",
+    "100000017": "Blue Ridge",
+    "100000018": "Container",
+    "100000019": "OXo|--)",
+    "100000020": "Car carrier([]==[])",
+    "100000022": "Hovercraft",
+    "100000024": "yacht",
+    "100000025": "CntShip(_|.--.--|_]=",
+    "100000026": "Cruise",
+    "100000027": "submarine",
+    "100000028": "lute",
+    "100000029": "Medical",
+    "100000030": "Car carrier(======|",
+    "100000031": "Ford-class",
+    "100000032": "Midway-class",
+    "100000033": "Invincible-class",
+}
+
 #: The classes of datasets whose configs need not list them.
 CLASSES_OF: dict[str, tuple[str, ...]] = {
     "DOTADataset": DOTA_V1_0,

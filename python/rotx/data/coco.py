@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rotx.data.datasets import Dataset
+from rotx.data.datasets import FileDataset
 from rotx.data.found import Found
 from rotx.data.image_files import list_files
 from rotx.geometry import min_area_rect, rbox_to_quad
@@ -20,7 +20,7 @@ from rotx.geometry import min_area_rect, rbox_to_quad
 Json = Mapping[str, Any]
 
 
-class RotatedCocoDataset(Dataset):
+class RotatedCocoDataset(FileDataset):
     """Images with one json file for all, as COCO's; configs may call it ``CocoDataset``.
 
     The shape of an object is, of what it has, the first of:
@@ -87,7 +87,6 @@ def _found(data: Json, file: Path, folder: Path) -> Found:
         notices.append(f"{file}: {shapes.horizontal:,} objects have horizontal boxes only")
     flags = [[bool(thing.get(key)) for key in ("difficult", "iscrowd", "ignore")] for thing in objects]
     difficult, crowd, ignore = np.array(flags, np.bool_).reshape(-1, 3).T
-    # The categories in the order of their ids are the classes of a config that names none.
     return Found(
         names=_names(files),
         paths=_paths(files, folder),

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rotx.data.classes import CLASSES_OF, Wanted, choose_classes, wanted_classes
 from rotx.data.formats import Annotations, read_annotations
@@ -30,7 +29,45 @@ LEAST_SIDE = 1e-3
 
 
 class Dataset:
-    """A dataset of one format; the formats are its subclasses, which say how files are read.
+    """Images with their objects, and what is done to them before a detector sees them.
+
+    Attributes:
+        classes: names in the order of the labels.
+        records: of the images.
+        transforms: the pipeline.
+        test_mode: for evaluation, not for training.
+        notices: what the user should know, a sentence each.
+        dropped: how many objects were left out because they cannot be learnt, for each reason.
+    """
+
+    classes: tuple[str, ...]
+    records: list[Record]
+    transforms: list[Transform]
+    test_mode: bool
+    notices: list[str]
+    dropped: Counter[str]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def record(self, index: int) -> Record:
+        """What is known of an image."""
+        return self.records[index]
+
+    def sample(self, index: int, rng: np.random.Generator) -> Sample:
+        """An image after the pipeline, whose random choices come from ``rng``."""
+        sample = Sample(self.records[index])
+        for transform in self.transforms:
+            sample = transform(sample, rng)
+        return sample
+
+    def annotations(self) -> Annotations:
+        """The objects of the records, for evaluation: corners as in the files, ignored objects difficult."""
+        return annotations_of(self.records, self.classes)
+
+
+class FileDataset(Dataset):
+    """A dataset in files; its subclasses say how those of one format are read. Its records are sorted by name.
 
     Args:
         ann_file: the annotations, within ``data_root``; ``""``: all images of the folder, without objects.
@@ -49,14 +86,6 @@ class Dataset:
         max_refetch: MMEngine's; changes nothing here: another image stands in for one that cannot be read.
         backend_args: MMEngine's; only files of this machine are read.
 
-    Attributes:
-        classes: names in the order of the labels.
-        records: of the images, sorted by name.
-        transforms: the pipeline.
-        test_mode: as given.
-        notices: what the user should know, a sentence each.
-        dropped: how many objects were left out because they cannot be learnt, for each reason.
-
     Raises:
         ValueError: for paths that are not there, annotations that cannot be read, classes that the config and the
             data do not agree on, and when no image is left.
@@ -64,6 +93,8 @@ class Dataset:
 
     #: The classes if the config says none; None: those of the data.
     own_classes: tuple[str, ...] | None = None
+    #: What ``data_prefix`` calls the folder; all mean the same.
+    prefix_keys: tuple[str, ...] = ("img_path", "img")
     #: Whether the annotations list their classes, so that the config may ask for some of them.
     lists_classes = False
 
@@ -85,12 +116,16 @@ class Dataset:
         max_refetch: int = 1000,
         backend_args: Mapping[str, Any] | None = None,
     ) -> None:
+        if not isinstance(ann_file, str):
+            raise ValueError(f"ann_file: need a path, got {ann_file!r}")
+        if indices is not None and (type(indices) is not int or indices < 1):
+            raise ValueError(f"indices: need the number of images wanted, got {indices!r}")
         if lazy_init:
             raise ValueError("lazy_init: datasets are read when they are made; leave it out")
         if backend_args is not None and backend_args.get("backend") not in ("local", "disk"):
             raise ValueError(f"backend_args: only files of this machine are read; leave it out, got {backend_args!r}")
         self.root, self.ann_file, self.img_suffix = Path(data_root or ""), ann_file, img_suffix
-        self.images = _prefix(data_prefix, ("img_path", "img"))
+        self.prefix = _prefix(data_prefix, self.prefix_keys)
         self.transforms = _checked_pipeline(pipeline)
         self.test_mode = test_mode
         self.dropped: Counter[str] = Counter()
@@ -108,26 +143,11 @@ class Dataset:
             self._drop_objects(found)
             self._filter_images(found, keep_empty, min_size)
         self.records = found.records()[:indices]
-        if not self.records:
-            raise ValueError(f"{self.source}: indices={indices} leaves no image")
 
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def record(self, index: int) -> Record:
-        """What is known of an image."""
-        return self.records[index]
-
-    def sample(self, index: int, rng: np.random.Generator) -> Sample:
-        """An image after the pipeline, whose random choices come from ``rng``."""
-        sample = Sample(self.records[index])
-        for transform in self.transforms:
-            sample = transform(sample, rng)
-        return sample
-
-    def annotations(self) -> Annotations:
-        """The objects of the records, for evaluation: corners as in the files, ignored objects difficult."""
-        return annotations_of(self.records, self.classes)
+    @property
+    def images(self) -> str:
+        """The folder of the images, within the data's."""
+        return self.prefix
 
     @property
     def source(self) -> Path:
@@ -140,21 +160,24 @@ class Dataset:
 
     def _read_images(self) -> Found:
         """All images of the folder, without objects."""
+        if not self.test_mode:
+            raise ValueError("ann_file: training needs annotations; only with test_mode=True can it be left out")
         folder = self._existing("data_prefix", self.images)
-        names = list(list_images(folder, self.img_suffix))
-        return images_alone(names, find_images(folder, names, self.img_suffix))
+        listed = list_images(folder, self.img_suffix)
+        return images_alone(list(listed), find_images(folder, listed, list(listed)))
 
     def _existing(self, key: str, inner: str) -> Path:
-        """A path within the data's folder.
+        """A path within the data's folder; all but ``ann_file`` are folders.
 
         Raises:
             ValueError: unless it is there; names what of the config made it.
         """
         path = self.root / inner
-        if path.exists():
+        if path.is_dir() or (key == "ann_file" and path.exists()):
             return path
+        problem = "is no folder" if path.exists() else f"no such {'file or ' if key == 'ann_file' else ''}folder"
         start = "" if path.is_absolute() else f"; relative paths start at {Path.cwd()}"
-        raise ValueError(f"{path}: no such file or folder: data_root {str(self.root)!r} and {key} {inner!r}{start}")
+        raise ValueError(f"{path}: {problem}: data_root {str(self.root)!r} and {key} {inner!r}{start}")
 
     def _leave_out_absent(self, found: Found) -> None:
         """Leaves out images that are annotated but have no file."""
@@ -187,8 +210,8 @@ class Dataset:
 
     def _drop_objects(self, found: Found) -> None:
         """Drops and counts objects that cannot be learnt."""
-        finite: NDArray[np.bool_] = np.isfinite(found.quads).all(axis=1)
-        sides = quad_to_rbox(np.where(finite[:, None], found.quads, 0.0))[:, 2:4]
+        sides = quad_to_rbox(found.quads)[:, 2:4]
+        finite = np.asarray(np.isfinite(found.quads).all(axis=1) & np.isfinite(sides).all(axis=1))
         thin = finite & (sides.min(axis=1, initial=np.inf) < LEAST_SIDE)
         for reason, bad in (("not finite", ~finite), ("zero area", thin)):
             if bad.any():
@@ -218,7 +241,7 @@ class Dataset:
         found.keep_images(keep)
 
 
-class DOTADataset(Dataset):
+class DOTADataset(FileDataset):
     """Images with DOTA's ``labelTxt`` files, or any other annotations that :func:`read_annotations` knows.
 
     An image without a file of annotations is left out; an empty file says that it has no objects.
@@ -228,9 +251,9 @@ class DOTADataset(Dataset):
 
     def _read(self) -> Found:
         annotations, folder = self._existing("ann_file", self.ann_file), self._existing("data_prefix", self.images)
-        read = read_annotations(annotations)
-        found = found_of(read, find_images(folder, read.images, self.img_suffix))
-        others = len(list_images(folder, self.img_suffix).keys() - set(read.images))
+        read, listed = read_annotations(annotations), list_images(folder, self.img_suffix)
+        found = found_of(read, find_images(folder, listed, read.images))
+        others = len(listed.keys() - set(read.images))
         if others:
             found.notices.append(f"{folder}: {others:,} images have no annotations in {annotations} and are left out")
         return found
@@ -265,12 +288,18 @@ def _prefix(data_prefix: Mapping[str, str] | None, keys: Sequence[str]) -> str:
 
 def _checked_filter(filter_cfg: Mapping[str, Any] | None) -> tuple[bool, int]:
     """Whether images without objects stay, and the least side of images."""
-    known = ("filter_empty_gt", "min_size")
-    for key in filter_cfg or ():
+    known = {"filter_empty_gt": False, "min_size": 0}
+    if not isinstance(filter_cfg, Mapping | None):
+        raise ValueError(f"filter_cfg: need dict(filter_empty_gt=True), got {filter_cfg!r}")
+    for key, value in (filter_cfg or {}).items():
         if key not in known:
-            raise ValueError(f"filter_cfg takes no {key!r}{nearest(str(key), known)}")
-    says = filter_cfg or {}
-    return not says.get("filter_empty_gt", False), int(says.get("min_size", 0))
+            raise ValueError(f"filter_cfg takes no {key!r}{nearest(str(key), tuple(known))}")
+        if type(value) is not type(known[key]) or value < 0:
+            raise ValueError(
+                f"filter_cfg.{key}: need {'True or False' if key != 'min_size' else 'pixels'}, got {value!r}"
+            )
+    says = {**known, **(filter_cfg or {})}
+    return not says["filter_empty_gt"], int(says["min_size"])
 
 
 def _checked_pipeline(pipeline: Sequence[Transform]) -> list[Transform]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 #: What files of images are called, in any case of letters.
@@ -41,20 +41,18 @@ def list_files(folder: Path) -> list[str]:
         return sorted(entry.name for entry in entries if not entry.is_dir())
 
 
-def find_images(folder: Path, names: Sequence[str], suffix: str | None = None) -> list[Path | None]:
-    """The file of each image in a folder, by its name without suffix; None where there is none.
+def find_images(folder: Path, listed: Mapping[str, Sequence[str]], names: Sequence[str]) -> list[Path | None]:
+    """The file of each image by its name, from what :func:`list_images` says; None where there is none.
 
     Raises:
         ValueError: if two files could be meant.
-        OSError: if the folder cannot be listed.
     """
-    files = list_images(folder, suffix)
     paths: list[Path | None] = []
     for name in names:
-        candidates = files.get(name, [])
-        if len(candidates) > 1:
-            raise ValueError(f"{folder}: {' and '.join(candidates)}: say which by img_suffix, such as img_suffix='png'")
-        paths.append(folder / candidates[0] if candidates else None)
+        files = listed.get(name, ())
+        if len(files) > 1:
+            raise ValueError(f"{folder}: {' and '.join(files)}: say which by img_suffix, such as img_suffix='png'")
+        paths.append(folder / files[0] if files else None)
     return paths
 
 
