@@ -87,7 +87,7 @@ def data_pipeline(workers: int = 2, images: int = 600) -> None:
         steps = shares(dataset)
         runs = [epoch(dataset, batches, workers) for _ in range(3)]
     rate, work = max(rate for rate, _ in runs), min(work for _, work in runs)
-    steps["handing over to the main process"] = max(work - sum(steps.values()), 0)
+    steps["reading files, handing over"] = max(work - sum(steps.values()), 0)
     print(f"{f'load {SIZE}² PNG patches of {weight:.1f} MB':<44} {rate:9.1f} images/s with {workers} workers")
     print(f"{'  if nothing else used two cores':<44} {2 / work:9.1f} images/s (at least 100)")
     for name, step in steps.items():
