@@ -69,7 +69,7 @@ MOVES: list[tuple[str, dict[str, Any]]] = [
     ("Resize", {"scale": (480, 480), "keep_ratio": True}),
     ("Resize", {"scale": (300, 170)}),
     ("Resize", {"scale_factor": 0.75}),
-    ("RandomResize", {"scale": (240, 180), "ratio_range": (0.7, 1.6), "keep_ratio": True}),
+    ("RandomResize", {"scale": (240, 180), "ratio_range": (0.7, 1.6), "resize_type": "mmdet.Resize"}),
     ("RandomResize", {"scale": [(200, 150), (400, 300)], "keep_ratio": True}),
     ("RandomChoiceResize", {"scales": [(200, 150), (400, 300)]}),
     ("RandomFlip", {"prob": 1.0, "direction": "horizontal"}),

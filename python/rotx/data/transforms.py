@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -20,13 +20,6 @@ from numpy.typing import NDArray
 from rotx.data.sample import Sample
 
 BoxType = Literal["hbox", "rbox", "qbox"]
-
-
-class Transform(Protocol):
-    """What every transform is."""
-
-    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Changes the sample and returns it."""
 
 
 class UnreadableImage(ValueError):

@@ -96,7 +96,7 @@ class RandomRotate:
         angle_range: greatest angle in degrees, either way.
         rect_obj_labels: an image with an object of one of these labels turns by ±90 or 180 degrees instead:
             their boxes are horizontal by convention, as those of round things.
-        rotate_type: only ``"Rotate"``.
+        rotate_type: only ``"Rotate"``, with or without a scope such as ``mmdet.``.
         img_border_value, interpolation: as of :class:`Rotate`.
     """
 
@@ -117,7 +117,7 @@ class RandomRotate:
         self.rect_obj_labels = tuple(rect_obj_labels or ())
         self.border = per_channel("img_border_value", img_border_value)
         self.interpolation = interpolation_flag(interpolation)
-        if rotate_type != "Rotate":
+        if rotate_type.rpartition(".")[2] != "Rotate":
             raise ValueError(f"rotate_type: need 'Rotate', got {rotate_type!r}")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -156,7 +156,7 @@ class RandomChoiceRotate:
         self.rect_obj_labels = tuple(rect_obj_labels or ())
         self.border = per_channel("img_border_value", img_border_value)
         self.interpolation = interpolation_flag(interpolation)
-        if rotate_type != "Rotate":
+        if rotate_type.rpartition(".")[2] != "Rotate":
             raise ValueError(f"rotate_type: need 'Rotate', got {rotate_type!r}")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
