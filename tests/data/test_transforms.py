@@ -275,7 +275,7 @@ def test_normalize() -> None:
 def test_loading(tmp_path: Path) -> None:
     deep = RNG(0).integers(0, 65536, (6, 7), np.uint16)
     cv2.imwrite(str(tmp_path / "grå.png"), deep)
-    sample = make("LoadImageFromFile")(Sample(record(tmp_path / "grå.png")), RNG(0))
+    sample = make("LoadImageFromFile", backend_args={"backend": "local"})(Sample(record(tmp_path / "grå.png")), RNG(0))
     assert sample.image.shape == (6, 7, 3) and sample.image.dtype == np.uint8
     assert sample.record.size == (6, 7) == sample.size
     np.testing.assert_array_equal(sample.image, cv2.imread(str(tmp_path / "grå.png"), cv2.IMREAD_COLOR))
@@ -358,6 +358,7 @@ def test_the_generator_alone_decides() -> None:
         ({"type": "Pad", "size_divisor": 32, "pad_val": (1, 2)}, "pad_val: need one number or three"),
         ({"type": "Normalize", "mean": [0, 0, 0], "std": [1, 0, 1]}, "mean and std"),
         ({"type": "LoadImageFromFile", "color_type": "grayscale"}, "color_type: only 'color' can be done"),
+        ({"type": "LoadImageFromFile", "backend_args": {"backend": "petrel"}}, "backend_args: only 'local' can be"),
         ({"type": "LoadAnnotations", "box_type": "obb"}, "box_type: need 'hbox'"),
         ({"type": "ConvertBoxType", "box_type_mapping": {"boxes": "rbox"}}, "box_type_mapping: need dict"),
         ({"type": "mmdet.Resize", "scal": 5}, "takes no 'scal': did you mean 'scale'"),
