@@ -92,6 +92,18 @@ TABLE: dict[str, str] = {
     "GDLoss": f"{_LOSSES}.gaussian:GDLoss",
     "GDLoss_v1": f"{_LOSSES}.gaussian:GDLoss_v1",
     "KFLoss": f"{_LOSSES}.gaussian:KFLoss",
+    # Optimizers and learning rates
+    "SGD": "rotx.engine.optim:SGD",
+    "Adam": "rotx.engine.optim:Adam",
+    "AdamW": "rotx.engine.optim:AdamW",
+    "LinearLR": "rotx.engine.schedule:LinearLR",
+    "ConstantLR": "rotx.engine.schedule:ConstantLR",
+    "MultiStepLR": "rotx.engine.schedule:MultiStepLR",
+    "StepLR": "rotx.engine.schedule:StepLR",
+    "ExponentialLR": "rotx.engine.schedule:ExponentialLR",
+    "PolyLR": "rotx.engine.schedule:PolyLR",
+    "CosineAnnealingLR": "rotx.engine.schedule:CosineAnnealingLR",
+    "OneCycleLR": "rotx.engine.schedule:OneCycleLR",
 }
 
 #: Prefixes that MMRotate's configs put before a name to say which package it comes from.
