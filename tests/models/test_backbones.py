@@ -152,6 +152,13 @@ def test_resnet_with_fewer_stages_and_group_norm() -> None:
     assert not any("layer4" in key for key in model.state_dict())
 
 
+def test_resnet_of_half_the_width() -> None:
+    model = ResNet(depth=50, base_channels=32, out_indices=(0, 3))
+    assert [x.shape[1] for x in model(torch.randn(1, 3, 64, 64))] == [128, 1024] == list(model.out_channels)
+    with pytest.raises(ValueError, match="base_channels: need at least 1, got 0"):
+        ResNet(depth=50, base_channels=0)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
