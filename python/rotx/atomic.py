@@ -8,7 +8,12 @@ from pathlib import Path
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Writes UTF-8 text to a temporary file beside ``path`` and puts it in place when it is complete.
+    """Writes UTF-8 text; as :func:`write_bytes`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Writes to a temporary file beside ``path`` and puts it in place when it is complete.
 
     Raises:
         OSError: if that fails; ``path`` then holds what it held before.
@@ -21,8 +26,8 @@ def write_text(path: str | Path, text: str) -> None:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
         # mkstemp makes files that only their owner can read; give this one the usual permissions.
         umask = os.umask(0)
         os.umask(umask)

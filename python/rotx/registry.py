@@ -92,6 +92,9 @@ TABLE: dict[str, str] = {
     "GDLoss": f"{_LOSSES}.gaussian:GDLoss",
     "GDLoss_v1": f"{_LOSSES}.gaussian:GDLoss_v1",
     "KFLoss": f"{_LOSSES}.gaussian:KFLoss",
+    # Metrics
+    "DOTAMetric": "rotx.evaluation.metrics:DOTAMetric",
+    "RotatedCocoMetric": "rotx.evaluation.metrics:RotatedCocoMetric",
 }
 
 #: Prefixes that MMRotate's configs put before a name to say which package it comes from.
