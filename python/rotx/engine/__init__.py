@@ -1,4 +1,4 @@
-"""Training a detector."""
+"""Training and evaluation of detectors."""
 
 from rotx.engine.guard import NotFinite
 from rotx.engine.setup import train
