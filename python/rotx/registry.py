@@ -129,6 +129,18 @@ TABLE: dict[str, str] = {
     # Metrics
     "DOTAMetric": "rotx.evaluation.metrics:DOTAMetric",
     "RotatedCocoMetric": "rotx.evaluation.metrics:RotatedCocoMetric",
+    # Optimizers and learning rates
+    "SGD": "rotx.engine.optim:SGD",
+    "Adam": "rotx.engine.optim:Adam",
+    "AdamW": "rotx.engine.optim:AdamW",
+    "LinearLR": "rotx.engine.schedule:LinearLR",
+    "ConstantLR": "rotx.engine.schedule:ConstantLR",
+    "MultiStepLR": "rotx.engine.schedule:MultiStepLR",
+    "StepLR": "rotx.engine.schedule:StepLR",
+    "ExponentialLR": "rotx.engine.schedule:ExponentialLR",
+    "PolyLR": "rotx.engine.schedule:PolyLR",
+    "CosineAnnealingLR": "rotx.engine.schedule:CosineAnnealingLR",
+    "OneCycleLR": "rotx.engine.schedule:OneCycleLR",
 }
 
 #: Prefixes that MMRotate's configs put before a name to say which package it comes from.
