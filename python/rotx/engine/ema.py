@@ -1,0 +1,166 @@
+"""A moving average of a model's weights (EMA), by MMEngine's rules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rotx.registry import SCOPES, check_keywords
+
+#: Kinds of average in configs, with the share of the new weights at the n-th update after the start, from 1.
+KINDS = {
+    "ExponentialMovingAverage": lambda n, momentum, gamma: momentum,
+    # Falls from 1 to the momentum, so that the first weights, which are far off, are soon forgotten.
+    "ExpMomentumEMA": lambda n, momentum, gamma: (1 - momentum) * math.exp(-(1 + n) / gamma) + momentum,
+    "MomentumAnnealingEMA": lambda n, momentum, gamma: max(momentum, gamma / (gamma + n)),
+}
+
+#: What ``gamma`` is where a config does not say.
+GAMMA = {"ExpMomentumEMA": 2000.0, "MomentumAnnealingEMA": 100.0}
+
+
+class EMA:
+    """The moving average of a model's weights; what it does at a step depends on the step's number alone.
+
+    Args:
+        model: not wrapped for distributed training; its weights are where the average starts.
+        ema_type: one of ``KINDS``.
+        momentum: the share of the new weights in an update; 1 minus what is elsewhere called decay.
+        gamma: how slowly that share falls to ``momentum``, for the kinds where it falls.
+        interval: steps from one update to the next.
+        update_buffers: whether statistics of batch normalisation are averaged too, or taken as they are.
+        begin: steps before the average starts; until then it is the weights themselves.
+
+    Raises:
+        ValueError: for another kind or a number out of range.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        ema_type: str = "ExponentialMovingAverage",
+        momentum: float = 0.0002,
+        gamma: float | None = None,
+        interval: int = 1,
+        update_buffers: bool = False,
+        begin: int = 0,
+    ) -> None:
+        if ema_type not in KINDS:
+            raise ValueError(f"ema_type: need {' or '.join(map(repr, KINDS))}, got {ema_type!r}")
+        if not 0 < momentum < 0.5:
+            hint = f": as decay it is momentum={1 - momentum:g}" if 0.5 <= momentum < 1 else ""
+            raise ValueError(f"momentum: need more than 0 and less than 0.5, got {momentum!r}{hint}")
+        if gamma is not None and (gamma <= 0 or ema_type not in GAMMA):
+            raise ValueError(f"gamma: need a number above 0, with {' or '.join(GAMMA)}, got {gamma!r} with {ema_type}")
+        if interval < 1:
+            raise ValueError(f"interval: need at least 1, got {interval!r}")
+        self.model = model
+        self.ema_type, self.momentum, self.interval, self.begin = ema_type, momentum, interval, begin
+        self.gamma = GAMMA.get(ema_type, 1.0) if gamma is None else gamma
+        self._averaged = {name for name, _ in model.named_parameters()}
+        if update_buffers:
+            self._averaged |= {name for name, buffer in model.named_buffers() if buffer.is_floating_point()}
+        self.averages = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def share(self, step: int) -> float:
+        """The share of the model's weights in the average after ``step`` other steps: 0 to 1."""
+        n = step - self.begin
+        if n <= 0:
+            return 1.0
+        return KINDS[self.ema_type](n, self.momentum, self.gamma) if n % self.interval == 0 else 0.0
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Takes in the model's weights after a step.
+
+        Args:
+            step: steps before that one, from 0.
+        """
+        share = self.share(step)
+        for name, value in self.model.state_dict().items():
+            if name not in self._averaged or share == 1:
+                self.averages[name].copy_(value)
+            elif share:
+                self.averages[name].lerp_(value, share)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The averages under the names of the model's ``state_dict``."""
+        return dict(self.averages)
+
+    def load_state_dict(self, averages: Mapping[str, Tensor]) -> None:
+        """Takes the averages from a checkpoint.
+
+        Raises:
+            ValueError: if the names or shapes are not those of the model.
+        """
+        for name in [*self.averages, *averages]:
+            ours, theirs = self.averages.get(name), averages.get(name)
+            if ours is None or theirs is None or ours.shape != theirs.shape:
+                raise ValueError(f"the averaged weights are of another model: {name} differs")
+        for name, value in self.averages.items():
+            value.copy_(averages[name])
+
+    @contextmanager
+    def swapped(self) -> Iterator[None]:
+        """Puts the averages into the model, for validation, and its own weights back at the end."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for name, value in self.model.state_dict().items():
+            own = value.clone()
+            value.copy_(self.averages[name])
+            self.averages[name].copy_(own)
+
+
+def _hook(
+    *,
+    ema_type: Any = None,
+    momentum: Any = None,
+    gamma: Any = None,
+    interval: Any = None,
+    update_buffers: Any = None,
+    begin_iter: Any = 0,
+    begin_epoch: Any = 0,
+    strict_load: Any = None,
+    priority: Any = None,
+) -> None:
+    """The keywords of an ``EMAHook``; the last two have nothing to choose here."""
+
+
+def build_ema(model: nn.Module, hook: Mapping[str, Any], *, epoch_length: int, where: str = "EMAHook") -> EMA:
+    """Builds the average that a config asks for with ``dict(type='EMAHook', ...)`` in ``custom_hooks``.
+
+    Args:
+        model: not wrapped for distributed training.
+        hook: that dict: ``ema_type`` and its keywords, ``begin_iter`` or ``begin_epoch``.
+        epoch_length: steps of an epoch.
+        where: its place in the config, for messages.
+
+    Raises:
+        ValueError: for an unknown keyword or a wrong value.
+    """
+    options = {key: value for key, value in hook.items() if key != "type"}
+    check_keywords(_hook, options, where)
+    for key in ("strict_load", "priority"):
+        options.pop(key, None)
+    begin_iter, begin_epoch = options.pop("begin_iter", 0), options.pop("begin_epoch", 0)
+    if begin_iter and begin_epoch:
+        raise ValueError(f"{where}: keep one of begin_iter and begin_epoch")
+    if "ema_type" in options:
+        kind = str(options["ema_type"])
+        options["ema_type"] = next((kind.removeprefix(scope) for scope in SCOPES if kind.startswith(scope)), kind)
+    try:
+        return EMA(model, begin=begin_iter + begin_epoch * epoch_length, **options)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
