@@ -21,9 +21,7 @@ NOT_FINITE = 1
 @click.option("--work-dir", type=click.Path(), metavar="DIR", help="For checkpoints and logs; work_dirs/<config>.")
 @click.option("--resume", is_flag=False, flag_value="auto", metavar="[FILE]", help="Go on from FILE, or the newest.")
 @click.option("--amp", is_flag=True, help="Half precision: float16 on a GPU, bfloat16 on a CPU.")
-@click.option(
-    "--auto-scale-lr", is_flag=True, help="Scale lr by the images of a step."
-)
+@click.option("--auto-scale-lr", is_flag=True, help="Scale lr by the images of a step.")
 @click.option("--seed", type=click.IntRange(min=0), help="Of all that is random; 0 unless the config says.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, or a GPU if there is one.")
 @click.option("--workers", type=click.IntRange(min=0), metavar="N", help="Processes that load images, for each GPU.")
