@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -106,16 +108,49 @@ def start(*arguments: object, limit_file_size: int | None = None, **variables: s
 
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit_file_size, limit_file_size))
 
-    environment = {**os.environ, "PYTHONPATH": f"{PACKAGE}{os.pathsep}{HERE}", "OMP_NUM_THREADS": "1", **variables}
+    return _python(["-m", "rotx.cli.train", *map(str, arguments), "--plugin", "tiny"], limit, **variables)
+
+
+def _python(arguments: list[str], preexec: Callable[[], None] | None = None, **variables: str) -> subprocess.Popen[str]:
+    path = os.pathsep.join(map(str, (PACKAGE, HERE)))
     return subprocess.Popen(
-        [sys.executable, "-m", "rotx.cli.train", *map(str, arguments), "--plugin", "tiny"],
+        [sys.executable, *arguments],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment,
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **variables},
         start_new_session=True,
-        preexec_fn=limit,
+        preexec_fn=preexec,
     )
+
+
+class Starter:
+    """Many runs of ``rotx-train``, one after the other, without importing torch for each; see :mod:`forks`."""
+
+    def __init__(self, errors: Path) -> None:
+        self.errors = errors
+        self.server = _python([str(HERE / "forks.py")], lambda: os.dup2(os.open(errors, os.O_CREAT | os.O_WRONLY), 2))
+
+    def start(self, *arguments: object) -> int:
+        """Starts a run; its process."""
+        assert self.server.stdin is not None
+        self.server.stdin.write(json.dumps([*map(str, arguments), "--plugin", "tiny"]) + "\n")
+        self.server.stdin.flush()
+        return self._read()
+
+    def wait(self) -> int:
+        """The exit code of the run, when it ended; a negative one is a signal."""
+        return self._read()
+
+    def close(self) -> None:
+        self.server.communicate()
+
+    def _read(self) -> int:
+        assert self.server.stdout is not None
+        line = self.server.stdout.readline()
+        assert line, self.errors.read_text()
+        return int(line)
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:

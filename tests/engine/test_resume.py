@@ -16,7 +16,7 @@ pytest.importorskip("torch")
 
 import tiny  # noqa: F401  # registers TinyBackbone
 from rotx.engine import Interrupted, train
-from small_run import different, small_settings, start, write_config, write_images
+from small_run import Starter, different, small_settings, start, write_config, write_images
 
 STEPS = 9  # three epochs of three batches
 
@@ -104,20 +104,20 @@ def test_killed_ten_times(data: Path, tmp_path: Path) -> None:
     settings["default_hooks"]["checkpoint"] = {"interval": 2, "by_epoch": False, "max_keep_ckpts": 3}
     config = write_config(tmp_path / "config.py", settings)
     folder = tmp_path / "work"
+    arguments = (config, "--work-dir", folder, "--resume", "--device", "cpu")
+    starter = Starter(tmp_path / "errors.txt")
     for _ in range(10):
-        run = start(config, "--work-dir", folder, "--resume", "--device", "cpu")
-        goal = steps_done(folder) + rng.randint(1, 20)
-        deadline = time.monotonic() + 120
-        while steps_done(folder) < goal and run.poll() is None and time.monotonic() < deadline:
+        process = starter.start(*arguments)
+        goal, deadline = steps_done(folder) + rng.randint(1, 20), time.monotonic() + 60
+        while steps_done(folder) < goal and time.monotonic() < deadline:
             time.sleep(0.001)
         time.sleep(rng.uniform(0, 0.03))
-        run.kill()
-        _, errors = run.communicate()
-        assert run.returncode == -signal.SIGKILL, errors
-        assert steps_done(folder) >= goal, errors
-    last = start(config, "--work-dir", folder, "--resume", "--device", "cpu")
-    _, errors = last.communicate()
-    assert last.returncode == 0, errors
+        os.kill(process, signal.SIGKILL)
+        assert starter.wait() == -signal.SIGKILL, starter.errors.read_text()
+        assert steps_done(folder) >= goal, starter.errors.read_text()
+    starter.start(*arguments)
+    assert starter.wait() == 0, starter.errors.read_text()
+    starter.close()
     train(settings, tmp_path / "whole", "cpu")
     name = f"iter_{steps}.pth"
     assert different(folder / name, tmp_path / "whole" / name) == []
