@@ -161,33 +161,56 @@ def _outline(segmentation: Any, size: tuple[int, int] | None, where: str) -> lis
 
 def _mask_points(mask: Json, size: tuple[int, int] | None, where: str) -> NDArray[np.float64]:
     """Points (N, 2) whose hull is that of a mask's pixels, as squares around their centres."""
-    from pycocotools import mask as masks  # needed by few
-
     shape, counts = mask.get("size"), mask.get("counts")
     if not isinstance(shape, list) or [type(side) for side in shape] != [int, int] or min(shape) < 1:
         raise _Damaged(f"{where}.size: need height and width, got {_short(shape)}")
     if size and tuple(shape) != size:
-        raise _Damaged(
-            f"{where}.size: the mask is of {shape[0]} x {shape[1]} pixels, its image of {size[0]} x {size[1]}"
-        )
-    if isinstance(counts, list):
-        runs = _numbers(counts, f"{where}.counts")
-        if min(runs, default=0) < 0 or sum(runs) != math.prod(shape):
-            raise _Damaged(f"{where}.counts: the runs must add up to {math.prod(shape)} pixels")
-    elif not isinstance(counts, str):
-        raise _Damaged(f"{where}.counts: need a list or a string, got {_short(counts)}")
-    try:
-        rle = masks.frPyObjects(dict(mask), *shape) if isinstance(counts, list) else dict(mask)
-        ys, xs = np.nonzero(masks.decode(rle))
-    except Exception as error:  # whatever pycocotools raises for what it cannot read
-        raise _Damaged(f"{where}: is no mask: {error}") from None
-    if not len(xs):
+        raise _Damaged(f"{where}.size: the mask is of height and width {shape}, its image of {list(size)}")
+    if isinstance(counts, str):
+        runs = _unpacked(counts)
+    elif isinstance(counts, list) and all(type(run) is int for run in counts):
+        runs = counts
+    else:
+        raise _Damaged(f"{where}.counts: need a list of integers or a string, got {_short(counts)}")
+    if min(runs, default=0) < 0 or sum(runs) != math.prod(shape) or sum(runs) > 1 << 40:
+        raise _Damaged(f"{where}.counts: the runs must add up to {math.prod(shape)} pixels")
+    # Runs go down the columns, off and on in turn.
+    stops = np.cumsum(runs, dtype=np.int64)[1::2]
+    lengths = np.array(runs, np.int64)[1::2]
+    starts, stops = (stops - lengths)[lengths > 0], stops[lengths > 0]
+    if not len(stops):
         raise _Damaged(f"{where}: the mask is empty")
-    # Of every row, the first and the last pixel.
-    ends = np.concatenate([np.flatnonzero(np.diff(ys, prepend=-1)), np.flatnonzero(np.diff(ys, append=shape[0]))])
+    (x1, y1), (x2, y2) = np.divmod(starts, shape[0]), np.divmod(stops - 1, shape[0])
+    top, bottom = np.zeros_like(y1), np.full_like(y1, shape[0] - 1)
+    over, wide = x2 > x1, x2 > x1 + 1  # runs over the end of a column; with whole columns within
+    points = [(x1, y1), (x2, y2), (x1[over], bottom[over]), (x2[over], top[over])]
+    for x in (x1 + 1, x2 - 1):
+        points += [(x[wide], top[wide]), (x[wide], bottom[wide])]
+    centres = np.concatenate([np.stack(point, axis=1) for point in points]).astype(np.float64)
     corners = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
-    pixels: NDArray[np.float64] = np.stack([xs[ends], ys[ends]], 1)[:, None] + corners
+    pixels: NDArray[np.float64] = centres[:, None] + corners
     return pixels.reshape(-1, 2)
+
+
+def _unpacked(text: str) -> list[int]:
+    """The runs in COCO's packed string: 5 bits a character from 48 on, and from the fourth, the change over two runs.
+
+    pycocotools takes strings that end too early for masks, and fills up with whatever is in memory.
+    """
+    runs: list[int] = []
+    value, shift = 0, 0
+    for character in text:
+        bits = ord(character) - 48
+        value |= (bits & 0x1F) << shift
+        shift += 5
+        if shift > 60:
+            return []  # no run is that long
+        if not bits & 0x20:  # the last character of this run
+            if bits & 0x10:
+                value -= 1 << shift
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value, shift = 0, 0
+    return runs
 
 
 def _entries(data: Json, key: str) -> list[Json]:
