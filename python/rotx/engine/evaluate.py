@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -12,9 +13,8 @@ from torch import Tensor, distributed
 from tqdm import tqdm
 
 from rotx.boxes import AngleVersion
-from rotx.data.datasets import Dataset
-from rotx.data.formats import Detections
-from rotx.data.loader import Item, build_loader
+from rotx.data.formats import Annotations, Detections
+from rotx.data.loader import Item, Samples, build_loader
 from rotx.data.samplers import DefaultSampler
 from rotx.engine.tta import View, predict_views
 from rotx.evaluation.metrics import Metric
@@ -22,6 +22,15 @@ from rotx.evaluation.score import Evaluation
 from rotx.inference.predictor import in_file, join
 from rotx.models import structures
 from rotx.models.detectors import Detector
+
+
+class Annotated(Samples, Protocol):
+    """What evaluation needs of a dataset."""
+
+    notices: list[str]
+
+    def annotations(self) -> Annotations:
+        """Of all its images, in the order of its records."""
 
 
 class Predicted(NamedTuple):
@@ -97,13 +106,14 @@ def _answers(detector: Detector, images: list[Tensor], tta: Sequence[View] | Non
 
 def detect(
     detector: Detector,
-    dataset: Dataset,
+    dataset: Annotated,
     *,
     device: torch.device | str,
     batch_size: int,
     num_workers: int,
     angle_version: AngleVersion = "le90",
     tta: Sequence[View] | None = None,
+    score_thr: float = 0.0,
     progress: bool = True,
 ) -> Detections:
     """The detections on all images of a dataset, for evaluation and result files.
@@ -118,6 +128,7 @@ def detect(
         num_workers: processes that read images, for each process; 0: none.
         angle_version: of the boxes that the loader makes of the annotations, which are not used here.
         tta: views to see each image in; None: as it is.
+        score_thr: detections that score less are left out.
         progress: whether the first process shows a bar.
 
     Raises:
@@ -132,24 +143,30 @@ def detect(
     sampler = DefaultSampler(shuffle=False, round_up=False)
     batches = sampler.batches(dataset, batch_size, seed=0, epoch=0, rank=rank, world=world)
     loader = build_loader(dataset, batches, num_workers=num_workers, angle_version=angle_version, seed=0)
-    mine = predict(detector, loader, device, tta=tta, progress=progress and rank == 0)
+    mine = [_above(p, score_thr) for p in predict(detector, loader, device, tta=tta, progress=progress and rank == 0)]
     shards: list[Any] = [mine] * world
     if world > 1:
         distributed.all_gather_object(shards, mine)
     by_name = {predicted.name: predicted for shard in shards for predicted in shard}
     found = [by_name[name] for name in images]  # in one order, however they were shared out
-    detections = join([p[:4] for p in found], images, dataset.classes)
     skipped = [reason for predicted in found for reason in predicted.skipped]
+    notices = []
     if skipped:
         count = f"{len(skipped):,} of {len(images):,} images"
-        detections.notices.append(f"{count} could not be read, their objects count as missed; first {skipped[0]}")
-        detections.skipped["unreadable image"] = len(skipped)
-    return detections
+        notices.append(f"{count} could not be read, their objects count as missed; first {skipped[0]}")
+    joined = join([p[:4] for p in found], images, dataset.classes)
+    return replace(joined, skipped={"unreadable image": len(skipped)} if skipped else {}, notices=notices)
+
+
+def _above(predicted: Predicted, score_thr: float) -> Predicted:
+    keep = predicted.scores >= score_thr
+    arrays = (predicted.rboxes[keep], predicted.scores[keep], predicted.labels[keep])
+    return Predicted(predicted.name, *arrays, predicted.skipped)
 
 
 def evaluate_detector(
     detector: Detector,
-    dataset: Dataset,
+    dataset: Annotated,
     metric: Metric,
     *,
     device: torch.device | str,

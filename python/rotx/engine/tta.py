@@ -81,11 +81,8 @@ def views_of(kinds: str) -> tuple[View, ...]:
     for word in words:
         if word not in KINDS:
             raise ValueError(f"tta: need {', '.join(KINDS)}, or several of them with commas, got {word!r}")
-    mirrored, turns = (False,), (0,)
-    if "flip" in words:
-        mirrored, turns = (False, True), (0, 2)
-    if "rotate" in words:
-        turns = (0, 1, 2, 3)
+    mirrored = (False, True) if "flip" in words else (False,)
+    turns = range(4) if "rotate" in words else range(0, 4, 2) if "flip" in words else range(1)
     scales = SCALES if "scales" in words else SCALES[:1]
     return tuple(View(*view) for view in product(scales, mirrored, turns))
 

@@ -166,6 +166,36 @@ def merge_annotations(annotations: Annotations, patches: Patches) -> Annotations
     )
 
 
+def of_images(annotations: Annotations, images: Sequence[str], source: str) -> Annotations:
+    """The annotations of some images, in their order; those of others are left out and counted.
+
+    Raises:
+        ValueError: for an image that has none; names ``source``.
+    """
+    known = {name: i for i, name in enumerate(annotations.images)}
+    for name in images:
+        if name not in known:
+            raise ValueError(f"{source}: has no annotations of image '{name}', which there are patches of")
+    place = np.full(len(known), -1, np.int32)
+    place[[known[name] for name in images]] = np.arange(len(images), dtype=np.int32)
+    keep = place[annotations.image] >= 0
+    notices = list(annotations.notices)
+    if len(known) > len(images):
+        notices.append(
+            f"{source}: {len(known) - len(images):,} of {len(known):,} images have no patches: they and their "
+            f"{np.count_nonzero(~keep):,} objects are left out"
+        )
+    return replace(
+        annotations,
+        images=list(images),
+        quads=annotations.quads[keep],
+        image=place[annotations.image[keep]],
+        label=annotations.label[keep],
+        difficult=annotations.difficult[keep],
+        notices=notices,
+    )
+
+
 def _without_copies(rows: Rows, quads: Floats, rank: Floats, patch: NDArray[np.int32]) -> Rows:
     """Of the objects of one class and image, sorted by patch, the best copy of each."""
     kept = np.zeros(0, np.int64)
