@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from data_pipeline import data_pipeline
 from dota_like import make_boxes
 
 from rotx import geometry
@@ -198,5 +199,5 @@ def roi_align() -> None:
 
 if __name__ == "__main__":
     print(f"{os.cpu_count()} cores; best of several runs; rotx, baseline, ratio")
-    for part in (files, memory, iou, nms, roi_align):
+    for part in (files, memory, iou, nms, roi_align, data_pipeline):
         part()

@@ -73,7 +73,7 @@ class RandomResize:
             and the shorter side are drawn between theirs.
         ratio_range: least and greatest factor; needed with one ``scale``.
         keep_ratio, interpolation, clip_object_border: as of :class:`Resize`.
-        resize_type: only ``"Resize"``.
+        resize_type: only ``"Resize"``, with or without a scope such as ``mmdet.``.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class RandomResize:
         self.ratio_range = ratio_range
         self.keep_ratio = keep_ratio
         self.interpolation = interpolation_flag(interpolation)
-        if resize_type != "Resize":
+        if resize_type.rpartition(".")[2] != "Resize":
             raise ValueError(f"resize_type: need 'Resize', got {resize_type!r}")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -118,7 +118,7 @@ class RandomChoiceResize:
     Args:
         scales: widths and heights to choose from.
         keep_ratio, interpolation, clip_object_border: as of :class:`Resize`.
-        resize_type: only ``"Resize"``.
+        resize_type: only ``"Resize"``, with or without a scope such as ``mmdet.``.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class RandomChoiceResize:
         if not scales:
             raise ValueError("scales: need at least one")
         self.resizes = [Resize(scale=x, keep_ratio=keep_ratio, interpolation=interpolation) for x in scales]
-        if resize_type != "Resize":
+        if resize_type.rpartition(".")[2] != "Resize":
             raise ValueError(f"resize_type: need 'Resize', got {resize_type!r}")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:

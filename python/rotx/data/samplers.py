@@ -13,8 +13,8 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from rotx.data.image_files import image_size
 from rotx.data.sample import Record
 
 T = TypeVar("T")
@@ -222,14 +222,7 @@ def tall_images(dataset: Records) -> NDArray[np.bool_]:
     tall = np.zeros(len(dataset), np.bool_)
     for index in range(len(dataset)):
         record = dataset.record(index)
-        if record.size is not None:
-            height, width = record.size
-        else:
-            try:
-                with Image.open(record.path) as image:
-                    width, height = image.size
-            except (OSError, ValueError):
-                width = height = 0
+        height, width = record.size or image_size(record.path) or (0, 0)
         tall[index] = height > width
     return tall
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -20,13 +20,6 @@ from numpy.typing import NDArray
 from rotx.data.sample import Sample
 
 BoxType = Literal["hbox", "rbox", "qbox"]
-
-
-class Transform(Protocol):
-    """What every transform is."""
-
-    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Changes the sample and returns it."""
 
 
 class UnreadableImage(ValueError):
@@ -53,7 +46,7 @@ class LoadImageFromFile:
     The record then says the size that the file has.
 
     Args:
-        to_float32, color_type, imdecode_backend, backend_args: only as they are.
+        to_float32, color_type, imdecode_backend, backend_args: only as they are; ``dict(backend="local")`` will do.
 
     Raises:
         UnreadableImage: when called, for a file that is absent or holds no image.
@@ -65,12 +58,12 @@ class LoadImageFromFile:
         to_float32: bool = False,
         color_type: str = "color",
         imdecode_backend: str = "cv2",
-        backend_args: None = None,
+        backend_args: Mapping[str, Any] | None = None,
     ) -> None:
         _only("to_float32", to_float32, False)
         _only("color_type", color_type, "color")
         _only("imdecode_backend", imdecode_backend, "cv2")
-        _only("backend_args", backend_args, None)
+        _only("backend_args", (backend_args or {}).get("backend", "local"), "local")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Reads the image."""
@@ -115,11 +108,11 @@ class LoadAnnotations:
         with_mask: bool = False,
         poly2mask: bool = False,
         box_type: BoxType = "qbox",
-        backend_args: None = None,
+        backend_args: Mapping[str, Any] | None = None,
     ) -> None:
         _only("with_bbox", with_bbox, True)
         _only("with_label", with_label, True)
-        _only("backend_args", backend_args, None)
+        _only("backend_args", (backend_args or {}).get("backend", "local"), "local")
         self.box_type = _box_type("box_type", box_type)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:

@@ -96,7 +96,7 @@ class RandomRotate:
         angle_range: greatest angle in degrees, either way.
         rect_obj_labels: an image with an object of one of these labels turns by ±90 or 180 degrees instead:
             their boxes are horizontal by convention, as those of round things.
-        rotate_type: only ``"Rotate"``.
+        rotate_type: only ``"Rotate"``, with or without a scope such as ``mmdet.``.
         img_border_value, interpolation: as of :class:`Rotate`.
     """
 
@@ -117,7 +117,7 @@ class RandomRotate:
         self.rect_obj_labels = tuple(rect_obj_labels or ())
         self.border = per_channel("img_border_value", img_border_value)
         self.interpolation = interpolation_flag(interpolation)
-        if rotate_type != "Rotate":
+        if rotate_type.rpartition(".")[2] != "Rotate":
             raise ValueError(f"rotate_type: need 'Rotate', got {rotate_type!r}")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -156,7 +156,7 @@ class RandomChoiceRotate:
         self.rect_obj_labels = tuple(rect_obj_labels or ())
         self.border = per_channel("img_border_value", img_border_value)
         self.interpolation = interpolation_flag(interpolation)
-        if rotate_type != "Rotate":
+        if rotate_type.rpartition(".")[2] != "Rotate":
             raise ValueError(f"rotate_type: need 'Rotate', got {rotate_type!r}")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -201,7 +201,10 @@ def _rotate(sample: Sample, degrees: float, border: Color, interpolation: int) -
         image = cv2.rotate(sample.image, _RIGHT_ANGLES[turn])
     else:
         matrix = cv2.getRotationMatrix2D((float(center[0]), float(center[1])), -turn, 1)  # OpenCV's are the other way
-        image = cv2.warpAffine(sample.image, matrix, (width, height), flags=interpolation, borderValue=border)
+        # OpenCV turns four channels in half the time that it needs for three, to the same pixels.
+        four = cv2.cvtColor(sample.image, cv2.COLOR_BGR2BGRA)
+        four = cv2.warpAffine(four, matrix, (width, height), flags=interpolation, borderValue=(*border, 0))
+        image = cv2.cvtColor(four, cv2.COLOR_BGRA2BGR)
     sample.image = image.astype(np.uint8, copy=False)
     c, s = np.cos(np.deg2rad(turn)), np.sin(np.deg2rad(turn))
     points = (sample.quads.reshape(-1, 4, 2) - center) @ np.array([[c, s], [-s, c]]) + center

@@ -45,7 +45,11 @@ class Log:
     def begin(self, total: int, done: int) -> None:
         """Shows the line of progress, from ``done`` steps to ``total``."""
         if self.path is not None:
-            self.bar = tqdm(total=total, initial=done, unit="step", dynamic_ncols=True, smoothing=0.05)
+            # In a file, every state of the line stays.
+            every = 0.1 if sys.stderr.isatty() else 30.0
+            self.bar = tqdm(
+                total=total, initial=done, unit="step", dynamic_ncols=True, smoothing=0.05, mininterval=every
+            )
 
     def step(self, step: int, epoch: int, lr: float, values: Mapping[str, float], batches: int = 1) -> None:
         """Reports a step: ``values`` are losses, ``grad_norm``, ``data_time`` and ``time``.
@@ -131,7 +135,7 @@ class Log:
 
 def memory() -> int:
     """The most memory of the GPU that tensors took so far, in MiB; without a GPU, of the process."""
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated() / 2**20)
     try:
         import resource
@@ -147,4 +151,4 @@ def _summary_writer(folder: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise ImportError("TensorBoard is not installed: pip install tensorboard, or train without it") from None
-    return SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder))

@@ -15,7 +15,7 @@ from rotx.boxes import AngleVersion
 from rotx.config import ConfigError
 from rotx.config.errors import kind, nearest
 
-VERSIONS = get_args(AngleVersion)
+VERSIONS: tuple[AngleVersion, ...] = get_args(AngleVersion)
 
 #: Anything.
 ANY = object()
@@ -224,10 +224,13 @@ def angle_version(model: Any) -> AngleVersion:
             f"angle_version: the model has several, {' and '.join(f'{v!r} at {path}' for v, path in versions.items())}:"
             " keep to one"
         )
-    version = next(iter(versions), "le90")
-    if version not in VERSIONS:
-        raise ConfigError(f"{versions[version]}: need {' or '.join(map(repr, VERSIONS))}, got {version!r}")
-    return version
+    for version in VERSIONS:
+        if version in versions:
+            return version
+    if versions:
+        value, path = next(iter(versions.items()))
+        raise ConfigError(f"{path}: need {' or '.join(map(repr, VERSIONS))}, got {value!r}")
+    return "le90"
 
 
 def _find(value: Any, key: str, path: str) -> Iterator[tuple[str, Any]]:

@@ -85,7 +85,7 @@ def prepare(settings: Settings, config: Mapping[str, Any], work_dir: Path, world
 
     _set_weights(settings, detector, found, world, log.say)
     if settings.sync_bn and world.size > 1 and world.device.type == "cuda":
-        detector = nn.SyncBatchNorm.convert_sync_batchnorm(detector)
+        detector = nn.SyncBatchNorm.convert_sync_batchnorm(detector)  # type: ignore[no-untyped-call]
     detector.to(world.device)
     optimization = build_optimizer(detector, _scaled(settings, world, log.say))
     for notice in optimization.notices:
@@ -131,7 +131,7 @@ def _checkpoint(settings: Settings, work_dir: Path, world: World, say: Notice) -
             return found
         return Path(settings.load_from), checkpoints.read(settings.load_from)
     # All processes must have looked before the first of them writes.
-    old = next(filter(None, distributed.gather(checkpoints.numbered(work_dir), world)), [])
+    old: list[Path] = next(filter(None, distributed.gather(checkpoints.numbered(work_dir), world)), [])
     if old:
         raise ValueError(
             f"{work_dir}: holds checkpoints of an earlier training, such as {old[0].name}: go on with --resume, "
@@ -258,7 +258,7 @@ def _try_validation(trainer: Trainer) -> None:
 
 
 def _meta(config: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
-    versions = {"rotx_version": version("rotx"), "torch_version": torch.__version__}
+    versions = {"rotx_version": version("rotx"), "torch_version": str(torch.__version__)}
     return {"dataset_meta": {"classes": tuple(classes)}, "config": configs.dumps(config), **versions}
 
 
@@ -272,7 +272,7 @@ def _write_surroundings(work_dir: Path, config: Mapping[str, Any], world: World)
         "system": platform.platform(),
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version() if torch.cuda.is_available() else None,
+        "cudnn": torch.backends.cudnn.version() if torch.cuda.is_available() else None,  # type: ignore[no-untyped-call]
         "gpu": torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else None,
         "numpy": np.__version__,
         "opencv": cv2.__version__,

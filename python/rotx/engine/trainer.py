@@ -157,7 +157,7 @@ class Trainer:
                     total = total_loss(losses)
                 values = guard.values_of(losses)
                 self._check_losses(values, items)
-                self.scaler.scale(total / len(window)).backward()
+                self.scaler.scale(total / len(window)).backward()  # type: ignore[no-untyped-call]
             sums.update(values)
         means = {name: value / len(window) for name, value in sums.items()}
         means["grad_norm"] = self._clip(means, window)
@@ -222,7 +222,7 @@ class Trainer:
         self.detector.train()
         for notice in detections.notices:
             self.log.say(notice)
-        metrics = self.metric.headline(evaluation)
+        metrics = {name: float(value) for name, value in self.metric.headline(evaluation).items()}
         self.log.validation(self.at.step, self.at.epoch, metrics)
         self._keep_best(metrics)
 
@@ -330,7 +330,7 @@ class Trainer:
         def hear(number: int, frame: object) -> None:
             if os.getpid() != process:
                 return  # a worker of the loader: it ends with this process
-            signal.signal(number, before[number])
+            signal.signal(number, before[signal.Signals(number)])
             self.signal = number
             if self.leave_at_once:
                 raise Interrupted(number)
@@ -373,6 +373,7 @@ def _distributed(detector: Detector, settings: Settings, world: World) -> nn.Mod
 
 def _scaler(optimization: Optimization, device: torch.device) -> torch.amp.GradScaler:
     """Scales losses so that gradients in float16 are not rounded to 0; of no effect for other types."""
-    scale = optimization.loss_scale
-    start = {} if scale == "dynamic" else {"init_scale": float(scale)}
-    return torch.amp.GradScaler(device.type, enabled=optimization.amp_dtype is torch.float16, **start)
+    enabled = optimization.amp_dtype is torch.float16
+    if optimization.loss_scale == "dynamic":
+        return torch.amp.GradScaler(device.type, enabled=enabled)
+    return torch.amp.GradScaler(device.type, init_scale=float(optimization.loss_scale), enabled=enabled)

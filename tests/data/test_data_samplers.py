@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from rotx.data.samplers import (
     Draw,
     InfiniteSampler,
     Sampler,
+    tall_images,
 )
 from rotx.registry import build
 
@@ -128,7 +129,7 @@ def test_class_aware_sampler_draws_classes_equally() -> None:
     assert seen[3] == 0  # no object
     assert 85 <= seen[9] <= 115  # the only image of class 2, a third of 300 draws
     doubled = indices(drawn(ClassAwareSampler(num_sample_class=2), TEN, 5))
-    assert any(a == b == 9 for a, b in zip(doubled, doubled[1:], strict=False))
+    assert any(a == b == 9 for a, b in pairwise(doubled))
     with pytest.raises(ValueError, match="no image of the dataset has an object"):
         drawn(ClassAwareSampler(), Labels([[], []]), 1)
 
@@ -149,8 +150,6 @@ def test_aspect_ratio_from_files(tmp_path: Path) -> None:
     Image.new("RGB", (4, 9)).save(tmp_path / "tall.png")
     tall = Labels([[]], path=tmp_path / "tall.png")
     broken = Labels([[]], path=tmp_path / "broken.png")
-    from rotx.data.samplers import tall_images
-
     assert tall_images(tall).tolist() == [True]
     assert tall_images(broken).tolist() == [False]
 
