@@ -126,6 +126,9 @@ TABLE: dict[str, str] = {
     "InfiniteSampler": f"{_DATA}.samplers:InfiniteSampler",
     "ClassAwareSampler": f"{_DATA}.samplers:ClassAwareSampler",
     "AspectRatioBatchSampler": f"{_DATA}.samplers:AspectRatioBatchSampler",
+    # Metrics
+    "DOTAMetric": "rotx.evaluation.metrics:DOTAMetric",
+    "RotatedCocoMetric": "rotx.evaluation.metrics:RotatedCocoMetric",
     # Optimizers and learning rates
     "SGD": "rotx.engine.optim:SGD",
     "Adam": "rotx.engine.optim:Adam",

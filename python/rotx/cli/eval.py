@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rotx.cli import user_errors
+from rotx.cli.report import Outputs, note, output_options, print_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from rotx.data.formats import Annotations, Detections
+    from rotx.engine.subject import Subject
+    from rotx.evaluation import Protocol
+    from rotx.evaluation.metrics import Metric
+    from rotx.evaluation.patches import Patches
 
-    from rotx.evaluation import Evaluation, Protocol
+_PROTOCOLS = "dota-v1.0, dota-v1.5, dota-v2.0, voc07, voc12, coco or mmrotate"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,7 +34,7 @@ def main() -> None:
     default="dota-v1.0",
     show_default=True,
     metavar="NAME",
-    help="dota-v1.0, dota-v1.5, dota-v2.0, voc07, voc12, coco, mmrotate or icdar2015.",
+    help=f"{_PROTOCOLS}; or icdar2015.",
 )
 @click.option(
     "--task", type=click.IntRange(1, 2), default=1, show_default=True, help="1: rotated, 2: horizontal boxes."
@@ -42,12 +46,7 @@ def main() -> None:
 )
 @click.option("--lenient", is_flag=True, help="Skip and count what cannot be read.")
 @click.option("--jobs", type=click.IntRange(1), help="Threads; default: one a core.")
-@click.option("--explain", metavar="PROTOCOL", help="Also say what each rule of another protocol changes.")
-@click.option("--ci", is_flag=True, help="Also print a 95 % bootstrap interval of mAP over the images.")
-@click.option("--json", "json_file", type=click.Path(), metavar="FILE", help="Write the scores as JSON.")
-@click.option("--csv", "csv_file", type=click.Path(), metavar="FILE", help="Write the scores as CSV.")
-@click.option("--per-image", type=click.Path(), metavar="FILE", help="Write what became of each detection, as CSV.")
-@click.option("--report", type=click.Path(), metavar="DIR", help="Write an HTML page with curves and tables.")
+@output_options
 @user_errors
 def score(
     annotations: str,
@@ -59,28 +58,19 @@ def score(
     images: str | None,
     lenient: bool,
     jobs: int | None,
-    explain: str | None,
-    ci: bool,
-    json_file: str | None,
-    csv_file: str | None,
-    per_image: str | None,
-    report: str | None,
+    **outputs: Any,
 ) -> None:
     """Score RESULTS (a folder or archive of Task1_<class>.txt files) against ANNOTATIONS.
 
     ANNOTATIONS is a folder or archive of DOTA labelTxt, VOC-style xml or ICDAR files, or one file with a line
     for each object or image. Nothing is trained or run: the files are read, matched and counted.
     """
-    from rotx.atomic import write_text
-    from rotx.evaluation import ICDAR2015, Evaluation, evaluate, get_protocol
-    from rotx.evaluation.report import score_table, size_table, to_csv, to_json, verdicts
+    from rotx.evaluation import ICDAR2015, evaluate
 
-    if protocol == ICDAR2015 and (explain or ci):
+    output = Outputs(**outputs)
+    if protocol == ICDAR2015 and (output.explain or output.ci):
         raise ValueError("--explain and --ci are for protocols with scores, not icdar2015")
-    target = get_protocol(explain) if explain else None
-    for path in (json_file, csv_file, per_image):
-        if path and not Path(path).absolute().parent.is_dir():
-            raise ValueError(f"{path}: its folder does not exist")
+    target = output.target
     evaluation = evaluate(
         annotations,
         results,
@@ -93,35 +83,134 @@ def score(
         lenient=lenient,
         jobs=jobs,
     )
-    for notice in evaluation.notices:
-        click.echo(f"note: {notice}", err=True)
-    click.echo(score_table(evaluation))
-    interval = None
-    if isinstance(evaluation, Evaluation):
-        if evaluation.protocol.average == "coco":
-            click.echo(size_table(evaluation))
-        if ci:
-            interval = evaluation.interval()
-            click.echo(f"mAP {evaluation.map:.4f}, 95 % interval over images {interval[0]:.4f} to {interval[1]:.4f}")
-        if target:
-            # What the user asked for holds for both.
-            target = replace(target, iou=evaluation.protocol.iou) if iou else target
-            target = replace(target, classes=evaluation.protocol.classes) if classes else target
-            _explain(evaluation, target)
-    outputs: list[tuple[str | None, Callable[[], str]]] = [
-        (json_file, lambda: to_json(evaluation)),
-        (csv_file, lambda: to_csv(evaluation)),
-        (per_image, lambda: "".join(verdicts(evaluation))),
-    ]
-    for path, text in outputs:
-        if path:
-            write_text(path, text())
-    if report:
-        from rotx.evaluation.html import write_report
+    note(evaluation.notices)
+    print_table(evaluation)
+    output.show(evaluation, iou=bool(iou), classes=bool(classes))
 
-        for notice in write_report(evaluation, report, interval):
-            click.echo(f"note: {notice}", err=True)
-        click.echo(f"report: {Path(report) / 'index.html'}")
+
+@main.command()
+@click.argument("config", type=click.Path())
+@click.argument("checkpoint", type=click.Path())
+@click.argument("more", nargs=-1, metavar="")
+@click.option("--merge", is_flag=True, help="The images are patches: also merge into whole images.")
+@click.option("--whole", type=click.Path(), metavar="ANNOTATIONS", help="Of the whole images; default: the patches'.")
+@click.option("--out", type=click.Path(), metavar="DIR", help="Write Task1_<class>.txt files and Task1.zip.")
+@click.option("--tta", metavar="flip,rotate,scales", help="See each image in several ways.")
+@click.option("--protocol", metavar="NAME", help=f"{_PROTOCOLS}; default: the config's evaluator.")
+@click.option("--score-thr", type=float, default=0.0, metavar="T", help="Leave out detections that score less.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, or a GPU if there is one.")
+@click.option("--batch-size", type=click.IntRange(1), help="Images at a time; default: the config's.")
+@click.option("--workers", type=click.IntRange(0), help="Processes that read images; default: the config's.")
+@click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE ...", help="Set; +PATH adds.")
+@click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help="Import; it registers what CONFIG names.")
+@click.option("--trust-config", is_flag=True, help="Import what custom_imports of CONFIG says.")
+@output_options
+@user_errors
+def model(
+    config: str,
+    checkpoint: str,
+    more: tuple[str, ...],
+    merge: bool,
+    whole: str | None,
+    out: str | None,
+    tta: str | None,
+    protocol: str | None,
+    score_thr: float,
+    device: str,
+    batch_size: int | None,
+    workers: int | None,
+    options: tuple[str, ...],
+    plugins: tuple[str, ...],
+    trust_config: bool,
+    **outputs: Any,
+) -> None:
+    """Run a trained detector on the test images of CONFIG (else its validation images) and score it.
+
+    CHECKPOINT holds the weights. With --merge the detections on patches are moved to the whole images, and both
+    mAPs are printed; JSON, CSV and report are of the whole images. Under torchrun each process takes a share.
+    """
+    from rotx.engine import distributed
+    from rotx.engine.evaluate import detect
+    from rotx.engine.subject import load_subject
+    from rotx.engine.tta import views_of
+    from rotx.evaluation import get_protocol
+    from rotx.evaluation.patches import merge_detections
+    from rotx.evaluation.task1 import write_task1
+
+    if more and not options:
+        raise ValueError(f"unexpected {more[0]!r}: need one CONFIG and one CHECKPOINT")
+    if whole and not merge:
+        raise ValueError("--whole: needs --merge")
+    output, views = Outputs(**outputs), views_of(tta) if tta else None
+    rules = get_protocol(protocol) if protocol else None
+    world = distributed.start(device)
+    try:
+        subject = load_subject(
+            config, checkpoint, world.device, options=(*options, *more), plugins=plugins, trust_config=trust_config
+        )
+        # What can be wrong with the rest is said before the detector starts.
+        patches, truth = _whole_images(subject, whole) if merge or subject.merge_patches else (None, None)
+        folder = out or subject.folder
+        scored = not subject.format_only and any(len(a.quads) for a in (subject.annotations, truth) if a)
+        if not scored and not folder:
+            raise ValueError(f"{config}: no annotated object to score against: give --out to write the detections")
+        found = detect(
+            subject.detector,
+            subject.dataset,
+            device=world.device,
+            batch_size=batch_size or subject.batch_size,
+            num_workers=subject.num_workers if workers is None else workers,
+            tta=views,
+            score_thr=score_thr,
+        )
+    finally:
+        distributed.stop()
+    if not world.first:
+        return
+    sets = [(subject.annotations, found)]
+    if patches is not None and truth is not None:
+        note(patches.notices)
+        sets.append((truth, merge_detections(found, patches, subject.merge_iou)))
+    note([*subject.dataset.notices, *found.notices])
+    if folder:
+        for place, (_, detections) in zip((Path(folder), Path(folder) / "merged"), sets, strict=False):
+            write_task1(detections, place, archive=True)
+            click.echo(f"detections: {place / 'Task1.zip'}")
+    if scored:
+        _score_sets(sets, subject.metric, rules, output)
+
+
+def _whole_images(subject: Subject, whole: str | None) -> tuple[Patches, Annotations]:
+    """Where the patches lie, and the annotations of the whole images."""
+    from rotx.data.formats import read_annotations
+    from rotx.evaluation.patches import merge_annotations, of_images, parse_patches
+
+    patches = parse_patches(subject.annotations.images)
+    if whole is None:
+        return patches, merge_annotations(subject.annotations, patches)
+    return patches, of_images(read_annotations(whole, classes=subject.dataset.classes), patches.images, whole)
+
+
+def _score_sets(
+    sets: list[tuple[Annotations, Detections]], metric: Metric, rules: Protocol | None, output: Outputs
+) -> None:
+    """Prints the scores on patches, if these have annotations, and on whole images, if there are such."""
+    from rotx.evaluation import evaluate_boxes
+
+    evaluations = []
+    for truth, found in sets:
+        if len(truth.quads):
+            score = (
+                evaluate_boxes(truth, found, rules, classes=truth.classes) if rules else metric.evaluate(truth, found)
+            )
+            note(truth.notices)
+            print_table(score)
+            evaluations.append(score)
+    if len(evaluations) == 2:
+        patches, images = (len(truth.images) for truth, _ in sets)
+        on_patches, on_images = evaluations
+        click.echo(f"mAP {on_patches.map:.4f} on {patches:,} patches, {on_images.map:.4f} on {images:,} whole images")
+    output.show(evaluations[-1], iou=False, classes=True)
 
 
 def _thresholds(options: tuple[str, ...]) -> list[float] | None:
@@ -140,12 +229,3 @@ def _names(option: str | None) -> list[str] | None:
     if not all(names) or len(set(names)) < len(names):
         raise ValueError(f"--classes: need different names such as plane,ship, got '{option}'")
     return names
-
-
-def _explain(evaluation: Evaluation, target: Protocol) -> None:
-    from rotx.evaluation.explain import explain
-    from rotx.evaluation.report import explain_table
-
-    steps = explain(evaluation, target)
-    click.echo(f"Points of mAP that each rule makes, from {evaluation.protocol.name} to {target.name}:")
-    click.echo(explain_table(steps, evaluation.protocol.name, evaluation.map, target.name))

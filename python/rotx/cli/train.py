@@ -2,18 +2,108 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import Any
+
 import click
 
-from rotx.cli import fail
+from rotx.cli import fail, user_errors
+from rotx.cli.config import config_arguments, read
+
+#: Exit code for a loss that is not finite.
+NOT_FINITE = 1
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="rotx")
-@click.argument("config", type=click.Path())
-def main(config: str) -> None:
-    """Train the detector that CONFIG describes. This version of rotx builds detectors but does not train them yet."""
+@config_arguments
+@click.option("--work-dir", type=click.Path(), metavar="DIR", help="For checkpoints and logs; work_dirs/<config>.")
+@click.option("--resume", is_flag=False, flag_value="auto", metavar="[FILE]", help="Go on from FILE, or the newest.")
+@click.option("--amp", is_flag=True, help="Half precision: float16 on a GPU, bfloat16 on a CPU.")
+@click.option("--auto-scale-lr", is_flag=True, help="Scale lr by the images of a step.")
+@click.option("--seed", type=click.IntRange(min=0), help="Of all that is random; 0 unless the config says.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, or a GPU if there is one.")
+@click.option("--workers", type=click.IntRange(min=0), metavar="N", help="Processes that load images, for each GPU.")
+@click.option("--tensorboard", is_flag=True, help="Also write events for TensorBoard.")
+@click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help="Import what the config names of yours.")
+@click.option("--trust-config", is_flag=True, help="Also import what custom_imports of the config says: it runs.")
+@user_errors
+def main(
+    file: str,
+    options: tuple[str, ...],
+    more: tuple[str, ...],
+    work_dir: str | None,
+    plugins: tuple[str, ...],
+    trust_config: bool,
+    device: str,
+    **changes: Any,
+) -> None:
+    """Train the detector that the config in FILE describes.
+
+    A training that was stopped, by Ctrl-C or however, goes on with --resume as if nothing had been. Several
+    processes: torchrun --nproc-per-node N -m rotx.cli.train FILE ..., or srun rotx-train FILE ...
+    """
     from importlib.util import find_spec
 
+    config = read(file, options, more)
     if find_spec("torch") is None:
         fail("training needs torch: pip install 'rotx[train]'")
-    fail(f"{config}: this version of rotx builds detectors but does not train them yet; see rotx config check")
+    from rotx.config import custom_imports
+    from rotx.engine import Interrupted, NotFinite, train
+    from rotx.registry import load_plugins
+
+    folder = work_dir or config.get("work_dir") or str(Path("work_dirs", Path(file).stem))
+    try:
+        load_plugins([*plugins, *custom_imports(config, trusted=trust_config)])
+        train(_changed(config, device, **changes), folder, device)
+    except ValueError as error:
+        fail(f"{file}: {error}" if not str(error).startswith(file) else str(error))
+    except NotFinite as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(NOT_FINITE)
+    except Interrupted as stop:
+        again = [f"rotx-train {folder}/config.py --work-dir {folder} --resume"]
+        again += [f"--plugin {name}" for name in plugins] + ["--trust-config"] * trust_config
+        click.echo(f"stopped by {stop}, all is saved; go on with: {' '.join(again)}", err=True)
+        sys.exit(128 + stop.number)
+
+
+def _changed(
+    config: dict[str, Any],
+    device: str,
+    *,
+    resume: str | None,
+    amp: bool,
+    auto_scale_lr: bool,
+    seed: int | None,
+    workers: int | None,
+    tensorboard: bool,
+) -> dict[str, Any]:
+    """The config with what the options of the command line say."""
+    config = dict(config)
+    if resume is not None:
+        config |= {"resume": True, "load_from": None if resume == "auto" else resume}
+    if amp and isinstance(config.get("optim_wrapper"), dict):
+        config["optim_wrapper"] = {**config["optim_wrapper"], "type": "AmpOptimWrapper"}
+        config["optim_wrapper"].setdefault("dtype", _half(device))
+    if auto_scale_lr:
+        config["auto_scale_lr"] = {**(config.get("auto_scale_lr") or {}), "enable": True}
+    if seed is not None:
+        config["randomness"] = {**(config.get("randomness") or {}), "seed": seed}
+    for name in ("train_dataloader", "val_dataloader"):
+        if workers is not None and isinstance(config.get(name), dict):
+            config[name] = {**config[name], "num_workers": workers}
+    if tensorboard:
+        config["vis_backends"] = [*(config.get("vis_backends") or []), {"type": "TensorboardVisBackend"}]
+    return config
+
+
+def _half(device: str) -> str:
+    import torch
+
+    return "float16" if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()) else "bfloat16"
+
+
+if __name__ == "__main__":
+    main(prog_name="rotx-train")

@@ -1,1 +1,7 @@
-"""Training a detector."""
+"""Training and evaluation of detectors."""
+
+from rotx.engine.guard import NotFinite
+from rotx.engine.setup import train
+from rotx.engine.trainer import Interrupted, Trainer
+
+__all__ = ["Interrupted", "NotFinite", "Trainer", "train"]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rotx import _rust, geometry
 from rotx.data.files import File, FormatError, read_files
+from rotx.evaluation.patches import PATCH
 from rotx.evaluation.protocols import DOTA_V1_0, DOTA_V1_5, DOTA_V2_0
 
 CLASSES = {"1.0": DOTA_V1_0, "1.5": DOTA_V1_5, "2.0": DOTA_V2_0}
@@ -24,7 +25,6 @@ LOWEST, HIGHEST = -100.0, 40_000.0
 
 Level = Literal["error", "warning"]
 
-_PATCH = re.compile(r".+__[\d.]+__-?\d+___-?\d+$")
 _DOTA_NAME = re.compile(r"P\d{4,}$")
 _SUFFIX = re.compile(r"\.(png|jpe?g|tiff?|bmp)$", re.IGNORECASE)
 
@@ -201,7 +201,7 @@ class _Rows:
 
 
 def _check_images(images: Sequence[str], rows: _Rows) -> Iterator[Finding]:
-    patch = np.array([_PATCH.match(name) is not None for name in images])
+    patch = np.array([PATCH.match(name) is not None for name in images])
     suffix = np.array([_SUFFIX.search(name) is not None for name in images]) & ~patch
     strange = np.array([_DOTA_NAME.match(name) is None for name in images]) & ~patch & ~suffix
     checks: list[tuple[Level, NDArray[np.bool_], str, str]] = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,14 @@ from numpy.typing import NDArray
 
 from rotx import boxes
 from rotx.atomic import write_text
+from rotx.data.formats import Detections
+from rotx.evaluation.task1 import write_task1
 from rotx.geometry import rbox_to_quad
 from rotx.models.detectors import Detector, TwoStage
+from rotx.models.structures import Detections as Found
 from rotx.visualize import Image, draw_boxes
+
+Floats = NDArray[np.float64]
 
 #: An image's file, or its pixels (H, W, 3) uint8, BGR as OpenCV reads them.
 Source = str | Path | NDArray[np.uint8]
@@ -125,24 +131,13 @@ class Predictor:
             ValueError: for names that these files cannot hold, and for two predictions of one name; nothing is
                 written then.
         """
-        lines: dict[str, list[str]] = {name: [] for name in self.classes}
-        seen = set()
-        for prediction in _several(predictions):
-            name = prediction.name
-            if name in seen or len(name.split()) != 1:
-                reason = "two predictions have this name" if name in seen else "the format has no spaces in names"
+        found = list(_several(predictions))
+        images = [prediction.name for prediction in found]
+        for name, count in Counter(images).items():
+            if count > 1:
+                reason = f"{count} predictions have this name"
                 raise ValueError(f"image {name!r}: {reason}: give another by dataclasses.replace(prediction, name=...)")
-            seen.add(name)
-            for label, score, quad in zip(prediction.labels, prediction.scores, prediction.quads, strict=True):
-                corners = " ".join(f"{value:.2f}" for value in quad)
-                # Nine digits tell all float32 apart: equal scores would be ranked by chance.
-                lines[self.classes[label]].append(f"{name} {score:.9g} {corners}\n")
-        for name in lines:
-            if "/" in name or "\\" in name:
-                raise ValueError(f"class {name!r}: no name of a file: name it otherwise in the config")
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        for name, rows in lines.items():
-            write_text(Path(folder) / f"Task1_{name}.txt", "".join(rows))
+        write_task1(join([(p.name, p.rboxes, p.scores, p.labels) for p in found], images, self.classes), folder)
 
     def to_json(self, predictions: Prediction | Iterable[Prediction], path: str | Path | None = None) -> str:
         """The objects as JSON: a list with ``image`` and ``objects`` for each image; written to ``path`` if given."""
@@ -176,13 +171,12 @@ class Predictor:
         tensor = torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1))).to(self.device)
         (found,) = self.detector.predict(self.detector.data_preprocessor([tensor]))
         # The sides are rounded to pixels, so the two factors differ a little.
-        factors = (width / seen.shape[1], height / seen.shape[0])
-        rboxes = boxes.regularize(boxes.rescale(found.boxes.cpu().double(), factors), "le90")
-        labels = found.labels.cpu().numpy()
+        factors = (seen.shape[1] / width, seen.shape[0] / height)
+        rboxes, scores, labels = in_file(found, factors)
         prediction = Prediction(
             Path(source).stem if isinstance(source, str | Path) else name,
-            rboxes.numpy(),
-            found.scores.cpu().double().numpy(),
+            rboxes,
+            scores,
             labels,
             tuple(self.classes[label] for label in labels),
         )
@@ -200,6 +194,42 @@ class Predictor:
         if size == (width, height):
             return image
         return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+
+
+def in_file(found: Found, factors: tuple[float, float]) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """What a detector found in an image, in pixels of the image's file.
+
+    Args:
+        found: N objects, in pixels of the image that the detector saw.
+        factors: pixels of that image for one of the file, in x and y.
+
+    Returns:
+        rboxes (N, 5) float64 as le90, scores (N,) float64 and labels (N,) int64.
+    """
+    rboxes = boxes.rescale(found.boxes.cpu().double(), (1 / factors[0], 1 / factors[1]))
+    return boxes.regularize(rboxes, "le90").numpy(), found.scores.cpu().double().numpy(), found.labels.cpu().numpy()
+
+
+def join(
+    found: Sequence[tuple[str, Floats, Floats, NDArray[np.int64]]], images: Sequence[str], classes: Sequence[str]
+) -> Detections:
+    """The objects found in several images as one record of arrays, for evaluation and result files.
+
+    Args:
+        found: of each image its name, rboxes (N, 5), scores (N,) and labels (N,).
+        images: the names of all images; those without an entry have no detection.
+        classes: names, in the order of the labels.
+    """
+    index = {name: i for i, name in enumerate(images)}
+    counts = [len(scores) for _, _, scores, _ in found]
+    return Detections(
+        images=list(images),
+        classes=list(classes),
+        quads=rbox_to_quad(np.concatenate([np.zeros((0, 5)), *(rboxes for _, rboxes, _, _ in found)])),
+        scores=np.concatenate([np.zeros(0), *(scores for _, _, scores, _ in found)]),
+        image=np.repeat(np.array([index[name] for name, *_ in found], np.int32), counts),
+        label=np.concatenate([np.zeros(0, np.int64), *(labels for *_, labels in found)]).astype(np.int32),
+    )
 
 
 def read_image(source: Source, name: str = "image") -> Image:

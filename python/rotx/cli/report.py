@@ -1,0 +1,121 @@
+"""What the commands that score print and write: tables, files, the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rotx.evaluation import Evaluation, Protocol, TextEvaluation
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def output_options(command: F) -> F:
+    """The options of every command that scores: the fields of `Outputs`."""
+    for option in (
+        click.option("--report", type=click.Path(), metavar="DIR", help="Write an HTML page with curves and tables."),
+        click.option(
+            "--per-image", type=click.Path(), metavar="FILE", help="Write what became of each detection, as CSV."
+        ),
+        click.option("--csv", "csv_file", type=click.Path(), metavar="FILE", help="Write the scores as CSV."),
+        click.option("--json", "json_file", type=click.Path(), metavar="FILE", help="Write the scores as JSON."),
+        click.option("--ci", is_flag=True, help="Also print a 95 % bootstrap interval of mAP over the images."),
+        click.option("--explain", metavar="PROTOCOL", help="Also say what each rule of another protocol changes."),
+    ):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """What is printed and written of an evaluation besides its table."""
+
+    explain: str | None
+    ci: bool
+    json_file: str | None
+    csv_file: str | None
+    per_image: str | None
+    report: str | None
+
+    def __post_init__(self) -> None:
+        for path in (self.json_file, self.csv_file, self.per_image):
+            if path and not Path(path).absolute().parent.is_dir():
+                raise ValueError(f"{path}: its folder does not exist")
+        _ = self.target  # an unknown name is said before the work
+
+    @cached_property
+    def target(self) -> Protocol | None:
+        """The protocol to explain the way to."""
+        from rotx.evaluation import get_protocol
+
+        return get_protocol(self.explain) if self.explain else None
+
+    def show(self, evaluation: Evaluation | TextEvaluation, *, iou: bool, classes: bool) -> None:
+        """Prints and writes it.
+
+        Args:
+            evaluation: what to show; its table is printed already.
+            iou: whether its thresholds were asked for, and so hold for the protocol to explain, too.
+            classes: likewise.
+        """
+        from rotx.evaluation import Evaluation
+
+        interval = None
+        if isinstance(evaluation, Evaluation):
+            if self.ci:
+                low, high = interval = evaluation.interval()
+                click.echo(f"mAP {evaluation.map:.4f}, 95 % interval over images {low:.4f} to {high:.4f}")
+            if target := self.target:
+                target = replace(target, iou=evaluation.protocol.iou) if iou else target
+                target = replace(target, classes=evaluation.protocol.classes) if classes else target
+                _explain(evaluation, target)
+        self._write(evaluation, interval)
+
+    def _write(self, evaluation: Evaluation | TextEvaluation, interval: tuple[float, float] | None) -> None:
+        from rotx.atomic import write_text
+        from rotx.evaluation.report import to_csv, to_json, verdicts
+
+        outputs: list[tuple[str | None, Callable[[], str]]] = [
+            (self.json_file, lambda: to_json(evaluation)),
+            (self.csv_file, lambda: to_csv(evaluation)),
+            (self.per_image, lambda: "".join(verdicts(evaluation))),
+        ]
+        for path, text in outputs:
+            if path:
+                write_text(path, text())
+        if self.report:
+            from rotx.evaluation.html import write_report
+
+            note(write_report(evaluation, self.report, interval))
+            click.echo(f"report: {Path(self.report) / 'index.html'}")
+
+
+def print_table(evaluation: Evaluation | TextEvaluation) -> None:
+    """The scores of each class; for COCO also those of small, medium and large objects."""
+    from rotx.evaluation import Evaluation
+    from rotx.evaluation.report import score_table, size_table
+
+    click.echo(score_table(evaluation))
+    if isinstance(evaluation, Evaluation) and evaluation.protocol.average == "coco":
+        click.echo(size_table(evaluation))
+
+
+def note(sentences: Iterable[str]) -> None:
+    """What the user should know, on stderr."""
+    for sentence in sentences:
+        click.echo(f"note: {sentence}", err=True)
+
+
+def _explain(evaluation: Evaluation, target: Protocol) -> None:
+    from rotx.evaluation.explain import explain
+    from rotx.evaluation.report import explain_table
+
+    steps = explain(evaluation, target)
+    click.echo(f"Points of mAP that each rule makes, from {evaluation.protocol.name} to {target.name}:")
+    click.echo(explain_table(steps, evaluation.protocol.name, evaluation.map, target.name))

@@ -1,0 +1,168 @@
+"""Checkpoints of a training: what they hold, where they lie, and which one to go on from."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rotx.atomic import write_bytes, write_text
+from rotx.models import torch_files
+
+#: Names of the checkpoints that a training writes one after another.
+NUMBERED = re.compile(r"(epoch|iter)_\d+\.pth")
+
+#: Names the newest checkpoint, as MMEngine's does.
+POINTER = "last_checkpoint"
+
+
+@dataclass
+class Position:
+    """Where a training stands: with the seed, all that the next step depends on besides weights and optimizer.
+
+    Attributes:
+        epoch: epochs that are complete.
+        batches: that this process has done of the next epoch.
+        step: batches that this process has done in all.
+        saved: epoch, or step, of the last regular checkpoint.
+        validated: likewise of the last validation.
+        best: value of the metric that the best checkpoint had, if there is one.
+        best_file: its name in the work dir.
+    """
+
+    epoch: int = 0
+    batches: int = 0
+    step: int = 0
+    saved: int = 0
+    validated: int = 0
+    best: float | None = None
+    best_file: str | None = None
+
+
+class Keeper:
+    """Writes checkpoints into a folder and removes those that are too many.
+
+    Args:
+        folder: the work dir.
+        keep: how many of the numbered ones to keep; -1 for all.
+        say: called with a sentence when a checkpoint cannot be written.
+    """
+
+    def __init__(self, folder: Path, keep: int, say: Callable[[str], None]) -> None:
+        self.folder, self.keep, self.say = folder, keep, say
+
+    def save(self, name: str, content: Mapping[str, Any]) -> bool:
+        """Writes ``name``, makes it the newest, removes the oldest; whether that worked.
+
+        A failure, as of a full disk or a network drive that is gone, is said; what was written before stays.
+        """
+        if not self._write(name, content):
+            return False
+        try:
+            write_text(self.folder / POINTER, str(self.folder / name))
+            for old in numbered(self.folder)[self.keep :] if self.keep > 0 else []:
+                old.unlink(missing_ok=True)
+        except OSError as error:
+            self.say(f"{error.filename}: {error.strerror}")
+        return True
+
+    def save_best(self, name: str, content: Mapping[str, Any], before: str | None) -> bool:
+        """Writes ``name`` and removes the best checkpoint before it; whether that worked."""
+        if not self._write(name, content):
+            return False
+        if before is not None and before != name:
+            (self.folder / before).unlink(missing_ok=True)
+        return True
+
+    def _write(self, name: str, content: Mapping[str, Any]) -> bool:
+        # Into memory first: torch's own writer does not say what is wrong with the disk.
+        buffer = io.BytesIO()
+        torch.save(dict(content), buffer)
+        try:
+            write_bytes(self.folder / name, buffer.getbuffer())
+        except OSError as error:
+            last = next(iter(numbered(self.folder)), None)
+            good = f"the last good checkpoint is {last}" if last else "there is no checkpoint yet"
+            self.say(f"{self.folder / name}: cannot be written ({error.strerror}); {good}")
+            return False
+        return True
+
+
+def numbered(folder: Path) -> list[Path]:
+    """The checkpoints ``epoch_N.pth`` and ``iter_N.pth`` of a folder, newest first."""
+    if not folder.is_dir():
+        return []
+    found = [path for path in folder.iterdir() if NUMBERED.fullmatch(path.name)]
+    # Of two of the same instant the one with the larger number.
+    return sorted(found, key=lambda path: (path.stat().st_mtime_ns, int(re.sub(r"\D", "", path.stem))), reverse=True)
+
+
+def newest(folder: Path, say: Callable[[str], None]) -> tuple[Path, dict[str, Any]] | None:
+    """The newest checkpoint of a folder that is whole, and what it holds; None if there is none at all.
+
+    Args:
+        folder: the work dir.
+        say: called with a sentence for each newer one that is damaged.
+
+    Raises:
+        ValueError: if all of them are damaged.
+    """
+    candidates = numbered(folder)
+    # A folder that was copied has lost the order of its files.
+    pointed = Path(pointer.read_text().strip()).name if (pointer := folder / POINTER).is_file() else ""
+    candidates.sort(key=lambda path: path.name != pointed)
+    for path in candidates:
+        try:
+            return path, read(path)
+        except (ValueError, OSError) as error:
+            say(f"{error}; taking the checkpoint before it")
+    if candidates:
+        raise ValueError(f"{folder}: all its checkpoints are damaged: start again in another --work-dir")
+    return None
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """A checkpoint of a training, to go on from.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is damaged, or has weights alone.
+    """
+    content = torch_files.read(path)
+    if not isinstance(content, dict) or not {"state_dict", "optimizer", "position"} <= content.keys():
+        raise ValueError(
+            f"{path}: is no checkpoint of a training by rotx: to start from its weights set load_from, without --resume"
+        )
+    return content
+
+
+def check_fits(path: str | Path, theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> None:
+    """Raises ValueError unless the weights of a checkpoint have the names and shapes of the model's."""
+    missing = [key for key in ours if key not in theirs]
+    more = [key for key in theirs if key not in ours]
+    other = [key for key in ours if key in theirs and ours[key].shape != theirs[key].shape]
+    if not (missing or more or other):
+        return
+    example = f"{(missing or more)[0]} is only in {'the model' if missing else 'the file'}"
+    if other:
+        here, there = tuple(ours[other[0]].shape), tuple(theirs[other[0]].shape)
+        example = f"{other[0]} is {here} in the model and {there} in the file"
+    raise ValueError(
+        f"{path}: is a checkpoint of another model: {len(missing)} weights are missing, {len(more)} are unknown, "
+        f"{len(other)} have another shape ({example}): resume with the config it was made with, or set load_from"
+    )
+
+
+def position_of(content: Mapping[str, Any], path: str | Path) -> Position:
+    """Where the training stood that wrote a checkpoint."""
+    known = asdict(Position())
+    try:
+        return Position(**{name: content["position"][name] for name in known})
+    except (KeyError, TypeError):
+        raise ValueError(f"{path}: its position is not as this version of rotx writes it: set load_from") from None

@@ -1,0 +1,132 @@
+"""The processes of one training: which of them this is, and what they tell each other."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import distributed, nn
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes that train together, seen from one of them.
+
+    Attributes:
+        rank: of this process, 0..size-1.
+        size: how many there are.
+        device: that this process computes on.
+    """
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes files and talks to the user."""
+        return self.rank == 0
+
+
+def start(device: str = "auto", environment: Mapping[str, str] = os.environ) -> World:
+    """Joins the processes that torchrun or Slurm's srun started; this one alone if neither did.
+
+    Args:
+        device: ``auto`` for a GPU if there is one, ``cpu``, or ``cuda``: each process takes the GPU of its number on
+            its machine, or ``cuda:1`` and so on with a single process.
+        environment: variables of the process.
+
+    Raises:
+        ValueError: for a device that is not there.
+    """
+    variables = _torchrun(environment) or _slurm(environment)
+    local = int(variables.get("LOCAL_RANK", 0))
+    where = _device(device, local, alone=not variables)
+    if where.type == "cuda":
+        torch.cuda.set_device(where)
+    if not variables:
+        return World(0, 1, where)
+    os.environ.update(variables)
+    distributed.init_process_group("nccl" if where.type == "cuda" else "gloo")
+    return World(distributed.get_rank(), distributed.get_world_size(), where)
+
+
+def stop() -> None:
+    """Leaves the group of processes, if there is one."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def largest(values: list[int], world: World) -> list[int]:
+    """For each place the largest value of all processes: how they decide alike."""
+    if world.size == 1:
+        return values
+    both = torch.tensor(values, device=world.device)
+    distributed.all_reduce(both, distributed.ReduceOp.MAX)
+    return [int(value) for value in both.tolist()]
+
+
+def gather(value: Any, world: World) -> list[Any]:
+    """The value of every process, in order of their ranks, for all of them."""
+    values = [value] * world.size
+    if world.size > 1:
+        distributed.all_gather_object(values, value)
+    return values
+
+
+def copy_buffers(model: nn.Module, world: World) -> None:
+    """Gives the running statistics of the first process to all, so that they validate the same detector."""
+    if world.size > 1:
+        for buffer in model.buffers():
+            distributed.broadcast(buffer, 0)
+
+
+def _torchrun(environment: Mapping[str, str]) -> dict[str, str]:
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+    return {name: environment[name] for name in names if name in environment} if "RANK" in environment else {}
+
+
+def _slurm(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables of torchrun from those that srun sets for each of several tasks.
+
+    A batch script has some of them, too, and is a single process: only a step of srun has a number of tasks.
+    """
+    if "SLURM_PROCID" not in environment or int(environment.get("SLURM_STEP_NUM_TASKS", 1)) < 2:
+        return {}
+    nodes = environment.get("SLURM_STEP_NODELIST") or environment["SLURM_NODELIST"]
+    return {
+        "RANK": environment["SLURM_PROCID"],
+        "WORLD_SIZE": environment["SLURM_STEP_NUM_TASKS"],
+        "LOCAL_RANK": environment.get("SLURM_LOCALID", "0"),
+        "MASTER_ADDR": environment.get("MASTER_ADDR") or first_node(nodes),
+        # The same for all tasks of a job, and seldom that of another job on the machine.
+        "MASTER_PORT": environment.get("MASTER_PORT") or str(20000 + int(environment.get("SLURM_JOB_ID", 0)) % 20000),
+    }
+
+
+def first_node(nodes: str) -> str:
+    """The first machine of Slurm's list of them: ``gpu[03-07,9],big1`` → ``gpu03``."""
+    found = re.match(r"([^,\[]+)(?:\[(\w+))?", nodes)
+    if found is None:
+        raise ValueError(f"SLURM_NODELIST {nodes!r}: names no machine: set MASTER_ADDR")
+    return found[1] + (found[2] or "")
+
+
+def _device(name: str, local: int, alone: bool) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"device: need 'auto', 'cpu', 'cuda' or 'cuda:0' and so on, got {name!r}") from None
+    if device.type != "cuda":
+        return device
+    if device.index is None or not alone:
+        device = torch.device("cuda", local)
+    if device.index >= torch.cuda.device_count():
+        raise ValueError(f"device: torch sees {torch.cuda.device_count()} CUDA devices, so there is no '{device}'")
+    return device

@@ -1,0 +1,374 @@
+"""The part of a config that says how to train, checked and with its defaults, as one typed record.
+
+The keys are MMRotate's. What a config says that has no meaning here is an error if it would change the training,
+and is accepted where it would not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from rotx.boxes import AngleVersion
+from rotx.config import ConfigError
+from rotx.config.errors import kind, nearest
+
+VERSIONS: tuple[AngleVersion, ...] = get_args(AngleVersion)
+
+#: Anything.
+ANY = object()
+
+#: Keys of the sections, with the values they may have besides absence. Sections that other modules check, such as
+#: ``model`` and ``optim_wrapper``, are not here.
+SECTIONS: dict[str, dict[str, Any]] = {
+    "train_cfg": {
+        "type": ("EpochBasedTrainLoop", "IterBasedTrainLoop"),
+        "by_epoch": (True, False),
+        "max_epochs": int,
+        "max_iters": int,
+        "val_interval": int,
+        "val_begin": int,
+        "dynamic_intervals": (None,),
+    },
+    "val_cfg": {"type": ("ValLoop",), "fp16": (False,)},
+    "test_cfg": {"type": ("TestLoop",), "fp16": (False,)},
+    "default_hooks": {
+        "timer": ANY,
+        "logger": {
+            "type": ("LoggerHook",),
+            "interval": int,
+            **dict.fromkeys(("log_metric_by_epoch", "ignore_last"), ANY),
+        },
+        "param_scheduler": ANY,
+        "checkpoint": {
+            "type": ("CheckpointHook",),
+            "interval": int,
+            "by_epoch": (True, False),
+            "max_keep_ckpts": int,
+            "save_best": (None, str),
+            "rule": (None, "greater", "less"),
+            "save_last": (True,),
+            "save_optimizer": (True,),
+            "save_param_scheduler": (True,),
+        },
+        "sampler_seed": ANY,
+        "visualization": ANY,
+    },
+    "env_cfg": {"cudnn_benchmark": (True, False), "mp_cfg": ANY, "dist_cfg": ANY, "resource_limit": ANY},
+    "auto_scale_lr": {"enable": (True, False), "base_batch_size": int},
+    "randomness": {"seed": (None, int), "deterministic": (True, False), "diff_rank_seed": (False,)},
+    "model_wrapper_cfg": {"type": ANY, "find_unused_parameters": (True, False), "broadcast_buffers": ANY},
+}
+_LOADER = {
+    "batch_size": int,
+    "num_workers": int,
+    "dataset": dict,
+    "sampler": (None, dict),
+    "batch_sampler": (None, dict),
+    # How memory and processes are used; the results are the same.
+    **dict.fromkeys(("persistent_workers", "pin_memory", "prefetch_factor"), ANY),
+    "drop_last": (False,),
+    "shuffle": (None, True, False),
+    "collate_fn": ANY,
+}
+SECTIONS |= dict.fromkeys(("train_dataloader", "val_dataloader", "test_dataloader"), _LOADER)
+
+#: Top-level names that have a meaning, besides the sections; all others are the user's own variables.
+KNOWN = {*SECTIONS, "model", "optim_wrapper", "param_scheduler", "val_evaluator", "test_evaluator", "custom_hooks"}
+KNOWN |= {"load_from", "resume", "work_dir", "sync_bn", "custom_imports", "default_scope", "backend_args"}
+KNOWN |= {"vis_backends", "visualizer", "log_processor", "log_level", "launcher", "val_loop", "test_loop"}
+REQUIRED = ("model", "train_dataloader", "train_cfg", "optim_wrapper")
+
+#: Hooks of a config's ``custom_hooks`` that only check what is checked here anyway.
+NEEDLESS_HOOKS = ("NumClassCheckHook", "CheckInvalidLossHook")
+
+
+@dataclass(frozen=True)
+class LoaderSettings:
+    """One of ``train_dataloader``, ``val_dataloader``."""
+
+    dataset: Mapping[str, Any]
+    batch_size: int = 1
+    num_workers: int = 0
+    sampler: Mapping[str, Any] = field(default_factory=lambda: {"type": "DefaultSampler", "shuffle": False})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    Attributes:
+        model: its config.
+        angle_version: of the boxes that the model is trained with.
+        train: images to train with.
+        val: images to validate with; None: no validation.
+        evaluator: the metric of the validation.
+        optim_wrapper: as :func:`rotx.engine.optim.build_optimizer` takes it.
+        param_scheduler: as :func:`rotx.engine.schedule.build_schedule` takes it.
+        ema: the ``EMAHook``; None: no average of the weights.
+        by_epoch: whether the length of the training and of its intervals counts epochs, else steps.
+        length: epochs, or steps.
+        val_interval: epochs, or steps, from one validation to the next.
+        val_begin: the first epoch, or step, to validate at.
+        save_by_epoch: whether ``save_interval`` counts epochs, else steps.
+        save_interval: from one checkpoint to the next.
+        keep: how many checkpoints to keep; -1 for all.
+        save_best: the metric whose best checkpoint is kept; ``auto``: the first one.
+        best_is_less: whether the lowest value is the best.
+        log_interval: steps from one line of losses to the next.
+        tensorboard: whether to write events for TensorBoard.
+        seed: of all that is random.
+        deterministic: whether to use only operations that repeat bit for bit on a GPU.
+        cudnn_benchmark: whether cuDNN tries out its algorithms.
+        base_batch_size: images of a step that the learning rate is meant for; None: it is used as it is.
+        sync_bn: whether batch normalisation is over the images of all processes.
+        find_unused_parameters: of torch's DistributedDataParallel.
+        load_from: a checkpoint whose weights to start from.
+        resume: go on with the training of a checkpoint: that of ``load_from``, or the newest.
+        notices: sentences that the user should know.
+    """
+
+    model: Mapping[str, Any]
+    angle_version: AngleVersion
+    train: LoaderSettings
+    val: LoaderSettings | None
+    evaluator: Any
+    optim_wrapper: Mapping[str, Any]
+    param_scheduler: list[Mapping[str, Any]]
+    ema: Mapping[str, Any] | None
+    by_epoch: bool
+    length: int
+    val_interval: int
+    val_begin: int
+    save_by_epoch: bool
+    save_interval: int
+    keep: int
+    save_best: str | None
+    best_is_less: bool
+    log_interval: int
+    tensorboard: bool
+    seed: int
+    deterministic: bool
+    cudnn_benchmark: bool
+    base_batch_size: int | None
+    sync_bn: bool
+    find_unused_parameters: bool
+    load_from: str | None
+    resume: bool
+    notices: tuple[str, ...]
+
+
+def read_settings(config: Mapping[str, Any]) -> Settings:
+    """What a config says about training.
+
+    Args:
+        config: as :func:`rotx.config.load` returns it.
+
+    Raises:
+        ConfigError: for an unknown key, a value of a wrong kind or without a counterpart here, or a missing section;
+            names the key and the nearest known one.
+    """
+    _check_names(config)
+    for name, keys in SECTIONS.items():
+        if config.get(name) is not None:
+            _check(config[name], keys, name)
+    by_epoch, length = _length(config["train_cfg"])
+    checkpoint = _part(config, "default_hooks", "checkpoint")
+    ema, ignored = _hooks(config.get("custom_hooks") or ())
+    backends, unknown_backends = _backends(config)
+    scale = _part(config, "auto_scale_lr")
+    if scale.get("enable") and "base_batch_size" not in scale:
+        raise ConfigError("auto_scale_lr: needs base_batch_size, the images of a step that the learning rate is for")
+    resume = config.get("resume") or False
+    _positive(config, "train_cfg.val_interval", "default_hooks.checkpoint.interval", "default_hooks.logger.interval")
+    return Settings(
+        model=_mapping(config["model"], "model"),
+        angle_version=angle_version(config["model"]),
+        train=_loader(config["train_dataloader"], "train_dataloader", shuffle=True),
+        val=_val(config),
+        evaluator=config.get("val_evaluator"),
+        optim_wrapper=_mapping(config["optim_wrapper"], "optim_wrapper"),
+        param_scheduler=_schedulers(config.get("param_scheduler")),
+        ema=ema,
+        by_epoch=by_epoch,
+        length=length,
+        val_interval=config["train_cfg"].get("val_interval", 1 if by_epoch else 1000),
+        val_begin=config["train_cfg"].get("val_begin", 1),
+        save_by_epoch=checkpoint.get("by_epoch", by_epoch),
+        save_interval=checkpoint.get("interval", 1 if checkpoint.get("by_epoch", by_epoch) else 1000),
+        keep=checkpoint.get("max_keep_ckpts", -1),
+        save_best=checkpoint.get("save_best"),
+        best_is_less=checkpoint.get("rule") == "less",
+        log_interval=_part(config, "default_hooks", "logger").get("interval", 10),
+        tensorboard="TensorboardVisBackend" in backends,
+        seed=_part(config, "randomness").get("seed") or 0,
+        deterministic=_part(config, "randomness").get("deterministic", False),
+        cudnn_benchmark=_part(config, "env_cfg").get("cudnn_benchmark", False),
+        base_batch_size=scale["base_batch_size"] if scale.get("enable") else None,
+        sync_bn=bool(config.get("sync_bn")),
+        find_unused_parameters=_part(config, "model_wrapper_cfg").get("find_unused_parameters", False),
+        load_from=config.get("load_from"),
+        resume=bool(resume),
+        notices=(*ignored, *unknown_backends),
+    )
+
+
+def angle_version(model: Any) -> AngleVersion:
+    """The one ``angle_version`` that stands anywhere in a model's config; ``le90`` if there is none."""
+    found = dict(_find(model, "angle_version", "model"))
+    versions = {value: path for path, value in found.items() if value is not None}
+    if len(versions) > 1:
+        raise ConfigError(
+            f"angle_version: the model has several, {' and '.join(f'{v!r} at {path}' for v, path in versions.items())}:"
+            " keep to one"
+        )
+    for version in VERSIONS:
+        if version in versions:
+            return version
+    if versions:
+        value, path = next(iter(versions.items()))
+        raise ConfigError(f"{path}: need {' or '.join(map(repr, VERSIONS))}, got {value!r}")
+    return "le90"
+
+
+def _find(value: Any, key: str, path: str) -> Iterator[tuple[str, Any]]:
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for name, item in items:
+        if name == key:
+            yield f"{path}.{name}", item
+        yield from _find(item, key, f"{path}.{name}")
+
+
+def num_classes_paths(model: Any) -> list[str]:
+    """Where a model's config says how many classes there are, an RPN's aside."""
+    return [path for path, _ in _find(model, "num_classes", "model") if ".rpn_head." not in path]
+
+
+def _check_names(config: Mapping[str, Any]) -> None:
+    for name in config:
+        # data_root2 or model_1 are variables; optim_wraper is none.
+        if name in KNOWN or name.rstrip("0123456789_") in KNOWN:
+            continue
+        near = get_close_matches(name, KNOWN, n=1, cutoff=0.88)
+        if near:
+            raise ConfigError(f"{name}: did you mean {near[0]!r}? If it is a variable, give it a name less like that")
+    missing = [name for name in REQUIRED if not config.get(name)]
+    if missing:
+        raise ConfigError(f"needs {', '.join(missing)} to train")
+
+
+def _check(value: Any, allowed: Any, where: str) -> None:
+    """Raises unless ``value`` is what ``allowed`` says: a dict of keys, a type, or a tuple of values and types."""
+    if allowed is ANY:
+        return
+    if isinstance(allowed, Mapping):
+        for key, item in _mapping(value, where).items():
+            if key not in allowed:
+                raise ConfigError(f"{where}: has no {key!r}{nearest(key, allowed)}")
+            # A hook that is None is the default one.
+            if item is not None or not isinstance(allowed[key], Mapping):
+                _check(item, allowed[key], f"{where}.{key}")
+        return
+    choices = allowed if isinstance(allowed, tuple) else (allowed,)
+    said = value.rpartition(".")[2] if isinstance(value, str) else value
+    for choice in choices:
+        if _is_a(value, choice) if isinstance(choice, type) else said == choice and type(said) is type(choice):
+            return
+    names = [kind(choice()) if isinstance(choice, type) else repr(choice) for choice in choices]
+    raise ConfigError(f"{where}: need {' or '.join(names)}, got {value!r}")
+
+
+def _is_a(value: Any, choice: type) -> bool:
+    return isinstance(value, choice) and not isinstance(value, bool)
+
+
+def _positive(config: Mapping[str, Any], *paths: str) -> None:
+    for path in paths:
+        *parents, key = path.split(".")
+        value = _part(config, *parents).get(key, 1)
+        if value < 1:
+            raise ConfigError(f"{path}: need at least 1, got {value}")
+
+
+def _mapping(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{where}: need a dict, got {kind(value)}")
+    return value
+
+
+def _part(config: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
+    """The dict at a path; an empty one if it is absent."""
+    part: Mapping[str, Any] = config
+    for name in path:
+        part = part.get(name) or {}
+    return part
+
+
+def _length(cfg: Mapping[str, Any]) -> tuple[bool, int]:
+    kind_of_loop = str(cfg.get("type", "")).rpartition(".")[2]
+    by_epoch = kind_of_loop != "IterBasedTrainLoop" if kind_of_loop else cfg.get("by_epoch", "max_epochs" in cfg)
+    wanted, other = ("max_epochs", "max_iters") if by_epoch else ("max_iters", "max_epochs")
+    if wanted not in cfg or other in cfg:
+        raise ConfigError(f"train_cfg: needs {wanted}" + (f", and no {other}" if other in cfg else ""))
+    if cfg[wanted] < 1:
+        raise ConfigError(f"train_cfg.{wanted}: need at least 1, got {cfg[wanted]}")
+    return by_epoch, cfg[wanted]
+
+
+def _loader(cfg: Mapping[str, Any], where: str, shuffle: bool) -> LoaderSettings:
+    if not cfg.get("dataset"):
+        raise ConfigError(f"{where}: needs a dataset")
+    if cfg.get("batch_size", 1) < 1 or cfg.get("num_workers", 0) < 0:
+        raise ConfigError(f"{where}: need a batch_size of at least 1 and num_workers of at least 0")
+    default = {"type": "DefaultSampler", "shuffle": cfg["shuffle"] if cfg.get("shuffle") is not None else shuffle}
+    sampler = cfg.get("sampler") or default
+    if cfg.get("batch_sampler"):
+        # It groups what the sampler draws.
+        sampler = {"sampler": sampler, **cfg["batch_sampler"]}
+    return LoaderSettings(cfg["dataset"], cfg.get("batch_size", 1), cfg.get("num_workers", 0), sampler)
+
+
+def _val(config: Mapping[str, Any]) -> LoaderSettings | None:
+    has = {name: bool(config.get(name)) for name in ("val_dataloader", "val_evaluator")}
+    if not any(has.values()):
+        return None
+    if not all(has.values()):
+        missing = next(name for name, there in has.items() if not there)
+        raise ConfigError(f"needs {missing} to validate; set both to None to train without")
+    return _loader(config["val_dataloader"], "val_dataloader", shuffle=False)
+
+
+def _schedulers(value: Any) -> list[Mapping[str, Any]]:
+    if value is None:
+        return []
+    schedulers = [value] if isinstance(value, Mapping) else value
+    if not isinstance(schedulers, list | tuple):
+        raise ConfigError(f"param_scheduler: need a list of dicts, got {kind(value)}")
+    return [_mapping(scheduler, f"param_scheduler.{i}") for i, scheduler in enumerate(schedulers)]
+
+
+def _hooks(hooks: Any) -> tuple[Mapping[str, Any] | None, list[str]]:
+    """The EMAHook of ``custom_hooks``, and sentences for those that are not needed."""
+    ema, ignored = None, []
+    for i, hook in enumerate(hooks):
+        name = str(_mapping(hook, f"custom_hooks.{i}").get("type", "")).rpartition(".")[2]
+        if name == "EMAHook":
+            ema = hook
+        elif name in NEEDLESS_HOOKS:
+            ignored.append(f"custom_hooks.{i}: {name} is not needed: what it checks is always checked")
+        else:
+            raise ConfigError(f"custom_hooks.{i}: there is no hook {hook.get('type')!r}, only EMAHook: leave it out")
+    return ema, ignored
+
+
+def _backends(config: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Names of the backends that logs go to, and a sentence for those that do not exist here."""
+    visualizer = config.get("visualizer") or {}
+    entries = [*(config.get("vis_backends") or ()), *(visualizer.get("vis_backends") or ())]
+    names = list(dict.fromkeys(str(entry.get("type", "")).rpartition(".")[2] for entry in entries))
+    known = ("LocalVisBackend", "TensorboardVisBackend")
+    return names, [
+        f"vis_backends: {name} is left out: known are {', '.join(known)}" for name in names if name not in known
+    ]

@@ -1,0 +1,284 @@
+"""From a config to a training that is ready for its first step: all that can be wrong is found here."""
+
+from __future__ import annotations
+
+import copy
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from rotx import config as configs
+from rotx.atomic import write_text
+from rotx.data.loader import check_shared_memory
+from rotx.engine import checkpoints, distributed
+from rotx.engine.distributed import World
+from rotx.engine.ema import build_ema
+from rotx.engine.evaluate import evaluate_detector
+from rotx.engine.log import Log
+from rotx.engine.optim import build_optimizer
+from rotx.engine.schedule import build_schedule
+from rotx.engine.settings import Settings, num_classes_paths, read_settings
+from rotx.engine.trainer import Trainer, seed_all
+from rotx.evaluation.metrics import build_metric
+from rotx.inference.predictor import number_of_classes
+from rotx.models import build_detector, load_checkpoint
+from rotx.models.detectors import Detector
+from rotx.registry import build
+
+Notice = Callable[[str], None]
+
+
+def train(config: Mapping[str, Any], work_dir: str | Path, device: str = "auto") -> None:
+    """Trains as a config says, alone or as one of the processes of torchrun or srun.
+
+    Args:
+        config: as :func:`rotx.config.load` returns it; ``resume`` and ``load_from`` say what to go on from.
+        work_dir: where checkpoints, logs, the config and ``environment.json`` go.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        ValueError: for a config, data or a checkpoint that are wrong, or do not belong together; before the first step.
+        OSError: for files that cannot be read or written.
+        NotFinite: for a loss that is not finite.
+        Interrupted: after SIGINT or SIGTERM, when all is saved.
+    """
+    settings = read_settings(config)
+    world = distributed.start(device)
+    try:
+        trainer = prepare(settings, config, Path(work_dir), world)
+        try:
+            trainer.run()
+        finally:
+            trainer.log.close()
+    finally:
+        distributed.stop()
+
+
+def prepare(settings: Settings, config: Mapping[str, Any], work_dir: Path, world: World) -> Trainer:
+    """Builds everything that takes part in a training and checks that it fits together."""
+    work_dir.mkdir(parents=True, exist_ok=True)
+    log = Log(work_dir if world.first else None, interval=settings.log_interval, tensorboard=settings.tensorboard)
+    found = _checkpoint(settings, work_dir, world, log.say)
+    for notice in settings.notices:
+        log.say(notice)
+    _set_up_torch(settings)
+    seed_all(settings.seed)
+    detector = build_detector(settings.model)
+    train_set, val_set = _datasets(settings, detector, log.say)
+    metric = None if val_set is None else build_metric(settings.evaluator, "val_evaluator")
+    sampler = build(settings.train.sampler, "train_dataloader.sampler")
+    loading = settings.train.batch_size, settings.train.num_workers
+    check_shared_memory(train_set, *loading)
+    first = {"seed": settings.seed, "epoch": 0, "rank": world.rank, "world": world.size}
+    epoch_length = len(sampler.batches(train_set, settings.train.batch_size, **first))
+    if not epoch_length:
+        raise ValueError(f"train_dataloader: its {len(train_set)} images make no batch: set a smaller batch_size")
+
+    _set_weights(settings, detector, found, world, log.say)
+    if settings.sync_bn and world.size > 1 and world.device.type == "cuda":
+        detector = nn.SyncBatchNorm.convert_sync_batchnorm(detector)  # type: ignore[no-untyped-call]
+    detector.to(world.device)
+    optimization = build_optimizer(detector, _scaled(settings, world, log.say))
+    for notice in optimization.notices:
+        log.say(notice)
+    schedule = build_schedule(settings.param_scheduler, epoch_length=epoch_length)
+    ema = None if settings.ema is None else build_ema(detector, settings.ema, epoch_length=epoch_length)
+    trainer = Trainer(
+        settings=settings,
+        detector=detector,
+        optimization=optimization,
+        schedule=schedule,
+        ema=ema,
+        train_set=train_set,
+        sampler=sampler,
+        val_set=val_set,
+        metric=metric,
+        world=world,
+        work_dir=work_dir,
+        log=log,
+        meta=_meta(config, train_set.classes),
+    )
+    if found is not None:
+        _restore(trainer, *found, epoch_length, log.say)
+    if val_set is not None:
+        _try_validation(trainer)
+    if world.first:
+        _write_surroundings(work_dir, config, world)
+    log.begin(settings.length * (epoch_length if settings.by_epoch else 1), trainer.at.step)
+    return trainer
+
+
+def _checkpoint(settings: Settings, work_dir: Path, world: World, say: Notice) -> tuple[Path, dict[str, Any]] | None:
+    """The checkpoint to go on from, and what it holds; None for a new training."""
+    # torchrun starts all processes again when one of them died.
+    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+    if settings.resume and settings.load_from and not restarted:
+        return Path(settings.load_from), checkpoints.read(settings.load_from)
+    if settings.resume or restarted:
+        found = checkpoints.newest(work_dir, say)
+        if found is None and not restarted:
+            say(f"{work_dir}: has no checkpoint to go on from; a new training begins")
+        if found is not None or not (settings.resume and settings.load_from):
+            return found
+        return Path(settings.load_from), checkpoints.read(settings.load_from)
+    # All processes must have looked before the first of them writes.
+    old: list[Path] = next(filter(None, distributed.gather(checkpoints.numbered(work_dir), world)), [])
+    if old:
+        raise ValueError(
+            f"{work_dir}: holds checkpoints of an earlier training, such as {old[0].name}: go on with --resume, "
+            "or give another --work-dir"
+        )
+    return None
+
+
+def _set_up_torch(settings: Settings) -> None:
+    torch.backends.cudnn.benchmark = settings.cudnn_benchmark and not settings.deterministic
+    if settings.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def _datasets(settings: Settings, detector: Detector, say: Notice) -> tuple[Any, Any]:
+    """The images of training and validation; checks that their classes are those of the model."""
+    train_set = build(settings.train.dataset, "train_dataloader.dataset")
+    val_set = None if settings.val is None else build(settings.val.dataset, "val_dataloader.dataset")
+    for dataset in filter(None, (train_set, val_set)):
+        for notice in dataset.notices:
+            say(notice)
+    number, classes = number_of_classes(detector), train_set.classes
+    if number != len(classes):
+        names = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
+        where = " and ".join(num_classes_paths(settings.model)) or "model"
+        raise ValueError(
+            f"{where}: the model tells {number} classes apart, but train_dataloader.dataset has {len(classes)} "
+            f"({names}): set num_classes={len(classes)} there, or the names with metainfo=dict(classes=...) here"
+        )
+    if val_set is not None and val_set.classes != classes:
+        raise ValueError(
+            f"val_dataloader.dataset: its classes {_few(val_set.classes)} are not those of the training, "
+            f"{_few(classes)}: give both the same metainfo=dict(classes=...)"
+        )
+    if train_set.test_mode:
+        raise ValueError("train_dataloader.dataset.test_mode: must be False: test mode leaves objects out of batches")
+    return train_set, val_set
+
+
+def _few(names: Sequence[str]) -> str:
+    return f"({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})"
+
+
+def _set_weights(
+    settings: Settings, detector: Detector, found: tuple[Path, dict[str, Any]] | None, world: World, say: Notice
+) -> None:
+    """The weights that training starts from; the other processes get those of the first one when all are joined."""
+    if found is not None:
+        path, content = found
+        weights = content.get("ema_state_dict") or content["state_dict"]
+        checkpoints.check_fits(path, weights, detector.state_dict())
+        detector.load_state_dict(weights)
+    elif world.first:
+        detector.init_weights()
+        if settings.load_from is not None:
+            report = load_checkpoint(detector, settings.load_from)
+            if not report.complete:
+                say(str(report))
+
+
+def _scaled(settings: Settings, world: World, say: Notice) -> Mapping[str, Any]:
+    """``optim_wrapper`` with the learning rate for the images of a step (Goyal et al. 2017), if that is wanted."""
+    wrapper = settings.optim_wrapper
+    if settings.base_batch_size is None:
+        return wrapper
+    try:
+        counts, optimizer = wrapper.get("accumulative_counts", 1), dict(wrapper["optimizer"])
+        images = settings.train.batch_size * world.size * counts
+        rate = optimizer["lr"] * images / settings.base_batch_size
+    except (KeyError, TypeError, ValueError):
+        return wrapper  # what is wrong is said where it is built
+    say(f"lr {optimizer['lr']:g} is for {settings.base_batch_size} images a step; for {images} it is {rate:g}")
+    return {**wrapper, "optimizer": {**optimizer, "lr": rate}}
+
+
+def _restore(trainer: Trainer, path: Path, content: Mapping[str, Any], epoch_length: int, say: Notice) -> None:
+    """Puts a training where a checkpoint was written; says what is different from then."""
+    try:
+        # Copies: what was read is a view of the file.
+        trainer.optimizer.load_state_dict(copy.deepcopy(content["optimizer"]))
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: its optimizer is not this config's ({error}): set load_from, without resume"
+        ) from None
+    if trainer.ema is not None:
+        trainer.ema.load_state_dict(content["state_dict"])
+    if trainer.scaler.is_enabled() and content.get("scaler"):
+        trainer.scaler.load_state_dict(content["scaler"])
+    at = trainer.at = checkpoints.position_of(content, path)
+    trainer.saved_step = at.step
+    settings, world = trainer.settings, trainer.world
+    before, now = content.get("seed"), settings.seed
+    if before != now:
+        say(f"{path}: was trained with seed {before}, now it is {now}: images come in another order from here on")
+    had = int(content.get("batch_size", settings.train.batch_size)) * int(content.get("world", world.size))
+    has = settings.train.batch_size * world.size
+    if had != has:
+        say(f"{path}: had {had} images a step in all processes, now it is {has}: the learning rate is not changed")
+        at.batches = min(at.batches * had // has, epoch_length - 1)
+        if settings.by_epoch:
+            at.step = at.epoch * epoch_length + at.batches
+    say(f"going on from {path}: epoch {at.epoch + 1}, step {at.step}")
+
+
+def _try_validation(trainer: Trainer) -> None:
+    """Validates on one batch: what would fail after the first epoch fails now."""
+    few = copy.copy(trainer.val_set)
+    settings = trainer.settings.val
+    assert settings is not None
+    few.records = few.records[: settings.batch_size * trainer.world.size]
+    evaluation, _ = evaluate_detector(
+        trainer.detector,
+        few,
+        trainer.metric,
+        device=trainer.world.device,
+        batch_size=settings.batch_size,
+        num_workers=0,
+        angle_version=trainer.settings.angle_version,
+        progress=False,
+    )
+    metrics = trainer.metric.headline(evaluation)
+    trainer.best_metric(metrics)
+
+
+def _meta(config: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
+    versions = {"rotx_version": version("rotx"), "torch_version": str(torch.__version__)}
+    return {"dataset_meta": {"classes": tuple(classes)}, "config": configs.dumps(config), **versions}
+
+
+def _write_surroundings(work_dir: Path, config: Mapping[str, Any], world: World) -> None:
+    """``config.py`` and ``environment.json``."""
+    import json
+
+    environment = {
+        "rotx": version("rotx"),
+        "python": sys.version.split()[0],
+        "system": platform.platform(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version() if torch.cuda.is_available() else None,  # type: ignore[no-untyped-call]
+        "gpu": torch.cuda.get_device_name(world.device) if world.device.type == "cuda" else None,
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "threads": torch.get_num_threads(),
+        "processes": world.size,
+        "command": sys.argv,
+    }
+    write_text(work_dir / "config.py", configs.dumps(config))
+    write_text(work_dir / "environment.json", json.dumps(environment, indent=2) + "\n")
