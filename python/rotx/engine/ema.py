@@ -32,7 +32,6 @@ class EMA:
         ema_type: one of ``KINDS``.
         momentum: the share of the new weights in an update; 1 minus what is elsewhere called decay.
         gamma: how slowly that share falls to ``momentum``, for the kinds where it falls.
-        interval: steps from one update to the next.
         update_buffers: whether statistics of batch normalisation are averaged too, or taken as they are.
         begin: steps before the average starts; until then it is the weights themselves.
 
@@ -47,7 +46,6 @@ class EMA:
         ema_type: str = "ExponentialMovingAverage",
         momentum: float = 0.0002,
         gamma: float | None = None,
-        interval: int = 1,
         update_buffers: bool = False,
         begin: int = 0,
     ) -> None:
@@ -58,10 +56,8 @@ class EMA:
             raise ValueError(f"momentum: need more than 0 and less than 0.5, got {momentum!r}{hint}")
         if gamma is not None and (gamma <= 0 or ema_type not in GAMMA):
             raise ValueError(f"gamma: need a number above 0, with {' or '.join(GAMMA)}, got {gamma!r} with {ema_type}")
-        if interval < 1:
-            raise ValueError(f"interval: need at least 1, got {interval!r}")
         self.model = model
-        self.ema_type, self.momentum, self.interval, self.begin = ema_type, momentum, interval, begin
+        self.ema_type, self.momentum, self.begin = ema_type, momentum, begin
         self.gamma = GAMMA.get(ema_type, 1.0) if gamma is None else gamma
         self._averaged = {name for name, _ in model.named_parameters()}
         if update_buffers:
@@ -69,11 +65,9 @@ class EMA:
         self.averages = {name: value.clone() for name, value in model.state_dict().items()}
 
     def share(self, step: int) -> float:
-        """The share of the model's weights in the average after ``step`` other steps: 0 to 1."""
+        """The share of the model's weights in the average after ``step`` other steps, up to 1."""
         n = step - self.begin
-        if n <= 0:
-            return 1.0
-        return KINDS[self.ema_type](n, self.momentum, self.gamma) if n % self.interval == 0 else 0.0
+        return KINDS[self.ema_type](n, self.momentum, self.gamma) if n > 0 else 1.0
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -86,7 +80,7 @@ class EMA:
         for name, value in self.model.state_dict().items():
             if name not in self._averaged or share == 1:
                 self.averages[name].copy_(value)
-            elif share:
+            else:
                 self.averages[name].lerp_(value, share)
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -128,14 +122,14 @@ def _hook(
     ema_type: Any = None,
     momentum: Any = None,
     gamma: Any = None,
-    interval: Any = None,
+    interval: Any = 1,
     update_buffers: Any = None,
     begin_iter: Any = 0,
     begin_epoch: Any = 0,
     strict_load: Any = None,
     priority: Any = None,
 ) -> None:
-    """The keywords of an ``EMAHook``; the last two have nothing to choose here."""
+    """The keywords of an ``EMAHook``; ``strict_load`` and ``priority`` have nothing to choose here."""
 
 
 def build_ema(model: nn.Module, hook: Mapping[str, Any], *, epoch_length: int, where: str = "EMAHook") -> EMA:
@@ -154,6 +148,8 @@ def build_ema(model: nn.Module, hook: Mapping[str, Any], *, epoch_length: int, w
     check_keywords(_hook, options, where)
     for key in ("strict_load", "priority"):
         options.pop(key, None)
+    if options.pop("interval", 1) != 1:
+        raise ValueError(f"{where}.interval: only 1 is supported: divide the momentum instead")
     begin_iter, begin_epoch = options.pop("begin_iter", 0), options.pop("begin_epoch", 0)
     if begin_iter and begin_epoch:
         raise ValueError(f"{where}: keep one of begin_iter and begin_epoch")

@@ -104,8 +104,9 @@ class GDLoss_v1(Loss):
     with ``reduction_form="mmrotate"`` only the rows with a weight > 0 are kept, but the weight's value, the
     ``avg_factor`` and the ``reduction`` are all ignored, and what is returned are the losses of these rows,
     (M, 1), or (M,) for ``"gwd"``. A trainer takes their mean; that is over the rows of one process, and FCOS's
-    centerness does not count. Where no row is left it is a scalar 0. ``"standard"`` weights and reduces as all
-    other losses do.
+    centerness does not count. So an object weighs more the fewer there are in its process's images, and several
+    processes do not train as one with all images would. Where no row is left it is a scalar 0. ``"standard"``
+    weights and reduces as all other losses do.
 
     Args:
         loss_type: ``"gwd"``, ``"kld"`` or ``"bcd"``.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rotx.boxes import rbox2hbox
+from rotx.models.processes import mean_over_processes
 from rotx.models.structures import Batch, Size, Targets
 from rotx.models.targets.assigners import MaxIoUAssigner
 from rotx.models.targets.coders import BoxCoder
@@ -25,7 +26,7 @@ class AnchorTargets(NamedTuple):
         positive: (B, A) bool: anchors that stand for an object.
         bbox_targets: (B, A, D) encoded, or boxes if the regression is decoded; 0 where not positive.
         gt_boxes: (B, A, 5) the objects; 0 where not positive.
-        avg_factor: what sums of losses are divided by.
+        avg_factor: what sums of losses are divided by, the mean over all processes.
     """
 
     labels: Tensor
@@ -33,7 +34,7 @@ class AnchorTargets(NamedTuple):
     positive: Tensor
     bbox_targets: Tensor
     gt_boxes: Tensor
-    avg_factor: int
+    avg_factor: float
 
     def levels(self, sizes: Sequence[int]) -> list[AnchorTargets]:
         """The same, a level each, with B × A_level rows."""
@@ -109,7 +110,7 @@ class AnchorTargeter:
             images.append(values)
             total += count
         labels, weights, positive, encoded, gts = (torch.stack(values) for values in zip(*images, strict=True))
-        return AnchorTargets(labels, weights, positive, encoded, gts, total)
+        return AnchorTargets(labels, weights, positive, encoded, gts, mean_over_processes(total, flat.device))
 
     def _image(self, flat: Tensor, usable: Tensor, target: Targets) -> tuple[tuple[Tensor, ...], int]:
         labels = torch.full((len(flat),), self.num_classes, dtype=torch.int64, device=flat.device)

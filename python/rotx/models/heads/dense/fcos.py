@@ -17,6 +17,7 @@ from rotx.models.heads.dense.maps import map_sizes, to_rows
 from rotx.models.layers import GN, ConvModule, Norm, Scale, bias_for_probability, normal_init
 from rotx.models.losses.reduce import Loss
 from rotx.models.postprocess import Suppression, best_candidates, suppress
+from rotx.models.processes import mean_over_processes
 from rotx.models.structures import Batch, Detections, Size, Targets
 from rotx.models.targets.angle_coders import AngleCoder, PseudoAngleCoder
 from rotx.models.targets.coders import DistanceAnglePointCoder
@@ -196,7 +197,7 @@ class RotatedFCOSHead(nn.Module):
             goals = goals / strides.repeat(len(targets), 1)
 
         at = (labels < self.num_classes).nonzero().squeeze(1)
-        total = max(mean_over_processes(float(len(at)), labels.device), 1.0)
+        total = mean_over_processes(len(at), labels.device, at_least=1.0)
         losses = {"loss_cls": self.loss_cls(logits, labels, avg_factor=total)}
         points = torch.cat(levels).repeat(len(targets), 1)[at]
         losses |= self._object_losses(points, distances[at], codes[at], centerness[at], goals[at], angles[at], total)
@@ -216,7 +217,7 @@ class RotatedFCOSHead(nn.Module):
         # Everything that predicts stays in the graph, also without objects: processes must agree on gradients.
         nothing = distances.sum() * 0 + codes.sum() * 0 + centerness.sum() * 0
         weights = centerness_targets(goals)
-        weight_sum = max(mean_over_processes(weights.sum(), goals.device), 1e-6)
+        weight_sum = mean_over_processes(weights.sum(), goals.device, at_least=1e-6)
         if self.use_hbbox_loss:
             predicted, wanted = _distances_to_hbox(points, distances), _distances_to_hbox(points, goals)
         else:
@@ -320,15 +321,6 @@ def centerness_targets(distances: Tensor) -> Tensor:
     left_right, top_bottom = distances[:, [0, 2]], distances[:, [1, 3]]
     ratio = left_right.amin(1) / left_right.amax(1) * (top_bottom.amin(1) / top_bottom.amax(1))
     return ratio.sqrt()
-
-
-def mean_over_processes(value: float | Tensor, where: torch.device) -> float:
-    """The mean of a number over all processes of a distributed run; the number itself without one."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return float(value)
-    total = torch.as_tensor(value, dtype=torch.float32, device=where).detach().clone()
-    torch.distributed.all_reduce(total)
-    return float(total) / torch.distributed.get_world_size()
 
 
 def _offsets(points: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:

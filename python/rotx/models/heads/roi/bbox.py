@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from rotx.models.layers import normal_init, xavier_init
 from rotx.models.losses.reduce import Loss
 from rotx.models.postprocess import Suppression, multiclass_nms
+from rotx.models.processes import mean_over_processes
 from rotx.models.structures import Detections, Size
 from rotx.models.targets.coders import BoxCoder
 from rotx.models.targets.samplers import Samples
@@ -119,10 +120,10 @@ class Shared2FCBBoxHead(nn.Module):
         """The loss terms, and the share of RoIs whose class is right, ``acc``, in percent."""
         labels = goals.labels
         logits, deltas = logits.float(), deltas.float()
-        total = max(float((goals.label_weights > 0).sum()), 1.0)
+        total = mean_over_processes((goals.label_weights > 0).sum(), labels.device, at_least=1.0)
         at = (labels < self.num_classes).nonzero().squeeze(1)
         predicted, wanted = self._own_class(deltas, labels.clamp(max=self.num_classes - 1))[at], goals.bbox_targets[at]
-        count = float(max(len(labels), 1))
+        count = mean_over_processes(len(labels), labels.device, at_least=1.0)
         if self.loss_bbox_type == "kfiou":
             boxes = self.bbox_coder.decode(rois[at, 1:], predicted)
             goal_boxes = self.bbox_coder.decode(rois[at, 1:], wanted)
@@ -134,7 +135,7 @@ class Shared2FCBBoxHead(nn.Module):
         right = (logits.detach().argmax(1) == labels).float()
         return {
             "loss_cls": self.loss_cls(logits, labels, goals.label_weights, avg_factor=total),
-            "acc": right.sum() * 100 / count,
+            "acc": right.sum() * 100 / max(len(labels), 1),
             "loss_bbox": loss_bbox,
         }
 
