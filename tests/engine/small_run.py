@@ -111,6 +111,13 @@ def start(*arguments: object, limit_file_size: int | None = None, **variables: s
     return _python(["-m", "rotx.cli.train", *map(str, arguments), "--plugin", "tiny"], limit, **variables)
 
 
+def start_processes(number: int, *arguments: object, restarts: int = 0) -> subprocess.Popen[str]:
+    """``rotx-train`` by torchrun, with several processes on this machine."""
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(number)]
+    module = ["--max-restarts", str(restarts), "-m", "rotx.cli.train"]
+    return _python([*launch, *module, *map(str, arguments), "--plugin", "tiny"])
+
+
 def _python(arguments: list[str], preexec: Callable[[], None] | None = None, **variables: str) -> subprocess.Popen[str]:
     path = os.pathsep.join(map(str, (PACKAGE, HERE)))
     return subprocess.Popen(

@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("torch")
-
 import tiny  # noqa: F401  # registers TinyBackbone
 from rotx.engine import Interrupted, train
 from small_run import Starter, different, small_settings, start, write_config, write_images

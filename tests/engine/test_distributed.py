@@ -1,0 +1,105 @@
+"""Several processes: their gradients are those of one with all the images, and they survive the death of one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import tiny  # noqa: F401  # registers TinyBackbone
+from rotx.engine import distributed, train
+from rotx.engine.distributed import World, first_node
+from small_run import different, small_settings, start_processes, weights, write_config, write_images
+from test_resume import steps_done
+
+STEPS = 40
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_images(folder / "train", 8)
+    write_images(folder / "val", 3, seed=1)
+    return folder
+
+
+def settings_of(data: Path, batch_size: int, steps: int = STEPS) -> dict[str, Any]:
+    settings = small_settings(data, batch_size=batch_size)
+    settings["train_cfg"] = {"type": "IterBasedTrainLoop", "max_iters": steps, "val_interval": STEPS}
+    settings["default_hooks"]["checkpoint"] = {"interval": 1, "by_epoch": False}
+    # What depends on the other images of a process's batch: statistics and random numbers.
+    settings["model"]["backbone"] |= {"norm": False, "drop": 0.0}
+    return settings
+
+
+@pytest.fixture(scope="module")
+def pair(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training by two processes with two images each."""
+    folder = tmp_path_factory.mktemp("pair")
+    config = write_config(folder / "config.py", settings_of(data, batch_size=2))
+    run = start_processes(2, config, "--work-dir", folder / "work", "--device", "cpu")
+    _, errors = run.communicate(timeout=120)
+    assert run.returncode == 0, errors
+    return folder / "work"
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_gradients_of_one(pair: Path, data: Path, tmp_path: Path) -> None:
+    train(settings_of(data, batch_size=4, steps=3), tmp_path, "cpu")
+    for step in (1, 3):
+        one, two = weights(tmp_path / f"iter_{step}.pth"), weights(pair / f"iter_{step}.pth")
+        assert one.keys() == two.keys()
+        # After the first step the momentum is the gradient.
+        moments = [name for name in one if name.endswith("momentum_buffer")]
+        assert len(moments) > 20 and any(one[name].abs().max() > 0.1 for name in moments)
+        for name, value in one.items():
+            torch.testing.assert_close(two[name], value, rtol=1e-6, atol=1e-6, msg=lambda text, n=name: f"{n}: {text}")
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_started_again(pair: Path, data: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path / "config.py", settings_of(data, batch_size=2))
+    folder = tmp_path / "work"
+    run = start_processes(2, config, "--work-dir", folder, "--device", "cpu", restarts=2)
+    while steps_done(folder) < 5 and run.poll() is None:
+        time.sleep(0.005)
+    workers = children(run.pid)
+    assert len(workers) == 2
+    os.kill(workers[-1], signal.SIGKILL)
+    _, errors = run.communicate(timeout=120)
+    assert run.returncode == 0, errors
+    assert "going on from" in (folder / "log.jsonl").read_text()
+    assert different(folder / f"iter_{STEPS}.pth", pair / f"iter_{STEPS}.pth") == []
+
+
+def children(process: int) -> list[int]:
+    """The processes that a process started."""
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def test_one_process_stays_alone() -> None:
+    assert distributed.start("cpu", {}) == World(0, 1, torch.device("cpu"))
+    # A batch script of Slurm, which is no step of srun.
+    alone = {"SLURM_PROCID": "0", "SLURM_NTASKS": "4", "SLURM_JOB_ID": "7", "SLURM_NODELIST": "node[1-4]"}
+    assert distributed.start("cpu", alone).size == 1
+    assert distributed.gather("x", World(0, 1, torch.device("cpu"))) == ["x"]
+
+
+def test_tasks_of_srun_get_the_variables_of_torchrun() -> None:
+    step = {"SLURM_PROCID": "5", "SLURM_LOCALID": "1", "SLURM_STEP_NUM_TASKS": "8", "SLURM_JOB_ID": "1234567"}
+    found = distributed._slurm({**step, "SLURM_STEP_NODELIST": "gpu[03-07,9],big1"})
+    assert found["RANK"] == "5" and found["WORLD_SIZE"] == "8" and found["LOCAL_RANK"] == "1"
+    assert found["MASTER_ADDR"] == "gpu03" and 20000 <= int(found["MASTER_PORT"]) < 40000
+    assert first_node("login1") == "login1" and first_node("a-b[1,3]") == "a-b1" and first_node("x,y") == "x"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
+def test_a_device_that_is_not_there() -> None:
+    for name in ("cuda", "cuda:3", "gpu"):
+        with pytest.raises(ValueError, match="device"):
+            distributed.start(name, {})

@@ -1,0 +1,67 @@
+"""Ten steps of the engine are MMRotate's: ../shared/goldens/models/*/train10.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import goldens
+from rotx import config
+from rotx.data.loader import Item
+from rotx.engine import Trainer
+from rotx.engine.distributed import World
+from rotx.engine.log import Log
+from rotx.engine.optim import build_optimizer
+from rotx.engine.schedule import build_schedule
+from rotx.engine.settings import read_settings
+from rotx.models.preprocess import DetDataPreprocessor
+
+NAMES = ["rotated-retinanet-rbox-le90_r50_fpn_1x_dota"]
+needs_goldens = pytest.mark.skipif(not goldens.names(), reason="needs ../shared (or ROTX_SHARED): reference numbers")
+
+
+def trainer_of(case: goldens.Case, folder: Path) -> Trainer:
+    """The engine with the model, the optimizer and the constant learning rate of the goldens."""
+    options = ["optim_wrapper.optimizer.lr=2.5e-5", "param_scheduler=None"]
+    settings = read_settings(config.load(goldens.CONFIGS.parent / case.meta["config"], options))
+    detector = case.fresh()
+    detector.data_preprocessor = DetDataPreprocessor()  # the images are normalised
+    return Trainer(
+        settings=settings,
+        detector=detector,
+        optimization=build_optimizer(detector, settings.optim_wrapper),
+        schedule=build_schedule(None, epoch_length=10),
+        ema=None,
+        train_set=None,
+        sampler=None,
+        world=World(0, 1, torch.device("cpu")),
+        work_dir=folder,
+        log=Log(None),
+        meta={},
+    )
+
+
+@needs_goldens
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_ten_steps(name: str, tmp_path: Path) -> None:
+    case = goldens.Case(name)
+    golden = json.loads((goldens.GOLDENS / "models" / name / "train10.json").read_text())
+    trainer = trainer_of(case, tmp_path)
+    batch, targets = case.batch("batch2"), case.targets("batch2")
+    none = torch.zeros(0, 5)
+    items = [
+        Item(f"image{i}", Path(f"image{i}"), image, target.boxes, target.labels, none, (256, 256))
+        for i, (image, target) in enumerate(zip(batch.images, targets, strict=True))
+    ]
+    for step, noise in zip(golden["steps"], golden["relative_move_under_1e6_weight_noise"], strict=True):
+        values = trainer.step([items])
+        trainer.advance(1, len(golden["steps"]))
+        loss = sum(value for term, value in values.items() if "loss" in term)
+        assert loss == pytest.approx(step["loss"], rel=max(1e-4, 20 * noise))
+        assert values["grad_norm"] == pytest.approx(step["grad_norm"], rel=1e-3)
+    norms = {n: float(p.detach().double().norm()) for n, p in trainer.detector.named_parameters() if p.requires_grad}
+    assert norms == pytest.approx(golden["param_l2_after"], rel=1e-4)
