@@ -141,12 +141,19 @@ class Canvas:
         if inside and not (points.min() >= 0 and points.max() <= self.size - 1):
             return False
         window = self._window(points, margin=0)
-        if window is None:
+        # Most places that do not fit show it at the first corner.
+        if window is None or self.ground(*points[0].tolist()) not in (zone, None):
             return False
         other = self.zone[window] != zone
         offset = (window[1].start, window[0].start)
         mask = cv2.fillPoly(np.zeros(other.shape, np.uint8), [_fixed(points - offset)], 1, cv2.LINE_8, SHIFT)
         return not bool((mask.view(bool) & other).any())
+
+    def ground(self, x: float, y: float) -> Zone | None:
+        """What lies at a point; None outside the image."""
+        column, row = round(x), round(y)
+        inside = 0 <= column < self.size and 0 <= row < self.size
+        return Zone(int(self.zone[row, column])) if inside else None
 
     def _window(self, points: Points, margin: int) -> tuple[slice, slice] | None:
         """Rows and columns that a polygon touches, or None if it is outside."""

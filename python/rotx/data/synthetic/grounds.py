@@ -75,12 +75,12 @@ def coast(canvas: Canvas) -> Pose:
     canvas.line(shore.at([(x, y + 5) for x, y in edge]), lighter(colour, 14), 7)
     canvas.claim(water, Zone.WATER)
     canvas.claim(shore.at([(x, y - 8) for x, y in edge] + [(x, y + 8) for x, y in reversed(edge)]), Zone.TAKEN)
-    waves = Pose(0, 0, canvas.between(0, math.pi))
+    direction = canvas.between(0, math.pi)
     for _ in range(canvas.size * canvas.size // 1800):
-        wave = Pose(canvas.between(0, canvas.size), canvas.between(0, canvas.size), waves.angle)
-        ends = wave.rectangle(canvas.between(5, 12), 0)[:2]
-        if canvas.fits(ends, Zone.WATER):
-            canvas.line(ends, lighter(colour, int(canvas.rng.integers(8, 24))))
+        wave = Pose(canvas.between(0, canvas.size), canvas.between(0, canvas.size), direction)
+        if canvas.ground(wave.x, wave.y) == Zone.WATER:
+            crest = wave.at([(0, 0), (canvas.between(5, 12), 0)])
+            canvas.line(crest, lighter(colour, int(canvas.rng.integers(8, 24))))
     return shore
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -95,9 +94,10 @@ def label_text(scene: Scene) -> str:
 
 def write_png(path: Path, scene: Scene) -> None:
     """Writes the image, complete or not at all."""
-    done, data = cv2.imencode(".png", scene.image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    # The grain leaves little to compress: this takes two thirds of the time for a third more bytes.
+    done, data = cv2.imencode(".png", scene.image, [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE])
     if not done:
         raise OSError(f"{path}: OpenCV could not encode the image")
     temporary = path.with_suffix(".part")
     temporary.write_bytes(data.tobytes())
-    os.replace(temporary, path)
+    temporary.replace(path)
