@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "data.formats": NUMBERS | {"config", "registry", "data.files", "data.sniff"},
     "data.split": NUMBERS | {"config", "registry", "data.formats"},
     "data.synthetic": {"atomic"},
-    "data": FLOOR | {"data.formats", "data.split"},
+    "data": FLOOR | {"atomic", "data.files", "data.formats", "data.sniff", "data.split", "evaluation"},
     "evaluation": NUMBERS | {"config", "registry", "atomic", "data.files", "data.formats"},
     "models": FLOOR,
     "engine": MIDDLE | {"inference"},

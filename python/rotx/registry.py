@@ -21,6 +21,17 @@ _LOSSES = "rotx.models.losses"
 
 #: Name in a config → ``module:attribute``.
 TABLE: dict[str, str] = {
+    # Datasets
+    "DOTADataset": "rotx.data.datasets:DOTADataset",
+    "DOTAv15Dataset": "rotx.data.datasets:DOTAv15Dataset",
+    "DOTAv2Dataset": "rotx.data.datasets:DOTAv2Dataset",
+    "HRSCDataset": "rotx.data.xml_datasets:HRSCDataset",
+    "DIORDataset": "rotx.data.xml_datasets:DIORDataset",
+    "RotatedCocoDataset": "rotx.data.coco:RotatedCocoDataset",
+    "CocoDataset": "rotx.data.coco:RotatedCocoDataset",
+    "ConcatDataset": "rotx.data.wrappers:ConcatDataset",
+    "RepeatDataset": "rotx.data.wrappers:RepeatDataset",
+    "ClassBalancedDataset": "rotx.data.wrappers:ClassBalancedDataset",
     # Detectors
     "SingleStageDetector": "rotx.models.detectors:SingleStage",
     "TwoStageDetector": "rotx.models.detectors:TwoStage",

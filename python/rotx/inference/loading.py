@@ -10,18 +10,10 @@ from typing import Any
 import torch
 
 from rotx import config
-from rotx.evaluation.protocols import DOTA_V1_0, DOTA_V1_5, DOTA_V2_0
+from rotx.data.classes import CLASSES_OF
 from rotx.inference.predictor import Predictor, number_of_classes
 from rotx.models import build_detector, load_checkpoint
 from rotx.registry import load_plugins
-
-#: The classes of datasets whose configs need not list them.
-CLASSES_OF = {
-    "DOTADataset": DOTA_V1_0,
-    "DOTAv15Dataset": DOTA_V1_5,
-    "DOTAv2Dataset": DOTA_V2_0,
-    "HRSCDataset": ("ship",),
-}
 
 #: Where a config says what images a detector is for, most telling first.
 LOADERS = ("test_dataloader", "val_dataloader", "train_dataloader")
