@@ -18,6 +18,7 @@ C = TypeVar("C", bound=Callable[..., Any])
 _HEADS = "rotx.models.heads"
 _TARGETS = "rotx.models.targets"
 _LOSSES = "rotx.models.losses"
+_DATA = "rotx.data"
 
 #: Name in a config → ``module:attribute``.
 TABLE: dict[str, str] = {
@@ -103,6 +104,28 @@ TABLE: dict[str, str] = {
     "GDLoss": f"{_LOSSES}.gaussian:GDLoss",
     "GDLoss_v1": f"{_LOSSES}.gaussian:GDLoss_v1",
     "KFLoss": f"{_LOSSES}.gaussian:KFLoss",
+    # Transforms of the data pipeline
+    "LoadImageFromFile": f"{_DATA}.transforms:LoadImageFromFile",
+    "LoadAnnotations": f"{_DATA}.transforms:LoadAnnotations",
+    "ConvertBoxType": f"{_DATA}.transforms:ConvertBoxType",
+    "ConvertMask2BoxType": f"{_DATA}.transforms:ConvertMask2BoxType",
+    "Normalize": f"{_DATA}.transforms:Normalize",
+    "PhotoMetricDistortion": f"{_DATA}.transforms:PhotoMetricDistortion",
+    "PackDetInputs": f"{_DATA}.transforms:PackDetInputs",
+    "Resize": f"{_DATA}.resizing:Resize",
+    "RandomResize": f"{_DATA}.resizing:RandomResize",
+    "RandomChoiceResize": f"{_DATA}.resizing:RandomChoiceResize",
+    "RandomCrop": f"{_DATA}.resizing:RandomCrop",
+    "Pad": f"{_DATA}.resizing:Pad",
+    "RandomFlip": f"{_DATA}.turning:RandomFlip",
+    "Rotate": f"{_DATA}.turning:Rotate",
+    "RandomRotate": f"{_DATA}.turning:RandomRotate",
+    "RandomChoiceRotate": f"{_DATA}.turning:RandomChoiceRotate",
+    # Samplers of the data loader
+    "DefaultSampler": f"{_DATA}.samplers:DefaultSampler",
+    "InfiniteSampler": f"{_DATA}.samplers:InfiniteSampler",
+    "ClassAwareSampler": f"{_DATA}.samplers:ClassAwareSampler",
+    "AspectRatioBatchSampler": f"{_DATA}.samplers:AspectRatioBatchSampler",
 }
 
 #: Prefixes that MMRotate's configs put before a name to say which package it comes from.
