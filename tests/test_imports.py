@@ -14,7 +14,7 @@ PACKAGE = Path(rotx.__file__).parent
 
 # Parts of the package that work without torch. `cli` may import it, but only when a command runs.
 TORCH_FREE = {"rotx", "config", "registry", "geometry", "evaluation", "data.formats", "data.split"}
-TORCH_FREE |= {"atomic", "data.archives", "data.files", "data.sniff", "visualize"}
+TORCH_FREE |= {"atomic", "data.archives", "data.files", "data.sniff", "data.synthetic", "visualize"}
 TORCH_LATE = {"cli"}
 
 # Each part and the parts it may import from, besides itself; from the bottom up. A part is a module or a
@@ -23,7 +23,7 @@ TORCH_LATE = {"cli"}
 NUMBERS = {"_rust", "geometry", "__version__"}
 TENSORS = NUMBERS | {"boxes", "ops"}
 FLOOR = TENSORS | {"config", "registry"}
-MIDDLE = FLOOR | {"evaluation", "models", "data", "data.formats", "data.split"}
+MIDDLE = FLOOR | {"evaluation", "models", "data", "data.formats", "data.split", "data.synthetic"}
 MAY_IMPORT = {
     "config": set(),
     "registry": set(),
@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "data.sniff": {"data.files"},
     "data.formats": NUMBERS | {"config", "registry", "data.files", "data.sniff"},
     "data.split": NUMBERS | {"config", "registry", "data.formats"},
+    "data.synthetic": {"atomic"},
     "data": FLOOR | {"atomic", "data.files", "data.formats", "data.sniff", "data.split", "evaluation"},
     "evaluation": NUMBERS | {"config", "registry", "atomic", "data.files", "data.formats"},
     "models": FLOOR,

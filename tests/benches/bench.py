@@ -197,7 +197,14 @@ def roi_align() -> None:
     torch.set_num_threads(threads)
 
 
+def steps() -> None:
+    """Where the time of training steps and predictions goes."""
+    from training import training  # torch here would count in the memory of the processes above
+
+    training()
+
+
 if __name__ == "__main__":
     print(f"{os.cpu_count()} cores; best of several runs; rotx, baseline, ratio")
-    for part in (files, memory, iou, nms, roi_align, data_pipeline):
+    for part in (files, memory, iou, nms, roi_align, data_pipeline, training):
         part()
