@@ -206,5 +206,5 @@ def steps() -> None:
 
 if __name__ == "__main__":
     print(f"{os.cpu_count()} cores; best of several runs; rotx, baseline, ratio")
-    for part in (files, memory, iou, nms, roi_align, data_pipeline, training):
+    for part in (files, memory, iou, nms, roi_align, data_pipeline, steps):
         part()
