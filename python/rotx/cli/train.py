@@ -49,6 +49,8 @@ def main(
     config = read(file, options, more)
     if find_spec("torch") is None:
         fail("training needs torch: pip install 'rotx[train]'")
+    import torch
+
     from rotx.config import custom_imports
     from rotx.engine import Interrupted, NotFinite, train
     from rotx.registry import load_plugins
@@ -59,6 +61,8 @@ def main(
         train(_changed(config, device, **changes), folder, device)
     except ValueError as error:
         fail(f"{file}: {error}" if not str(error).startswith(file) else str(error))
+    except torch.OutOfMemoryError as error:
+        fail(f"{file}: out of GPU memory: set a smaller train_dataloader.batch_size, or --amp ({str(error)[:80]})")
     except NotFinite as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(NOT_FINITE)

@@ -6,6 +6,7 @@ import math
 import os
 import random
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -93,6 +94,8 @@ class Trainer:
             NotFinite: for a loss or gradient that is not finite.
             OSError: if the last checkpoint could not be written.
         """
+        if self.world.first:
+            self.keeper.clean()
         try:
             with self._listening():
                 self._loop()
@@ -204,10 +207,9 @@ class Trainer:
 
     def validate(self) -> None:
         """Scores the detector on the validation set and keeps the best checkpoint."""
-        distributed.copy_buffers(self.detector, self.world)
-        # The other processes would wait for one that leaves.
-        self.leave_at_once = self.world.size == 1
-        with self._averaged():
+        # Running statistics are each process's own.
+        distributed.share_weights(self.detector, self.world)
+        with self._averaged(), self._leaving_at_once():
             evaluation, detections = evaluate_detector(
                 self.detector,
                 self.val_set,
@@ -216,9 +218,8 @@ class Trainer:
                 batch_size=self.settings.val.batch_size if self.settings.val else 1,
                 num_workers=self.settings.val.num_workers if self.settings.val else 0,
                 angle_version=self.settings.angle_version,
-                progress=self.world.first,
+                progress=self.world.first and sys.stderr.isatty(),
             )
-        self.leave_at_once = False
         self.detector.train()
         for notice in detections.notices:
             self.log.say(notice)
@@ -333,6 +334,7 @@ class Trainer:
             signal.signal(number, before[signal.Signals(number)])
             self.signal = number
             if self.leave_at_once:
+                self.leave_at_once = False
                 raise Interrupted(number)
 
         before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -341,6 +343,14 @@ class Trainer:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    @contextmanager
+    def _leaving_at_once(self) -> Iterator[None]:
+        """While nothing is changed, a signal ends the training there and then."""
+        # Other processes would wait for one that leaves.
+        self.leave_at_once = self.world.size == 1
+        yield
+        self.leave_at_once = False
 
 
 def windows(loader: Iterable[list[Item]], size: int) -> Iterator[list[list[Item]]]:
