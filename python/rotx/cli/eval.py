@@ -127,7 +127,7 @@ def model(
     """Run a trained detector on the test images of CONFIG (else its validation images) and score it.
 
     CHECKPOINT holds the weights. With --merge the detections on patches are moved to the whole images, and both
-    mAPs are printed; files and the report are of the whole images. Under torchrun each process takes a share.
+    mAPs are printed; JSON, CSV and report are of the whole images. Under torchrun each process takes a share.
     """
     from rotx.engine import distributed
     from rotx.engine.evaluate import detect

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -46,8 +47,9 @@ class Outputs:
         for path in (self.json_file, self.csv_file, self.per_image):
             if path and not Path(path).absolute().parent.is_dir():
                 raise ValueError(f"{path}: its folder does not exist")
+        _ = self.target  # an unknown name is said before the work
 
-    @property
+    @cached_property
     def target(self) -> Protocol | None:
         """The protocol to explain the way to."""
         from rotx.evaluation import get_protocol

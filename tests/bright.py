@@ -1,16 +1,20 @@
-"""A detector that needs no training: it finds bright rectangles by their moments, and how to draw such."""
+"""A plug-in whose detector needs no training: it finds bright rectangles by their moments. And how to draw such."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from rotx import geometry
-from rotx.models.preprocess import DetDataPreprocessor
+from rotx.models import build_detector
+from rotx.models.detectors import Detector
 from rotx.models.structures import Batch, Detections
+from rotx.registry import register
 
 #: Sub-pixels of a pixel, along each side.
 FINE = 8
@@ -28,23 +32,36 @@ def picture(size: tuple[int, int], rboxes: NDArray[np.float64], labels: NDArray[
     return image.round().astype(np.uint8)
 
 
-class BrightDetector(nn.Module):
-    """Finds each bright rectangle; ``lying``: only those that are less than 30 degrees off the horizontal."""
+@register
+class Pixels(nn.Module):
+    """A backbone that gives the image itself."""
 
-    def __init__(self, lying: bool = False) -> None:
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        return (images,)
+
+
+@register
+class BrightHead(nn.Module):
+    """Finds each bright rectangle; ``lying``: only those that are less than 30 degrees off the horizontal.
+
+    A label for each channel: 0 is blue.
+    """
+
+    num_classes = 3
+
+    def __init__(self, *, lying: bool = False) -> None:
         super().__init__()
-        self.data_preprocessor = DetDataPreprocessor(pad_size_divisor=32)
         self.lying = lying
-        self.seen: list[tuple[int, int]] = []
+        self.threshold = nn.Parameter(torch.tensor(2.0))
 
-    def predict(self, batch: Batch) -> list[Detections]:
-        self.seen += batch.sizes
-        return [self._one(image[:, :h, :w].numpy()) for image, (h, w) in zip(batch.images, batch.sizes, strict=True)]
+    def predict(self, features: tuple[Tensor], batch: Batch) -> list[Detections]:
+        pairs = zip(features[0], batch.sizes, strict=True)
+        return [self._one(image[:, :h, :w].numpy()) for image, (h, w) in pairs]
 
     def _one(self, image: NDArray[np.float32]) -> Detections:
         rows = []
         for label, channel in enumerate(image.astype(np.float64)):
-            count, parts = cv2.connectedComponents((channel > 2).astype(np.uint8), connectivity=8)
+            count, parts = cv2.connectedComponents((channel > self.threshold.item()).astype(np.uint8), connectivity=8)
             for part in range(1, count):
                 y, x = np.nonzero(parts == part)
                 weight = channel[y, x] / channel[y, x].sum()
@@ -59,3 +76,16 @@ class BrightDetector(nn.Module):
                     rows.append((*centre, w, h, angle, w * h / 1e4, label))
         table = torch.tensor(rows, dtype=torch.float32).reshape(-1, 7)
         return Detections(table[:, :5], table[:, 5], table[:, 6].long())
+
+
+def bright_config(lying: bool = False) -> dict[str, Any]:
+    """The ``model`` of a config."""
+    head = {"type": "BrightHead", "lying": lying}
+    preprocessor = {"type": "DetDataPreprocessor", "pad_size_divisor": 32}
+    return {"type": "SingleStageDetector", "backbone": {"type": "Pixels"}, "bbox_head": head} | {
+        "data_preprocessor": preprocessor
+    }
+
+
+def bright_detector(lying: bool = False) -> Detector:
+    return build_detector(bright_config(lying)).eval()
