@@ -69,7 +69,8 @@ def main(
     except Interrupted as stop:
         again = [f"rotx-train {folder}/config.py --work-dir {folder} --resume"]
         again += [f"--plugin {name}" for name in plugins] + ["--trust-config"] * trust_config
-        click.echo(f"stopped by {stop}, all is saved; go on with: {' '.join(again)}", err=True)
+        state = "all is saved" if stop.saved else "the last steps could not be saved"
+        click.echo(f"stopped by {stop}, {state}; go on with: {' '.join(again)}", err=True)
         sys.exit(128 + stop.number)
 
 

@@ -84,6 +84,8 @@ def prepare(settings: Settings, config: Mapping[str, Any], work_dir: Path, world
     if not epoch_length:
         raise ValueError(f"train_dataloader: its {len(train_set)} images make no batch: set a smaller batch_size")
 
+    if len(set(distributed.gather(epoch_length, world))) > 1:
+        raise ValueError("train_dataloader.sampler: the processes get different numbers of batches: set round_up=True")
     _set_weights(settings, detector, found, world, log.say)
     if settings.sync_bn and world.size > 1 and world.device.type == "cuda":
         sync_batch_norms(detector)
