@@ -1,4 +1,4 @@
-"""A training small enough for a test: a few images of 64 pixels with bright rectangles, and a detector with few channels."""
+"""A training small enough for a test: images of 64 pixels with bright rectangles, a detector with few channels."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import torch
 
-from small import small_config
 from rotx import config
 from rotx.geometry import rbox_to_quad
+from small import small_config
 
 CLASSES = ("ship", "plane")
 RETINANET = "rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota"
@@ -54,7 +54,9 @@ def small_model() -> dict[str, Any]:
 
 
 def _loader(folder: Path, batch_size: int, train: bool) -> dict[str, Any]:
-    flips: list[dict[str, Any]] = [{"type": "RandomFlip", "prob": 0.75, "direction": ["horizontal", "vertical", "diagonal"]}]
+    flips: list[dict[str, Any]] = [
+        {"type": "RandomFlip", "prob": 0.75, "direction": ["horizontal", "vertical", "diagonal"]}
+    ]
     pipeline = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}, *(flips if train else [])]
     return {
         "batch_size": batch_size,

@@ -82,6 +82,17 @@ def test_stopped_at_any_step(step: int, whole: tuple[str, Path], data: Path, tmp
     assert validated(tmp_path) == validated(folder) and len(validated(folder)) == 3
 
 
+def test_stopped_while_validating(data: Path, tmp_path: Path) -> None:
+    train(settings_of("average", data), tmp_path / "whole", "cpu")
+    with pytest.raises(Interrupted):  # in the validation after the second epoch; the first pass is that before training
+        train(settings_of("average", data, signal_at_test=3), tmp_path / "work", "cpu")
+    assert len(validated(tmp_path / "work")) == 1
+    assert different(tmp_path / "work/epoch_2.pth", tmp_path / "whole/epoch_2.pth") == []
+    train(settings_of("average", data) | {"resume": True}, tmp_path / "work", "cpu")
+    assert different(tmp_path / "work/epoch_3.pth", tmp_path / "whole/epoch_3.pth") == []
+    assert validated(tmp_path / "work") == validated(tmp_path / "whole")
+
+
 def validated(folder: Path) -> list[tuple[int, dict[str, float]]]:
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return [(line["epoch"], line["validation"]) for line in lines if "validation" in line]
@@ -119,7 +130,7 @@ def test_killed_ten_times(data: Path, tmp_path: Path) -> None:
     train(settings, tmp_path / "whole", "cpu")
     name = f"iter_{steps}.pth"
     assert different(folder / name, tmp_path / "whole" / name) == []
-    assert len(list(folder.glob("iter_*.pth"))) == 3
+    assert len(list(folder.glob("*.pth*"))) == 3 and not list(folder.glob(".*"))
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ class TinyBackbone(nn.Module):
         norm: whether there is batch normalisation.
         break_at: the training pass, from 1, from which on the maps are infinite.
         signal_at: the training pass in which the process gets ``signal_number``.
+        signal_at_test: likewise of the passes that are no training.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class TinyBackbone(nn.Module):
         norm: bool = True,
         break_at: int | None = None,
         signal_at: int | None = None,
+        signal_at_test: int | None = None,
         signal_number: int = signal.SIGTERM,
     ) -> None:
         super().__init__()
@@ -35,11 +37,15 @@ class TinyBackbone(nn.Module):
         self.stages = nn.ModuleList(self._layer(16, norm) for _ in range(4))
         self.drop = nn.Dropout2d(drop)
         self.break_at, self.signal_at, self.signal_number = break_at, signal_at, signal_number
-        self.passes = 0
+        self.signal_at_test = signal_at_test
+        self.passes, self.tests = 0, 0
 
     def forward(self, images: Tensor) -> list[Tensor]:
         self.passes += self.training
-        if self.training and self.passes == self.signal_at:
+        self.tests += not self.training
+        if (self.training and self.passes == self.signal_at) or (
+            not self.training and self.tests == self.signal_at_test
+        ):
             signal.raise_signal(self.signal_number)
         maps = [self.drop(self.stem(images))]
         for stage in self.stages:

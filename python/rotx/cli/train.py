@@ -49,6 +49,8 @@ def main(
     config = read(file, options, more)
     if find_spec("torch") is None:
         fail("training needs torch: pip install 'rotx[train]'")
+    import torch
+
     from rotx.config import custom_imports
     from rotx.engine import Interrupted, NotFinite, train
     from rotx.registry import load_plugins
@@ -59,13 +61,16 @@ def main(
         train(_changed(config, device, **changes), folder, device)
     except ValueError as error:
         fail(f"{file}: {error}" if not str(error).startswith(file) else str(error))
+    except torch.OutOfMemoryError as error:
+        fail(f"{file}: out of GPU memory: set a smaller train_dataloader.batch_size, or --amp ({str(error)[:80]})")
     except NotFinite as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(NOT_FINITE)
     except Interrupted as stop:
         again = [f"rotx-train {folder}/config.py --work-dir {folder} --resume"]
         again += [f"--plugin {name}" for name in plugins] + ["--trust-config"] * trust_config
-        click.echo(f"stopped by {stop}, all is saved; go on with: {' '.join(again)}", err=True)
+        state = "all is saved" if stop.saved else "the last steps could not be saved"
+        click.echo(f"stopped by {stop}, {state}; go on with: {' '.join(again)}", err=True)
         sys.exit(128 + stop.number)
 
 

@@ -57,6 +57,11 @@ class Keeper:
     def __init__(self, folder: Path, keep: int, say: Callable[[str], None]) -> None:
         self.folder, self.keep, self.say = folder, keep, say
 
+    def clean(self) -> None:
+        """Removes what a training that was killed has half written."""
+        for path in self.folder.glob(".*.pth.*"):
+            path.unlink(missing_ok=True)
+
     def save(self, name: str, content: Mapping[str, Any]) -> bool:
         """Writes ``name``, makes it the newest, removes the oldest; whether that worked.
 

@@ -78,11 +78,11 @@ def gather(value: Any, world: World) -> list[Any]:
     return values
 
 
-def copy_buffers(model: nn.Module, world: World) -> None:
-    """Gives the running statistics of the first process to all, so that they validate the same detector."""
+def share_weights(model: nn.Module, world: World) -> None:
+    """Gives the weights and running statistics of the first process to all."""
     if world.size > 1:
-        for buffer in model.buffers():
-            distributed.broadcast(buffer, 0)
+        for value in model.state_dict().values():
+            distributed.broadcast(value, 0)
 
 
 def _torchrun(environment: Mapping[str, str]) -> dict[str, str]:

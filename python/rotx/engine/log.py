@@ -38,6 +38,9 @@ class Log:
         self.writable = True
         self.unreadable: set[str] = set()
         self.bar: Any = None
+        # A training that was killed may have left half a line.
+        if self.path is not None and self.path.is_file() and self.path.read_bytes()[-1:] not in (b"", b"\n"):
+            self.path.write_bytes(self.path.read_bytes() + b"\n")
         self.events: Any = None
         if tensorboard and folder is not None:
             self.events = _summary_writer(folder)
@@ -150,5 +153,7 @@ def _summary_writer(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise ImportError("TensorBoard is not installed: pip install tensorboard, or train without it") from None
+        raise ImportError(
+            "TensorBoard is not installed: pip install 'rotx[tensorboard]', or train without it"
+        ) from None
     return SummaryWriter(str(folder))

@@ -14,7 +14,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torch import nn
 
 from rotx import config as configs
 from rotx.atomic import write_text
@@ -32,6 +31,7 @@ from rotx.evaluation.metrics import build_metric
 from rotx.inference.predictor import number_of_classes
 from rotx.models import build_detector, load_checkpoint
 from rotx.models.detectors import Detector
+from rotx.models.processes import sync_batch_norms
 from rotx.registry import build
 
 Notice = Callable[[str], None]
@@ -76,22 +76,30 @@ def prepare(settings: Settings, config: Mapping[str, Any], work_dir: Path, world
     train_set, val_set = _datasets(settings, detector, log.say)
     metric = None if val_set is None else build_metric(settings.evaluator, "val_evaluator")
     sampler = build(settings.train.sampler, "train_dataloader.sampler")
-    loading = settings.train.batch_size, settings.train.num_workers
-    check_shared_memory(train_set, *loading)
+    check_shared_memory(train_set, settings.train.batch_size, settings.train.num_workers)
+    if settings.val is not None:
+        check_shared_memory(val_set, settings.val.batch_size, settings.val.num_workers)
     first = {"seed": settings.seed, "epoch": 0, "rank": world.rank, "world": world.size}
     epoch_length = len(sampler.batches(train_set, settings.train.batch_size, **first))
     if not epoch_length:
         raise ValueError(f"train_dataloader: its {len(train_set)} images make no batch: set a smaller batch_size")
 
+    if len(set(distributed.gather(epoch_length, world))) > 1:
+        raise ValueError("train_dataloader.sampler: the processes get different numbers of batches: set round_up=True")
     _set_weights(settings, detector, found, world, log.say)
     if settings.sync_bn and world.size > 1 and world.device.type == "cuda":
-        detector = nn.SyncBatchNorm.convert_sync_batchnorm(detector)  # type: ignore[no-untyped-call]
+        sync_batch_norms(detector)
     detector.to(world.device)
+    distributed.share_weights(detector, world)
     optimization = build_optimizer(detector, _scaled(settings, world, log.say))
     for notice in optimization.notices:
         log.say(notice)
     schedule = build_schedule(settings.param_scheduler, epoch_length=epoch_length)
-    ema = None if settings.ema is None else build_ema(detector, settings.ema, epoch_length=epoch_length)
+    ema = (
+        None
+        if settings.ema is None
+        else build_ema(detector, settings.ema, epoch_length=epoch_length, where="custom_hooks: EMAHook")
+    )
     trainer = Trainer(
         settings=settings,
         detector=detector,
@@ -179,7 +187,7 @@ def _few(names: Sequence[str]) -> str:
 def _set_weights(
     settings: Settings, detector: Detector, found: tuple[Path, dict[str, Any]] | None, world: World, say: Notice
 ) -> None:
-    """The weights that training starts from; the other processes get those of the first one when all are joined."""
+    """The weights that training starts from; of a new one only in the first process, which shares them."""
     if found is not None:
         path, content = found
         weights = content.get("ema_state_dict") or content["state_dict"]
@@ -234,7 +242,10 @@ def _restore(trainer: Trainer, path: Path, content: Mapping[str, Any], epoch_len
         at.batches = min(at.batches * had // has, epoch_length - 1)
         if settings.by_epoch:
             at.step = at.epoch * epoch_length + at.batches
-    say(f"going on from {path}: epoch {at.epoch + 1}, step {at.step}")
+    if trainer.finished:
+        say(f"{path}: the training is complete: to train longer set another train_cfg")
+    else:
+        say(f"going on from {path}: epoch {at.epoch + 1}, step {at.step}")
 
 
 def _try_validation(trainer: Trainer) -> None:

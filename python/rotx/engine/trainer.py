@@ -6,6 +6,7 @@ import math
 import os
 import random
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rotx.data.loader import Item, build_loader
+from rotx.data.loader import Item, Loader, build_loader
 from rotx.engine import distributed, guard
 from rotx.engine.checkpoints import Keeper, Position
 from rotx.engine.distributed import World
@@ -35,11 +36,16 @@ Window = Sequence[Sequence[Item]]
 
 
 class Interrupted(BaseException):
-    """A signal ended the training; what was done is saved."""
+    """A signal ended the training.
+
+    Attributes:
+        number: of the signal.
+        saved: whether all that was done is in a checkpoint.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
-        self.number = number
+        self.number, self.saved = number, False
 
 
 class Trainer:
@@ -89,16 +95,19 @@ class Trainer:
         """Trains to the end.
 
         Raises:
-            Interrupted: after a signal, when all is saved.
+            Interrupted: after a signal, when a checkpoint was written.
             NotFinite: for a loss or gradient that is not finite.
             OSError: if the last checkpoint could not be written.
         """
+        if self.world.first:
+            self.keeper.clean()
         try:
             with self._listening():
                 self._loop()
-        except Interrupted:
+        except Interrupted as stop:
             if self.saved_step != self.at.step:
                 self.save(f"iter_{self.at.step}.pth")
+            stop.saved = self.saved_step == self.at.step
             raise
         if self.saved_step != self.at.step:
             raise OSError(f"{self.work_dir}: the last checkpoint could not be written")
@@ -107,34 +116,40 @@ class Trainer:
         self.detector.train()
         self.milestones()  # those of a training that was stopped between a step and its validation
         while not self.finished:
-            batches = self.sampler.batches(
-                self.train_set,
-                self.settings.train.batch_size,
-                seed=self.settings.seed,
-                epoch=self.at.epoch,
-                rank=self.world.rank,
-                world=self.world.size,
-            )
-            left = batches[self.at.batches :]
-            loader = build_loader(
-                self.train_set,
-                left if self.settings.by_epoch else left[: self.settings.length - self.at.step],
-                num_workers=self.settings.train.num_workers,
-                angle_version=self.settings.angle_version,
-                seed=self.settings.seed,
-                pin_memory=self.world.device.type == "cuda",
-            )
+            loader, length = self._loader()
             began = time.perf_counter()
             for window in windows(loader, self.optimization.accumulative_counts):
                 loaded = time.perf_counter()
                 values = self.step(window)
                 ended = time.perf_counter()
-                self.advance(len(window), len(batches))
+                self.advance(len(window), length)
                 self.report(window, {**values, "data_time": loaded - began, "time": ended - began})
                 if self.stopping:
                     raise Interrupted(self.stopping)
                 self.milestones()
                 began = time.perf_counter()
+
+    def _loader(self) -> tuple[Loader, int]:
+        """What is left of this epoch, and how many batches the whole of it has."""
+        settings = self.settings
+        batches = self.sampler.batches(
+            self.train_set,
+            settings.train.batch_size,
+            seed=settings.seed,
+            epoch=self.at.epoch,
+            rank=self.world.rank,
+            world=self.world.size,
+        )
+        left = batches[self.at.batches :]
+        loader = build_loader(
+            self.train_set,
+            left if settings.by_epoch else left[: settings.length - self.at.step],
+            num_workers=settings.train.num_workers,
+            angle_version=settings.angle_version,
+            seed=settings.seed,
+            pin_memory=self.world.device.type == "cuda",
+        )
+        return loader, len(batches)
 
     def step(self, window: Window) -> dict[str, float]:
         """Changes the weights once, by the mean of the gradients of some batches.
@@ -204,10 +219,9 @@ class Trainer:
 
     def validate(self) -> None:
         """Scores the detector on the validation set and keeps the best checkpoint."""
-        distributed.copy_buffers(self.detector, self.world)
-        # The other processes would wait for one that leaves.
-        self.leave_at_once = self.world.size == 1
-        with self._averaged():
+        # Running statistics are each process's own.
+        distributed.share_weights(self.detector, self.world)
+        with self._averaged(), self._leaving_at_once():
             evaluation, detections = evaluate_detector(
                 self.detector,
                 self.val_set,
@@ -216,9 +230,8 @@ class Trainer:
                 batch_size=self.settings.val.batch_size if self.settings.val else 1,
                 num_workers=self.settings.val.num_workers if self.settings.val else 0,
                 angle_version=self.settings.angle_version,
-                progress=self.world.first,
+                progress=self.world.first and sys.stderr.isatty(),
             )
-        self.leave_at_once = False
         self.detector.train()
         for notice in detections.notices:
             self.log.say(notice)
@@ -333,6 +346,7 @@ class Trainer:
             signal.signal(number, before[signal.Signals(number)])
             self.signal = number
             if self.leave_at_once:
+                self.leave_at_once = False
                 raise Interrupted(number)
 
         before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -341,6 +355,14 @@ class Trainer:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    @contextmanager
+    def _leaving_at_once(self) -> Iterator[None]:
+        """While nothing is changed, a signal ends the training there and then."""
+        # Other processes would wait for one that leaves.
+        self.leave_at_once = self.world.size == 1
+        yield
+        self.leave_at_once = False
 
 
 def windows(loader: Iterable[list[Item]], size: int) -> Iterator[list[list[Item]]]:
