@@ -63,7 +63,7 @@ def _cuts(canvas: Canvas) -> list[float]:
 def coast(canvas: Canvas) -> Pose:
     """Water on one side of the image; returns a frame on the shore whose y axis points to the sea."""
     frame = Pose(canvas.size / 2, canvas.size / 2, canvas.between(0, 2 * math.pi))
-    shore = frame.moved(0, canvas.between(-0.05, 0.25) * canvas.size)
+    shore = frame.moved(0, canvas.between(-0.15, 0.2) * canvas.size)
     steps = np.linspace(-canvas.size, canvas.size, 2 * canvas.size // 36)
     wander = canvas.rng.uniform(-9, 9, len(steps))
     edge = [(float(x), float(y)) for x, y in zip(steps, wander, strict=True)]

@@ -45,8 +45,8 @@ def make_scene(rng: np.random.Generator, size: int = 512) -> Scene:
     canvas = Canvas.blank(size, rng)
     fields(canvas)
     if not canvas.chance(EMPTY):
-        shore = coast(canvas) if canvas.chance(0.6) else None
-        if canvas.chance(0.5):
+        shore = coast(canvas) if canvas.chance(0.65) else None
+        if canvas.chance(0.4):
             road(canvas)
         if shore is not None:
             harbour(canvas, shore)

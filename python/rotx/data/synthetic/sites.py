@@ -15,7 +15,7 @@ def harbour(canvas: Canvas, shore: Pose) -> None:
     for _ in range(int(canvas.rng.integers(0, 2 + canvas.size // 256))):
         pier(canvas, shore.moved(canvas.between(-0.45, 0.45) * canvas.size, 0, math.pi / 2))
     rocks(canvas)
-    wanted = canvas.between(3, 8) * canvas.size / 512
+    wanted = canvas.between(4, 9) * (canvas.size / 512) ** 0.7
     for _ in range(50):
         if wanted < 0.5:
             break
@@ -36,7 +36,7 @@ def harbour(canvas: Canvas, shore: Pose) -> None:
 def ship_size(canvas: Canvas) -> tuple[float, float]:
     """Length and width in pixels."""
     length = canvas.between(38, 110)
-    return length, length * canvas.between(0.21, 0.3)
+    return length, length * canvas.between(0.25, 0.34)
 
 
 def wake(canvas: Canvas, pose: Pose, length: float, width: float) -> None:
