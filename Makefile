@@ -8,12 +8,13 @@ SOURCES := $(shell find rust -name '*.rs' -not -path '*/tests/*' -not -path '*/b
 	rust/core/Cargo.toml rust/py/Cargo.toml Cargo.toml Cargo.lock pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev demo test lint format bench fuzz wheel clean
+.PHONY: help install train dev demo test lint format bench fuzz wheel clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 install: $(VENV)/.installed ## make .venv with the package and its command-line tools
+train: $(VENV)/.train ## the same, with torch and what training needs
 dev: $(VENV)/.dev ## the same, with torch and everything that tests and lints need
 
 $(BIN)/python:
@@ -24,13 +25,20 @@ $(VENV)/.installed: $(SOURCES) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[plots]'
 	@touch $@
 
-$(VENV)/.dev: $(SOURCES) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+$(VENV)/.train: $(SOURCES) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[train,plots]'
 	@touch $@ $(VENV)/.installed
 
-demo: install ## score a made-up set of detections and write a report to demo/report
-	$(BIN)/python tests/benches/dota_like.py demo --images 60 --objects 4000 --detections 40000
-	$(BIN)/rotx-eval score demo/labelTxt demo/Task1 --ci --explain mmrotate --report demo/report
+$(VENV)/.dev: $(SOURCES) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.installed $(VENV)/.train
+
+DEMO := configs/demo/oriented-rcnn-le90_r18-half_fpn_4e_synthetic.py
+demo: $(VENV)/.train ## make a synthetic set, train a small detector on the CPU, score it, draw what it finds
+	rm -rf demo/work demo/report demo/pictures
+	$(BIN)/rotx synth demo/data --size 256 --train 1200 --val 150
+	$(BIN)/rotx-train $(DEMO) --work-dir demo/work --device cpu
+	$(BIN)/rotx-eval model $(DEMO) demo/work/epoch_4.pth --device cpu --ci --report demo/report --show-dir demo/pictures
 
 test: dev ## run all tests
 	cargo test --quiet --package rotx-core

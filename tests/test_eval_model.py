@@ -134,6 +134,20 @@ def test_whole_images(write: Write, data: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "again.json").read_text()) == record
 
 
+def test_pictures_show_objects_and_detections(write: Write, data: Path, tmp_path: Path) -> None:
+    shown = tmp_path / "shown"
+    evaluate(write(test_dataloader=loader(data / "whole")), data / "bright.pth", "--show-dir", shown)
+    assert sorted(p.name for p in shown.iterdir()) == ["P1.jpg", "P2__x.jpg"]
+    changed = cv2.absdiff(cv2.imread(str(shown / "P1.jpg")), cv2.imread(str(data / "whole/images/P1.png"))).max(2) > 60
+    annotations = (data / "whole/labelTxt/P1.txt").read_text().splitlines()
+    for line in annotations:
+        outline = np.zeros(changed.shape, np.uint8)
+        corners = np.array([float(value) for value in line.split()[:8]]).reshape(1, 4, 2).round().astype(int)
+        cv2.polylines(outline, list(corners.astype(np.int32)), True, 1, 1)
+        assert changed[outline > 0].mean() > 0.5  # captions of neighbours hide little of it
+    assert 0 < changed.mean() < 0.5
+
+
 def test_patches_are_merged(write: Write, data: Path, tmp_path: Path) -> None:
     """Difficult objects are ignored, so that only detections of cut objects could be false; they go in merging."""
     out, whole = tmp_path / "out", data / "whole/labelTxt"
@@ -230,7 +244,9 @@ def test_thresholds_and_views(write: Write, data: Path, tmp_path: Path) -> None:
 def test_an_image_that_cannot_be_read(write: Write, data: Path, tmp_path: Path) -> None:
     make_images(tmp_path)
     (tmp_path / "whole/images/P1.png").write_bytes(b"no image")
-    result = evaluate(write(test_dataloader=loader(tmp_path / "whole")), data / "bright.pth", "--json", tmp_path / "s")
+    file = write(test_dataloader=loader(tmp_path / "whole"))
+    result = evaluate(file, data / "bright.pth", "--json", tmp_path / "s", "--show-dir", tmp_path / "shown")
+    assert "pictures: 1 in" in result.stdout and [p.name for p in (tmp_path / "shown").iterdir()] == ["P2__x.jpg"]
     assert "note: 1 of 2 images could not be read, their objects count as missed; first " in result.stderr
     assert json.loads((tmp_path / "s").read_text())["map"] < 0.7
 

@@ -134,7 +134,8 @@ def test_killed_ten_times(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_control_c_with_workers(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_workers_too(number: signal.Signals, data: Path, tmp_path: Path) -> None:
     settings = small_settings(data, epochs=200, val_dataloader=None, val_evaluator=None)
     settings["default_hooks"]["checkpoint"] = {"interval": 1000}
     config = write_config(tmp_path / "config.py", settings)
@@ -142,9 +143,10 @@ def test_control_c_with_workers(data: Path, tmp_path: Path) -> None:
     run = start(config, "--work-dir", folder, "--device", "cpu", "--workers", "1")
     while steps_done(folder) < 5 and run.poll() is None:
         time.sleep(0.01)
-    os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to the loader's workers, too
+    os.killpg(run.pid, number)  # as a terminal, timeout and Slurm do: to the loader's workers, too
     _, errors = run.communicate(timeout=60)
-    assert run.returncode == 130, errors
-    assert "Traceback" not in errors and "stopped by SIGINT" in errors and f"--work-dir {folder} --resume" in errors
+    assert run.returncode == 128 + number, errors
+    assert "Traceback" not in errors and f"stopped by {number.name}" in errors
+    assert f"--work-dir {folder} --resume" in errors
     (saved,) = folder.glob("iter_*.pth")
     assert int(saved.stem.removeprefix("iter_")) >= 5

@@ -95,6 +95,7 @@ def score(
 @click.option("--merge", is_flag=True, help="The images are patches: also merge into whole images.")
 @click.option("--whole", type=click.Path(), metavar="ANNOTATIONS", help="Of the whole images; default: the patches'.")
 @click.option("--out", type=click.Path(), metavar="DIR", help="Write Task1_<class>.txt files and Task1.zip.")
+@click.option("--show-dir", type=click.Path(), metavar="DIR", help="Write pictures of detections over annotations.")
 @click.option("--tta", metavar="flip,rotate,scales", help="See each image in several ways.")
 @click.option("--protocol", metavar="NAME", help=f"{_PROTOCOLS}; default: the config's evaluator.")
 @click.option("--score-thr", type=float, default=0.0, metavar="T", help="Leave out detections that score less.")
@@ -113,6 +114,7 @@ def model(
     merge: bool,
     whole: str | None,
     out: str | None,
+    show_dir: str | None,
     tta: str | None,
     protocol: str | None,
     score_thr: float,
@@ -131,6 +133,7 @@ def model(
     """
     from rotx.engine import distributed
     from rotx.engine.evaluate import detect
+    from rotx.engine.pictures import write_pictures
     from rotx.engine.subject import load_subject
     from rotx.engine.tta import views_of
     from rotx.evaluation import get_protocol
@@ -152,7 +155,7 @@ def model(
         patches, truth = _whole_images(subject, whole) if merge or subject.merge_patches else (None, None)
         folder = out or subject.folder
         scored = not subject.format_only and any(len(a.quads) for a in (subject.annotations, truth) if a)
-        if not scored and not folder:
+        if not scored and not folder and not show_dir:
             raise ValueError(f"{config}: no annotated object to score against: give --out to write the detections")
         found = detect(
             subject.detector,
@@ -176,6 +179,9 @@ def model(
         for place, (_, detections) in zip((Path(folder), Path(folder) / "merged"), sets, strict=False):
             write_task1(detections, place, archive=True)
             click.echo(f"detections: {place / 'Task1.zip'}")
+    if show_dir:
+        count = write_pictures(subject.dataset, found, show_dir)
+        click.echo(f"pictures: {count:,} in {show_dir}")
     if scored:
         _score_sets(sets, subject.metric, rules, output)
 

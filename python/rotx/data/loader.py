@@ -6,6 +6,7 @@ What an item shows depends on its dataset, the seed and its draw alone: not on t
 from __future__ import annotations
 
 import shutil
+import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -270,3 +271,6 @@ class _Caught(data.Dataset[Any]):
 
 def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)  # torch does the same for itself
+    # Ctrl-C, timeout and Slurm signal all processes at once; it is for the first, which saves and then ends these.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,0 +1,68 @@
+"""Pictures of what a detector found, over what is annotated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from rotx.atomic import write_bytes
+from rotx.data.formats import Detections
+from rotx.data.transforms import UnreadableImage, read_image
+from rotx.engine.evaluate import Annotated
+from rotx.geometry import quad_to_rbox
+from rotx.visualize import draw_boxes
+
+WHITE = (255, 255, 255)
+
+
+def write_pictures(
+    dataset: Annotated,
+    detections: Detections,
+    folder: str | Path,
+    score_thr: float = 0.3,
+) -> int:
+    """Writes ``<image>.jpg`` for each image: annotated objects in white, under detections in their class's colour.
+
+    Args:
+        dataset: the images and their annotations.
+        detections: on these images, in this order.
+        folder: made if it is not there.
+        score_thr: detections that score less are not shown.
+
+    Returns:
+        How many were written: images that cannot be read are left out.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    annotations = dataset.annotations()
+    objects = _by_image(annotations.image, len(dataset))
+    found = _by_image(detections.image, len(dataset))
+    count = 0
+    for i in tqdm(range(len(dataset)), desc="pictures", unit="image", leave=False):
+        record, seen = dataset.record(i), found[i]
+        try:
+            image = read_image(record.path)
+        except UnreadableImage:
+            continue
+        corners = annotations.quads[objects[i]].reshape(-1, 4, 2).round().astype(np.int32)
+        cv2.polylines(image, list(corners), isClosed=True, color=WHITE, thickness=1, lineType=cv2.LINE_AA)
+        seen = seen[detections.scores[seen] >= score_thr]
+        labels = detections.label[seen]
+        captions = [
+            f"{detections.classes[label]} {score:.2f}"
+            for label, score in zip(labels, detections.scores[seen], strict=True)
+        ]
+        picture = draw_boxes(image, quad_to_rbox(detections.quads[seen]), labels, captions)
+        write_bytes(folder / f"{record.name}.jpg", cv2.imencode(".jpg", picture)[1].tobytes())
+        count += 1
+    return count
+
+
+def _by_image(image: NDArray[np.int32], images: int) -> list[NDArray[np.int64]]:
+    """The rows of each image, in their order."""
+    order = np.argsort(image, kind="stable")
+    return np.split(order, np.searchsorted(image[order], np.arange(1, images)))
