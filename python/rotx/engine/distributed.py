@@ -55,6 +55,11 @@ def start(device: str = "auto", environment: Mapping[str, str] = os.environ) -> 
     return World(distributed.get_rank(), distributed.get_world_size(), where)
 
 
+def processes_here(environment: Mapping[str, str] = os.environ) -> int:
+    """How many of the processes run on this machine; known once they have joined."""
+    return int(environment.get("LOCAL_WORLD_SIZE", 1))
+
+
 def stop() -> None:
     """Leaves the group of processes, if there is one."""
     if distributed.is_available() and distributed.is_initialized():
@@ -101,7 +106,11 @@ def _slurm(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         "RANK": environment["SLURM_PROCID"],
         "WORLD_SIZE": environment["SLURM_STEP_NUM_TASKS"],
-        "LOCAL_RANK": environment.get("SLURM_LOCALID", "0"),
+        # With --gpus-per-task a task sees no GPU but its own.
+        "LOCAL_RANK": "0"
+        if _single(environment.get("CUDA_VISIBLE_DEVICES"))
+        else environment.get("SLURM_LOCALID", "0"),
+        "LOCAL_WORLD_SIZE": re.sub(r"\D.*", "", environment.get("SLURM_STEP_TASKS_PER_NODE", "")) or "1",
         "MASTER_ADDR": environment.get("MASTER_ADDR") or first_node(nodes),
         # The same for all tasks of a job, and seldom that of another job on the machine.
         "MASTER_PORT": environment.get("MASTER_PORT") or str(20000 + int(environment.get("SLURM_JOB_ID", 0)) % 20000),
@@ -109,11 +118,15 @@ def _slurm(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def first_node(nodes: str) -> str:
-    """The first machine of Slurm's list of them: ``gpu[03-07,9],big1`` → ``gpu03``."""
-    found = re.match(r"([^,\[]+)(?:\[(\w+))?", nodes)
+    """The first machine of Slurm's list of them: ``gpu[03-07,9],big1`` → ``gpu03``, ``r[1-2]n[4,5]`` → ``r1n4``."""
+    found = re.match(r"(?:[^,\[]|\[[^\]]*\])+", nodes)
     if found is None:
         raise ValueError(f"SLURM_NODELIST {nodes!r}: names no machine: set MASTER_ADDR")
-    return found[1] + (found[2] or "")
+    return re.sub(r"\[(\w+)[^\]]*\]", r"\1", found[0])
+
+
+def _single(devices: str | None) -> bool:
+    return bool(devices) and "," not in str(devices)
 
 
 def _device(name: str, local: int, alone: bool) -> torch.device:
