@@ -51,8 +51,20 @@ def start(device: str = "auto", environment: Mapping[str, str] = os.environ) -> 
     if not variables:
         return World(0, 1, where)
     os.environ.update(variables)
-    distributed.init_process_group("nccl" if where.type == "cuda" else "gloo")
+    _join("nccl" if where.type == "cuda" else "gloo")
     return World(distributed.get_rank(), distributed.get_world_size(), where)
+
+
+def _join(backend: str) -> None:
+    """Joins the group of processes.
+
+    Where torchrun starts the processes again it keeps the store through which they find each other, and some versions
+    keep the addresses of those that died in it, to which the new ones would wait to be connected.
+    """
+    store, rank, size = next(distributed.rendezvous("env://"))  # type: ignore[attr-defined]
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    store = distributed.PrefixStore(f"attempt_{attempt}", store)  # type: ignore[attr-defined]
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=size)
 
 
 def processes_here(environment: Mapping[str, str] = os.environ) -> int:
