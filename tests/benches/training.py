@@ -21,12 +21,11 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-import cv2
 import torch
 from torch import Tensor, nn
 
 from rotx import config
-from rotx.data.loader import Items, build_loader
+from rotx.data.loader import Items
 from rotx.data.samplers import DefaultSampler, Draw
 from rotx.data.synthetic import CLASSES, write_dataset
 from rotx.models import build_detector
@@ -270,37 +269,12 @@ def score_everything(detector: Detector) -> None:
             head.score_thr = 0.0
 
 
-def loading(size: int) -> None:
-    """Images a second of the data pipeline with flips and turns, in two processes, and what reading them takes."""
-    dataset = make_dataset(size)
-    turn = {"type": "RandomRotate", "prob": 0.5, "angle_range": 180}
-    dataset.transforms.insert(-1, build(turn))
-    count = 400
-    draws = [Draw(i, i % len(dataset)) for i in range(count)]
-    start = time.perf_counter()
-    for record in (dataset.record(draw.index) for draw in draws[:50]):
-        cv2.imread(str(record.path))
-    decode = (time.perf_counter() - start) / 50
-    start = time.perf_counter()
-    for draw in draws[:50]:
-        Items(dataset)[draw]
-    whole = (time.perf_counter() - start) / 50
-    loader = build_loader(dataset, [draws[i : i + 2] for i in range(0, count, 2)], num_workers=2)
-    start = time.perf_counter()
-    for _ in loader:
-        pass
-    rate = count / (time.perf_counter() - start)
-    print(f"{f'load {size} px PNG, flip and turn, 2 workers':<44} {rate:9.1f} images/s (at least 100)")
-    print(f"  in one process {whole * 1e3:.1f} ms an image, of which decoding {decode / whole:.0%}", flush=True)
-
-
 def training(size: int = 1024, steps: int = 2) -> None:
     """Prints all of it."""
     dataset = make_dataset(size)
     assert len(DefaultSampler().batches(dataset, 2, seed=0, epoch=0)) > steps
     for name in MODELS:
         measure(name, dataset, size, steps)
-    loading(size)
 
 
 if __name__ == "__main__":
