@@ -376,6 +376,24 @@ def test_wrong_checkpoints(real: Path, write: Write, data: Path, tmp_path: Path)
     )
 
 
+def test_what_cannot_be_written_is_said_before_the_work(
+    write: Write, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rotx.engine.evaluate.detect", None)
+    (tmp_path / "file").touch()
+    for option in ("--out", "--show-dir"):
+        assert "file: File exists" in wrong(
+            write(), data / "bright.pth", "--plugin", "bright", option, tmp_path / "file"
+        )
+    for name in ("images", "labelTxt"):
+        (tmp_path / name).mkdir()
+    cv2.imwrite(str(tmp_path / "images/P 1.png"), np.zeros((20, 20, 3), np.uint8))
+    (tmp_path / "labelTxt/P 1.txt").write_text("1 1 9 1 9 9 1 9 ship 0\n")
+    file = write(test_dataloader=loader(tmp_path))
+    message = wrong(file, data / "bright.pth", "--plugin", "bright", "--out", tmp_path / "out")
+    assert "image 'P 1': the format has no spaces in names" in message
+
+
 def test_a_patch_of_an_image_without_annotations(write: Write, data: Path, tmp_path: Path) -> None:
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels/P1.txt").write_text("1 1 9 1 9 9 1 9 ship 0\n")

@@ -207,6 +207,11 @@ def test_shared_memory_is_checked_before_workers_start(tmp_path: Path, monkeypat
     with pytest.raises(ValueError, match=r"3 workers with batches of 8 need .*: set num_workers=2, .*--shm-size=1g"):
         check_shared_memory(dataset, 8, 3)
     check_shared_memory(dataset, 8, 2)
+    with pytest.raises(
+        ValueError, match=r"2 workers in each of 2 processes with batches of 8 need .*: set num_workers=1"
+    ):
+        check_shared_memory(dataset, 8, 2, processes=2)
+    check_shared_memory(dataset, 8, 1, processes=2)
     check_shared_memory(dataset, 8, 0)
     monkeypatch.setattr(loader_module, "_SHARED_MEMORY", tmp_path / "absent")
     check_shared_memory(dataset, 10**6, 3)

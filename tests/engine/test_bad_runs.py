@@ -99,6 +99,7 @@ WRONG: dict[str, tuple[Change, tuple[str, ...]]] = {
     "an optimizer's keyword": (put("optim_wrapper.optimizer.momentun", 0.9), ("'momentun'", "'momentum'")),
     "a schedule": (put("param_scheduler", [{"type": "MultiStepLr"}]), ("param_scheduler.0", "'MultiStepLR'")),
     "test mode": (put("train_dataloader.dataset.test_mode", True), ("train_dataloader.dataset.test_mode",)),
+    "no test mode": (put("val_dataloader.dataset.test_mode", False), ("val_dataloader.dataset.test_mode", "True")),
 }
 
 
@@ -191,13 +192,15 @@ def test_resuming_what_cannot_be_resumed(
     (tmp_path / "cut.pth").write_bytes((trained / "epoch_1.pth").read_bytes()[:-1000])
     other = small_settings(data)
     other["model"]["bbox_head"]["stacked_convs"] = 2
-    adam = small_settings(data)
-    adam["optim_wrapper"]["paramwise_cfg"] = {"bias_lr_mult": 2.0}
+    groups, adam = small_settings(data), small_settings(data)
+    groups["optim_wrapper"]["paramwise_cfg"] = {"bias_lr_mult": 2.0}
+    adam["optim_wrapper"]["optimizer"] = {"type": "AdamW", "lr": 0.01}
     cases = {
         "weights alone": (small_settings(data), tmp_path / "weights.pth", "load_from"),
         "damaged": (small_settings(data), tmp_path / "cut.pth", "damaged"),
         "another model": (other, trained / "epoch_1.pth", "another model"),
-        "another optimizer": (adam, trained / "epoch_1.pth", "optimizer"),
+        "other groups": (groups, trained / "epoch_1.pth", "optimizer"),
+        "another optimizer": (adam, trained / "epoch_1.pth", "SGD, not AdamW"),
         "an annotation": (small_settings(data), data / "train/labelTxt/P0.txt", "P0.txt"),
     }
     for name, (settings, checkpoint, word) in cases.items():

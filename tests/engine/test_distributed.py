@@ -62,6 +62,28 @@ def test_two_processes_have_the_gradients_of_one(pair: Path, data: Path, tmp_pat
 
 
 @pytest.mark.slow
+def test_two_processes_that_accumulate(data: Path, tmp_path: Path) -> None:
+    """Steps of two batches in each process, and one of a single batch at the end of an epoch of three."""
+    write_images(tmp_path / "train", 12)
+
+    def settings(batch_size: int) -> dict[str, Any]:
+        settings = settings_of(data, batch_size, steps=6)
+        settings["train_dataloader"]["dataset"]["data_root"] = str(tmp_path / "train")
+        settings["optim_wrapper"]["accumulative_counts"] = 2
+        return settings
+
+    train(settings(4), tmp_path / "one", "cpu")
+    config = write_config(tmp_path / "config.py", settings(2))
+    run = start_processes(2, config, "--work-dir", tmp_path / "two", "--device", "cpu")
+    _, errors = run.communicate(timeout=120)
+    assert run.returncode == 0, errors
+    for step in (2, 3, 6):
+        one, two = (weights(tmp_path / name / f"iter_{step}.pth") for name in ("one", "two"))
+        for name, value in one.items():
+            torch.testing.assert_close(two[name], value, rtol=1e-6, atol=1e-6, msg=lambda text, n=name: f"{n}: {text}")
+
+
+@pytest.mark.slow
 def test_a_killed_worker_is_started_again(pair: Path, data: Path, tmp_path: Path) -> None:
     config = write_config(tmp_path / "config.py", settings_of(data, batch_size=2))
     folder = tmp_path / "work"
@@ -96,6 +118,13 @@ def test_tasks_of_srun_get_the_variables_of_torchrun() -> None:
     assert found["RANK"] == "5" and found["WORLD_SIZE"] == "8" and found["LOCAL_RANK"] == "1"
     assert found["MASTER_ADDR"] == "gpu03" and 20000 <= int(found["MASTER_PORT"]) < 40000
     assert first_node("login1") == "login1" and first_node("a-b[1,3]") == "a-b1" and first_node("x,y") == "x"
+    assert first_node("r[1-2,4]n[04,5],x") == "r1n04" and first_node("n[1-2]-ib,y") == "n1-ib"
+    # --gpus-per-task: each task sees one GPU.
+    several = {"SLURM_STEP_NODELIST": "a", "SLURM_STEP_TASKS_PER_NODE": "4(x2)", "CUDA_VISIBLE_DEVICES": "0,1,2,3"}
+    assert distributed._slurm({**step, **several})["LOCAL_RANK"] == "1"
+    assert distributed._slurm({**step, **several, "CUDA_VISIBLE_DEVICES": "3"})["LOCAL_RANK"] == "0"
+    assert distributed.processes_here(distributed._slurm({**step, **several})) == 4
+    assert distributed.processes_here({}) == 1
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")

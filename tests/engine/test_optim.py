@@ -130,7 +130,8 @@ def test_the_optimizers_of_the_configs() -> None:
     for path in sorted(CONFIGS.glob("[!_]*/*.py")):
         wrapper = config.load(path)["optim_wrapper"]
         made = build_optimizer(Net(), wrapper)
-        assert made.clip_grad == {"max_norm": 35, "norm_type": 2}, path
+        clip = 10 if path.parent.name in ("demo", "hit_uav") else 35
+        assert made.clip_grad == {"max_norm": clip, "norm_type": 2}, path
         found.add((type(made.optimizer).__name__, made.amp_dtype))
     assert {("SGD", None), ("SGD", torch.float16), ("AdamW", None)} <= found
 

@@ -131,6 +131,7 @@ def model(
     CHECKPOINT holds the weights. With --merge the detections on patches are moved to the whole images, and both
     mAPs are printed; JSON, CSV and report are of the whole images. Under torchrun each process takes a share.
     """
+    from rotx.data.loader import check_shared_memory
     from rotx.engine import distributed
     from rotx.engine.evaluate import detect
     from rotx.engine.pictures import write_pictures
@@ -138,7 +139,7 @@ def model(
     from rotx.engine.tta import views_of
     from rotx.evaluation import get_protocol
     from rotx.evaluation.patches import merge_detections
-    from rotx.evaluation.task1 import write_task1
+    from rotx.evaluation.task1 import check_names, write_task1
 
     if more and not options:
         raise ValueError(f"unexpected {more[0]!r}: need one CONFIG and one CHECKPOINT")
@@ -157,12 +158,18 @@ def model(
         scored = not subject.format_only and any(len(a.quads) for a in (subject.annotations, truth) if a)
         if not scored and not folder and not show_dir:
             raise ValueError(f"{config}: no annotated object to score against: give --out to write the detections")
+        if folder:
+            check_names(subject.annotations.images, subject.dataset.classes)
+        for target in filter(None, (folder, show_dir)):
+            Path(target).mkdir(parents=True, exist_ok=True)
+        batch_size, workers = batch_size or subject.batch_size, subject.num_workers if workers is None else workers
+        check_shared_memory(subject.dataset, batch_size, workers, processes=distributed.processes_here())
         found = detect(
             subject.detector,
             subject.dataset,
             device=world.device,
-            batch_size=batch_size or subject.batch_size,
-            num_workers=subject.num_workers if workers is None else workers,
+            batch_size=batch_size,
+            num_workers=workers,
             tta=views,
             score_thr=score_thr,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -64,14 +66,31 @@ def main(
     except torch.OutOfMemoryError as error:
         fail(f"{file}: out of GPU memory: set a smaller train_dataloader.batch_size, or --amp ({str(error)[:80]})")
     except NotFinite as error:
-        click.echo(f"error: {error}", err=True)
+        if _speaks():
+            click.echo(f"error: {error}", err=True)
         sys.exit(NOT_FINITE)
     except Interrupted as stop:
-        again = [f"rotx-train {folder}/config.py --work-dir {folder} --resume"]
-        again += [f"--plugin {name}" for name in plugins] + ["--trust-config"] * trust_config
-        state = "all is saved" if stop.saved else "the last steps could not be saved"
-        click.echo(f"stopped by {stop}, {state}; go on with: {' '.join(again)}", err=True)
+        if _speaks():
+            state = "all is saved" if stop.saved else "the last steps could not be saved"
+            again = _again(folder, device, plugins, trust_config)
+            click.echo(f"stopped by {stop}, {state}; go on with: {again}", err=True)
         sys.exit(128 + stop.number)
+
+
+def _speaks() -> bool:
+    """Whether this is the one of several processes that says what all of them know."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _again(folder: str, device: str, plugins: tuple[str, ...], trust_config: bool) -> str:
+    """The command that goes on with a training; several processes need what started them, too."""
+    start = "rotx-train"
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        start = "torchrun ... -m rotx.cli.train" if "TORCHELASTIC_RUN_ID" in os.environ else "srun ... rotx-train"
+    options = [str(Path(folder, "config.py")), "--work-dir", folder, "--resume"]
+    options += [] if device == "auto" else ["--device", device]
+    options += [word for name in plugins for word in ("--plugin", name)] + ["--trust-config"] * trust_config
+    return f"{start} {shlex.join(options)}"
 
 
 def _changed(
@@ -88,7 +107,7 @@ def _changed(
     """The config with what the options of the command line say."""
     config = dict(config)
     if resume is not None:
-        config |= {"resume": True, "load_from": None if resume == "auto" else resume}
+        config |= {"resume": "auto"} if resume == "auto" else {"resume": True, "load_from": resume}
     if amp and isinstance(config.get("optim_wrapper"), dict):
         config["optim_wrapper"] = {**config["optim_wrapper"], "type": "AmpOptimWrapper"}
         config["optim_wrapper"].setdefault("dtype", _half(device))

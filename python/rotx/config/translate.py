@@ -173,9 +173,9 @@ def _runtime(config: Config, new: Config, notice: Notice) -> None:
         others = [hook.get("type") for hook in log.pop("hooks", []) if hook.get("type") != "TextLoggerHook"]
         _left_out("log_config.hooks", others, notice)
     if config.get("resume_from"):
-        new["load_from"] = config["resume_from"]
-    if config.get("resume_from") or config.get("auto_resume"):
-        new["resume"] = True
+        new |= {"load_from": config["resume_from"], "resume": True}
+    elif config.get("auto_resume"):
+        new["resume"] = "auto"  # else from the weights in load_from
     environment: Config = {}
     if "cudnn_benchmark" in config:
         environment["cudnn_benchmark"] = config["cudnn_benchmark"]

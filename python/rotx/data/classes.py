@@ -178,6 +178,11 @@ def choose_classes(
     return classes, np.array([place.get(name, -1) for name in found], dtype=np.int64), notices
 
 
+def few(names: Sequence[str]) -> str:
+    """The first names of many, in brackets, for messages."""
+    return f"({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})"
+
+
 def _stranger(names: Sequence[str], counts: Mapping[str, int], classes: Sequence[str]) -> str:
     shown = ", ".join(f"{name!r} ({counts[name]:,})" for name in names[:5])
     more = f" and {len(names) - 5} more classes" if len(names) > 5 else ""

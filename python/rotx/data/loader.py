@@ -228,23 +228,34 @@ def build_loader(
     )
 
 
-def check_shared_memory(dataset: Samples, batch_size: int, num_workers: int, prefetch: int = 2) -> None:
+def check_shared_memory(
+    dataset: Samples, batch_size: int, num_workers: int, prefetch: int = 2, processes: int = 1
+) -> None:
     """Raises ValueError if the batches that wait in shared memory will not fit; judged by one image.
 
     Workers hand images over through /dev/shm; when it is full the system ends them with "Bus error". Docker
     gives 64 MB unless told otherwise. Systems without it are not checked.
+
+    Args:
+        dataset: that the workers read.
+        batch_size: images of a batch.
+        num_workers: of each process; 0 needs no shared memory.
+        prefetch: batches that each worker has ready.
+        processes: that share it, each with such a loader.
     """
     if not num_workers or not _SHARED_MEMORY.is_dir():
         return
     image = Items(dataset)[Draw(0, 0)].image
     size = image.numel() * image.element_size()
-    need = size * batch_size * (num_workers * prefetch + 1)
+    batch = size * batch_size * processes
+    need = batch * (num_workers * prefetch + 1)
     free = shutil.disk_usage(_SHARED_MEMORY).free
     if need > free:
-        fitting = max(free // (size * batch_size) - 1, 0) // prefetch
+        fitting = max(free // batch - 1, 0) // prefetch
+        each = f" in each of {processes} processes" if processes > 1 else ""
         raise ValueError(
-            f"{_SHARED_MEMORY}: {free / 1e6:.0f} MB are free, but {num_workers} workers with batches of {batch_size} "
-            f"need about {need / 1e6:.0f} MB: set num_workers={fitting}, or give more "
+            f"{_SHARED_MEMORY}: {free / 1e6:.0f} MB are free, but {num_workers} workers{each} with batches of "
+            f"{batch_size} need about {need / 1e6:.0f} MB: set num_workers={fitting}, or give more "
             f"(docker run --shm-size={-(-2 * need // 10**9)}g, or --ipc=host)"
         )
 

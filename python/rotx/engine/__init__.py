@@ -2,6 +2,7 @@
 
 from rotx.engine.guard import NotFinite
 from rotx.engine.setup import train
-from rotx.engine.trainer import Interrupted, Trainer
+from rotx.engine.signals import Interrupted
+from rotx.engine.trainer import Trainer
 
 __all__ = ["Interrupted", "NotFinite", "Trainer", "train"]

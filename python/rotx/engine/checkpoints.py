@@ -56,11 +56,14 @@ class Keeper:
 
     def __init__(self, folder: Path, keep: int, say: Callable[[str], None]) -> None:
         self.folder, self.keep, self.say = folder, keep, say
+        # Known by heart: a drive that fails cannot be asked.
+        self.good = next(iter(numbered(folder)), None)
 
     def clean(self) -> None:
         """Removes what a training that was killed has half written."""
-        for path in self.folder.glob(".*.pth.*"):
-            path.unlink(missing_ok=True)
+        for pattern in (".*.pth.*", f".{POINTER}.*"):
+            for path in self.folder.glob(pattern):
+                path.unlink(missing_ok=True)
 
     def save(self, name: str, content: Mapping[str, Any]) -> bool:
         """Writes ``name``, makes it the newest, removes the oldest; whether that worked.
@@ -69,6 +72,7 @@ class Keeper:
         """
         if not self._write(name, content):
             return False
+        self.good = self.folder / name
         try:
             write_text(self.folder / POINTER, str(self.folder / name))
             for old in numbered(self.folder)[self.keep :] if self.keep > 0 else []:
@@ -81,8 +85,11 @@ class Keeper:
         """Writes ``name`` and removes the best checkpoint before it; whether that worked."""
         if not self._write(name, content):
             return False
-        if before is not None and before != name:
-            (self.folder / before).unlink(missing_ok=True)
+        try:
+            if before is not None and before != name:
+                (self.folder / before).unlink(missing_ok=True)
+        except OSError as error:
+            self.say(f"{error.filename}: {error.strerror}")
         return True
 
     def _write(self, name: str, content: Mapping[str, Any]) -> bool:
@@ -92,8 +99,7 @@ class Keeper:
         try:
             write_bytes(self.folder / name, buffer.getbuffer())
         except OSError as error:
-            last = next(iter(numbered(self.folder)), None)
-            good = f"the last good checkpoint is {last}" if last else "there is no checkpoint yet"
+            good = f"the last good checkpoint is {self.good}" if self.good else "there is no checkpoint yet"
             self.say(f"{self.folder / name}: cannot be written ({error.strerror}); {good}")
             return False
         return True

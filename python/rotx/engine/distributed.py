@@ -51,8 +51,25 @@ def start(device: str = "auto", environment: Mapping[str, str] = os.environ) -> 
     if not variables:
         return World(0, 1, where)
     os.environ.update(variables)
-    distributed.init_process_group("nccl" if where.type == "cuda" else "gloo")
+    _join("nccl" if where.type == "cuda" else "gloo")
     return World(distributed.get_rank(), distributed.get_world_size(), where)
+
+
+def _join(backend: str) -> None:
+    """Joins the group of processes.
+
+    Where torchrun starts the processes again it keeps the store through which they find each other, and some versions
+    keep the addresses of those that died in it, to which the new ones would wait to be connected.
+    """
+    store, rank, size = next(distributed.rendezvous("env://"))  # type: ignore[attr-defined]
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    store = distributed.PrefixStore(f"attempt_{attempt}", store)  # type: ignore[attr-defined]
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=size)
+
+
+def processes_here(environment: Mapping[str, str] = os.environ) -> int:
+    """How many of the processes run on this machine; known once they have joined."""
+    return int(environment.get("LOCAL_WORLD_SIZE", 1))
 
 
 def stop() -> None:
@@ -101,7 +118,11 @@ def _slurm(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         "RANK": environment["SLURM_PROCID"],
         "WORLD_SIZE": environment["SLURM_STEP_NUM_TASKS"],
-        "LOCAL_RANK": environment.get("SLURM_LOCALID", "0"),
+        # With --gpus-per-task a task sees no GPU but its own.
+        "LOCAL_RANK": "0"
+        if _single(environment.get("CUDA_VISIBLE_DEVICES"))
+        else environment.get("SLURM_LOCALID", "0"),
+        "LOCAL_WORLD_SIZE": re.sub(r"\D.*", "", environment.get("SLURM_STEP_TASKS_PER_NODE", "")) or "1",
         "MASTER_ADDR": environment.get("MASTER_ADDR") or first_node(nodes),
         # The same for all tasks of a job, and seldom that of another job on the machine.
         "MASTER_PORT": environment.get("MASTER_PORT") or str(20000 + int(environment.get("SLURM_JOB_ID", 0)) % 20000),
@@ -109,11 +130,15 @@ def _slurm(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def first_node(nodes: str) -> str:
-    """The first machine of Slurm's list of them: ``gpu[03-07,9],big1`` → ``gpu03``."""
-    found = re.match(r"([^,\[]+)(?:\[(\w+))?", nodes)
+    """The first machine of Slurm's list of them: ``gpu[03-07,9],big1`` → ``gpu03``, ``r[1-2]n[4,5]`` → ``r1n4``."""
+    found = re.match(r"(?:[^,\[]|\[[^\]]*\])+", nodes)
     if found is None:
         raise ValueError(f"SLURM_NODELIST {nodes!r}: names no machine: set MASTER_ADDR")
-    return found[1] + (found[2] or "")
+    return re.sub(r"\[(\w+)[^\]]*\]", r"\1", found[0])
+
+
+def _single(devices: str | None) -> bool:
+    return bool(devices) and "," not in str(devices)
 
 
 def _device(name: str, local: int, alone: bool) -> torch.device:

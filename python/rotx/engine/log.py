@@ -35,6 +35,7 @@ class Log:
         self.interval = interval
         self.sums: dict[str, float] = {}
         self.count = 0
+        self.last: dict[str, Any] = {}
         self.writable = True
         self.unreadable: set[str] = set()
         self.bar: Any = None
@@ -69,16 +70,20 @@ class Log:
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0.0) + value * batches
         self.count += batches
+        self.last = {"step": step, "epoch": epoch, "lr": lr}
         shown = {name: f"{value:.3g}" for name, value in values.items() if "loss" in name}
         if self.bar is not None:
             words = {"epoch": epoch, **shown, "lr": f"{lr:.2g}", "memory": f"{memory()}M"}
             self.bar.set_postfix(words, refresh=False)
             self.bar.update(batches)
         if self.count >= self.interval:
-            means = {name: value / self.count for name, value in self.sums.items()}
-            self.write({"step": step, "epoch": epoch, "lr": lr, **means, "memory": memory()})
-            self._events(step, {"lr": lr, **means})
-            self.sums, self.count = {}, 0
+            self._write_means()
+
+    def _write_means(self) -> None:
+        means = {name: value / self.count for name, value in self.sums.items()}
+        self.write({**self.last, **means, "memory": memory()})
+        self._events(self.last["step"], {"lr": self.last["lr"], **means})
+        self.sums, self.count = {}, 0
 
     def validation(self, step: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """Reports the metrics of a validation."""
@@ -111,15 +116,15 @@ class Log:
             return
         try:
             with self.path.open("a", encoding="utf-8") as file:
-                # JSON knows neither NaN nor infinity.
-                whole = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
-                file.write(json.dumps({"at": round(time.time(), 3), **whole}) + "\n")
+                file.write(json.dumps(_known_to_json({"at": round(time.time(), 3), **line})) + "\n")
         except OSError as error:
             self.writable = False
             self._show(f"{self.path}: cannot be written ({error.strerror}): the log ends here, training goes on")
 
     def close(self) -> None:
-        """Ends the line on the screen."""
+        """Ends the line on the screen; the steps since the last line of the file get one."""
+        if self.count:
+            self._write_means()
         if self.bar is not None:
             self.bar.close()
         if self.events is not None:
@@ -136,9 +141,17 @@ class Log:
                 self.events.add_scalar(name, value, step)
 
 
+def _known_to_json(value: Any) -> Any:
+    """The value with None for NaN and infinity."""
+    if isinstance(value, Mapping):
+        return {name: _known_to_json(item) for name, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def memory() -> int:
     """The most memory of the GPU that tensors took so far, in MiB; without a GPU, of the process."""
-    if torch.cuda.is_available():
+    # Where there is a GPU, the training may be on the CPU nevertheless.
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return int(torch.cuda.max_memory_allocated() / 2**20)
     try:
         import resource

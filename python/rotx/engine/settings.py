@@ -54,6 +54,7 @@ SECTIONS: dict[str, dict[str, Any]] = {
             "save_param_scheduler": (True,),
         },
         "sampler_seed": ANY,
+        "runtime_info": ANY,
         "visualization": ANY,
     },
     "env_cfg": {"cudnn_benchmark": (True, False), "mp_cfg": ANY, "dist_cfg": ANY, "resource_limit": ANY},
@@ -75,9 +76,12 @@ _LOADER = {
 }
 SECTIONS |= dict.fromkeys(("train_dataloader", "val_dataloader", "test_dataloader"), _LOADER)
 
+#: Top-level names without keys of their own, with the values they may have.
+PLAIN: dict[str, Any] = {"load_from": (None, str), "resume": (None, True, False, "auto"), "work_dir": (None, str)}
+
 #: Top-level names that have a meaning, besides the sections; all others are the user's own variables.
-KNOWN = {*SECTIONS, "model", "optim_wrapper", "param_scheduler", "val_evaluator", "test_evaluator", "custom_hooks"}
-KNOWN |= {"load_from", "resume", "work_dir", "sync_bn", "custom_imports", "default_scope", "backend_args"}
+KNOWN = {*SECTIONS, *PLAIN, "model", "optim_wrapper", "param_scheduler", "val_evaluator", "test_evaluator"}
+KNOWN |= {"custom_hooks", "sync_bn", "custom_imports", "default_scope", "backend_args"}
 KNOWN |= {"vis_backends", "visualizer", "log_processor", "log_level", "launcher", "val_loop", "test_loop"}
 REQUIRED = ("model", "train_dataloader", "train_cfg", "optim_wrapper")
 
@@ -125,8 +129,9 @@ class Settings:
         base_batch_size: images of a step that the learning rate is meant for; None: it is used as it is.
         sync_bn: whether batch normalisation is over the images of all processes.
         find_unused_parameters: of torch's DistributedDataParallel.
-        load_from: a checkpoint whose weights to start from.
-        resume: go on with the training of a checkpoint: that of ``load_from``, or the newest.
+        load_from: a checkpoint whose weights a new training starts from.
+        resume: go on with the newest checkpoint in the work dir, if there is one.
+        resume_from: go on with this checkpoint instead.
         notices: sentences that the user should know.
     """
 
@@ -157,6 +162,7 @@ class Settings:
     find_unused_parameters: bool
     load_from: str | None
     resume: bool
+    resume_from: str | None
     notices: tuple[str, ...]
 
 
@@ -171,18 +177,21 @@ def read_settings(config: Mapping[str, Any]) -> Settings:
             names the key and the nearest known one.
     """
     _check_names(config)
-    for name, keys in SECTIONS.items():
+    for name, keys in (SECTIONS | PLAIN).items():
         if config.get(name) is not None:
             _check(config[name], keys, name)
     by_epoch, length = _length(config["train_cfg"])
     checkpoint = _part(config, "default_hooks", "checkpoint")
-    ema, ignored = _hooks(config.get("custom_hooks") or ())
+    ema, ignored = _hooks(_dicts(config.get("custom_hooks"), "custom_hooks"))
     backends, unknown_backends = _backends(config)
     scale = _part(config, "auto_scale_lr")
     if scale.get("enable") and "base_batch_size" not in scale:
         raise ConfigError("auto_scale_lr: needs base_batch_size, the images of a step that the learning rate is for")
-    resume = config.get("resume") or False
-    _positive(config, "train_cfg.val_interval", "default_hooks.checkpoint.interval", "default_hooks.logger.interval")
+    # As in MMRotate, True with load_from goes on with that file; 'auto' starts from its weights at worst.
+    resume_from = config.get("load_from") if config.get("resume") is True else None
+    counts = ("train_cfg.val_interval", "default_hooks.checkpoint.interval", "default_hooks.logger.interval")
+    _at_least(1, config, *counts, "auto_scale_lr.base_batch_size")
+    _at_least(0, config, "randomness.seed")
     return Settings(
         model=_mapping(config["model"], "model"),
         angle_version=angle_version(config["model"]),
@@ -190,7 +199,7 @@ def read_settings(config: Mapping[str, Any]) -> Settings:
         val=_val(config),
         evaluator=config.get("val_evaluator"),
         optim_wrapper=_mapping(config["optim_wrapper"], "optim_wrapper"),
-        param_scheduler=_schedulers(config.get("param_scheduler")),
+        param_scheduler=_dicts(config.get("param_scheduler"), "param_scheduler"),
         ema=ema,
         by_epoch=by_epoch,
         length=length,
@@ -209,8 +218,9 @@ def read_settings(config: Mapping[str, Any]) -> Settings:
         base_batch_size=scale["base_batch_size"] if scale.get("enable") else None,
         sync_bn=bool(config.get("sync_bn")),
         find_unused_parameters=_part(config, "model_wrapper_cfg").get("find_unused_parameters", False),
-        load_from=config.get("load_from"),
-        resume=bool(resume),
+        load_from=None if resume_from else config.get("load_from"),
+        resume=bool(config.get("resume")),
+        resume_from=resume_from or None,
         notices=(*ignored, *unknown_backends),
     )
 
@@ -284,12 +294,12 @@ def _is_a(value: Any, choice: type) -> bool:
     return isinstance(value, choice) and not isinstance(value, bool)
 
 
-def _positive(config: Mapping[str, Any], *paths: str) -> None:
+def _at_least(least: int, config: Mapping[str, Any], *paths: str) -> None:
     for path in paths:
         *parents, key = path.split(".")
-        value = _part(config, *parents).get(key, 1)
-        if value < 1:
-            raise ConfigError(f"{path}: need at least 1, got {value}")
+        value = _part(config, *parents).get(key)
+        if value is not None and value < least:
+            raise ConfigError(f"{path}: need at least {least}, got {value}")
 
 
 def _mapping(value: Any, where: str) -> Mapping[str, Any]:
@@ -340,20 +350,21 @@ def _val(config: Mapping[str, Any]) -> LoaderSettings | None:
     return _loader(config["val_dataloader"], "val_dataloader", shuffle=False)
 
 
-def _schedulers(value: Any) -> list[Mapping[str, Any]]:
+def _dicts(value: Any, where: str) -> list[Mapping[str, Any]]:
+    """A list of dicts, or one alone."""
     if value is None:
         return []
-    schedulers = [value] if isinstance(value, Mapping) else value
-    if not isinstance(schedulers, list | tuple):
-        raise ConfigError(f"param_scheduler: need a list of dicts, got {kind(value)}")
-    return [_mapping(scheduler, f"param_scheduler.{i}") for i, scheduler in enumerate(schedulers)]
+    dicts = [value] if isinstance(value, Mapping) else value
+    if not isinstance(dicts, list | tuple):
+        raise ConfigError(f"{where}: need a list of dicts, got {kind(value)}")
+    return [_mapping(item, f"{where}.{i}") for i, item in enumerate(dicts)]
 
 
-def _hooks(hooks: Any) -> tuple[Mapping[str, Any] | None, list[str]]:
+def _hooks(hooks: list[Mapping[str, Any]]) -> tuple[Mapping[str, Any] | None, list[str]]:
     """The EMAHook of ``custom_hooks``, and sentences for those that are not needed."""
     ema, ignored = None, []
     for i, hook in enumerate(hooks):
-        name = str(_mapping(hook, f"custom_hooks.{i}").get("type", "")).rpartition(".")[2]
+        name = str(hook.get("type", "")).rpartition(".")[2]
         if name == "EMAHook":
             ema = hook
         elif name in NEEDLESS_HOOKS:
@@ -365,8 +376,9 @@ def _hooks(hooks: Any) -> tuple[Mapping[str, Any] | None, list[str]]:
 
 def _backends(config: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """Names of the backends that logs go to, and a sentence for those that do not exist here."""
-    visualizer = config.get("visualizer") or {}
-    entries = [*(config.get("vis_backends") or ()), *(visualizer.get("vis_backends") or ())]
+    visualizer = _mapping(config.get("visualizer") or {}, "visualizer")
+    entries = _dicts(config.get("vis_backends"), "vis_backends")
+    entries += _dicts(visualizer.get("vis_backends"), "visualizer.vis_backends")
     names = list(dict.fromkeys(str(entry.get("type", "")).rpartition(".")[2] for entry in entries))
     known = ("LocalVisBackend", "TensorboardVisBackend")
     return names, [

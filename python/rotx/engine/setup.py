@@ -14,9 +14,11 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from torch.optim import Optimizer
 
 from rotx import config as configs
 from rotx.atomic import write_text
+from rotx.data.classes import few
 from rotx.data.loader import check_shared_memory
 from rotx.engine import checkpoints, distributed
 from rotx.engine.distributed import World
@@ -75,20 +77,17 @@ def prepare(settings: Settings, config: Mapping[str, Any], work_dir: Path, world
     detector = build_detector(settings.model)
     train_set, val_set = _datasets(settings, detector, log.say)
     metric = None if val_set is None else build_metric(settings.evaluator, "val_evaluator")
-    sampler = build(settings.train.sampler, "train_dataloader.sampler")
-    check_shared_memory(train_set, settings.train.batch_size, settings.train.num_workers)
-    if settings.val is not None:
-        check_shared_memory(val_set, settings.val.batch_size, settings.val.num_workers)
-    first = {"seed": settings.seed, "epoch": 0, "rank": world.rank, "world": world.size}
-    epoch_length = len(sampler.batches(train_set, settings.train.batch_size, **first))
-    if not epoch_length:
-        raise ValueError(f"train_dataloader: its {len(train_set)} images make no batch: set a smaller batch_size")
-
-    if len(set(distributed.gather(epoch_length, world))) > 1:
-        raise ValueError("train_dataloader.sampler: the processes get different numbers of batches: set round_up=True")
+    for dataset, loader in ((train_set, settings.train), (val_set, settings.val)):
+        if loader is not None:
+            here = distributed.processes_here()
+            check_shared_memory(dataset, loader.batch_size, loader.num_workers, processes=here)
+    sampler, epoch_length = _sampler(settings, train_set, world)
     _set_weights(settings, detector, found, world, log.say)
-    if settings.sync_bn and world.size > 1 and world.device.type == "cuda":
-        sync_batch_norms(detector)
+    if settings.sync_bn and world.size > 1:
+        if world.device.type == "cuda":
+            sync_batch_norms(detector)
+        else:
+            log.say("sync_bn: is left out: only GPUs can normalise over the images of all processes")
     detector.to(world.device)
     distributed.share_weights(detector, world)
     optimization = build_optimizer(detector, _scaled(settings, world, log.say))
@@ -129,15 +128,17 @@ def _checkpoint(settings: Settings, work_dir: Path, world: World, say: Notice) -
     """The checkpoint to go on from, and what it holds; None for a new training."""
     # torchrun starts all processes again when one of them died.
     restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
-    if settings.resume and settings.load_from and not restarted:
-        return Path(settings.load_from), checkpoints.read(settings.load_from)
+    if settings.resume_from and not restarted:
+        return Path(settings.resume_from), checkpoints.read(settings.resume_from)
     if settings.resume or restarted:
         found = checkpoints.newest(work_dir, say)
+        if len(set(distributed.gather(None if found is None else found[0].name, world))) > 1:
+            raise ValueError(f"{work_dir}: the processes see different checkpoints in it: it must be on a shared drive")
+        if found is None and settings.resume_from:
+            return Path(settings.resume_from), checkpoints.read(settings.resume_from)
         if found is None and not restarted:
             say(f"{work_dir}: has no checkpoint to go on from; a new training begins")
-        if found is not None or not (settings.resume and settings.load_from):
-            return found
-        return Path(settings.load_from), checkpoints.read(settings.load_from)
+        return found
     # All processes must have looked before the first of them writes.
     old: list[Path] = next(filter(None, distributed.gather(checkpoints.numbered(work_dir), world)), [])
     if old:
@@ -164,24 +165,33 @@ def _datasets(settings: Settings, detector: Detector, say: Notice) -> tuple[Any,
             say(notice)
     number, classes = number_of_classes(detector), train_set.classes
     if number != len(classes):
-        names = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
         where = " and ".join(num_classes_paths(settings.model)) or "model"
         raise ValueError(
             f"{where}: the model tells {number} classes apart, but train_dataloader.dataset has {len(classes)} "
-            f"({names}): set num_classes={len(classes)} there, or the names with metainfo=dict(classes=...) here"
+            f"{few(classes)}: set num_classes={len(classes)} there, or the names with metainfo=dict(classes=...) here"
         )
     if val_set is not None and val_set.classes != classes:
         raise ValueError(
-            f"val_dataloader.dataset: its classes {_few(val_set.classes)} are not those of the training, "
-            f"{_few(classes)}: give both the same metainfo=dict(classes=...)"
+            f"val_dataloader.dataset: its classes {few(val_set.classes)} are not those of the training, "
+            f"{few(classes)}: give both the same metainfo=dict(classes=...)"
         )
     if train_set.test_mode:
         raise ValueError("train_dataloader.dataset.test_mode: must be False: test mode leaves objects out of batches")
+    if val_set is not None and not val_set.test_mode:
+        raise ValueError("val_dataloader.dataset.test_mode: must be True: else images and objects are left out")
     return train_set, val_set
 
 
-def _few(names: Sequence[str]) -> str:
-    return f"({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})"
+def _sampler(settings: Settings, train_set: Any, world: World) -> tuple[Any, int]:
+    """The order of the training images, and how many batches of them an epoch has in this process."""
+    sampler = build(settings.train.sampler, "train_dataloader.sampler")
+    first = {"seed": settings.seed, "epoch": 0, "rank": world.rank, "world": world.size}
+    epoch_length = len(sampler.batches(train_set, settings.train.batch_size, **first))
+    if not epoch_length:
+        raise ValueError(f"train_dataloader: its {len(train_set)} images make no batch: set a smaller batch_size")
+    if len(set(distributed.gather(epoch_length, world))) > 1:
+        raise ValueError("train_dataloader.sampler: the processes get different numbers of batches: set round_up=True")
+    return sampler, epoch_length
 
 
 def _set_weights(
@@ -218,19 +228,12 @@ def _scaled(settings: Settings, world: World, say: Notice) -> Mapping[str, Any]:
 
 def _restore(trainer: Trainer, path: Path, content: Mapping[str, Any], epoch_length: int, say: Notice) -> None:
     """Puts a training where a checkpoint was written; says what is different from then."""
-    try:
-        # Copies: what was read is a view of the file.
-        trainer.optimizer.load_state_dict(copy.deepcopy(content["optimizer"]))
-    except ValueError as error:
-        raise ValueError(
-            f"{path}: its optimizer is not this config's ({error}): set load_from, without resume"
-        ) from None
+    _restore_optimizer(trainer.optimizer, path, content, say)
     if trainer.ema is not None:
         trainer.ema.load_state_dict(content["state_dict"])
     if trainer.scaler.is_enabled() and content.get("scaler"):
         trainer.scaler.load_state_dict(content["scaler"])
     at = trainer.at = checkpoints.position_of(content, path)
-    trainer.saved_step = at.step
     settings, world = trainer.settings, trainer.world
     before, now = content.get("seed"), settings.seed
     if before != now:
@@ -238,25 +241,49 @@ def _restore(trainer: Trainer, path: Path, content: Mapping[str, Any], epoch_len
     had = int(content.get("batch_size", settings.train.batch_size)) * int(content.get("world", world.size))
     has = settings.train.batch_size * world.size
     if had != has:
-        say(f"{path}: had {had} images a step in all processes, now it is {has}: the learning rate is not changed")
-        at.batches = min(at.batches * had // has, epoch_length - 1)
+        say(f"{path}: had {had} images a step in all processes, now it is {has}: the learning rate is the config's")
+    steps = int(content.get("epoch_length", epoch_length))
+    if steps != epoch_length:
+        say(f"{path}: an epoch had {steps} steps, now it has {epoch_length}: goes on at the same part of the epoch")
+        at.batches = at.batches * epoch_length // steps
         if settings.by_epoch:
             at.step = at.epoch * epoch_length + at.batches
+    trainer.saved_step = at.step
     if trainer.finished:
         say(f"{path}: the training is complete: to train longer set another train_cfg")
     else:
         say(f"going on from {path}: epoch {at.epoch + 1}, step {at.step}")
 
 
+def _restore_optimizer(optimizer: Optimizer, path: Path, content: Mapping[str, Any], say: Notice) -> None:
+    """Gives an optimizer the state of a checkpoint; learning rate, decay and the like stay those of the config."""
+    options = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+    theirs, ours = content.get("optimizer_type"), type(optimizer).__name__
+    try:
+        if theirs not in (None, ours):
+            raise ValueError(f"it is {theirs}, not {ours}")
+        # Copies: what was read is a view of the file.
+        optimizer.load_state_dict(copy.deepcopy(content["optimizer"]))
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: its optimizer is not this config's ({error}): set load_from, without resume"
+        ) from None
+    before, now = optimizer.param_groups[0].get("initial_lr"), options[0]["initial_lr"]
+    if before != now:
+        say(f"{path}: was trained with lr {before}, now it is {now}")
+    for group, own in zip(optimizer.param_groups, options, strict=True):
+        group.update(own)
+
+
 def _try_validation(trainer: Trainer) -> None:
     """Validates on one batch: what would fail after the first epoch fails now."""
-    few = copy.copy(trainer.val_set)
+    batch = copy.copy(trainer.val_set)
     settings = trainer.settings.val
     assert settings is not None
-    few.records = few.records[: settings.batch_size * trainer.world.size]
+    batch.records = batch.records[: settings.batch_size * trainer.world.size]
     evaluation, _ = evaluate_detector(
         trainer.detector,
-        few,
+        batch,
         trainer.metric,
         device=trainer.world.device,
         batch_size=settings.batch_size,

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from rotx import config
+from rotx.data.classes import few
 from rotx.data.formats import Annotations
 from rotx.engine.evaluate import Annotated
 from rotx.evaluation.metrics import Metric, build_metric
@@ -112,10 +113,6 @@ def _check(dataset: Any, where: str, trained: Sequence[str]) -> None:
     nameless = tuple(trained) == tuple(map(str, range(len(trained))))
     if len(classes) != len(trained) or (classes != tuple(trained) and not nameless):
         raise ValueError(
-            f"{where}: its {len(classes)} classes {_few(classes)} are not the {len(trained)} that the detector was "
-            f"trained for, {_few(trained)}: set metainfo=dict(classes=...) there, in that order"
+            f"{where}: its {len(classes)} classes {few(classes)} are not the {len(trained)} that the detector was "
+            f"trained for, {few(trained)}: set metainfo=dict(classes=...) there, in that order"
         )
-
-
-def _few(names: Sequence[str]) -> str:
-    return f"({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})"

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 import random
-import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,24 +26,12 @@ from rotx.engine.log import Log
 from rotx.engine.optim import Optimization
 from rotx.engine.schedule import Schedule
 from rotx.engine.settings import Settings
+from rotx.engine.signals import Interrupted, Signals
 from rotx.models import Batch, Targets
 from rotx.models.detectors import Detector, total_loss
 
 #: The images of one step: as many batches as their gradients are summed over.
 Window = Sequence[Sequence[Item]]
-
-
-class Interrupted(BaseException):
-    """A signal ended the training.
-
-    Attributes:
-        number: of the signal.
-        saved: whether all that was done is in a checkpoint.
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number, self.saved = number, False
 
 
 class Trainer:
@@ -84,9 +70,8 @@ class Trainer:
         self.model = _distributed(detector, settings, world)
         self.scaler = _scaler(optimization, world.device)
         self.skipped = 0
-        self.signal = 0
         self.stopping = 0
-        self.leave_at_once = False
+        self.signals = Signals()
         self.saved_step = self.at.step
         self.dropped: Counter[str] = Counter()
         self.unreadable: set[str] = set()
@@ -102,7 +87,7 @@ class Trainer:
         if self.world.first:
             self.keeper.clean()
         try:
-            with self._listening():
+            with self.signals.heard():
                 self._loop()
         except Interrupted as stop:
             if self.saved_step != self.at.step:
@@ -204,9 +189,11 @@ class Trainer:
     def milestones(self) -> None:
         """Saves and validates, if it is time to."""
         settings, at = self.settings, self.at
-        if self._due(settings.save_interval, settings.save_by_epoch, at.saved):
+        due = self._due(settings.save_interval, settings.save_by_epoch, at.saved)
+        # A number of steps may end within an epoch.
+        if due or (self.finished and self.saved_step != at.step):
             at.saved = at.epoch if settings.save_by_epoch else at.step
-            self.save(f"epoch_{at.epoch}.pth" if settings.save_by_epoch else f"iter_{at.step}.pth")
+            self.save(f"epoch_{at.epoch}.pth" if settings.save_by_epoch and not at.batches else f"iter_{at.step}.pth")
         if self.val_set is not None and self._due(settings.val_interval, settings.by_epoch, at.validated):
             now = at.epoch if settings.by_epoch else at.step
             if now >= settings.val_begin:
@@ -219,19 +206,21 @@ class Trainer:
 
     def validate(self) -> None:
         """Scores the detector on the validation set and keeps the best checkpoint."""
-        # Running statistics are each process's own.
-        distributed.share_weights(self.detector, self.world)
-        with self._averaged(), self._leaving_at_once():
-            evaluation, detections = evaluate_detector(
-                self.detector,
-                self.val_set,
-                self.metric,
-                device=self.world.device,
-                batch_size=self.settings.val.batch_size if self.settings.val else 1,
-                num_workers=self.settings.val.num_workers if self.settings.val else 0,
-                angle_version=self.settings.angle_version,
-                progress=self.world.first and sys.stderr.isatty(),
-            )
+        with self._averaged():
+            # Running statistics are each process's own.
+            distributed.share_weights(self.detector, self.world)
+            # With several processes the others would wait for one that leaves.
+            with self.signals.ending_at_once(self.world.size == 1):
+                evaluation, detections = evaluate_detector(
+                    self.detector,
+                    self.val_set,
+                    self.metric,
+                    device=self.world.device,
+                    batch_size=self.settings.val.batch_size if self.settings.val else 1,
+                    num_workers=self.settings.val.num_workers if self.settings.val else 0,
+                    angle_version=self.settings.angle_version,
+                    progress=self.world.first and sys.stderr.isatty(),
+                )
         self.detector.train()
         for notice in detections.notices:
             self.log.say(notice)
@@ -242,20 +231,30 @@ class Trainer:
     def best_metric(self, metrics: Mapping[str, float]) -> str | None:
         """The name of the metric that the best checkpoint is chosen by; None if none is kept."""
         wanted = self.settings.save_best
-        if wanted is not None and wanted != "auto" and wanted not in metrics:
+        if wanted is None or wanted in metrics:
+            return wanted
+        if wanted == "auto":
+            return next(iter(metrics))
+        # MMRotate has the kind of metric in the name: dota/mAP.
+        name = wanted.rpartition("/")[2]
+        if name not in metrics:
             raise ValueError(f"default_hooks.checkpoint.save_best: no metric {wanted!r}, only {', '.join(metrics)}")
-        return next(iter(metrics)) if wanted == "auto" else wanted
+        return name
 
     def _keep_best(self, metrics: Mapping[str, float]) -> None:
         name, at = self.best_metric(metrics), self.at
         if name is None or not math.isfinite(metrics[name]):
             return
+        start = f"best_{name.replace('/', '_')}"
+        when = f"epoch_{at.epoch}" if self.settings.by_epoch else f"iter_{at.step}"
+        # Before it was resumed, the training may have kept the best by another metric.
+        if at.best_file is not None and at.best_file.rsplit("_", 2)[0] != start:
+            at.best, at.best_file = None, None
         sign = -1 if self.settings.best_is_less else 1
         if at.best is not None and sign * metrics[name] <= sign * at.best:
             return
         before = at.best, at.best_file
-        when = f"epoch_{at.epoch}" if self.settings.by_epoch else f"iter_{at.step}"
-        at.best, at.best_file = metrics[name], f"best_{name.replace('/', '_')}_{when}.pth"
+        at.best, at.best_file = metrics[name], f"{start}_{when}.pth"
         if self.world.first and not self.keeper.save_best(at.best_file, self.content(), before[1]):
             at.best, at.best_file = before
 
@@ -270,11 +269,13 @@ class Trainer:
             "meta": {**self.meta, "epoch": self.at.epoch, "iter": self.at.step, "time": time.strftime("%Y%m%d_%H%M%S")},
             "state_dict": self.detector.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "optimizer_type": type(self.optimizer).__name__,
             "scaler": self.scaler.state_dict(),
             "position": dict(vars(self.at)),
             "seed": self.settings.seed,
             "world": self.world.size,
             "batch_size": self.settings.train.batch_size,
+            "epoch_length": self.schedule.epoch_length,
         }
         if self.ema is not None:
             content |= {"state_dict": self.ema.state_dict(), "ema_state_dict": content["state_dict"]}
@@ -297,7 +298,7 @@ class Trainer:
     def _check_losses(self, values: Mapping[str, float], items: Sequence[Item]) -> None:
         """Stops all processes if a loss of one is not finite; hears whether one of them was asked to stop."""
         bad = guard.not_finite(values)
-        anywhere, self.stopping = distributed.largest([int(bool(bad)), self.signal], self.world)
+        anywhere, self.stopping = distributed.largest([int(bool(bad)), self.signals.number], self.world)
         if anywhere:
             self._fail(f"{', '.join(bad)}" if bad else "", values, items)
 
@@ -334,35 +335,6 @@ class Trainer:
 
     def _averaged(self) -> AbstractContextManager[Any]:
         return nullcontext() if self.ema is None else self.ema.swapped()
-
-    @contextmanager
-    def _listening(self) -> Iterator[None]:
-        """Hears SIGINT and SIGTERM; a second one ends the program at once."""
-        process = os.getpid()
-
-        def hear(number: int, frame: object) -> None:
-            if os.getpid() != process:
-                return  # a worker of the loader: it ends with this process
-            signal.signal(number, before[signal.Signals(number)])
-            self.signal = number
-            if self.leave_at_once:
-                self.leave_at_once = False
-                raise Interrupted(number)
-
-        before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    @contextmanager
-    def _leaving_at_once(self) -> Iterator[None]:
-        """While nothing is changed, a signal ends the training there and then."""
-        # Other processes would wait for one that leaves.
-        self.leave_at_once = self.world.size == 1
-        yield
-        self.leave_at_once = False
 
 
 def windows(loader: Iterable[list[Item]], size: int) -> Iterator[list[list[Item]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,7 @@ def write_task1(detections: Detections, folder: str | Path, *, archive: bool = F
     Raises:
         ValueError: for names that these files cannot hold; nothing is written then.
     """
-    for name in detections.images:
-        if len(name.split()) != 1:
-            raise ValueError(f"image {name!r}: the format has no spaces in names, nor empty ones: give it another name")
-    for name in detections.classes:
-        if "/" in name or "\\" in name:
-            raise ValueError(f"class {name!r}: no name of a file: name it otherwise in the config")
+    check_names(detections.images, detections.classes)
     files = {f"Task1_{name}.txt": _lines(detections, label) for label, name in enumerate(detections.classes)}
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -38,6 +34,16 @@ def write_task1(detections: Detections, folder: str | Path, *, archive: bool = F
         write_text(folder / file, text)
     if archive:
         write_bytes(folder / "Task1.zip", _zip(files))
+
+
+def check_names(images: Sequence[str], classes: Sequence[str]) -> None:
+    """Raises ValueError for names of images or classes that Task1 files cannot hold."""
+    for name in images:
+        if len(name.split()) != 1:
+            raise ValueError(f"image {name!r}: the format has no spaces in names, nor empty ones: give it another name")
+    for name in classes:
+        if "/" in name or "\\" in name:
+            raise ValueError(f"class {name!r}: no name of a file: name it otherwise in the config")
 
 
 def _lines(detections: Detections, label: int) -> str:
