@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "data": FLOOR | {"atomic", "data.files", "data.formats", "data.sniff", "data.split", "evaluation"},
     "evaluation": NUMBERS | {"config", "registry", "atomic", "data.files", "data.formats"},
     "models": FLOOR,
-    "engine": MIDDLE | {"inference", "atomic"},
+    "engine": MIDDLE | {"inference", "atomic", "visualize"},
     "inference": MIDDLE | {"atomic", "visualize"},
     "cli": MIDDLE | {"engine", "inference", "atomic"},
     # The package itself names its public modules and loads them when they are used.
