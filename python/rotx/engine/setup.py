@@ -177,6 +177,8 @@ def _datasets(settings: Settings, detector: Detector, say: Notice) -> tuple[Any,
         )
     if train_set.test_mode:
         raise ValueError("train_dataloader.dataset.test_mode: must be False: test mode leaves objects out of batches")
+    if val_set is not None and not val_set.test_mode:
+        raise ValueError("val_dataloader.dataset.test_mode: must be True: else images and objects are left out")
     return train_set, val_set
 
 

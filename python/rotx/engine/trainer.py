@@ -242,6 +242,9 @@ class Trainer:
     def best_metric(self, metrics: Mapping[str, float]) -> str | None:
         """The name of the metric that the best checkpoint is chosen by; None if none is kept."""
         wanted = self.settings.save_best
+        if wanted is not None and wanted not in metrics:
+            # MMRotate calls them dota/mAP and r_coco/bbox_mAP unless told otherwise.
+            wanted = wanted.removeprefix("dota/").removeprefix("r_coco/")
         if wanted is not None and wanted != "auto" and wanted not in metrics:
             raise ValueError(f"default_hooks.checkpoint.save_best: no metric {wanted!r}, only {', '.join(metrics)}")
         return next(iter(metrics)) if wanted == "auto" else wanted
