@@ -124,8 +124,11 @@ class FileDataset(Dataset):
         backend_args: Mapping[str, Any] | None = None,
         file_client_args: Mapping[str, Any] | None = None,
     ) -> None:
-        if not isinstance(ann_file, str):
-            raise ValueError(f"ann_file: need a path, got {ann_file!r}")
+        for key, value in (("ann_file", ann_file), ("data_root", data_root or ""), ("img_suffix", img_suffix or "")):
+            if not isinstance(value, str | Path):
+                raise ValueError(f"{key}: need {'a suffix' if key == 'img_suffix' else 'a path'}, got {value!r}")
+        if not isinstance(test_mode, bool) or not isinstance(diff_thr, int | float):
+            raise ValueError(f"need test_mode True or False and diff_thr a number, got {test_mode!r} and {diff_thr!r}")
         if indices is not None and (type(indices) is not int or indices < 1):
             raise ValueError(f"indices: need the number of images wanted, got {indices!r}")
         if lazy_init:

@@ -92,7 +92,7 @@ class RandomResize:
         if len(scales) != (2 if ratio_range is None else 1):
             raise ValueError(f"need one scale and a ratio_range, or two scales, got {scale} and {ratio_range}")
         self.scales = np.array([_pair("scale", item) for item in scales])
-        self.ratio_range = ratio_range
+        self.ratio_range = None if ratio_range is None else _pair("ratio_range", ratio_range)
         self.keep_ratio = keep_ratio
         self.interpolation = interpolation_flag(interpolation)
         if resize_type.rpartition(".")[2] != "Resize":
@@ -281,7 +281,7 @@ def _start(center: float, length: int, full: int, rng: np.random.Generator) -> i
 
 def _pair(name: str, value: float | Sequence[float]) -> tuple[float, float]:
     """Two positive numbers."""
-    pair = (value, value) if isinstance(value, int | float) else tuple(value)
-    if len(pair) != 2 or min(pair) <= 0:
+    pair = (value, value) if isinstance(value, int | float) else tuple(value or ())
+    if len(pair) != 2 or not all(isinstance(side, int | float) for side in pair) or min(pair) <= 0:
         raise ValueError(f"{name}: need a positive number or two, got {value!r}")
     return pair[0], pair[1]

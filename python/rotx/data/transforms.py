@@ -105,8 +105,8 @@ class ConvertBoxType:
     """
 
     def __init__(self, *, box_type_mapping: Mapping[str, BoxType]) -> None:
-        if set(box_type_mapping) != {"gt_bboxes"}:
-            raise ValueError(f"box_type_mapping: need dict(gt_bboxes=...), got {dict(box_type_mapping)}")
+        if not isinstance(box_type_mapping, Mapping) or set(box_type_mapping) != {"gt_bboxes"}:
+            raise ValueError(f"box_type_mapping: need dict(gt_bboxes=...), got {box_type_mapping!r}")
         self.box_type = _box_type("box_type_mapping.gt_bboxes", box_type_mapping["gt_bboxes"])
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -156,7 +156,8 @@ class Normalize:
     """
 
     def __init__(self, *, mean: Sequence[float], std: Sequence[float], to_rgb: bool = True) -> None:
-        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+        lists = isinstance(mean, list | tuple) and isinstance(std, list | tuple)
+        if not lists or len(mean) != 3 or len(std) != 3 or min(std) <= 0:
             raise ValueError(f"mean and std: need three numbers each, std above 0, got {mean} and {std}")
         self.mean = np.asarray(mean, np.float32)
         self.std = np.asarray(std, np.float32)
@@ -189,6 +190,9 @@ class PhotoMetricDistortion:
         saturation_range: tuple[float, float] = (0.5, 1.5),
         hue_delta: float = 18,
     ) -> None:
+        for name, pair in (("contrast_range", contrast_range), ("saturation_range", saturation_range)):
+            if not isinstance(pair, list | tuple) or len(pair) != 2:
+                raise ValueError(f"{name}: need the least and the greatest factor, got {pair!r}")
         self.brightness_delta = brightness_delta
         self.contrast_range = contrast_range
         self.saturation_range = saturation_range

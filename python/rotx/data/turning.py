@@ -75,6 +75,8 @@ class Rotate:
         img_border_value: float | Sequence[float] = 0,
         interpolation: str = "bilinear",
     ) -> None:
+        if not isinstance(rotate_angle, int | float):
+            raise ValueError(f"rotate_angle: need degrees, got {rotate_angle!r}")
         self.rotate_angle = rotate_angle
         self.border = per_channel("img_border_value", img_border_value)
         self.interpolation = interpolation_flag(interpolation)
@@ -212,16 +214,21 @@ def _rotate(sample: Sample, degrees: float, border: Color, interpolation: int) -
 
 
 def _probability(prob: float) -> float:
-    if not 0 <= prob <= 1:
-        raise ValueError(f"prob: need a number in [0, 1], got {prob}")
+    if not isinstance(prob, int | float) or not 0 <= prob <= 1:
+        raise ValueError(f"prob: need a number in [0, 1], got {prob!r}")
     return prob
 
 
 def _shares(prob: float | Sequence[float], count: int, of: str) -> NDArray[np.float64]:
     """The upper bounds of ``count`` parts of [0, 1]: equal ones that are ``prob`` together, or of its sizes."""
     probs = [prob / count] * count if isinstance(prob, int | float) else list(prob or ())
-    if len(probs) != count or min(probs) < 0 or sum(probs) > 1 + 1e-9:
-        raise ValueError(f"prob: need a number in [0, 1], or one for each {of}, got {prob}")
+    if (
+        len(probs) != count
+        or not all(isinstance(p, int | float) for p in probs)
+        or min(probs) < 0
+        or sum(probs) > 1 + 1e-9
+    ):
+        raise ValueError(f"prob: need a number in [0, 1], or one for each {of}, got {prob!r}")
     return np.cumsum(probs)
 
 
