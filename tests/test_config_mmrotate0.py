@@ -145,6 +145,19 @@ data = dict(samples_per_gpu=2, workers_per_gpu=0, train=dict(type='RepeatDataset
     }
 
 
+def test_several_datasets(tmp_path: Path) -> None:
+    part = "dict(type='DOTADataset', ann_file='{0}/ann', img_prefix='{0}/img', pipeline=[])"
+    parts = f"[{part.format('a')}, {part.format('b')}]"
+    both = f"dict(type='ConcatDataset', datasets={parts})"
+    config, _ = translated(tmp_path, f"data = dict(train={parts}, val={both}, test={both})")
+    for name in ("train", "val", "test"):
+        dataset = config[f"{name}_dataloader"]["dataset"]
+        assert set(dataset) == {"type", "datasets"} and dataset["type"] == "ConcatDataset"
+        assert [one["ann_file"] for one in dataset["datasets"]] == ["a/ann", "b/ann"]
+        assert all(("test_mode" in one) == (name != "train") for one in dataset["datasets"])
+    assert "format_only" not in config["test_evaluator"]
+
+
 def test_paths_that_are_not_below_the_root_stay(tmp_path: Path) -> None:
     text = "data_root = 'a/'\ndata = dict(train=dict(type='X', ann_file='b/ann', img_prefix='b/img', pipeline=[]))"
     dataset = translated(tmp_path, text)[0]["train_dataloader"]["dataset"]
@@ -184,6 +197,11 @@ def test_steps_of_pipelines(tmp_path: Path, step: str, new: dict[str, Any]) -> N
     config, notices = translated(tmp_path, f"data = dict(train=dict(type='X', pipeline=[dict({step})]))")
     assert config["train_dataloader"]["dataset"]["pipeline"] == [new, {"type": "PackDetInputs"}]
     assert any("the step Own" in notice for notice in notices) == (new["type"] == "Own")
+
+
+def test_a_flip_that_only_others_ask_for(tmp_path: Path) -> None:
+    config, _ = translated(tmp_path, "data = dict(train=dict(type='X', pipeline=[dict(type='RRandomFlip')]))")
+    assert config["train_dataloader"]["dataset"]["pipeline"] == [{"type": "PackDetInputs"}]
 
 
 def test_schedule_and_runtime(tmp_path: Path) -> None:

@@ -344,7 +344,7 @@ def test_wrong_configs(write: Write, data: Path) -> None:
         ({"model": None}, "has no model"),
         ({"test_dataloader": None}, "nothing to evaluate on: it has neither test_dataloader nor val_dataloader"),
         ({"test_dataloader": {"batch_size": 1}}, "test_dataloader: needs dataset=dict(type=...)"),
-        ({"test_dataloader": loader(patches, test_mode=False)}, "test_dataloader.dataset: needs test_mode=True"),
+        ({"test_dataloader": loader(patches, test_mode=False)}, "for evaluation set test_mode=True"),
         ({"test_dataloader": loader(data / "none")}, "none"),
         ({"test_dataloader": loader(patches, ann_file="labels")}, "labels"),
         ({"test_dataloader": loader(patches, typ="x")}, "takes no 'typ'"),

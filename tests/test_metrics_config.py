@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rotx import config, geometry, registry
 from rotx.data.formats import Annotations, Detections
-from rotx.evaluation.metrics import DOTAMetric, RotatedCocoMetric, build_metric
+from rotx.evaluation.metrics import DOTAMetric, RotatedCocoMetric, Several, build_metric
 from rotx.evaluation.protocols import DOTA_V1_0, DOTA_V1_5, DOTA_V2_0, PROTOCOLS
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs/_base_/datasets").glob("*.py"))
@@ -136,14 +136,40 @@ def test_mmrotates_numbers(shared: Path, mode: str) -> None:
         ({"type": "RotatedCocoMetric", "metric": ["bbox", "segm"]}, "metric: need 'bbox'"),
         ({"type": "RotatedCocoMetric", "proposal_nums": ()}, "proposal_nums: need"),
         ({"type": "DOTAMetrics"}, "unknown type 'DOTAMetrics': did you mean 'DOTAMetric'"),
-        ([{"type": "DOTAMetric"}, {"type": "DOTAMetric"}], "test_evaluator: need one metric"),
-        (None, "test_evaluator: need one metric, such as"),
+        ([{"type": "DOTAMetric"}, {"type": "DOTAMetric"}], "test_evaluator: several metrics call their numbers alike"),
+        ([{"type": "DOTAMetric"}, 3], "test_evaluator.1: need a metric, such as"),
+        ([], "test_evaluator: need a metric"),
+        (None, "test_evaluator: need a metric, such as"),
     ],
 )  # fmt: skip
 def test_wrong_keys(settings: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         build_metric(settings, "test_evaluator")
     assert "\n" not in str(caught.value)
+
+
+def test_several_metrics() -> None:
+    """As MMRotate's config of HRSC2016 has them: one of two ships is found, after a false alarm."""
+    data = problem([SHIP, moved(100, 0)], [0, 0], [moved(100, 200), SHIP], [0.9, 0.8])
+    settings = [
+        {"type": "DOTAMetric", "eval_mode": mode, "prefix": prefix, "metric": "mAP"}
+        for mode, prefix in (("11points", "dota_ap07"), ("area", "dota_ap12"))
+    ]
+    metric = build_metric(settings, "val_evaluator")
+    evaluation = metric.evaluate(*data)
+    assert evaluation.map == pytest.approx(3 / 11)
+    numbers = {"dota_ap07/mAP": 3 / 11, "dota_ap07/AP50": 3 / 11, "dota_ap12/mAP": 1 / 4, "dota_ap12/AP50": 1 / 4}
+    assert metric.headline(evaluation) == pytest.approx(numbers)
+    writing = {
+        "type": "DOTAMetric",
+        "format_only": True,
+        "merge_patches": True,
+        "outfile_prefix": "out",
+        "iou_thr": 0.2,
+    }
+    both = build_metric([writing, {"type": "RotatedCocoMetric", "backend_args": None}], "test_evaluator")
+    assert isinstance(both, Several) and both.merge_patches and not both.format_only
+    assert (both.iou_thr, both.outfile_prefix) == (0.2, "out")
 
 
 def test_as_mmrotate_writes_them() -> None:

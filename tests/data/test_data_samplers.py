@@ -154,6 +154,17 @@ def test_aspect_ratio_from_files(tmp_path: Path) -> None:
     assert tall_images(broken).tolist() == [False]
 
 
+def test_files_of_repeated_images_are_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+
+    def size(path: Path) -> tuple[int, int]:
+        opened.append(path)
+        return 9, 4
+
+    monkeypatch.setattr("rotx.data.samplers.image_size", size)
+    assert tall_images(Labels([[]] * 5, path=tmp_path / "tall.png")).all() and len(opened) == 1
+
+
 def test_built_from_configs() -> None:
     sampler = build(
         {"type": "AspectRatioBatchSampler", "sampler": {"type": "DefaultSampler", "shuffle": False}, "drop_last": True}

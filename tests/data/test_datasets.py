@@ -22,6 +22,11 @@ SHIP = "10 10 50 10 50 40 10 40 ship 0\n"
 PLANE = "60 10 90 20 80 50 50 40 plane 1\n"
 FLAT = "5 5 9 9 13 13 7 7 ship 0\n"  # four corners on a line
 
+LOAD: dict[str, Any] = {"type": "mmdet.LoadImageFromFile", "file_client_args": {"backend": "disk"}}
+OBJECTS: dict[str, Any] = {"type": "mmdet.LoadAnnotations", "with_bbox": True, "box_type": "qbox"}
+RESIZE: dict[str, Any] = {"type": "mmdet.Resize", "scale": (80, 80), "keep_ratio": True}
+FLIP: dict[str, Any] = {"type": "mmdet.RandomFlip", "prob": 0.75, "direction": ["horizontal", "vertical", "diagonal"]}
+
 
 def dota(folder: Path, labels: dict[str, str], images: list[str] | None = None, **settings: Any) -> Dataset:
     """A dataset of these label files; its images are files without content unless named."""
@@ -201,6 +206,18 @@ def test_the_suffix_tells_files_apart(tmp_path: Path) -> None:
         ({"lazy_init": True}, "lazy_init: datasets are read when they are made"),
         ({"backend_args": {"backend": "s3"}}, "backend_args: only files of this machine are read"),
         ({"pipeline": [{"scale": 3}]}, "pipeline.0: need dict(type=...), got {'scale': 3}"),
+        ({"pipeline": None}, "pipeline: need a list of dict(type=...), got None"),
+        ({"data_root": 5}, "data_root: need a path, got 5"),
+        ({"img_suffix": 3}, "img_suffix: need a suffix, got 3"),
+        ({"test_mode": "yes"}, "need test_mode True or False"),
+        ({"diff_thr": "a"}, "diff_thr a number, got False and 'a'"),
+        ({"pipeline": [LOAD, FLIP]}, "pipeline: needs LoadAnnotations"),
+        ({"pipeline": [OBJECTS, FLIP]}, "pipeline: needs LoadImageFromFile"),
+        ({"pipeline": [LOAD, RESIZE, OBJECTS]}, "pipeline.2: LoadAnnotations has to stand before Resize"),
+        ({"pipeline": [OBJECTS, FLIP, LOAD]}, "pipeline.2: LoadImageFromFile has to stand before RandomFlip"),
+        ({"pipeline": [LOAD, OBJECTS, FLIP], "test_mode": True}, "pipeline.2: RandomFlip is for training"),
+        ({"backend_args": "s3"}, "backend_args: only files of this machine are read"),
+        ({"file_client_args": {"backend": "petrel"}}, "file_client_args: only files of this machine are read"),
     ],
 )
 def test_settings_that_are_wrong(tmp_path: Path, settings: dict[str, Any], said: str) -> None:
@@ -210,6 +227,22 @@ def test_settings_that_are_wrong(tmp_path: Path, settings: dict[str, Any], said:
 def test_settings_of_mmengine_that_change_nothing(tmp_path: Path) -> None:
     same = {"serialize_data": False, "lazy_init": False, "max_refetch": 5, "backend_args": {"backend": "local"}}
     assert len(dota(tmp_path, {"P1": SHIP}, **same)) == 1
+    assert len(dota(tmp_path, {"P1": SHIP}, file_client_args={"backend": "disk"})) == 1
+
+
+def test_pipelines_as_mmrotate_writes_them(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images/P1.png"), np.zeros((100, 160, 3), np.uint8))
+    convert = {"type": "ConvertBoxType", "box_type_mapping": {"gt_bboxes": "rbox"}}
+    rotate = {"type": "RandomRotate", "prob": 0.5, "angle_range": 180, "rect_obj_labels": [9, 11]}
+    pad = {"type": "mmdet.Pad", "size": (80, 80), "pad_val": {"img": (114, 114, 114)}}
+    pack = {"type": "mmdet.PackDetInputs", "meta_keys": ("img_id", "img_path", "ori_shape", "img_shape")}
+    training = dota(tmp_path, {"P1": SHIP}, pipeline=[LOAD, OBJECTS, convert, RESIZE, FLIP, rotate, pad, pack])
+    assert training.sample(0, np.random.default_rng(0)).size == (80, 80)
+    testing = dota(tmp_path, {"P1": SHIP}, pipeline=[LOAD, RESIZE, pad, OBJECTS, convert, pack], test_mode=True)
+    sample = testing.sample(0, np.random.default_rng(0))
+    assert sample.size == (80, 80) and sample.image[-1, 0].tolist() == [114] * 3 and sample.factors == (0.5, 0.5)
+    assert sample.quads.tolist() == training.record(0).quads.tolist()
 
 
 def test_nothing_left(tmp_path: Path) -> None:

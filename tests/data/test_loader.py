@@ -16,10 +16,10 @@ import torch
 
 from rotx import boxes
 from rotx.data import loader as loader_module
+from rotx.data.image_files import UnreadableImage
 from rotx.data.loader import Item, Items, build_loader, check_shared_memory
 from rotx.data.sample import Record, Sample
 from rotx.data.samplers import DefaultSampler, Draw
-from rotx.data.transforms import UnreadableImage
 from rotx.geometry import box_iou_aligned, quad_to_rbox, rbox_to_quad
 from rotx.registry import build
 

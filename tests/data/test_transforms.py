@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
+from rotx.data.image_files import UnreadableImage, read_image
 from rotx.data.sample import Record, Sample
-from rotx.data.transforms import UnreadableImage, read_image
 from rotx.geometry import box_iou_aligned, points_in_boxes, quad_to_rbox
 from rotx.registry import TABLE, build, resolve
 
@@ -204,6 +204,15 @@ def test_some_labels_turn_by_right_angles_only(keywords: dict[str, Any]) -> None
         assert 1e-3 < turn < 90 - 1e-3
 
 
+def test_angles_have_their_shares() -> None:
+    rotate, rng, turns = make("RandomChoiceRotate", angles=[90, 180, -90], prob=[0.5, 0.0, 0.25]), RNG(0), []
+    for _ in range(400):
+        edge = rotate(sample_of((200, 200)), rng).quads[0, :4]
+        turns.append(round(np.rad2deg(np.arctan2(edge[3] - edge[1], edge[2] - edge[0]) - np.arctan2(15, 40))))
+    counts = {angle: turns.count(angle) for angle in (90, -90, 0)}
+    assert sum(counts.values()) == 400 and 160 < counts[90] < 240 and 70 < counts[-90] < 130
+
+
 def test_random_angles_stay_in_their_range() -> None:
     rotate, rng = make("RandomRotate", prob=0.5, angle_range=20), RNG(0)
     turns = []
@@ -272,6 +281,29 @@ def test_normalize() -> None:
     np.testing.assert_allclose(sample.image, (image[..., ::-1].astype(float) - [1, 2, 3]) / [4, 5, 6], rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "keywords"),
+    [
+        ("RandomFlip", {"prob": 1.0}),
+        ("Resize", {"scale_factor": 2.0}),
+        ("Rotate", {"rotate_angle": 90}),
+        ("Rotate", {"rotate_angle": 10}),
+        ("Pad", {"size_divisor": 32}),
+    ],
+)
+def test_a_normalized_image_moves_too(name: str, keywords: dict[str, Any]) -> None:
+    """Of floats no transform makes bytes: what is normalized first and last is the same, up to rounding."""
+    image = cv2.GaussianBlur(RNG(0).integers(0, 256, (60, 60, 3), np.uint8), (5, 5), 0)
+    normalize = make("Normalize", mean=[0, 0, 0], std=[255, 255, 255])
+    move = make(name, **keywords)
+    first = move(normalize(Sample(record(), image.copy()), RNG(0)), RNG(0)).image
+    last = normalize(move(Sample(record(), image.copy()), RNG(0)), RNG(0)).image
+    assert first.dtype == np.float32
+    np.testing.assert_allclose(first, last, atol=1.5 / 255)
+    with pytest.raises(ValueError, match="it has to stand before Normalize"):
+        make("PhotoMetricDistortion")(Sample(record(), first), RNG(0))
+
+
 def test_loading(tmp_path: Path) -> None:
     deep = RNG(0).integers(0, 65536, (6, 7), np.uint16)
     cv2.imwrite(str(tmp_path / "grå.png"), deep)
@@ -287,14 +319,23 @@ def test_loading(tmp_path: Path) -> None:
 def test_unreadable_images(tmp_path: Path) -> None:
     image = RNG(0).integers(0, 256, (60, 70, 3), np.uint8)
     content = cv2.imencode(".png", image)[1].tobytes()
+    photo, bitmap = cv2.imencode(".jpg", image)[1].tobytes(), cv2.imencode(".bmp", image)[1].tobytes()
+    progressive = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
     for name, data, reason in [
         ("empty.png", b"", "is empty"),
         ("text.png", b"no image", "holds no image"),
-        ("cut.png", content[:100], "holds no image"),
+        ("cut.png", content[:100], ""),
+        ("half.png", content[: len(content) // 2], ""),
+        ("half.jpg", photo[: len(photo) // 2], ""),
+        ("halves.jpg", progressive[: len(progressive) // 2], ""),
+        ("half.bmp", bitmap[: len(bitmap) // 2], ""),
     ]:
         (tmp_path / name).write_bytes(data)
         with pytest.raises(UnreadableImage, match=f"{name}: {reason}"):
             read_image(tmp_path / name)
+    for name, data in [("a.png", content), ("a.jpg", photo), ("b.jpg", progressive), ("c.jpg", photo + b"\0more")]:
+        (tmp_path / name).write_bytes(data)
+        assert read_image(tmp_path / name).shape == (60, 70, 3)
     with pytest.raises(UnreadableImage, match="No such file") as caught:
         read_image(tmp_path / "absent.png")
     again = pickle.loads(pickle.dumps(caught.value))
@@ -358,7 +399,24 @@ def test_the_generator_alone_decides() -> None:
         ({"type": "Pad", "size_divisor": 32, "pad_val": (1, 2)}, "pad_val: need one number or three"),
         ({"type": "Normalize", "mean": [0, 0, 0], "std": [1, 0, 1]}, "mean and std"),
         ({"type": "LoadImageFromFile", "color_type": "grayscale"}, "color_type: only 'color' can be done"),
-        ({"type": "LoadImageFromFile", "backend_args": {"backend": "petrel"}}, "backend_args: only 'local' can be"),
+        (
+            {"type": "LoadImageFromFile", "backend_args": {"backend": "petrel"}},
+            "backend_args: only files of this machine",
+        ),
+        ({"type": "LoadAnnotations", "file_client_args": {"backend": "s3"}}, "file_client_args: only files of this"),
+        ({"type": "RandomFlip", "prob": None}, "prob: need a number in"),
+        ({"type": "RandomRotate", "rect_obj_labels": ["tank"]}, "rect_obj_labels: need labels, such as"),
+        ({"type": "RandomRotate", "rect_obj_labels": 9}, "rect_obj_labels: need labels, such as"),
+        ({"type": "RandomChoiceRotate", "angles": [1, 2], "prob": [1.0]}, "prob: need a number .* for each angle"),
+        ({"type": "RandomResize", "scale": 5}, "need one scale and a ratio_range, or two scales"),
+        ({"type": "RandomResize", "scale": (5, 5), "ratio_range": "1"}, "ratio_range: need a positive number or two"),
+        ({"type": "RandomCrop", "crop_size": None}, "crop_size: need a positive number or two, got None"),
+        ({"type": "RandomFlip", "prob": "0.5"}, "prob: need a number in"),
+        ({"type": "RandomRotate", "prob": [0.5]}, "prob: need a number in"),
+        ({"type": "Rotate", "rotate_angle": "a"}, "rotate_angle: need degrees, got 'a'"),
+        ({"type": "Normalize", "mean": 3, "std": 4}, "mean and std: need three numbers each"),
+        ({"type": "PhotoMetricDistortion", "contrast_range": 3}, "contrast_range: need the least and the greatest"),
+        ({"type": "ConvertBoxType", "box_type_mapping": "rbox"}, "box_type_mapping: need dict"),
         ({"type": "LoadAnnotations", "box_type": "obb"}, "box_type: need 'hbox'"),
         ({"type": "ConvertBoxType", "box_type_mapping": {"boxes": "rbox"}}, "box_type_mapping: need dict"),
         ({"type": "mmdet.Resize", "scal": 5}, "takes no 'scal': did you mean 'scale'"),

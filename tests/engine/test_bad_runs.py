@@ -98,7 +98,11 @@ WRONG: dict[str, tuple[Change, tuple[str, ...]]] = {
     "a checkpoint that is not there": (lambda s: s.update(resume=True, load_from="no.pth"), ("no.pth",)),
     "an optimizer's keyword": (put("optim_wrapper.optimizer.momentun", 0.9), ("'momentun'", "'momentum'")),
     "a schedule": (put("param_scheduler", [{"type": "MultiStepLr"}]), ("param_scheduler.0", "'MultiStepLR'")),
-    "test mode": (put("train_dataloader.dataset.test_mode", True), ("train_dataloader.dataset.test_mode",)),
+    "test mode": (put("train_dataloader.dataset.test_mode", True), ("train_dataloader.dataset", "not for test_mode")),
+    "test mode without flips": (
+        lambda s: s["train_dataloader"]["dataset"].update(s["val_dataloader"]["dataset"]),
+        ("train_dataloader.dataset.test_mode",),
+    ),
     "no test mode": (put("val_dataloader.dataset.test_mode", False), ("val_dataloader.dataset.test_mode", "True")),
 }
 
@@ -273,9 +277,10 @@ def test_a_full_disk(data: Path, tmp_path: Path) -> None:
     assert different(work / "epoch_1.pth", tmp_path / "whole/epoch_1.pth") == []
 
 
-def test_too_many_checkpoints_and_the_best(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("best", ["auto", "dota/mAP"])
+def test_too_many_checkpoints_and_the_best(data: Path, tmp_path: Path, best: str) -> None:
     settings = small_settings(data, epochs=4)
-    settings["default_hooks"]["checkpoint"] |= {"max_keep_ckpts": 2, "save_best": "auto"}
+    settings["default_hooks"]["checkpoint"] |= {"max_keep_ckpts": 2, "save_best": best}
     train(settings, tmp_path, "cpu")
     names = sorted(path.name for path in tmp_path.glob("*.pth"))
     assert names == ["best_mAP_epoch_1.pth", "epoch_3.pth", "epoch_4.pth"]

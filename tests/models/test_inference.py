@@ -173,7 +173,7 @@ def test_grayscale_and_16_bits(predictor: Predictor, tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n" + b"\0" * 40, b"some text"])
 def test_a_file_that_holds_no_image(predictor: Predictor, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.png").write_bytes(content)
-    with pytest.raises(ValueError, match=r"x\.png: holds no image that OpenCV can read"):
+    with pytest.raises(ValueError, match=r"x\.png: (holds no image that OpenCV can read|is empty)"):
         predictor.predict([picture(), tmp_path / "x.png"])
 
 

@@ -209,6 +209,7 @@ def _score_sets(
 ) -> None:
     """Prints the scores on patches, if these have annotations, and on whole images, if there are such."""
     from rotx.evaluation import evaluate_boxes
+    from rotx.evaluation.metrics import Several
 
     evaluations = []
     for truth, found in sets:
@@ -218,6 +219,8 @@ def _score_sets(
             )
             note(truth.notices)
             print_table(score)
+            if isinstance(metric, Several) and not rules:
+                click.echo(", ".join(f"{name} {value:.4f}" for name, value in metric.headline(score).items()))
             evaluations.append(score)
     if len(evaluations) == 2:
         patches, images = (len(truth.images) for truth, _ in sets)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rotx.config.errors import ConfigError
-from rotx.config.translate_data import translate_data
+from rotx.config.translate_data import annotated, translate_data
 from rotx.config.translate_model import is_old_model, translate_model
 
 Config = dict[str, Any]
@@ -89,7 +89,7 @@ def _schedule(config: Config, new: Config, notice: Notice) -> int:
             evaluator["iou_thrs"] = evaluation.pop("iou_thr")
         new["val_evaluator"] = evaluator
         new["test_evaluator"] = dict(evaluator)
-    if "test_dataloader" in new and not new["test_dataloader"]["dataset"].get("ann_file"):
+    if "test_dataloader" in new and not annotated(new["test_dataloader"]["dataset"]):
         # Nothing to score against: the results are written as for the DOTA server.
         new["test_evaluator"] = {"type": "DOTAMetric", "format_only": True, "merge_patches": True}
         new["test_evaluator"]["outfile_prefix"] = "./work_dirs/Task1"

@@ -31,6 +31,9 @@ def translate_data(config: Config, notice: Notice) -> tuple[Config, Config]:
     new: Config = {}
     preprocessor: Config = {}
     for part in ("train", "val", "test"):
+        old = data.get(part)
+        if isinstance(old, list) and old:  # several datasets, one after the other
+            data = {**data, part: {"type": "ConcatDataset", "datasets": old}}
         if not isinstance(data.get(part), dict):
             continue
         preprocessor = preprocessor or _preprocessor(_pipeline_of(data[part]))
@@ -53,6 +56,9 @@ def _batch_size(data: Config, part: str) -> Any:
 def _dataset(old: Config, part: str, root: Any, notice: Notice) -> Config:
     if isinstance(old.get("dataset"), dict):  # RepeatDataset and the like
         return {**old, "dataset": _dataset(old["dataset"], part, root, notice)}
+    if isinstance(old.get("datasets"), list):
+        inner = [_dataset(one, part, root, notice) for one in old["datasets"] if isinstance(one, dict)]
+        return {"type": old.get("type", "ConcatDataset"), "datasets": inner}
     old = {key: value for key, value in old.items() if key not in _DATASET_GONE}
     new: Config = {"type": old.pop("type", "DOTADataset")}
     images, annotations = old.pop("img_prefix", None), old.pop("ann_file", "")
@@ -84,6 +90,13 @@ def _dataset(old: Config, part: str, root: Any, notice: Notice) -> Config:
     return {**new, "pipeline": pipeline}
 
 
+def annotated(dataset: Config) -> bool:
+    """Whether a translated dataset, or one within it, names annotations."""
+    if "datasets" in dataset:
+        return any(map(annotated, dataset["datasets"]))
+    return annotated(dataset["dataset"]) if "dataset" in dataset else bool(dataset.get("ann_file"))
+
+
 def _below(path: Any, root: str) -> Any:
     """A path relative to the root of the data, which 0.x writes in front of it."""
     return path.removeprefix(root) if isinstance(path, str) else path
@@ -99,6 +112,8 @@ def _pipeline_of(dataset: Config) -> list[Config]:
     """The steps of a dataset's pipeline, those inside ``MultiScaleFlipAug`` included."""
     if isinstance(dataset.get("dataset"), dict):
         return _pipeline_of(dataset["dataset"])
+    if isinstance(dataset.get("datasets"), list):
+        return [step for one in dataset["datasets"] if isinstance(one, dict) for step in _pipeline_of(one)]
     steps = [step for step in dataset.get("pipeline", []) if isinstance(step, dict)]
     return [inner for step in steps for inner in (step, *step.get("transforms", ())) if isinstance(inner, dict)]
 
@@ -183,6 +198,8 @@ def _resize(old: Config) -> list[Any]:
 
 def _flip(old: Config) -> list[Any]:
     prob, direction = old.get("flip_ratio"), old.get("direction", "horizontal")
+    if prob is None:
+        return []  # it flips only what another step has marked
     if isinstance(prob, list) and len(set(prob)) == 1:
         prob = sum(prob)  # 1.x shares one probability out among the directions
     return [{"type": "RandomFlip", "prob": prob, "direction": direction}]

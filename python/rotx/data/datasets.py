@@ -17,15 +17,22 @@ import numpy as np
 from rotx.data.classes import CLASSES_OF, Wanted, choose_classes, wanted_classes
 from rotx.data.formats import Annotations, read_annotations
 from rotx.data.found import Found, annotations_of, found_of, images_alone
-from rotx.data.image_files import find_images, image_size, list_files, list_images
+from rotx.data.image_files import find_images, image_size, list_files, list_images, only_local
+from rotx.data.resizing import Pad, RandomChoiceResize, RandomCrop, RandomResize, Resize
 from rotx.data.sample import Record, Sample
 from rotx.data.sniff import nearest
+from rotx.data.transforms import LoadAnnotations, LoadImageFromFile
+from rotx.data.turning import RandomChoiceRotate, RandomFlip, RandomRotate, Rotate
 from rotx.geometry import quad_to_rbox
 
 Transform = Callable[[Sample, np.random.Generator], Sample]
 
 #: Objects that are thinner cannot be learnt: their angle or their side is rounding.
 LEAST_SIDE = 1e-3
+
+#: Transforms that move the objects with the image in a way that evaluation does not undo, and all that move them.
+_TURNING = (RandomFlip, Rotate, RandomRotate, RandomChoiceRotate, RandomCrop)
+_MOVING = (*_TURNING, Resize, RandomResize, RandomChoiceResize, Pad)
 
 
 class Dataset:
@@ -84,7 +91,7 @@ class FileDataset(Dataset):
         serialize_data: MMEngine's; changes nothing here.
         lazy_init: MMEngine's; only False is possible.
         max_refetch: MMEngine's; changes nothing here: another image stands in for one that cannot be read.
-        backend_args: MMEngine's; only files of this machine are read.
+        backend_args, file_client_args: MMEngine's; only files of this machine are read.
 
     Raises:
         ValueError: for paths that are not there, annotations that cannot be read, classes that the config and the
@@ -115,18 +122,22 @@ class FileDataset(Dataset):
         lazy_init: bool = False,
         max_refetch: int = 1000,
         backend_args: Mapping[str, Any] | None = None,
+        file_client_args: Mapping[str, Any] | None = None,
     ) -> None:
-        if not isinstance(ann_file, str):
-            raise ValueError(f"ann_file: need a path, got {ann_file!r}")
+        for key, value in (("ann_file", ann_file), ("data_root", data_root or ""), ("img_suffix", img_suffix or "")):
+            if not isinstance(value, str | Path):
+                raise ValueError(f"{key}: need {'a suffix' if key == 'img_suffix' else 'a path'}, got {value!r}")
+        if not isinstance(test_mode, bool) or not isinstance(diff_thr, int | float):
+            raise ValueError(f"need test_mode True or False and diff_thr a number, got {test_mode!r} and {diff_thr!r}")
         if indices is not None and (type(indices) is not int or indices < 1):
             raise ValueError(f"indices: need the number of images wanted, got {indices!r}")
         if lazy_init:
             raise ValueError("lazy_init: datasets are read when they are made; leave it out")
-        if backend_args is not None and backend_args.get("backend") not in ("local", "disk"):
-            raise ValueError(f"backend_args: only files of this machine are read; leave it out, got {backend_args!r}")
+        only_local("backend_args", backend_args)
+        only_local("file_client_args", file_client_args)
         self.root, self.ann_file, self.img_suffix = Path(data_root or ""), ann_file, img_suffix
         self.prefix = _prefix(data_prefix, self.prefix_keys)
-        self.transforms = _checked_pipeline(pipeline)
+        self.transforms = _checked_pipeline(pipeline, test_mode)
         self.test_mode = test_mode
         self.dropped: Counter[str] = Counter()
         wanted = wanted_classes(metainfo, self.own_classes, self.root)
@@ -302,8 +313,25 @@ def _checked_filter(filter_cfg: Mapping[str, Any] | None) -> tuple[bool, int]:
     return not says["filter_empty_gt"], int(says["min_size"])
 
 
-def _checked_pipeline(pipeline: Sequence[Transform]) -> list[Transform]:
+def _checked_pipeline(pipeline: Sequence[Transform], test_mode: bool) -> list[Transform]:
+    """The transforms; ValueError for an order of them that would learn or score something else than what is seen."""
+    if not isinstance(pipeline, list | tuple):
+        raise ValueError(f"pipeline: need a list of dict(type=...), got {pipeline!r}")
     for i, transform in enumerate(pipeline):
+        name = type(transform).__name__
         if not callable(transform):
             raise ValueError(f"pipeline.{i}: need dict(type=...), got {transform!r}")
+        if test_mode and isinstance(transform, _TURNING):
+            raise ValueError(
+                f"pipeline.{i}: {name} is for training, not for test_mode: it would move what is looked for"
+            )
+    hint = "" if test_mode else "; for evaluation set test_mode=True"
+    ours = all(type(transform).__module__.startswith("rotx.") for transform in pipeline)
+    for loads in (LoadImageFromFile,) if test_mode else (LoadImageFromFile, LoadAnnotations):
+        place = next((i for i, transform in enumerate(pipeline) if isinstance(transform, loads)), None)
+        if place is None and pipeline and ours:
+            raise ValueError(f"pipeline: needs {loads.__name__}{hint}")
+        moved = next((t for t in pipeline[: place or 0] if isinstance(t, _MOVING)), None)
+        if moved is not None:
+            raise ValueError(f"pipeline.{place}: {loads.__name__} has to stand before {type(moved).__name__}{hint}")
     return list(pipeline)

@@ -1,10 +1,15 @@
-"""Finding the files of images: one listing of a folder, however many images are asked for."""
+"""The files of images: finding them with one listing of a folder, their sizes, and reading them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 #: What files of images are called, in any case of letters.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -67,3 +72,56 @@ def image_size(path: Path) -> tuple[int, int] | None:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     return (width, height) if turned else (height, width)
+
+
+class UnreadableImage(ValueError):
+    """A file that should hold an image and does not.
+
+    Attributes:
+        path: of the file.
+        reason: why it cannot be read.
+    """
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = Path(path)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[UnreadableImage], tuple[Path, str]]:
+        """Exceptions are rebuilt from ``args``, which hold the message; workers send them to the main process."""
+        return type(self), (self.path, self.reason)
+
+
+def read_image(path: str | Path) -> NDArray[np.uint8]:
+    """The image of a file, (H, W, 3) uint8, BGR; grey and 16 bits are converted.
+
+    Raises:
+        UnreadableImage: for a file that is absent, holds no image, or is cut off.
+    """
+    try:
+        content = Path(path).read_bytes()  # unlike cv2.imread it takes any path on any system
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+    except OSError as error:
+        raise UnreadableImage(path, error.strerror or str(error)) from None
+    except cv2.error as error:
+        raise UnreadableImage(path, f"OpenCV cannot read it: {error.err}") from None
+    if pixels is None:
+        raise UnreadableImage(path, "holds no image that OpenCV can read" if content else "is empty")
+    if _cut_off(content):
+        raise UnreadableImage(path, "is cut off: the end of the image is missing")
+    return pixels.astype(np.uint8, copy=False)
+
+
+def only_local(key: str, value: Any) -> None:
+    """Raises ValueError for a ``backend_args`` or ``file_client_args`` that asks for files of another machine."""
+    backend = value.get("backend", "local") if isinstance(value, Mapping) else value
+    if backend not in (None, "local", "disk"):
+        raise ValueError(f"{key}: only files of this machine are read; leave it out, got {value!r}")
+
+
+def _cut_off(content: bytes) -> bool:
+    """Whether a JPEG ends too early: OpenCV 4 fills up what is missing of it, and says nothing."""
+    if not content.startswith(b"\xff\xd8") or content.endswith(b"\xff\xd9"):
+        return False
+    # What follows the last start of a scan holds the mark of the end only there; other things may follow that.
+    return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")

@@ -22,9 +22,9 @@ from torch import Tensor
 from torch.utils import data
 
 from rotx.boxes import AngleVersion, regularize
+from rotx.data.image_files import UnreadableImage
 from rotx.data.sample import Sample
 from rotx.data.samplers import Draw, Records
-from rotx.data.transforms import UnreadableImage
 from rotx.geometry import quad_to_rbox
 
 #: Objects thinner than this many pixels, as the detector sees them, are dropped in training: no head can learn

@@ -86,11 +86,13 @@ class RandomResize:
         clip_object_border: bool = True,
         resize_type: str = "Resize",
     ) -> None:
-        scales: list[Any] = [scale] if isinstance(scale[0], int) else list(scale)
+        scales: list[Any] = list(scale) if isinstance(scale, list | tuple) else [scale]
+        if scales and isinstance(scales[0], int):
+            scales = [scale]
         if len(scales) != (2 if ratio_range is None else 1):
             raise ValueError(f"need one scale and a ratio_range, or two scales, got {scale} and {ratio_range}")
         self.scales = np.array([_pair("scale", item) for item in scales])
-        self.ratio_range = ratio_range
+        self.ratio_range = None if ratio_range is None else _pair("ratio_range", ratio_range)
         self.keep_ratio = keep_ratio
         self.interpolation = interpolation_flag(interpolation)
         if resize_type.rpartition(".")[2] != "Resize":
@@ -235,8 +237,7 @@ class Pad:
             right, below = -width % self.size_divisor, -height % self.size_divisor
         if right or below:
             border = cv2.BORDER_CONSTANT
-            image = cv2.copyMakeBorder(sample.image, 0, below, 0, right, border, value=self.pad_val)
-            sample.image = image.astype(np.uint8, copy=False)
+            sample.image = cv2.copyMakeBorder(sample.image, 0, below, 0, right, border, value=self.pad_val)
         return sample
 
 
@@ -257,7 +258,7 @@ def _resize(sample: Sample, size: tuple[int, int], interpolation: int) -> None:
     size = max(size[0], 1), max(size[1], 1)
     if size == (width, height):
         return
-    sample.image = cv2.resize(sample.image, size, interpolation=interpolation).astype(np.uint8, copy=False)
+    sample.image = cv2.resize(sample.image, size, interpolation=interpolation)
     fx, fy = size[0] / width, size[1] / height
     sample.quads = sample.quads * np.tile((fx, fy), 4)
     sample.factors = sample.factors[0] * fx, sample.factors[1] * fy
@@ -280,7 +281,7 @@ def _start(center: float, length: int, full: int, rng: np.random.Generator) -> i
 
 def _pair(name: str, value: float | Sequence[float]) -> tuple[float, float]:
     """Two positive numbers."""
-    pair = (value, value) if isinstance(value, int | float) else tuple(value)
-    if len(pair) != 2 or min(pair) <= 0:
+    pair = (value, value) if isinstance(value, int | float) else tuple(value or ())
+    if len(pair) != 2 or not all(isinstance(side, int | float) for side in pair) or min(pair) <= 0:
         raise ValueError(f"{name}: need a positive number or two, got {value!r}")
     return pair[0], pair[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ class Sample:
 
     Attributes:
         record: where it comes from.
-        image: (H, W, 3) uint8, BGR; of no pixels before it is loaded.
+        image: (H, W, 3) uint8, BGR; of no pixels before it is loaded, float32 after a Normalize.
         quads: (M, 8) float64.
         labels: (M,) int64.
         ignored: (M,) bool.
@@ -48,7 +49,7 @@ class Sample:
     """
 
     record: Record
-    image: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0, 3), np.uint8))
+    image: NDArray[Any] = field(default_factory=lambda: np.zeros((0, 0, 3), np.uint8))
     quads: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 8)))
     labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     ignored: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))

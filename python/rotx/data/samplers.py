@@ -9,6 +9,7 @@ In test mode no image comes twice: the last batches are smaller, and a rank may 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -219,10 +220,11 @@ def tall_images(dataset: Records) -> NDArray[np.bool_]:
 
     An image that cannot be read counts as wide: the loader will say what is wrong with it.
     """
+    size_of = cache(image_size)  # repeated datasets have the same images many times
     tall = np.zeros(len(dataset), np.bool_)
     for index in range(len(dataset)):
         record = dataset.record(index)
-        height, width = record.size or image_size(record.path) or (0, 0)
+        height, width = record.size or size_of(record.path) or (0, 0)
         tall[index] = height > width
     return tall
 

@@ -10,34 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rotx.data.image_files import only_local, read_image
 from rotx.data.sample import Sample
 
 BoxType = Literal["hbox", "rbox", "qbox"]
-
-
-class UnreadableImage(ValueError):
-    """A file that should hold an image and does not.
-
-    Attributes:
-        path: of the file.
-        reason: why it cannot be read.
-    """
-
-    def __init__(self, path: str | Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path = Path(path)
-        self.reason = reason
-
-    def __reduce__(self) -> tuple[type[UnreadableImage], tuple[Path, str]]:
-        """Exceptions are rebuilt from ``args``, which hold the message; workers send them to the main process."""
-        return type(self), (self.path, self.reason)
 
 
 class LoadImageFromFile:
@@ -46,7 +28,8 @@ class LoadImageFromFile:
     The record then says the size that the file has.
 
     Args:
-        to_float32, color_type, imdecode_backend, backend_args: only as they are; ``dict(backend="local")`` will do.
+        to_float32, color_type, imdecode_backend: only as they are.
+        backend_args, file_client_args: MMEngine's; only files of this machine are read.
 
     Raises:
         UnreadableImage: when called, for a file that is absent or holds no image.
@@ -59,35 +42,19 @@ class LoadImageFromFile:
         color_type: str = "color",
         imdecode_backend: str = "cv2",
         backend_args: Mapping[str, Any] | None = None,
+        file_client_args: Mapping[str, Any] | None = None,
     ) -> None:
         _only("to_float32", to_float32, False)
         _only("color_type", color_type, "color")
         _only("imdecode_backend", imdecode_backend, "cv2")
-        _only("backend_args", (backend_args or {}).get("backend", "local"), "local")
+        only_local("backend_args", backend_args)
+        only_local("file_client_args", file_client_args)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Reads the image."""
         sample.image = read_image(sample.record.path)
         sample.record = replace(sample.record, size=sample.size)
         return sample
-
-
-def read_image(path: str | Path) -> NDArray[np.uint8]:
-    """The image of a file, (H, W, 3) uint8, BGR.
-
-    Raises:
-        UnreadableImage: for a file that is absent or holds no image.
-    """
-    try:
-        content = np.fromfile(path, np.uint8)  # unlike cv2.imread it takes any path on any system
-        pixels = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
-    except OSError as error:
-        raise UnreadableImage(path, error.strerror or str(error)) from None
-    except cv2.error as error:
-        raise UnreadableImage(path, f"OpenCV cannot read it: {error.err}") from None
-    if pixels is None:
-        raise UnreadableImage(path, "holds no image that OpenCV can read" if len(content) else "is empty")
-    return pixels.astype(np.uint8, copy=False)
 
 
 class LoadAnnotations:
@@ -97,7 +64,8 @@ class LoadAnnotations:
 
     Args:
         box_type: ``"hbox"``: the horizontal boxes around the objects; otherwise as annotated.
-        with_bbox, with_label, with_mask, poly2mask, backend_args: change nothing: objects are polygons here.
+        with_bbox, with_label, with_mask, poly2mask, backend_args, file_client_args: change nothing: objects are
+            polygons here, and their files are read before.
     """
 
     def __init__(
@@ -109,10 +77,12 @@ class LoadAnnotations:
         poly2mask: bool = False,
         box_type: BoxType = "qbox",
         backend_args: Mapping[str, Any] | None = None,
+        file_client_args: Mapping[str, Any] | None = None,
     ) -> None:
         _only("with_bbox", with_bbox, True)
         _only("with_label", with_label, True)
-        _only("backend_args", (backend_args or {}).get("backend", "local"), "local")
+        only_local("backend_args", backend_args)
+        only_local("file_client_args", file_client_args)
         self.box_type = _box_type("box_type", box_type)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -135,8 +105,8 @@ class ConvertBoxType:
     """
 
     def __init__(self, *, box_type_mapping: Mapping[str, BoxType]) -> None:
-        if set(box_type_mapping) != {"gt_bboxes"}:
-            raise ValueError(f"box_type_mapping: need dict(gt_bboxes=...), got {dict(box_type_mapping)}")
+        if not isinstance(box_type_mapping, Mapping) or set(box_type_mapping) != {"gt_bboxes"}:
+            raise ValueError(f"box_type_mapping: need dict(gt_bboxes=...), got {box_type_mapping!r}")
         self.box_type = _box_type("box_type_mapping.gt_bboxes", box_type_mapping["gt_bboxes"])
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -178,7 +148,7 @@ class Normalize:
     """Takes ``mean`` from the image and divides it by ``std``: float32 from here on.
 
     For configs that have it in their pipeline; a DetDataPreprocessor with mean and std does the same later, on
-    the device of the model. It has to be the last one that changes the image.
+    the device of the model. Colours are changed before it.
 
     Args:
         mean, std: of the three channels, after the change of their order.
@@ -186,7 +156,8 @@ class Normalize:
     """
 
     def __init__(self, *, mean: Sequence[float], std: Sequence[float], to_rgb: bool = True) -> None:
-        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+        lists = isinstance(mean, list | tuple) and isinstance(std, list | tuple)
+        if not lists or len(mean) != 3 or len(std) != 3 or min(std) <= 0:
             raise ValueError(f"mean and std: need three numbers each, std above 0, got {mean} and {std}")
         self.mean = np.asarray(mean, np.float32)
         self.std = np.asarray(std, np.float32)
@@ -194,7 +165,7 @@ class Normalize:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Normalizes the image."""
-        image: Any = sample.image[:, :, ::-1] if self.to_rgb else sample.image
+        image = sample.image[:, :, ::-1] if self.to_rgb else sample.image
         sample.image = (image.astype(np.float32) - self.mean) / self.std
         return sample
 
@@ -219,6 +190,9 @@ class PhotoMetricDistortion:
         saturation_range: tuple[float, float] = (0.5, 1.5),
         hue_delta: float = 18,
     ) -> None:
+        for name, pair in (("contrast_range", contrast_range), ("saturation_range", saturation_range)):
+            if not isinstance(pair, list | tuple) or len(pair) != 2:
+                raise ValueError(f"{name}: need the least and the greatest factor, got {pair!r}")
         self.brightness_delta = brightness_delta
         self.contrast_range = contrast_range
         self.saturation_range = saturation_range
@@ -226,11 +200,13 @@ class PhotoMetricDistortion:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Changes the colours of the image."""
+        if sample.image.dtype != np.uint8:
+            raise ValueError("PhotoMetricDistortion: needs an image of 8 bits: it has to stand before Normalize")
         (brighter, contrasted, early, saturated, turned, swapped) = rng.random(6) < 0.5
         shift = rng.uniform(-self.brightness_delta, self.brightness_delta) if brighter else 0.0
         factor = rng.uniform(*self.contrast_range) if contrasted else 1.0
         values = np.arange(256, dtype=np.float64)
-        image: Any = sample.image
+        image = sample.image
         if shift or (early and factor != 1):
             image = cv2.LUT(image, _bytes((values + shift) * (factor if early else 1)))
         saturation = rng.uniform(*self.saturation_range) if saturated else 1.0

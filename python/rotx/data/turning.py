@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from rotx.data.sample import Sample
 
@@ -46,15 +47,11 @@ class RandomFlip:
         self.directions = [direction] if isinstance(direction, str) else list(direction)
         if not self.directions or not set(self.directions) <= set(get_args(Direction)):
             raise ValueError(f"direction: need 'horizontal', 'vertical', 'diagonal' or several, got {direction!r}")
-        count = len(self.directions)
-        probs = [prob / count] * count if isinstance(prob, int | float) else list(prob)
-        if len(probs) != count or min(probs) < 0 or sum(probs) > 1 + 1e-9:
-            raise ValueError(f"prob: need a number in [0, 1], or one for each direction, got {prob}")
-        self.bounds = np.cumsum(probs)
+        self.bounds = _shares(prob, len(self.directions), "direction")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Mirrors image and objects, or neither."""
-        chosen = int(np.searchsorted(self.bounds, rng.random(), side="right"))
+        chosen = _drawn(self.bounds, rng)
         if chosen < len(self.directions):
             _flip(sample, self.directions[chosen])
         return sample
@@ -78,6 +75,8 @@ class Rotate:
         img_border_value: float | Sequence[float] = 0,
         interpolation: str = "bilinear",
     ) -> None:
+        if not isinstance(rotate_angle, int | float):
+            raise ValueError(f"rotate_angle: need degrees, got {rotate_angle!r}")
         self.rotate_angle = rotate_angle
         self.border = per_channel("img_border_value", img_border_value)
         self.interpolation = interpolation_flag(interpolation)
@@ -95,7 +94,7 @@ class RandomRotate:
         prob: of turning it.
         angle_range: greatest angle in degrees, either way.
         rect_obj_labels: an image with an object of one of these labels turns by ±90 or 180 degrees instead:
-            their boxes are horizontal by convention, as those of round things.
+            their boxes are horizontal by convention, as those of round things. Places in ``classes``, from 0.
         rotate_type: only ``"Rotate"``, with or without a scope such as ``mmdet.``.
         img_border_value, interpolation: as of :class:`Rotate`.
     """
@@ -114,7 +113,7 @@ class RandomRotate:
             raise ValueError(f"angle_range: need degrees in (0, 180], got {angle_range}")
         self.prob = _probability(prob)
         self.angle_range = angle_range
-        self.rect_obj_labels = tuple(rect_obj_labels or ())
+        self.rect_obj_labels = _labels(rect_obj_labels)
         self.border = per_channel("img_border_value", img_border_value)
         self.interpolation = interpolation_flag(interpolation)
         if rotate_type.rpartition(".")[2] != "Rotate":
@@ -135,7 +134,7 @@ class RandomChoiceRotate:
 
     Args:
         angles: in degrees, clockwise.
-        prob: of turning it.
+        prob: of turning it, by each angle alike; or one for each angle.
         rect_obj_labels, rotate_type, img_border_value, interpolation: as of :class:`RandomRotate`.
     """
 
@@ -143,7 +142,7 @@ class RandomChoiceRotate:
         self,
         *,
         angles: Sequence[float],
-        prob: float = 0.5,
+        prob: float | Sequence[float] = 0.5,
         rect_obj_labels: Sequence[int] | None = None,
         rotate_type: str = "Rotate",
         img_border_value: float | Sequence[float] = 0,
@@ -152,8 +151,8 @@ class RandomChoiceRotate:
         if not angles:
             raise ValueError("angles: need at least one")
         self.angles = tuple(angles)
-        self.prob = _probability(prob)
-        self.rect_obj_labels = tuple(rect_obj_labels or ())
+        self.bounds = _shares(prob, len(self.angles), "angle")
+        self.rect_obj_labels = _labels(rect_obj_labels)
         self.border = per_channel("img_border_value", img_border_value)
         self.interpolation = interpolation_flag(interpolation)
         if rotate_type.rpartition(".")[2] != "Rotate":
@@ -161,9 +160,10 @@ class RandomChoiceRotate:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Turns image and objects, or neither."""
-        if rng.random() < self.prob:
+        chosen = _drawn(self.bounds, rng)
+        if chosen < len(self.angles):
             rectangular = np.isin(sample.labels, self.rect_obj_labels).any()
-            angle = rng.choice((90, 180, -90) if rectangular else self.angles)
+            angle = rng.choice((90, 180, -90)) if rectangular else self.angles[chosen]
             _rotate(sample, float(angle), self.border, self.interpolation)
         return sample
 
@@ -185,7 +185,7 @@ def per_channel(name: str, value: float | Sequence[float]) -> Color:
 
 def _flip(sample: Sample, direction: Direction) -> None:
     height, width = sample.size
-    sample.image = cv2.flip(sample.image, _FLIP_CODES[direction]).astype(np.uint8, copy=False)
+    sample.image = cv2.flip(sample.image, _FLIP_CODES[direction])
     sx, x = (1, 0) if direction == "vertical" else (-1, width)
     sy, y = (1, 0) if direction == "horizontal" else (-1, height)
     sample.quads = sample.quads * np.tile((sx, sy), 4) + np.tile((x, y), 4)
@@ -205,7 +205,7 @@ def _rotate(sample: Sample, degrees: float, border: Color, interpolation: int) -
         four = cv2.cvtColor(sample.image, cv2.COLOR_BGR2BGRA)
         four = cv2.warpAffine(four, matrix, (width, height), flags=interpolation, borderValue=(*border, 0))
         image = cv2.cvtColor(four, cv2.COLOR_BGRA2BGR)
-    sample.image = image.astype(np.uint8, copy=False)
+    sample.image = image
     c, s = np.cos(np.deg2rad(turn)), np.sin(np.deg2rad(turn))
     points = (sample.quads.reshape(-1, 4, 2) - center) @ np.array([[c, s], [-s, c]]) + center
     sample.quads = points.reshape(-1, 8)
@@ -214,6 +214,33 @@ def _rotate(sample: Sample, degrees: float, border: Color, interpolation: int) -
 
 
 def _probability(prob: float) -> float:
-    if not 0 <= prob <= 1:
-        raise ValueError(f"prob: need a number in [0, 1], got {prob}")
+    if not isinstance(prob, int | float) or not 0 <= prob <= 1:
+        raise ValueError(f"prob: need a number in [0, 1], got {prob!r}")
     return prob
+
+
+def _shares(prob: float | Sequence[float], count: int, of: str) -> NDArray[np.float64]:
+    """The upper bounds of ``count`` parts of [0, 1]: equal ones that are ``prob`` together, or of its sizes."""
+    probs = [prob / count] * count if isinstance(prob, int | float) else list(prob or ())
+    if (
+        len(probs) != count
+        or not all(isinstance(p, int | float) for p in probs)
+        or min(probs) < 0
+        or sum(probs) > 1 + 1e-9
+    ):
+        raise ValueError(f"prob: need a number in [0, 1], or one for each {of}, got {prob!r}")
+    return np.cumsum(probs)
+
+
+def _drawn(bounds: NDArray[np.float64], rng: np.random.Generator) -> int:
+    """Which part a random number is in; ``len(bounds)`` for none."""
+    return int(np.searchsorted(bounds, rng.random(), side="right"))
+
+
+def _labels(labels: Sequence[int] | None) -> tuple[int, ...]:
+    """ValueError unless these are labels: a name would never be found among the numbers of the objects."""
+    if labels is None:
+        return ()
+    if not isinstance(labels, list | tuple) or not all(type(label) is int and label >= 0 for label in labels):
+        raise ValueError(f"rect_obj_labels: need labels, such as [9, 11], got {labels!r}")
+    return tuple(labels)

@@ -14,6 +14,7 @@ from rotx.data.datasets import FileDataset
 from rotx.data.formats import Annotations, read_annotations
 from rotx.data.found import Found, found_of
 from rotx.data.image_files import find_images, list_images
+from rotx.data.transforms import enclosing
 
 
 class HRSCDataset(FileDataset):
@@ -91,9 +92,7 @@ class DIORDataset(FileDataset):
         found.classes = list(dict.fromkeys(small))
         found.label = np.array([found.classes.index(name) for name in small], dtype=np.int64)[read.label]
         if self.ann_type == "hbb":
-            corners = read.quads.reshape(-1, 4, 2)
-            (x1, y1), (x2, y2) = corners.min(1).T, corners.max(1).T
-            found.quads = np.stack([x1, y1, x2, y1, x2, y2, x1, y2], axis=1)
+            found.quads = enclosing(read.quads)
         return found
 
 

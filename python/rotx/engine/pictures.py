@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from rotx.atomic import write_bytes
 from rotx.data.formats import Detections
-from rotx.data.transforms import UnreadableImage, read_image
+from rotx.data.image_files import UnreadableImage, read_image
 from rotx.engine.evaluate import Annotated
 from rotx.geometry import quad_to_rbox
 from rotx.visualize import draw_boxes
@@ -57,7 +57,9 @@ def write_pictures(
             for label, score in zip(labels, detections.scores[seen], strict=True)
         ]
         picture = draw_boxes(image, quad_to_rbox(detections.quads[seen]), labels, captions)
-        write_bytes(folder / f"{record.name}.jpg", cv2.imencode(".jpg", picture)[1].tobytes())
+        file = folder / f"{record.name}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)  # names of images may hold folders
+        write_bytes(file, cv2.imencode(".jpg", picture)[1].tobytes())
         count += 1
     return count
 

@@ -117,7 +117,7 @@ class RotatedCocoMetric:
         format_only: ``rotx-eval model`` writes the detections and scores nothing.
         outfile_prefix: where ``rotx-eval model`` writes them without ``--out``.
         prefix: goes before the names of the headline, with a slash.
-        collect_device: ``"cpu"`` or ``"gpu"``; changes nothing.
+        collect_device, backend_args, file_client_args: change nothing.
     """
 
     def __init__(
@@ -132,6 +132,8 @@ class RotatedCocoMetric:
         outfile_prefix: str | None = None,
         prefix: str | None = None,
         collect_device: str = "cpu",
+        backend_args: Mapping[str, Any] | None = None,
+        file_client_args: Mapping[str, Any] | None = None,
     ) -> None:
         _only("metric", metric, "bbox")
         if not proposal_nums or min(proposal_nums) < 1:
@@ -156,16 +158,56 @@ class RotatedCocoMetric:
         return _prefixed(self.prefix, numbers | {f"bbox_mAP_{n[0]}": s.map for n, s in evaluation.sizes.items()})
 
 
+class Several:
+    """Several metrics for the same detections, such as the VOC07 and VOC12 averages of HRSC2016.
+
+    The evaluation, for tables and reports, is that of the first; the headline has the numbers of all. Where
+    detections are merged or written, the first that says so is obeyed.
+
+    Args:
+        metrics: at least one.
+
+    Raises:
+        ValueError: if two would call their numbers alike.
+    """
+
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        names = [(type(metric), getattr(metric, "prefix", None)) for metric in metrics]
+        if len(set(names)) < len(names):
+            raise ValueError("several metrics call their numbers alike: give each another prefix='...'")
+        self.metrics = list(metrics)
+        self.merge_patches = any(getattr(metric, "merge_patches", False) for metric in metrics)
+        self.iou_thr = next((m.iou_thr for m in metrics if isinstance(m, DOTAMetric)), MERGE_IOU)
+        self.format_only = all(getattr(metric, "format_only", False) for metric in metrics)
+        folders = (getattr(metric, "outfile_prefix", None) for metric in metrics)
+        self.outfile_prefix: str | None = next(filter(None, folders), None)
+
+    def evaluate(self, annotations: Annotations, detections: Detections) -> Evaluation:
+        """Scores detections as the first metric does."""
+        return self.metrics[0].evaluate(annotations, detections)
+
+    def headline(self, evaluation: Evaluation) -> dict[str, float]:
+        """The numbers of all metrics."""
+        numbers = self.metrics[0].headline(evaluation)
+        for metric in self.metrics[1:]:
+            numbers |= metric.headline(metric.evaluate(evaluation.annotations, evaluation.results))
+        return numbers
+
+
 def build_metric(config: Any, where: str) -> Metric:
-    """The metric that ``val_evaluator`` or ``test_evaluator`` of a config describes; a list may hold one.
+    """The metric that ``val_evaluator`` or ``test_evaluator`` of a config describes, or a list of such.
 
     Raises:
         ValueError: for anything else.
     """
-    if isinstance(config, list | tuple) and len(config) == 1:
-        (config,) = config
+    if isinstance(config, list | tuple) and config:
+        metrics = [build_metric(one, f"{where}.{i}") for i, one in enumerate(config)]
+        try:
+            return metrics[0] if len(metrics) == 1 else Several(metrics)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
     if not isinstance(config, Mapping):
-        raise ValueError(f"{where}: need one metric, such as dict(type='DOTAMetric'), got {config!r}")
+        raise ValueError(f"{where}: need a metric, such as dict(type='DOTAMetric'), or several, got {config!r}")
     metric: Metric = registry.build(config, where)
     return metric
 

@@ -105,11 +105,14 @@ def _classes(settings: Mapping[str, Any], trained: Sequence[str] | None, number:
 
 
 def _dataset(settings: Mapping[str, Any], loader: str) -> Mapping[str, Any]:
-    """The dataset of a loader, within its wrappers, such as RepeatDataset."""
+    """The dataset of a loader, within its wrappers, such as RepeatDataset; the first of several."""
     dataset: Any = settings.get(loader)
-    while isinstance(dataset, Mapping) and isinstance(dataset.get("dataset"), Mapping):
-        dataset = dataset["dataset"]
-    return dataset if isinstance(dataset, Mapping) else {}
+    while isinstance(dataset, Mapping):
+        inner = dataset.get("dataset") or next(iter(dataset.get("datasets") or ()), None)
+        if not isinstance(inner, Mapping):
+            return dataset
+        dataset = inner
+    return {}
 
 
 def _scale(settings: Mapping[str, Any]) -> tuple[tuple[int, int] | None, bool]:

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from rotx import boxes
 from rotx.atomic import write_text
 from rotx.data.formats import Detections
+from rotx.data.image_files import read_image
+from rotx.data.resizing import fitting
 from rotx.evaluation.task1 import write_task1
 from rotx.geometry import rbox_to_quad
 from rotx.models.detectors import Detector, TwoStage
@@ -120,7 +122,7 @@ class Predictor:
         """A copy of the image, BGR, with the objects that score more than a threshold."""
         shown = prediction.above(score_thr)
         captions = [f"{name} {score:.2f}" for name, score in zip(shown.classes, shown.scores, strict=True)]
-        return draw_boxes(read_image(image), shown.rboxes, shown.labels, captions)
+        return draw_boxes(_pixels(image), shown.rboxes, shown.labels, captions)
 
     def to_dota(self, predictions: Prediction | Iterable[Prediction], folder: str | Path) -> None:
         """Writes DOTA's Task1 files, ``Task1_<class>.txt`` with ``image score x1 y1 ... x4 y4`` a line.
@@ -165,7 +167,7 @@ class Predictor:
 
     @torch.no_grad()
     def _one(self, source: Any, name: str, score_thr: float) -> Prediction:
-        pixels = read_image(source, name)
+        pixels = _pixels(source, name)
         height, width = pixels.shape[:2]
         seen = self._resize(pixels)
         tensor = torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1))).to(self.device)
@@ -187,10 +189,7 @@ class Predictor:
         if self.scale is None:
             return image
         height, width = image.shape[:2]
-        size = self.scale
-        if self.keep_ratio:
-            factor = min(max(size) / max(height, width), min(size) / min(height, width))
-            size = max(int(width * factor + 0.5), 1), max(int(height * factor + 0.5), 1)
+        size = fitting((width, height), self.scale) if self.keep_ratio else self.scale
         if size == (width, height):
             return image
         return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
@@ -232,7 +231,7 @@ def join(
     )
 
 
-def read_image(source: Source, name: str = "image") -> Image:
+def _pixels(source: Source, name: str = "image") -> Image:
     """An image as an (H, W, 3) uint8 array, BGR.
 
     Args:
@@ -248,16 +247,8 @@ def read_image(source: Source, name: str = "image") -> Image:
             raise IsADirectoryError(21, "is a folder: give its images as a list", str(source))
         if not Path(source).is_file():
             raise FileNotFoundError(2, "no such image", str(source))
-        name = str(source)
-        try:
-            content = np.fromfile(source, np.uint8)
-            pixels = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
-        except cv2.error as error:
-            raise ValueError(f"{source}: OpenCV cannot read it: {error.err}") from None
-        if pixels is None:
-            raise ValueError(f"{source}: holds no image that OpenCV can read")
-    else:
-        pixels = np.asarray(source)
+        return read_image(source)
+    pixels = np.asarray(source)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
         raise ValueError(f"{name}: need (H, W, 3) uint8, BGR, got {pixels.shape} {pixels.dtype}")
     return pixels.astype(np.uint8, copy=False)
