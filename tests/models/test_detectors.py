@@ -66,7 +66,7 @@ def detections_are_sound(detector: Detector, batch: Batch) -> None:
 def test_every_config_builds(name: str) -> None:
     with torch.device("meta"):
         detector = build_detector(config.load(CONFIGS / name)["model"])
-    assert sum(p.numel() for p in detector.parameters()) > 10**7
+    assert sum(p.numel() for p in detector.parameters()) > 3 * 10**6
 
 
 def test_gradients_reach_every_parameter(detector: Detector) -> None:

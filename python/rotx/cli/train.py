@@ -48,9 +48,9 @@ def main(
     """
     from importlib.util import find_spec
 
-    config = read(file, options, more)
     if find_spec("torch") is None:
         fail("training needs torch: pip install 'rotx[train]'")
+    config = read(file, options, more)
     import torch
 
     from rotx.config import custom_imports

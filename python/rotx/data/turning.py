@@ -6,7 +6,8 @@ the pixels' centres are whole numbers; a rotation turns about ((width − 1)/2, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, get_args
 
 import cv2
@@ -114,10 +115,7 @@ class RandomRotate:
         self.prob = _probability(prob)
         self.angle_range = angle_range
         self.rect_obj_labels = _labels(rect_obj_labels)
-        self.border = per_channel("img_border_value", img_border_value)
-        self.interpolation = interpolation_flag(interpolation)
-        if rotate_type.rpartition(".")[2] != "Rotate":
-            raise ValueError(f"rotate_type: need 'Rotate', got {rotate_type!r}")
+        self.turn = _turner(rotate_type, img_border_value, interpolation)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Turns image and objects, or neither."""
@@ -125,7 +123,7 @@ class RandomRotate:
             angle = rng.uniform(-self.angle_range, self.angle_range)
             if np.isin(sample.labels, self.rect_obj_labels).any():
                 angle = rng.choice((90, 180, -90))
-            _rotate(sample, float(angle), self.border, self.interpolation)
+            self.turn(sample, float(angle))
         return sample
 
 
@@ -153,10 +151,7 @@ class RandomChoiceRotate:
         self.angles = tuple(angles)
         self.bounds = _shares(prob, len(self.angles), "angle")
         self.rect_obj_labels = _labels(rect_obj_labels)
-        self.border = per_channel("img_border_value", img_border_value)
-        self.interpolation = interpolation_flag(interpolation)
-        if rotate_type.rpartition(".")[2] != "Rotate":
-            raise ValueError(f"rotate_type: need 'Rotate', got {rotate_type!r}")
+        self.turn = _turner(rotate_type, img_border_value, interpolation)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Turns image and objects, or neither."""
@@ -164,8 +159,18 @@ class RandomChoiceRotate:
         if chosen < len(self.angles):
             rectangular = np.isin(sample.labels, self.rect_obj_labels).any()
             angle = rng.choice((90, 180, -90)) if rectangular else self.angles[chosen]
-            _rotate(sample, float(angle), self.border, self.interpolation)
+            self.turn(sample, float(angle))
         return sample
+
+
+def _turner(
+    rotate_type: str, img_border_value: float | Sequence[float], interpolation: str
+) -> Callable[[Sample, float], None]:
+    """What turns a sample by an angle in degrees."""
+    if rotate_type.rpartition(".")[2] != "Rotate":
+        raise ValueError(f"rotate_type: need 'Rotate', got {rotate_type!r}")
+    border = per_channel("img_border_value", img_border_value)
+    return partial(_rotate, border=border, interpolation=interpolation_flag(interpolation))
 
 
 def interpolation_flag(name: str) -> int:
