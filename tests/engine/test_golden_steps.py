@@ -19,8 +19,12 @@ from rotx.engine.schedule import build_schedule
 from rotx.engine.settings import read_settings
 from rotx.models.preprocess import DetDataPreprocessor
 
-#: One stage and two.
-NAMES = ["rotated-retinanet-rbox-le90_r50_fpn_1x_dota", "oriented-rcnn-le90_r50_fpn_1x_dota"]
+#: One stage, with anchors and with points, and two.
+NAMES = [
+    "rotated-retinanet-rbox-le90_r50_fpn_1x_dota",
+    "rotated-fcos-hbox-le90_r50_fpn_1x_dota",
+    "oriented-rcnn-le90_r50_fpn_1x_dota",
+]
 needs_goldens = pytest.mark.skipif(not goldens.names(), reason="needs ../shared (or ROTX_SHARED): reference numbers")
 
 
