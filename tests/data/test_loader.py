@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from itertools import chain
 from pathlib import Path
@@ -16,6 +18,7 @@ import torch
 
 from rotx import boxes
 from rotx.data import loader as loader_module
+from rotx.data.datasets import Dataset
 from rotx.data.image_files import UnreadableImage
 from rotx.data.loader import Item, Items, build_loader, check_shared_memory
 from rotx.data.sample import Record, Sample
@@ -35,7 +38,7 @@ TRAIN = [
 TEST = [TRAIN[0], TRAIN[3], TRAIN[1], TRAIN[6]]
 
 
-class Tiny:
+class Tiny(Dataset):
     """A dataset of small images with random boxes."""
 
     classes = ("a", "b")
@@ -53,18 +56,6 @@ class Tiny:
             )
             labels, ignored = rng.integers(0, 2, 6), np.arange(6) == 5
             self.records.append(Record(str(i), path, quads, labels, np.zeros(6, np.uint8), ignored))
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def record(self, index: int) -> Record:
-        return self.records[index]
-
-    def sample(self, index: int, rng: np.random.Generator) -> Sample:
-        sample = Sample(self.records[index])
-        for transform in self.transforms:
-            sample = transform(sample, rng)
-        return sample
 
 
 def replace_quads(dataset: Tiny, index: int, quads: Any) -> None:
@@ -240,6 +231,29 @@ def test_a_bug_keeps_its_traceback(tmp_path: Path) -> None:
     dataset.transforms = [Failing(KeyError("bug"))]
     with pytest.raises(KeyError, match="in DataLoader worker process 0"):
         list(build_loader(dataset, [[Draw(0, 0)]], num_workers=1))
+
+
+UNCAUGHT = """
+import sys
+from pathlib import Path
+from rotx.data.loader import build_loader
+from rotx.data.samplers import Draw
+from test_loader import Failing, Tiny
+dataset = Tiny(Path(sys.argv[1]))
+dataset.transforms += [Failing(KeyError("bug"))] if sys.argv[2] == "worker" else []
+loader = build_loader(dataset, [[Draw(0, 0)]] * 9, num_workers=2)
+batches = iter(loader)  # a name that the traceback keeps
+next(batches)
+raise KeyError("bug")
+"""
+
+
+@pytest.mark.parametrize("where", ["worker", "main"])
+def test_a_program_that_fails_ends(tmp_path: Path, where: str) -> None:
+    """Not so if the workers, which ignore SIGTERM, were waited for."""
+    command = [sys.executable, "-c", UNCAUGHT, str(tmp_path), where]
+    run = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 1 and "KeyError: 'bug'" in run.stderr.replace('"', "")
 
 
 @pytest.mark.gpu

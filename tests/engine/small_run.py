@@ -42,6 +42,13 @@ def write_images(folder: Path, count: int, seed: int = 0, size: int = 64) -> Non
         (folder / f"labelTxt/P{i}.txt").write_text("".join(lines))
 
 
+def write_sets(folder: Path, train: int = 6, val: int = 2) -> Path:
+    """Images to train with and to validate, in ``folder``, which it returns."""
+    write_images(folder / "train", train)
+    write_images(folder / "val", val, seed=1)
+    return folder
+
+
 def small_model() -> dict[str, Any]:
     """Rotated RetinaNet on a backbone of five convolutions."""
     model = small_config(RETINANET, num_classes=len(CLASSES))

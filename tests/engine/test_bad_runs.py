@@ -19,17 +19,14 @@ from rotx.cli.train import main
 from rotx.engine import train
 from rotx.engine.checkpoints import newest
 from rotx.inference import load
-from small_run import CLASSES, different, small_settings, start, write_config, write_images
+from small_run import CLASSES, different, small_settings, start, write_config, write_images, write_sets
 
 Change = Callable[[dict[str, Any]], None]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    write_images(folder / "train", 6)
-    write_images(folder / "val", 2, seed=1)
-    return folder
+    return write_sets(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

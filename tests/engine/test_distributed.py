@@ -14,7 +14,7 @@ import torch
 import tiny  # noqa: F401  # registers TinyBackbone
 from rotx.engine import distributed, train
 from rotx.engine.distributed import World, first_node
-from small_run import different, small_settings, start_processes, weights, write_config, write_images
+from small_run import different, small_settings, start_processes, weights, write_config, write_images, write_sets
 from test_resume import steps_done
 
 STEPS = 40
@@ -22,10 +22,7 @@ STEPS = 40
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    write_images(folder / "train", 8)
-    write_images(folder / "val", 3, seed=1)
-    return folder
+    return write_sets(tmp_path_factory.mktemp("data"), train=8, val=3)
 
 
 def settings_of(data: Path, batch_size: int, steps: int = STEPS) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 
 import tiny  # noqa: F401  # registers TinyBackbone
 from rotx.engine import Interrupted, train
-from small_run import Starter, different, small_settings, start, write_config, write_images
+from small_run import Starter, different, small_settings, start, write_config, write_sets
 
 STEPS = 9  # three epochs of three batches
 
@@ -36,10 +36,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    write_images(folder / "train", 6)
-    write_images(folder / "val", 2, seed=1)
-    return folder
+    return write_sets(tmp_path_factory.mktemp("data"))
 
 
 def settings_of(kind: str, data: Path, **backbone: Any) -> dict[str, Any]:

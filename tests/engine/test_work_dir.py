@@ -15,15 +15,12 @@ from rotx.cli.train import _again, main
 from rotx.engine import Interrupted, train
 from rotx.engine.checkpoints import Keeper
 from rotx.engine.log import Log
-from small_run import different, small_settings, write_config, write_images
+from small_run import different, small_settings, write_config, write_images, write_sets
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    write_images(folder / "train", 6)
-    write_images(folder / "val", 2, seed=1)
-    return folder
+    return write_sets(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

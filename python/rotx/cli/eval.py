@@ -139,7 +139,7 @@ def model(
     from rotx.engine.tta import views_of
     from rotx.evaluation import get_protocol
     from rotx.evaluation.patches import merge_detections
-    from rotx.evaluation.task1 import check_names, write_task1
+    from rotx.evaluation.task1 import check_names
 
     if more and not options:
         raise ValueError(f"unexpected {more[0]!r}: need one CONFIG and one CHECKPOINT")
@@ -183,9 +183,7 @@ def model(
         sets.append((truth, merge_detections(found, patches, subject.merge_iou)))
     note([*subject.dataset.notices, *found.notices])
     if folder:
-        for place, (_, detections) in zip((Path(folder), Path(folder) / "merged"), sets, strict=False):
-            write_task1(detections, place, archive=True)
-            click.echo(f"detections: {place / 'Task1.zip'}")
+        _write_files(sets, Path(folder))
     if show_dir:
         count = write_pictures(subject.dataset, found, show_dir)
         click.echo(f"pictures: {count:,} in {show_dir}")
@@ -202,6 +200,15 @@ def _whole_images(subject: Subject, whole: str | None) -> tuple[Patches, Annotat
     if whole is None:
         return patches, merge_annotations(subject.annotations, patches)
     return patches, of_images(read_annotations(whole, classes=subject.dataset.classes), patches.images, whole)
+
+
+def _write_files(sets: list[tuple[Annotations, Detections]], folder: Path) -> None:
+    """Writes Task1 files of the images, and those of the whole images they are patches of, if there are such."""
+    from rotx.evaluation.task1 import write_task1
+
+    for place, (_, detections) in zip((folder, folder / "merged"), sets, strict=False):
+        write_task1(detections, place, archive=True)
+        click.echo(f"detections: {place / 'Task1.zip'}")
 
 
 def _score_sets(

@@ -5,6 +5,7 @@ What an item shows depends on its dataset, the seed and its draw alone: not on t
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import signal
 from collections import Counter
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from traceback import format_exc
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils import data
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from rotx.boxes import AngleVersion, regularize
 from rotx.data.image_files import UnreadableImage
@@ -183,11 +185,25 @@ class Loader(data.DataLoader[Any]):
     """A DataLoader that yields lists of items; an error of the user's input comes out as it was raised."""
 
     def __iter__(self) -> Iterator[list[Item]]:  # type: ignore[override]
-        for batch in super().__iter__():
-            for item in batch:
-                if isinstance(item, _Failure):
-                    raise item.error from RuntimeError(item.trace)
-            yield batch
+        batches = super().__iter__()
+        if not isinstance(batches, _MultiProcessingDataLoaderIter):
+            return (yield from _checked(batches))
+        # A program that ends waits for workers, and these, as they ignore SIGTERM, end only when they are told.
+        atexit.register(batches._shutdown_workers)
+        try:
+            yield from _checked(batches)
+        finally:
+            atexit.unregister(batches._shutdown_workers)
+            batches._shutdown_workers()
+
+
+def _checked(batches: Iterable[list[Item | _Failure]]) -> Iterator[list[Item]]:
+    """The batches; raises the error that stands for an item."""
+    for batch in batches:
+        for item in batch:
+            if isinstance(item, _Failure):
+                raise item.error from RuntimeError(item.trace)
+        yield cast("list[Item]", batch)
 
 
 def build_loader(

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed
 from tqdm import tqdm
 
-from rotx.boxes import AngleVersion
 from rotx.data.formats import Annotations, Detections
 from rotx.data.loader import Item, Samples, build_loader
 from rotx.data.samplers import DefaultSampler
@@ -111,7 +110,6 @@ def detect(
     device: torch.device | str,
     batch_size: int,
     num_workers: int,
-    angle_version: AngleVersion = "le90",
     tta: Sequence[View] | None = None,
     score_thr: float = 0.0,
     progress: bool = True,
@@ -126,7 +124,6 @@ def detect(
         device: that the detector is on.
         batch_size: images at a time, in each process.
         num_workers: processes that read images, for each process; 0: none.
-        angle_version: of the boxes that the loader makes of the annotations, which are not used here.
         tta: views to see each image in; None: as it is.
         score_thr: detections that score less are left out.
         progress: whether the first process shows a bar.
@@ -136,13 +133,13 @@ def detect(
     """
     together = distributed.is_available() and distributed.is_initialized()
     rank, world = (distributed.get_rank(), distributed.get_world_size()) if together else (0, 1)
-    images = dataset.annotations().images
+    images = [dataset.record(i).name for i in range(len(dataset))]
     if len(set(images)) < len(images):
         twice = next(name for i, name in enumerate(images) if name in images[:i])
         raise ValueError(f"image '{twice}' is in the dataset twice: nothing tells its detections apart")
     sampler = DefaultSampler(shuffle=False, round_up=False)
     batches = sampler.batches(dataset, batch_size, seed=0, epoch=0, rank=rank, world=world)
-    loader = build_loader(dataset, batches, num_workers=num_workers, angle_version=angle_version, seed=0)
+    loader = build_loader(dataset, batches, num_workers=num_workers, seed=0)
     mine = [_above(p, score_thr) for p in predict(detector, loader, device, tta=tta, progress=progress and rank == 0)]
     shards: list[Any] = [mine] * world
     if world > 1:
@@ -172,7 +169,6 @@ def evaluate_detector(
     device: torch.device | str,
     batch_size: int,
     num_workers: int,
-    angle_version: AngleVersion = "le90",
     tta: Sequence[View] | None = None,
     progress: bool = True,
 ) -> tuple[Evaluation, Detections]:
@@ -183,7 +179,6 @@ def evaluate_detector(
         device=device,
         batch_size=batch_size,
         num_workers=num_workers,
-        angle_version=angle_version,
         tta=tta,
         progress=progress,
     )

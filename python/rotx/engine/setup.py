@@ -288,7 +288,6 @@ def _try_validation(trainer: Trainer) -> None:
         device=trainer.world.device,
         batch_size=settings.batch_size,
         num_workers=0,
-        angle_version=trainer.settings.angle_version,
         progress=False,
     )
     metrics = trainer.metric.headline(evaluation)

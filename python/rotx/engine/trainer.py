@@ -218,7 +218,6 @@ class Trainer:
                     device=self.world.device,
                     batch_size=self.settings.val.batch_size if self.settings.val else 1,
                     num_workers=self.settings.val.num_workers if self.settings.val else 0,
-                    angle_version=self.settings.angle_version,
                     progress=self.world.first and sys.stderr.isatty(),
                 )
         self.detector.train()
