@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "ImageReader",
     "Matches",
     "areas",
     "box_iou",
@@ -24,6 +25,8 @@ __all__ = [
     "read_names",
     "roi_align_rotated",
     "roi_align_rotated_backward",
+    "tile_cut",
+    "tile_windows",
 ]
 
 _F = NDArray[np.float64]
@@ -131,3 +134,17 @@ def roi_align_rotated_backward(
     jobs: int,
     grad_input: _Planes,
 ) -> None: ...
+def tile_windows(
+    width: int, height: int, tilings: list[tuple[int, int]], img_rate_thr: float
+) -> NDArray[np.int64]: ...
+def tile_cut(quads: _F, windows: NDArray[np.int64], iof_thr: float) -> tuple[_U, _U, NDArray[np.bool_]]: ...
+@final
+class ImageReader:
+    def __new__(cls, path: str | PathLike[str]) -> ImageReader: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def block(self) -> tuple[int, int]: ...
+    def read(self, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]: ...

@@ -15,7 +15,7 @@ enum Boxes<'a> {
     Q(&'a [geom::Quad]),
 }
 
-fn rows<'a, const N: usize>(name: &str, array: &'a Floats<'_>) -> PyResult<&'a [[f64; N]]> {
+pub fn rows<'a, const N: usize>(name: &str, array: &'a Floats<'_>) -> PyResult<&'a [[f64; N]]> {
     let shape = array.shape();
     let flat = array.as_slice().ok().filter(|_| shape[1] == N);
     flat.map(|flat| flat.as_chunks().0)

@@ -6,6 +6,7 @@ mod eval;
 mod formats;
 mod geometry;
 mod roi_align;
+mod tile;
 
 #[pyo3::pymodule(gil_used = false)]
 mod _rust {
@@ -20,4 +21,6 @@ mod _rust {
     };
     #[pymodule_export]
     use super::roi_align::{roi_align_rotated, roi_align_rotated_backward};
+    #[pymodule_export]
+    use super::tile::{ImageReader, tile_cut, tile_windows};
 }
