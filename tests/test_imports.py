@@ -14,7 +14,7 @@ PACKAGE = Path(rotx.__file__).parent
 
 # Parts of the package that work without torch. `cli` may import it, but only when a command runs.
 TORCH_FREE = {"rotx", "config", "registry", "geometry", "evaluation", "data.formats", "data.split"}
-TORCH_FREE |= {"atomic", "data.archives", "data.files", "data.sniff", "data.synthetic", "visualize"}
+TORCH_FREE |= {"atomic", "data.archives", "data.files", "data.sniff", "data.synthetic", "data.tiling", "visualize"}
 TORCH_LATE = {"cli"}
 
 # Each part and the parts it may import from, besides itself; from the bottom up. A part is a module or a
@@ -36,9 +36,10 @@ MAY_IMPORT = {
     "data.files": {"data.archives"},
     "data.sniff": {"data.files"},
     "data.formats": NUMBERS | {"config", "registry", "data.files", "data.sniff"},
-    "data.split": NUMBERS | {"config", "registry", "data.formats"},
+    "data.tiling": {"_rust"},
+    "data.split": NUMBERS | {"atomic", "config", "data", "data.formats", "data.tiling"},
     "data.synthetic": {"atomic"},
-    "data": FLOOR | {"atomic", "data.files", "data.formats", "data.sniff", "data.split", "evaluation"},
+    "data": FLOOR | {"atomic", "data.files", "data.formats", "data.sniff", "data.split", "data.tiling", "evaluation"},
     "evaluation": NUMBERS | {"config", "registry", "atomic", "data.files", "data.formats"},
     "models": FLOOR,
     "engine": MIDDLE | {"inference", "atomic", "visualize"},
