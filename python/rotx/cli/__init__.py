@@ -70,6 +70,7 @@ class Lazy(click.Group):
     commands_in={
         "check-submission": ("rotx.cli.check_submission", "check_submission"),
         "config": ("rotx.cli.config", "config"),
+        "split": ("rotx.cli.split", "split"),
         "synth": ("rotx.cli.synth", "synth"),
     },
     context_settings={"help_option_names": ["-h", "--help"]},

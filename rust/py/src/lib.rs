@@ -6,6 +6,7 @@ mod eval;
 mod formats;
 mod geometry;
 mod roi_align;
+mod split;
 mod tile;
 
 #[pyo3::pymodule(gil_used = false)]
@@ -21,6 +22,8 @@ mod _rust {
     };
     #[pymodule_export]
     use super::roi_align::{roi_align_rotated, roi_align_rotated_backward};
+    #[pymodule_export]
+    use super::split::split_images;
     #[pymodule_export]
     use super::tile::{ImageReader, tile_cut, tile_windows};
 }
