@@ -190,6 +190,47 @@ def test_the_annotations_may_be_of_the_whole_images_alone(write: Write, data: Pa
     assert "1 of 3 images have no patches: they and their 1 objects are left out" in result.stderr
 
 
+def test_windows_that_were_never_written(write: Write, data: Path, tmp_path: Path) -> None:
+    """As with patches in files, and the annotations of the whole images need not be given."""
+    plain = loader(data / "whole")
+    pipeline = plain["dataset"].pop("pipeline")
+    tiled = {
+        "type": "TiledDataset",
+        "dataset": plain["dataset"],
+        "sizes": [PATCH],
+        "gaps": [STEP],
+        "pipeline": pipeline,
+    }
+    file = write(test_dataloader={**plain, "dataset": tiled})
+    results, whole = {}, ["--whole", data / "whole/labelTxt"]
+    for name, config_file, options in (
+        ("windows", file, []),
+        ("given", file, whole),
+        ("patches", write("p.py"), whole),
+    ):
+        out = ["--out", tmp_path / name, "--json", tmp_path / f"{name}.json", "--show-dir", tmp_path / f"{name}.shown"]
+        results[name] = evaluate(config_file, data / "bright.pth", "--merge", *out, *options)
+        assert "mAP 1.0000 on 8 patches, 1.0000 on 2 whole images" in results[name].stdout
+        assert "boxes of a class" not in results[name].stderr
+    assert "2 images make 8 windows; 0 of 18 objects are in none" in results["windows"].stderr
+    for name in ("windows", "given"):
+        assert (tmp_path / f"{name}.json").read_text() == (tmp_path / "patches.json").read_text()
+        for kind in (name, f"{name}.shown"):
+            theirs = tmp_path / kind.replace(name, "patches")
+            files = [path.relative_to(theirs) for path in theirs.rglob("*") if path.suffix in (".txt", ".jpg")]
+            assert len(files) in (6, 8)
+            assert all((tmp_path / kind / f).read_bytes() == (theirs / f).read_bytes() for f in files)
+    # Objects that no window holds whole are missed and not forgotten: the whole image knows them.
+    tiled |= {"sizes": [64], "gaps": [0], "iof_thr": 1.0}
+    result = evaluate(
+        write(test_dataloader={**plain, "dataset": tiled}), data / "bright.pth", "--merge", "--json", tmp_path / "s"
+    )
+    counts = json.loads((tmp_path / "s").read_text())["classes"]
+    patches = json.loads((tmp_path / "patches.json").read_text())["classes"]
+    assert {name: c["gts"] for name, c in counts.items()} == {name: c["gts"] for name, c in patches.items()}
+    assert "of 18 objects are in none" in result.stderr
+
+
 def test_an_evaluator_that_only_writes(write: Write, data: Path, tmp_path: Path) -> None:
     """MMRotate's keys for a submission."""
     evaluator = {

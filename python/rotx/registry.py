@@ -33,6 +33,7 @@ TABLE: dict[str, str] = {
     "ConcatDataset": "rotx.data.wrappers:ConcatDataset",
     "RepeatDataset": "rotx.data.wrappers:RepeatDataset",
     "ClassBalancedDataset": "rotx.data.wrappers:ClassBalancedDataset",
+    "TiledDataset": "rotx.data.tiled:TiledDataset",
     # Detectors
     "SingleStageDetector": "rotx.models.detectors:SingleStage",
     "TwoStageDetector": "rotx.models.detectors:TwoStage",

@@ -93,7 +93,7 @@ def score(
 @click.argument("checkpoint", type=click.Path())
 @click.argument("more", nargs=-1, metavar="")
 @click.option("--merge", is_flag=True, help="The images are patches: also merge into whole images.")
-@click.option("--whole", type=click.Path(), metavar="ANNOTATIONS", help="Of the whole images; default: the patches'.")
+@click.option("--whole", type=click.Path(), metavar="ANNOTATIONS", help="Of the whole images; default: the dataset's.")
 @click.option("--out", type=click.Path(), metavar="DIR", help="Write Task1_<class>.txt files and Task1.zip.")
 @click.option("--show-dir", type=click.Path(), metavar="DIR", help="Write pictures of detections over annotations.")
 @click.option("--tta", metavar="flip,rotate,scales", help="See each image in several ways.")
@@ -197,6 +197,8 @@ def _whole_images(subject: Subject, whole: str | None) -> tuple[Patches, Annotat
     from rotx.evaluation.patches import merge_annotations, of_images, parse_patches
 
     patches = parse_patches(subject.annotations.images)
+    if whole is None and subject.whole is not None:
+        return patches, of_images(subject.whole, patches.images, "the dataset of whole images")
     if whole is None:
         return patches, merge_annotations(subject.annotations, patches)
     return patches, of_images(read_annotations(whole, classes=subject.dataset.classes), patches.images, whole)

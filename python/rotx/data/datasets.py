@@ -63,7 +63,10 @@ class Dataset:
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """An image after the pipeline, whose random choices come from ``rng``."""
-        sample = Sample(self.records[index])
+        return self._transformed(self.records[index], rng)
+
+    def _transformed(self, record: Record, rng: np.random.Generator) -> Sample:
+        sample = Sample(record)
         for transform in self.transforms:
             sample = transform(sample, rng)
         return sample
@@ -137,11 +140,12 @@ class FileDataset(Dataset):
         only_local("file_client_args", file_client_args)
         self.root, self.ann_file, self.img_suffix = Path(data_root or ""), ann_file, img_suffix
         self.prefix = _prefix(data_prefix, self.prefix_keys)
-        self.transforms = _checked_pipeline(pipeline, test_mode)
+        self.transforms = checked_pipeline(pipeline, test_mode)
         self.test_mode = test_mode
         self.dropped: Counter[str] = Counter()
         wanted = wanted_classes(metainfo, self.own_classes, self.root)
-        keep_empty, min_size = _checked_filter(filter_cfg)
+        self.filter_cfg = filter_cfg
+        keep_empty, min_size = checked_filter(filter_cfg)
 
         found = self._read() if ann_file else self._read_images()
         self.notices = found.notices
@@ -297,7 +301,7 @@ def _prefix(data_prefix: Mapping[str, str] | None, keys: Sequence[str]) -> str:
     return next(iter(given.values()), "")
 
 
-def _checked_filter(filter_cfg: Mapping[str, Any] | None) -> tuple[bool, int]:
+def checked_filter(filter_cfg: Mapping[str, Any] | None) -> tuple[bool, int]:
     """Whether images without objects stay, and the least side of images."""
     known = {"filter_empty_gt": False, "min_size": 0}
     if not isinstance(filter_cfg, Mapping | None):
@@ -313,7 +317,7 @@ def _checked_filter(filter_cfg: Mapping[str, Any] | None) -> tuple[bool, int]:
     return not says["filter_empty_gt"], int(says["min_size"])
 
 
-def _checked_pipeline(pipeline: Sequence[Transform], test_mode: bool) -> list[Transform]:
+def checked_pipeline(pipeline: Sequence[Transform], test_mode: bool) -> list[Transform]:
     """The transforms; ValueError for an order of them that would learn or score something else than what is seen."""
     if not isinstance(pipeline, list | tuple):
         raise ValueError(f"pipeline: need a list of dict(type=...), got {pipeline!r}")

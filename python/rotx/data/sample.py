@@ -5,15 +5,29 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 
+class Window(NamedTuple):
+    """A part of the image of a file that is an image of its own.
+
+    Attributes:
+        area: its first column and row, and the column and row after its last; it may reach beyond the image.
+        padding: blue, green and red of what lies beyond; None: that is left out.
+        cache_bytes: that a process may keep of decoded images.
+    """
+
+    area: tuple[int, int, int, int]
+    padding: tuple[int, ...] | None
+    cache_bytes: int
+
+
 @dataclass(frozen=True, eq=False)
 class Record:
-    """What a dataset knows of one image before reading it; boxes are in pixels of the file.
+    """What a dataset knows of one image before reading it; boxes are in pixels of the file, or of its window.
 
     Attributes:
         name: as predictions and result files call the image; unique in its dataset.
@@ -23,6 +37,7 @@ class Record:
         difficult: (M,) uint8: 0, 1 (difficult) or 2 (truncated).
         ignored: (M,) bool: objects that training neither looks for nor takes for background.
         size: height and width of the image, if the annotations say them.
+        window: the part of the file that is the image; None: all of it.
     """
 
     name: str
@@ -32,6 +47,7 @@ class Record:
     difficult: NDArray[np.uint8]
     ignored: NDArray[np.bool_]
     size: tuple[int, int] | None = None
+    window: Window | None = None
 
 
 @dataclass(eq=False)

@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rotx.data.image_files import only_local, read_image
+from rotx.data.image_files import only_local
 from rotx.data.sample import Sample
+from rotx.data.window_cache import read_record
 
 BoxType = Literal["hbox", "rbox", "qbox"]
 
@@ -25,7 +26,7 @@ BoxType = Literal["hbox", "rbox", "qbox"]
 class LoadImageFromFile:
     """Reads the image of the sample's record: 8 bits, three channels, BGR; grey and 16 bits are converted.
 
-    The record then says the size that the file has.
+    The record then says the size that the file, or the window of it, has.
 
     Args:
         to_float32, color_type, imdecode_backend: only as they are.
@@ -52,7 +53,7 @@ class LoadImageFromFile:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Reads the image."""
-        sample.image = read_image(sample.record.path)
+        sample.image = read_record(sample.record)
         sample.record = replace(sample.record, size=sample.size)
         return sample
 

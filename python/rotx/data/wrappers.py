@@ -58,7 +58,7 @@ class ConcatDataset(_Picked):
         if not isinstance(datasets, list | tuple) or not datasets:
             raise ValueError(f"datasets: need a list of at least one, got {datasets!r}")
         for i, dataset in enumerate(datasets):
-            _check(dataset, f"datasets.{i}")
+            check_dataset(dataset, f"datasets.{i}")
         super().__init__(datasets, [(part, i) for part, one in enumerate(datasets) for i in range(len(one))])
 
 
@@ -71,7 +71,7 @@ class RepeatDataset(_Picked):
     """
 
     def __init__(self, *, dataset: Dataset, times: int) -> None:
-        _check(dataset, "dataset")
+        check_dataset(dataset, "dataset")
         if type(times) is not int or times < 1:
             raise ValueError(f"times: need an integer of at least 1, got {times!r}")
         super().__init__([dataset], [(0, i) for i in range(len(dataset))] * times)
@@ -89,7 +89,7 @@ class ClassBalancedDataset(_Picked):
     """
 
     def __init__(self, *, dataset: Dataset, oversample_thr: float) -> None:
-        _check(dataset, "dataset")
+        check_dataset(dataset, "dataset")
         if not isinstance(oversample_thr, int | float) or not 0 <= oversample_thr <= 1:
             raise ValueError(f"oversample_thr: need a number in [0, 1], got {oversample_thr!r}")
         has = [np.unique(record.labels) for record in dataset.records]
@@ -99,6 +99,7 @@ class ClassBalancedDataset(_Picked):
         super().__init__([dataset], [(0, i) for i, count in enumerate(times) for _ in range(count)])
 
 
-def _check(dataset: object, where: str) -> None:
+def check_dataset(dataset: object, where: str) -> None:
+    """Raises ValueError unless it is a dataset."""
     if not isinstance(dataset, Dataset):
         raise ValueError(f"{where}: need a dataset, dict(type=...), got {dataset!r}")

@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from rotx.atomic import write_bytes
 from rotx.data.formats import Detections
-from rotx.data.image_files import UnreadableImage, read_image
+from rotx.data.image_files import UnreadableImage
+from rotx.data.window_cache import read_record
 from rotx.engine.evaluate import Annotated
 from rotx.geometry import quad_to_rbox
 from rotx.visualize import draw_boxes
@@ -45,7 +46,7 @@ def write_pictures(
     for i in tqdm(range(len(dataset)), desc="pictures", unit="image", leave=False):
         record, seen = dataset.record(i), found[i]
         try:
-            image = read_image(record.path)
+            image = read_record(record)
         except UnreadableImage:
             continue
         corners = annotations.quads[objects[i]].reshape(-1, 4, 2).round().astype(np.int32)

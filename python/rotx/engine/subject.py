@@ -13,6 +13,7 @@ import torch
 from rotx import config
 from rotx.data.classes import few
 from rotx.data.formats import Annotations
+from rotx.data.tiled import TiledDataset
 from rotx.engine.evaluate import Annotated
 from rotx.evaluation.metrics import Metric, build_metric
 from rotx.evaluation.patches import MERGE_IOU
@@ -38,6 +39,11 @@ class Subject:
     def annotations(self) -> Annotations:
         """Those of the dataset."""
         return self.dataset.annotations()
+
+    @cached_property
+    def whole(self) -> Annotations | None:
+        """Those of the whole images, if the dataset has them: its images are windows that were never written."""
+        return self.dataset.whole.annotations() if isinstance(self.dataset, TiledDataset) else None
 
     @property
     def merge_patches(self) -> bool:

@@ -1,0 +1,106 @@
+"""Windows a second that a TiledDataset reads, against patches in files: in order and shuffled, cached and not.
+
+``python tests/benches/virtual_tiles.py [FOLDER]`` makes images of 4096² pixels out of those in FOLDER, else of noise.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+import tempfile
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from data_pipeline import ground
+
+from rotx.data import window_cache
+from rotx.data.image_files import read_image
+from rotx.data.window_cache import read_record
+from rotx.registry import build
+
+SIDE, IMAGES, SIZE, GAP = 4096, 4, 1024, 200
+
+
+def mosaic(sources: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """An image (SIDE, SIDE, 3) of pieces of others."""
+    image = np.zeros((SIDE, SIDE, 3), np.uint8)
+    for y in range(0, SIDE, 512):
+        for x in range(0, SIDE, 512):
+            source = sources[rng.integers(len(sources))]
+            top, left = (int(rng.integers(0, n - 511)) for n in source.shape[:2])
+            image[y : y + 512, x : x + 512] = source[top : top + 512, left : left + 512]
+    return image
+
+
+def write_tiff(path: Path, image: np.ndarray, tile: int = 256) -> None:
+    """A TIFF of deflated tiles; both sides of the image are multiples of ``tile``."""
+    height, width = image.shape[:2]
+    corners = [(y, x) for y in range(0, height, tile) for x in range(0, width, tile)]
+    tiles = [zlib.compress(image[y : y + tile, x : x + tile, ::-1].tobytes(), 6) for y, x in corners]
+    count, start = len(tiles), 8 + 2 + 12 * 11 + 4
+    at, lengths = start + 6 + 8 * count, [len(part) for part in tiles]
+    offsets = np.cumsum([at, *lengths[:-1]]).tolist()
+    entries = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, start), (259, 3, 1, 8), (262, 3, 1, 2)]
+    entries += [(277, 3, 1, 3), (284, 3, 1, 1), (322, 4, 1, tile), (323, 4, 1, tile)]
+    entries += [(324, 4, count, start + 6), (325, 4, count, start + 6 + 4 * count)]
+    with path.open("wb") as file:
+        file.write(struct.pack("<2sHIH", b"II", 42, 8, len(entries)))
+        for tag, kind, number, value in entries:
+            file.write(struct.pack("<HHII", tag, kind, number, value))
+        file.write(struct.pack("<IHHH", 0, 8, 8, 8))
+        file.write(struct.pack(f"<{count}I", *offsets) + struct.pack(f"<{count}I", *lengths))
+        file.write(b"".join(tiles))
+
+
+def dataset(folder: Path, suffix: str, cache_mb: float) -> Any:
+    inner = {"type": "DOTADataset", "data_root": str(folder), "data_prefix": {"img_path": suffix}, "test_mode": True}
+    inner["metainfo"] = {"classes": ("ship",)}
+    return build({"type": "TiledDataset", "dataset": inner, "sizes": [SIZE], "gaps": [GAP], "cache_mb": cache_mb})
+
+
+def report(name: str, records: list[Any], order: list[int]) -> None:
+    """Prints how many windows a second of processor time gives, from an empty cache."""
+    window_cache._start_anew()
+    start = time.process_time()
+    for i in order:
+        read_record(records[i])
+    spent = (time.process_time() - start) / len(order)
+    print(f"{name:<52} {1 / spent:8.1f} windows/s  {spent * 1e3:8.1f} ms each")
+
+
+def main() -> None:
+    """Makes the images and prints the table."""
+    rng = np.random.default_rng(0)
+    cv2.setNumThreads(1)
+    paths = sorted(Path(sys.argv[1]).rglob("*.png")) if len(sys.argv) > 1 else []
+    sources = [image for path in paths if min((image := read_image(path)).shape[:2]) > 512] or [ground(rng)]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for suffix in ("png", "tif", "patches"):
+            (folder / suffix).mkdir()
+        for i in range(IMAGES):
+            image = mosaic(sources, rng)
+            cv2.imwrite(str(folder / f"png/{i}.png"), image)
+            write_tiff(folder / f"tif/{i}.tif", image)
+        whole_mb, tiles = SIDE * SIDE * 3 / 1e6, dataset(folder, "png", 1000)
+        for record in tiles.records:
+            cv2.imwrite(str(folder / f"patches/{record.name}.png"), read_record(record))
+        patches = build({**PATCHES, "data_root": str(folder), "data_prefix": {"img_path": "patches"}})
+        order, shuffled = list(range(len(tiles))), rng.permutation(len(tiles)).tolist()
+        print(f"{IMAGES} images of {SIDE}², {len(order)} windows of {SIZE}²")
+        report("patches in PNG files", patches.records, order)
+        for suffix in ("png", "tif"):
+            for what, budget in (("all images", 1000.0), ("one image", whole_mb * 1.1), ("nothing", 0.0)):
+                records = dataset(folder, suffix, budget).records
+                report(f"{suffix}, in order, cache for {what}", records, order)
+                report(f"{suffix}, shuffled, cache for {what}", records, shuffled)
+
+
+PATCHES = {"type": "DOTADataset", "test_mode": True, "metainfo": {"classes": ("ship",)}}
+
+if __name__ == "__main__":
+    main()
