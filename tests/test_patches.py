@@ -51,8 +51,8 @@ def test_names() -> None:
     patches = parse_patches(names)
     assert patches.images == ["P1", "a__b", "é x"]
     assert patches.image.tolist() == [0, 1, 0, 0, 0, 2]
-    assert patches.scale.tolist() == [1, 1, 2, 1, 1, 1]
-    assert patches.corner.tolist() == [[0, 824], [-10, 5], [200, 40], [0, 0], [3, 4], [0, 0]]
+    assert patches.rate.tolist() == [1, 1, 0.5, 1, 1, 1]
+    assert patches.corner.tolist() == [[0, 824], [-10, 5], [100, 20], [0, 0], [3, 4], [0, 0]]
     mmrotate, devkit = patches.notices
     assert mmrotate.startswith("4 patches named as MMRotate") and devkit.startswith(
         "2 patches named as the DOTA devkit"

@@ -27,6 +27,7 @@ __all__ = [
     "roi_align_rotated_backward",
     "tile_cut",
     "tile_windows",
+    "write_task1",
 ]
 
 _F = NDArray[np.float64]
@@ -109,6 +110,9 @@ def read_detections(
     jobs: int,
 ) -> dict[str, Any]: ...
 def read_names(name: str, file: bytes | PathLike[str]) -> tuple[list[str], list[int], int]: ...
+def write_task1(
+    names: list[str], quads: _F, scores: _F, image: NDArray[np.int32], label: NDArray[np.int32], of: int
+) -> bytes: ...
 
 _Planes = NDArray[np.float32] | NDArray[np.float64]
 
@@ -134,10 +138,9 @@ def roi_align_rotated_backward(
     jobs: int,
     grad_input: _Planes,
 ) -> None: ...
-def tile_windows(
-    width: int, height: int, tilings: list[tuple[int, int]], img_rate_thr: float
-) -> NDArray[np.int64]: ...
+def tile_windows(width: int, height: int, tilings: list[tuple[int, int]], img_rate_thr: float) -> NDArray[np.int64]: ...
 def tile_cut(quads: _F, windows: NDArray[np.int64], iof_thr: float) -> tuple[_U, _U, NDArray[np.bool_]]: ...
+
 @final
 class ImageReader:
     def __new__(cls, path: str | PathLike[str]) -> ImageReader: ...
