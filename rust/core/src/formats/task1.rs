@@ -93,11 +93,11 @@ pub fn write(names: &[String], quads: &[Quad], scores: &[f64], image: &[i32], la
 /// A number to six decimals, without zeros at its end.
 fn push_coordinate(text: &mut Vec<u8>, v: f64) {
     let millionths = (v * 1e6).round();
-    if millionths.is_nan() || millionths.abs() >= 1e15 {
+    if millionths.is_nan() || millionths.abs() >= 1e18 {
         let _ = write!(text, "{v:?}");
         return;
     }
-    let (whole, mut rest) = ((millionths.abs() as u64) / 1_000_000, (millionths.abs() as u64) % 1_000_000);
+    let (whole, mut rest) = (millionths.abs() as u64 / 1_000_000, millionths.abs() as u64 % 1_000_000);
     if millionths < 0.0 {
         text.push(b'-');
     }
