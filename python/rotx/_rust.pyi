@@ -30,6 +30,7 @@ __all__ = [
     "split_images",
     "tile_cut",
     "tile_windows",
+    "write_task1",
 ]
 
 # Window, file, and the text beside it; path, size and patches.
@@ -115,6 +116,9 @@ def read_detections(
     jobs: int,
 ) -> dict[str, Any]: ...
 def read_names(name: str, file: bytes | PathLike[str]) -> tuple[list[str], list[int], int]: ...
+def write_task1(
+    names: list[str], quads: _F, scores: _F, image: NDArray[np.int32], label: NDArray[np.int32], of: int
+) -> bytes: ...
 
 _Planes = NDArray[np.float32] | NDArray[np.float64]
 

@@ -14,7 +14,7 @@ mod _rust {
     #[pymodule_export]
     use super::eval::{Matches, match_detections};
     #[pymodule_export]
-    use super::formats::{read_annotations, read_detections, read_names};
+    use super::formats::{read_annotations, read_detections, read_names, write_task1};
     #[pymodule_export]
     use super::geometry::{
         areas, box_iou, box_iou_aligned, clip_convex, convex_hull, min_area_rect, nms, points_in_quads, quad_to_rbox,
