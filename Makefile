@@ -61,8 +61,8 @@ bench: dev ## measure speed against named baselines
 	$(BIN)/python tests/benches/bench.py
 	cargo bench --package rotx-core
 
-fuzz: ## feed damaged bytes to the parsers for a minute
-	ROTX_FUZZ_SECONDS=60 cargo test --package rotx-core --test fuzz_formats -- --test-threads 1
+fuzz: ## feed damaged bytes to the parsers and the readers of images for a minute
+	ROTX_FUZZ_SECONDS=60 cargo test --package rotx-core --test fuzz_formats --test fuzz_images -- --test-threads 1
 
 wheel: dev ## build an abi3 wheel for manylinux_2_28 into dist/
 	PATH="$(CURDIR)/$(BIN):$$PATH" maturin build --release --zig --compatibility manylinux_2_28 --out dist

@@ -41,7 +41,7 @@ def test_wheel_is_abi3_and_manylinux(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "rotx/_rust.abi3.so" in names and "rotx/py.typed" in names and "rotx/_rust.pyi" in names
     assert not [n for n in names if n.startswith("tests/") or n.endswith((".png", ".jpg"))]
-    assert any(n.endswith("LICENSE") for n in names)
+    assert any(n.endswith("LICENSE") for n in names) and any(n.endswith("NOTICE") for n in names)
 
 
 @pytest.mark.slow

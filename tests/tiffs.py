@@ -117,8 +117,9 @@ def write_tiff(
         262: (3, [photometric]),
         277: (3, [samples]),
         284: (3, [2 if planar else 1]),
-        317: (3, [predictor]),
     }
+    if predictor != 1:
+        entries[317] = (3, [predictor])
     if tile:
         entries |= {322: (4, [size[0]]), 323: (4, [size[1]]), 324: (long, starts), 325: (long, lengths)}
     else:

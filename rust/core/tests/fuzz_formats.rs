@@ -1,10 +1,13 @@
 //! Random damage to valid files, for every parser: no panic, lenient reading never fails, a strict error is the
 //! first thing that lenient reading skips and names a line that exists, and threads change nothing.
 //!
-//! About two seconds a parser; with `ROTX_FUZZ_SECONDS` so many seconds in all (if they run one by one).
+//! About two seconds a parser; with `ROTX_FUZZ_SECONDS` a share of so many.
 
+mod random;
+
+use random::{Random, time_limit};
 use rotx_core::formats::{self, Data, Options, Problem, Skipped, Source};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const LABELS: &str =
     "imagesource:GoogleEarth\ngsd:0.146\n10 10 50.5 10 50 40 10 40 plane 0\r\n1 2 3 4 5 6 7 8\tship 1\n";
@@ -49,46 +52,28 @@ const PIECES: [&[u8]; 24] = [
     "٣é".as_bytes(),
 ];
 
-/// xorshift64*: small, and the same on every machine.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % n.max(1)
+/// Up to `copies` of the seeds damaged in up to three places, or now and then noise.
+fn damaged(random: &mut Random, seeds: &[&str], copies: usize) -> Vec<u8> {
+    if random.below(20) == 0 {
+        return (0..random.below(300)).map(|_| random.below(256) as u8).collect();
     }
-
-    /// Up to `copies` of the seeds damaged in up to three places, or now and then noise.
-    fn damaged(&mut self, seeds: &[&str], copies: usize) -> Vec<u8> {
-        if self.below(20) == 0 {
-            return (0..self.below(300)).map(|_| self.below(256) as u8).collect();
-        }
-        let mut text = Vec::new();
-        for _ in 0..=self.below(copies) {
-            text.extend_from_slice(seeds[self.below(seeds.len())].as_bytes());
-        }
-        for _ in 0..self.below(4) {
-            let (at, length) = (self.below(text.len() + 1), self.below(8));
-            let end = text.len().min(at + length);
-            match self.below(5) {
-                0 => drop(text.drain(at..end)),
-                1 => drop(text.splice(at..end, PIECES[self.below(PIECES.len())].iter().copied())),
-                2 => drop(text.splice(at..at, PIECES[self.below(PIECES.len())].iter().copied())),
-                3 if at < text.len() => text[at] = self.below(256) as u8,
-                4 => text.truncate(at.max(1)),
-                _ => {}
-            }
-        }
-        text
+    let mut text = Vec::new();
+    for _ in 0..=random.below(copies) {
+        text.extend_from_slice(seeds[random.below(seeds.len())].as_bytes());
     }
-}
-
-fn time_limit() -> Duration {
-    const PARSERS: f64 = 9.0;
-    let total = std::env::var("ROTX_FUZZ_SECONDS").ok().and_then(|s| s.parse::<f64>().ok());
-    Duration::from_secs_f64(total.map_or(2.0, |seconds| seconds / PARSERS))
+    for _ in 0..random.below(4) {
+        let (at, length) = (random.below(text.len() + 1), random.below(8));
+        let end = text.len().min(at + length);
+        match random.below(5) {
+            0 => drop(text.drain(at..end)),
+            1 => drop(text.splice(at..end, PIECES[random.below(PIECES.len())].iter().copied())),
+            2 => drop(text.splice(at..at, PIECES[random.below(PIECES.len())].iter().copied())),
+            3 if at < text.len() => text[at] = random.below(256) as u8,
+            4 => text.truncate(at.max(1)),
+            _ => {}
+        }
+    }
+    text
 }
 
 fn check_problem(problem: &Problem, text: &[u8]) {
@@ -113,10 +98,10 @@ fn fuzz(
 ) {
     let known = ["P0001".to_owned(), "P2".to_owned()];
     let mut random = Random(0x9E37_79B9_7F4A_7C15 ^ name.len() as u64);
-    let (start, limit) = (Instant::now(), time_limit());
+    let (start, limit) = (Instant::now(), time_limit(1.0));
     let (mut runs, mut good) = (0u64, 0u64);
     while runs < 1000 || start.elapsed() < limit {
-        let texts = [random.damaged(seeds, copies), random.damaged(seeds, copies)];
+        let texts = [damaged(&mut random, seeds, copies), damaged(&mut random, seeds, copies)];
         let subject = |i: usize| known[i].clone();
         let source = |i: usize| Source { name: format!("f{i}"), subject: subject(i), data: Data::Bytes(&texts[i]) };
         let sources = [source(0), source(1)];
@@ -213,9 +198,9 @@ fn voc() {
 #[test]
 fn image_list() {
     let mut random = Random(7);
-    let (start, limit) = (Instant::now(), time_limit());
+    let (start, limit) = (Instant::now(), time_limit(1.0));
     while start.elapsed() < limit {
-        let text = random.damaged(&[NAMES], 3);
+        let text = damaged(&mut random, &[NAMES], 3);
         match formats::read_names("list", &Data::Bytes(&text)) {
             Ok(list) => {
                 assert_eq!(list.names.len(), list.lines.len());

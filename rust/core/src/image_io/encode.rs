@@ -42,7 +42,7 @@ fn png(pixels: &[u8], width: usize, height: usize) -> Result<Vec<u8>, png::Encod
     Ok(file)
 }
 
-/// With the settings of libjpeg-turbo, and OpenCV: colours at half the resolution, one scan, the standard codes.
+/// With the settings of libjpeg-turbo, so that from quality 25 on the bytes are those of OpenCV: colours at half the resolution, one scan, the standard codes.
 fn jpeg(pixels: &[u8], width: usize, height: usize, quality: u8) -> io::Result<Vec<u8>> {
     let mut encoder = Compress::new(ColorSpace::JCS_RGB);
     encoder.set_size(width, height);
@@ -52,4 +52,32 @@ fn jpeg(pixels: &[u8], width: usize, height: usize, quality: u8) -> io::Result<V
     let mut encoder = encoder.start_compress(Vec::with_capacity(pixels.len() / 4))?;
     encoder.write_scanlines(pixels)?;
     encoder.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture() -> Vec<u8> {
+        let pixels = (0..61).flat_map(|y| (0..83).map(move |x| (x, y)));
+        pixels.flat_map(|(x, y): (u32, u32)| [x * 3 + y, x * y / 8, 255 - (x + y * 2)].map(|c| c as u8)).collect()
+    }
+
+    /// OpenCV 5.0's `imencode('.jpg', image, [IMWRITE_JPEG_QUALITY, quality])`: length and CRC-32.
+    #[test]
+    fn jpeg_is_that_of_opencv() {
+        for (quality, length, crc) in [(25, 1109, 0x93c7_e5c6), (95, 2992, 0x62bb_50a2), (100, 5027, 0x7723_b7a5)] {
+            let file = encode(&picture(), 83, 61, Format::Jpeg(quality)).expect("memory");
+            let mut found = flate2::Crc::new();
+            found.update(&file);
+            assert_eq!((file.len(), found.sum()), (length, crc), "quality {quality}");
+        }
+    }
+
+    #[test]
+    fn sizes_that_jpeg_cannot_hold() {
+        let error = encode(&[0; 70_000 * 3], 70_000, 1, Format::Jpeg(95)).expect_err("too wide");
+        assert_eq!(error.0, "JPEG cannot hold 70000 x 1 pixels; write PNG");
+        assert!(encode(&[0; 70_000 * 3], 70_000, 1, Format::Png).is_ok());
+    }
 }

@@ -147,6 +147,11 @@ impl Tiff {
         (self.size.0.div_ceil(self.tile.0), self.size.1.div_ceil(self.tile.1))
     }
 
+    /// Whether strips or tiles are as wide as the image.
+    fn in_rows(&self) -> bool {
+        self.tile.0 >= self.size.0
+    }
+
     /// Bytes of a row of a strip or tile.
     fn row_bytes(&self) -> usize {
         (self.tile.0 * self.samples * self.bits).div_ceil(8)
@@ -188,7 +193,7 @@ impl Tiff {
         let bytes = self.row_bytes();
         let (start, length) = self.places[index];
         let pixel = self.samples * self.bits / 8;
-        if self.compression == Compression::None {
+        if self.compression == Compression::None && self.in_rows() {
             let (first, wanted) =
                 if self.bits < 8 { (0, bytes) } else { (columns.start * pixel, columns.len() * pixel) };
             self.row.resize(wanted, 0);
@@ -198,6 +203,7 @@ impl Tiff {
         let mut open = match self.open[plane].take() {
             Some(open) if open.index == index && open.next <= row => open,
             _ => {
+                let length = if self.compression == Compression::None { u64::MAX } else { length };
                 let rows = self.compression.open(Section::new(&self.file, start, length), &self.jpeg)?;
                 Open { index, next: 0, rows }
             }
@@ -247,8 +253,9 @@ impl Decoder for Tiff {
 
     fn block(&self) -> (usize, usize) {
         match self.compression {
-            Compression::None if self.tile.0 >= self.size.0 => any_order(self.size),
-            _ => (self.tile.0.min(self.size.0), self.tile.1.min(self.size.1)),
+            Compression::None if self.in_rows() => any_order(self.size),
+            _ if self.in_rows() => (self.size.0, 64),
+            _ => (self.tile.0, self.tile.1.min(self.size.1)),
         }
     }
 

@@ -173,7 +173,7 @@ impl<R: BufRead> Read for PackBits<R> {
         while self.run == 0 {
             match self.byte()? as i8 {
                 -128 => {} // says nothing
-                copies @ ..0 => (self.run, self.value) = (1 - isize::from(copies) as usize, Some(self.byte()?)),
+                copies @ ..0 => (self.run, self.value) = ((1 - isize::from(copies)) as usize, Some(self.byte()?)),
                 bytes => (self.run, self.value) = (bytes as usize + 1, None),
             }
         }

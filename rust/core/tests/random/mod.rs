@@ -1,0 +1,25 @@
+//! What the fuzz tests share: numbers by chance, and how long to go on.
+
+use std::time::Duration;
+
+/// xorshift64*: small, and the same on every machine.
+pub struct Random(pub u64);
+
+impl Random {
+    /// A number from 0 to `n` - 1.
+    pub fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % n.max(1)
+    }
+}
+
+/// The parsers of `fuzz_formats`, and as much as two of them for images.
+const PARTS: f64 = 11.0;
+
+/// Two seconds, or so many parts of `ROTX_FUZZ_SECONDS`.
+pub fn time_limit(parts: f64) -> Duration {
+    let total = std::env::var("ROTX_FUZZ_SECONDS").ok().and_then(|s| s.parse::<f64>().ok());
+    Duration::from_secs_f64(total.map_or(2.0, |seconds| seconds * parts / PARTS))
+}
