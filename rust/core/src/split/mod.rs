@@ -165,6 +165,8 @@ struct State {
     /// Patches to be encoded, and their bytes.
     ready: VecDeque<Pixels>,
     ready_bytes: usize,
+    /// Memory of patches that are written: to ask the system for it each time would take as long as to fill it.
+    spare: Vec<Vec<u8>>,
     /// Images of which not every patch is written.
     unfinished: HashMap<usize, Unfinished>,
     fatal: Option<WriteError>,
@@ -181,7 +183,8 @@ struct Unfinished {
 
 enum Task {
     Open(usize, Arc<Image>),
-    Decode(Source),
+    /// With memory for the pixels of a patch.
+    Decode(Source, Vec<u8>),
     Write(Pixels, Arc<Image>),
 }
 
@@ -220,18 +223,23 @@ impl Pool {
                         self.fail(image, error, events);
                     }
                 },
-                Task::Decode(mut source) => match guarded(|| source.next(self.settings.padding, &self.stop)) {
-                    Ok(Some(pixels)) => self.put_back(source, Some(pixels)),
-                    Ok(None) => {
-                        self.lock().close(&source.plan);
-                        self.changed.notify_all();
+                Task::Decode(mut source, spare) => {
+                    match guarded(|| source.next(self.settings.padding, spare, &self.stop)) {
+                        Ok(Some(pixels)) => self.put_back(source, Some(pixels)),
+                        Ok(None) => {
+                            self.lock().close(&source.plan);
+                            self.changed.notify_all();
+                        }
+                        Err(error) => {
+                            self.lock().close(&source.plan);
+                            self.fail(source.image, error, events);
+                        }
                     }
-                    Err(error) => {
-                        self.lock().close(&source.plan);
-                        self.fail(source.image, error, events);
-                    }
-                },
-                Task::Write(pixels, plan) => self.write(&pixels, &plan, events),
+                }
+                Task::Write(pixels, plan) => {
+                    self.write(&pixels, &plan, events);
+                    self.lock().spare.push(pixels.rgb);
+                }
             }
         }
     }
@@ -242,7 +250,8 @@ impl Pool {
         while !self.stop.load(Ordering::Relaxed) {
             if state.ready_bytes < self.queue {
                 if let Some(source) = state.idle.pop() {
-                    return Some(Task::Decode(source));
+                    let spare = state.spare.pop().unwrap_or_default();
+                    return Some(Task::Decode(source, spare));
                 }
                 if let Some((image, plan)) = state.open_next(self.jobs) {
                     return Some(Task::Open(image, plan));
