@@ -52,8 +52,9 @@ def split(source: str, out: str | None, ann: str | None, preset: str | None, **o
         config = read_config(source)
     else:
         config = SplitConfig([_folders(source, ann)], None, _preset(preset), ".png", None)
-    # Options that are not given are empty; what is 0 was given.
-    tiling = replace(config.tiling, **{key: value for key, value in options.items() if value not in (None, (), False)})
+    # Options that are not given are None, empty, or a flag that is not set; 0 is a value.
+    given = {key: value for key, value in options.items() if value is not None and value is not False and value != ()}
+    tiling = replace(config.tiling, **given)
     out = out or config.out
     if out is None:
         raise ValueError("OUT: name the folder to be written")
@@ -83,11 +84,10 @@ def _folders(source: str, ann: str | None) -> tuple[Path, str | Path | None]:
 
 
 def _preset(name: str | None) -> Tiling:
-    from rotx.config.errors import nearest
     from rotx.data.tiling import PRESETS
 
     if name is not None and name not in PRESETS:
-        raise ValueError(f"--preset: there is no {name!r}{nearest(name, PRESETS)}")
+        raise ValueError(f"--preset: there is no {name!r}: there are {', '.join(PRESETS)}")
     return PRESETS[name or "dota1.0-ss"]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ class Folder:
         Raises:
             OSError: if that fails.
         """
-        self.totals = _totals(records)
+        self.totals = _totals(records, self.settings["annotations"])
         names = [{"file": file, "reason": reason} for file, reason in sorted(failed.items())]
         manifest = {"settings": self.settings, "totals": self.totals, "failed": names, "images": records}
         write_text(self.path / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
@@ -178,11 +179,13 @@ def _line(record: Record) -> str:
     return json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-def _totals(records: list[Record]) -> Record:
+def _totals(records: list[Record], annotated: bool) -> Record:
     totals: Record = {"images": len(records), "patches": sum(record["patches"] for record in records)}
-    if all("objects" in record for record in records):
+    if annotated:
         for key in ("objects", "in_patches"):
             totals[key] = sum(record[key] for record in records)
-        reasons = [record["in_no_patch"] for record in records]
-        totals["in_no_patch"] = {reason: sum(r[reason] for r in reasons) for reason in reasons[0]} if reasons else {}
+        counts = Counter[str]()
+        for record in records:
+            counts.update(record["in_no_patch"])  # those of 0 too
+        totals["in_no_patch"] = dict(counts)
     return totals

@@ -165,6 +165,8 @@ struct State {
     /// Patches to be encoded, and their bytes.
     ready: VecDeque<Pixels>,
     ready_bytes: usize,
+    /// Memory of patches that are written: to ask the system for it each time would take as long as to fill it.
+    spare: Vec<Vec<u8>>,
     /// Images of which not every patch is written.
     unfinished: HashMap<usize, Unfinished>,
     fatal: Option<WriteError>,
@@ -172,16 +174,16 @@ struct State {
 
 struct Unfinished {
     plan: Arc<Image>,
-    /// Patches that are not written yet.
-    left: usize,
-    /// Of those, patches that are being written.
+    /// Patches that are written, and how many are being written.
+    written: Vec<usize>,
     writing: usize,
     failed: Option<ImageError>,
 }
 
 enum Task {
     Open(usize, Arc<Image>),
-    Decode(Source),
+    /// With memory for the pixels of a patch.
+    Decode(Source, Vec<u8>),
     Write(Pixels, Arc<Image>),
 }
 
@@ -220,18 +222,23 @@ impl Pool {
                         self.fail(image, error, events);
                     }
                 },
-                Task::Decode(mut source) => match guarded(|| source.next(self.settings.padding, &self.stop)) {
-                    Ok(Some(pixels)) => self.put_back(source, Some(pixels)),
-                    Ok(None) => {
-                        self.lock().close(&source.plan);
-                        self.changed.notify_all();
+                Task::Decode(mut source, spare) => {
+                    match guarded(|| source.next(self.settings.padding, spare, &self.stop)) {
+                        Ok(Some(pixels)) => self.put_back(source, Some(pixels)),
+                        Ok(None) => {
+                            self.lock().close(&source.plan);
+                            self.changed.notify_all();
+                        }
+                        Err(error) => {
+                            self.lock().close(&source.plan);
+                            self.fail(source.image, error, events);
+                        }
                     }
-                    Err(error) => {
-                        self.lock().close(&source.plan);
-                        self.fail(source.image, error, events);
-                    }
-                },
-                Task::Write(pixels, plan) => self.write(&pixels, &plan, events),
+                }
+                Task::Write(pixels, plan) => {
+                    self.write(&pixels, &plan, events);
+                    self.lock().spare.push(pixels.rgb);
+                }
             }
         }
     }
@@ -242,7 +249,8 @@ impl Pool {
         while !self.stop.load(Ordering::Relaxed) {
             if state.ready_bytes < self.queue {
                 if let Some(source) = state.idle.pop() {
-                    return Some(Task::Decode(source));
+                    let spare = state.spare.pop().unwrap_or_default();
+                    return Some(Task::Decode(source, spare));
                 }
                 if let Some((image, plan)) = state.open_next(self.jobs) {
                     return Some(Task::Open(image, plan));
@@ -284,22 +292,22 @@ impl Pool {
         let Some(unfinished) = state.unfinished.get_mut(&image) else { return };
         unfinished.writing -= 1;
         match written {
-            Ok(Ok(())) if unfinished.failed.is_none() => {
-                unfinished.left -= 1;
-                let over = unfinished.left == 0;
-                if over {
+            Ok(Ok(())) => {
+                unfinished.written.push(pixels.patch);
+                if unfinished.failed.is_some() {
+                    drop(state);
+                    return self.settle(image, events);
+                }
+                let done = unfinished.written.len() == plan.patches.len();
+                if done {
                     state.unfinished.remove(&image);
                 }
                 drop(state);
-                // The caller may have gone; then nobody is to be told.
+                // If the caller is gone, nobody is to be told.
                 let _ = events.send(Event::Patch(image));
-                if over {
+                if done {
                     let _ = events.send(Event::Done(image));
                 }
-            }
-            Ok(Ok(())) => {
-                drop(state);
-                self.settle(image, events);
             }
             Ok(Err(error)) => {
                 state.fatal.get_or_insert(error);
@@ -336,10 +344,12 @@ impl Pool {
         if state.unfinished.get(&image).is_none_or(|image| image.writing > 0) {
             return;
         }
-        let Some(Unfinished { plan, failed: Some(error), .. }) = state.unfinished.remove(&image) else { return };
+        let Some(Unfinished { plan, written, failed: Some(error), .. }) = state.unfinished.remove(&image) else {
+            return;
+        };
         drop(state);
-        for patch in &plan.patches {
-            // Most were never written; and one that cannot be removed does no harm that could be mended here.
+        for patch in written.into_iter().map(|i| &plan.patches[i]) {
+            // What cannot be removed cannot be mended here either.
             let _ = fs::remove_file(&patch.file);
             let _ = patch.label.as_ref().map(|(path, _)| fs::remove_file(path));
         }
@@ -356,7 +366,7 @@ impl State {
         }
         let (image, plan) = self.waiting.pop_front()?;
         let plan = Arc::new(plan);
-        let unfinished = Unfinished { plan: Arc::clone(&plan), left: plan.patches.len(), writing: 0, failed: None };
+        let unfinished = Unfinished { plan: Arc::clone(&plan), written: Vec::new(), writing: 0, failed: None };
         self.unfinished.insert(image, unfinished);
         self.open += 1;
         self.open_bytes = bytes;

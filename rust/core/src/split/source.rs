@@ -57,8 +57,13 @@ impl Source {
         Ok(Source { image, plan, decoder, order, done: 0, step, rows, kept, next: 0 })
     }
 
-    /// The next window that is complete, or None after the last, or when it is to stop.
-    pub fn next(&mut self, padding: Option<[u8; 3]>, stop: &AtomicBool) -> Result<Option<Pixels>, ImageError> {
+    /// The next window that is complete, in the memory of `rgb`; None after the last, or when it is to stop.
+    pub fn next(
+        &mut self,
+        padding: Option<[u8; 3]>,
+        mut rgb: Vec<u8>,
+        stop: &AtomicBool,
+    ) -> Result<Option<Pixels>, ImageError> {
         let Some(&patch) = self.order.get(self.done) else { return Ok(None) };
         let inside = self.plan.inside(patch);
         while self.next < inside.y + inside.height {
@@ -73,7 +78,8 @@ impl Source {
             Some(_) => ((window.x1 - window.x0) as usize, (window.y1 - window.y0) as usize),
             None => (inside.width, inside.height),
         };
-        Ok(Some(Pixels { image: self.image, patch, rgb: self.cut(inside, width, height, padding), width, height }))
+        self.cut(inside, width, height, padding, &mut rgb);
+        Ok(Some(Pixels { image: self.image, patch, rgb, width, height }))
     }
 
     fn decode_rows(&mut self) -> Result<(), ImageError> {
@@ -86,9 +92,9 @@ impl Source {
     }
 
     /// An area of the image at the upper left of `width` x `height` pixels, and beyond it the padding.
-    fn cut(&self, area: Area, width: usize, height: usize, padding: Option<[u8; 3]>) -> Vec<u8> {
+    fn cut(&self, area: Area, width: usize, height: usize, padding: Option<[u8; 3]>, rgb: &mut Vec<u8>) {
         let beyond = padding.unwrap_or_default().repeat(width);
-        let mut rgb = Vec::with_capacity(width * height * 3);
+        rgb.clear();
         for y in area.y..area.y + area.height {
             let start = (y % self.kept * self.plan.size.0 + area.x) * 3;
             rgb.extend_from_slice(&self.rows[start..][..area.width * 3]);
@@ -97,7 +103,6 @@ impl Source {
         for _ in area.height..height {
             rgb.extend_from_slice(&beyond);
         }
-        rgb
     }
 }
 
