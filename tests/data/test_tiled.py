@@ -318,10 +318,12 @@ def test_images_that_cannot_be_read(tmp_path: Path) -> None:
         tiled(tmp_path)
 
 
-def test_an_image_that_ends_too_early_is_skipped_and_counted(tmp_path: Path) -> None:
+def test_a_damaged_image_is_skipped_and_counted(tmp_path: Path) -> None:
     write_images(tmp_path, {"P1": (200, 500), "P2": (200, 100)})
     path = tmp_path / "images/P1.png"
-    path.write_bytes(path.read_bytes()[:200_000])
+    content = bytearray(path.read_bytes())
+    content[200_000:200_500] = bytes(500)
+    path.write_bytes(content)
     tiles = tiled(tmp_path, pipeline=LOAD)
     last = [record.name for record in tiles.records].index("P1__100__0___400")
     with pytest.raises(UnreadableImage, match=r"P1\.png"):
