@@ -106,6 +106,7 @@ def test_rows_from_the_top_are_decoded_once(counted: Any) -> None:
     path, reader = counted(100, 330, (100, 64))
     other, _ = counted(100, 330, (100, 64), "other.png")
     cache, bottom = WindowCache(), Window((0, 200, 50, 330), None, 10**6)
+    cache.read(path, bottom._replace(area=(0, 0, 9, 64)))
     cache.read(other, bottom._replace(area=(0, 64, 9, 128)))
     cache.read(path, bottom)
     assert reader.asked == [(0, y) for y in range(0, 330, 64)]
