@@ -14,7 +14,16 @@ PACKAGE = Path(rotx.__file__).parent
 
 # Parts of the package that work without torch. `cli` may import it, but only when a command runs.
 TORCH_FREE = {"rotx", "config", "registry", "geometry", "evaluation", "data.formats", "data.split"}
-TORCH_FREE |= {"atomic", "data.archives", "data.files", "data.sniff", "data.synthetic", "data.tiling", "visualize"}
+TORCH_FREE |= {
+    "atomic",
+    "data.archives",
+    "data.files",
+    "data.image_files",
+    "data.sniff",
+    "data.synthetic",
+    "data.tiling",
+    "visualize",
+}
 TORCH_LATE = {"cli"}
 
 # Each part and the parts it may import from, besides itself; from the bottom up. A part is a module or a
@@ -23,7 +32,8 @@ TORCH_LATE = {"cli"}
 NUMBERS = {"_rust", "geometry", "__version__"}
 TENSORS = NUMBERS | {"boxes", "ops"}
 FLOOR = TENSORS | {"config", "registry"}
-MIDDLE = FLOOR | {"evaluation", "models", "data", "data.formats", "data.split", "data.synthetic"}
+MIDDLE = FLOOR | {"evaluation", "models", "data", "data.formats", "data.split", "data.synthetic", "data.tiling"}
+MIDDLE |= {"data.image_files"}
 MAY_IMPORT = {
     "config": set(),
     "registry": set(),
@@ -37,9 +47,12 @@ MAY_IMPORT = {
     "data.sniff": {"data.files"},
     "data.formats": NUMBERS | {"config", "registry", "data.files", "data.sniff"},
     "data.tiling": {"_rust"},
-    "data.split": NUMBERS | {"atomic", "config", "data", "data.formats", "data.tiling"},
+    "data.image_files": set(),
+    "data.split": NUMBERS | {"atomic", "config", "data.formats", "data.image_files", "data.tiling", "evaluation"},
     "data.synthetic": {"atomic"},
-    "data": FLOOR | {"atomic", "data.files", "data.formats", "data.sniff", "data.split", "data.tiling", "evaluation"},
+    "data": FLOOR
+    | {"atomic", "data.files", "data.formats", "data.image_files", "data.sniff", "data.split"}
+    | {"data.tiling", "evaluation"},
     "evaluation": NUMBERS | {"config", "registry", "atomic", "data.files", "data.formats"},
     "models": FLOOR,
     "engine": MIDDLE | {"inference", "atomic", "visualize"},

@@ -1,6 +1,8 @@
 """The compiled core. Private: use `rotx.geometry`, `rotx.data.formats` and `rotx.evaluation`."""
 
+from collections.abc import Callable, Iterator
 from os import PathLike
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -25,10 +27,15 @@ __all__ = [
     "read_names",
     "roi_align_rotated",
     "roi_align_rotated_backward",
+    "split_images",
     "tile_cut",
     "tile_windows",
+    "write_task1",
 ]
 
+# Window, file, and the text beside it; path, size and patches.
+_Patch = tuple[tuple[int, int, int, int], str, tuple[str, str] | None]
+_Image = tuple[Path, tuple[int, int], list[_Patch]]
 _F = NDArray[np.float64]
 _U = NDArray[np.uint32]
 _Boxes = tuple[_F, _U, _U]
@@ -109,6 +116,9 @@ def read_detections(
     jobs: int,
 ) -> dict[str, Any]: ...
 def read_names(name: str, file: bytes | PathLike[str]) -> tuple[list[str], list[int], int]: ...
+def write_task1(
+    names: list[str], quads: _F, scores: _F, image: NDArray[np.int32], label: NDArray[np.int32], of: int
+) -> bytes: ...
 
 _Planes = NDArray[np.float32] | NDArray[np.float64]
 
@@ -133,6 +143,13 @@ def roi_align_rotated_backward(
     clockwise: bool,
     jobs: int,
     grad_input: _Planes,
+) -> None: ...
+def split_images(
+    images: Iterator[_Image],
+    jpeg: bool,
+    padding: tuple[int, int, int] | None,
+    jobs: int,
+    report: Callable[[str, int, str], None],
 ) -> None: ...
 def tile_windows(width: int, height: int, tilings: list[tuple[int, int]], img_rate_thr: float) -> NDArray[np.int64]: ...
 def tile_cut(quads: _F, windows: NDArray[np.int64], iof_thr: float) -> tuple[_U, _U, NDArray[np.bool_]]: ...

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import tempfile
 from pathlib import Path
+
+#: Of temporary files: ``.<name>.<eight characters>.tmp``.
+_SUFFIX = ".tmp"
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -26,7 +30,7 @@ def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
     if path.is_dir():
         raise IsADirectoryError(0, "is a folder; name a file", str(path))
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_SUFFIX)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     try:
@@ -46,3 +50,10 @@ def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(path: str | Path) -> None:
+    """Removes the temporary files that killed writers of ``path`` have left; nobody may be writing it now."""
+    path = Path(path)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.????????{_SUFFIX}"):
+        left.unlink(missing_ok=True)

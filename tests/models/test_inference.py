@@ -270,7 +270,7 @@ def test_dota_files_tell_near_scores_apart(predictor: Predictor, tmp_path: Path)
 def test_a_class_that_was_not_found_has_a_file(predictor: Predictor, tmp_path: Path) -> None:
     predictor.to_dota(some_objects(), tmp_path)
     assert (tmp_path / "Task1_small-vehicle.txt").read_text() == ""
-    assert (tmp_path / "Task1_ship.txt").read_text() == "P1 0.9 15.00 30.00 65.00 30.00 65.00 50.00 15.00 50.00\n"
+    assert (tmp_path / "Task1_ship.txt").read_text() == "P1 0.9 15 30 65 30 65 50 15 50\n"
     predictor.to_dota([], tmp_path)
     assert (tmp_path / "Task1_ship.txt").read_text() == ""
 

@@ -43,6 +43,16 @@ def user_errors(command: F) -> F:
     return wrapper  # type: ignore[return-value]
 
 
+def class_names(option: str | None) -> list[str] | None:
+    """The names of ``--classes A,B,...``; None without it."""
+    if option is None:
+        return None
+    names = [name.strip() for name in option.split(",")]
+    if not all(names) or len(set(names)) < len(names):
+        raise ValueError(f"--classes: need different names such as plane,ship, got '{option}'")
+    return names
+
+
 class Lazy(click.Group):
     """A group whose commands live in modules that are imported when one of them is used."""
 
@@ -70,6 +80,8 @@ class Lazy(click.Group):
     commands_in={
         "check-submission": ("rotx.cli.check_submission", "check_submission"),
         "config": ("rotx.cli.config", "config"),
+        "merge": ("rotx.cli.merge", "merge"),
+        "split": ("rotx.cli.split", "split"),
         "synth": ("rotx.cli.synth", "synth"),
     },
     context_settings={"help_option_names": ["-h", "--help"]},

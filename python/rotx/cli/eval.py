@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotx.cli import user_errors
+from rotx.cli import class_names, user_errors
 from rotx.cli.report import Outputs, note, output_options, print_table
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def score(
         protocol,
         task=task,
         iou=_thresholds(iou),
-        classes=_names(classes),
+        classes=class_names(classes),
         also=target.classes or () if target else (),
         images=images,
         lenient=lenient,
@@ -206,10 +206,11 @@ def _whole_images(subject: Subject, whole: str | None) -> tuple[Patches, Annotat
 
 def _write_files(sets: list[tuple[Annotations, Detections]], folder: Path) -> None:
     """Writes Task1 files of the images, and those of the whole images they are patches of, if there are such."""
-    from rotx.evaluation.task1 import write_task1
+    from rotx.evaluation import write_task1, write_task1_zip
 
     for place, (_, detections) in zip((folder, folder / "merged"), sets, strict=False):
-        write_task1(detections, place, archive=True)
+        write_task1(detections, place)
+        write_task1_zip(detections, place / "Task1.zip")
         click.echo(f"detections: {place / 'Task1.zip'}")
 
 
@@ -245,12 +246,3 @@ def _thresholds(options: tuple[str, ...]) -> list[float] | None:
         return [float(word) for word in words] or None
     except ValueError:
         raise ValueError(f"--iou: need numbers such as 0.5,0.75, got '{','.join(words)}'") from None
-
-
-def _names(option: str | None) -> list[str] | None:
-    if option is None:
-        return None
-    names = [name.strip() for name in option.split(",")]
-    if not all(names) or len(set(names)) < len(names):
-        raise ValueError(f"--classes: need different names such as plane,ship, got '{option}'")
-    return names

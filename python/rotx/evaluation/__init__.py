@@ -11,20 +11,28 @@ from pathlib import Path
 from rotx.data.formats import read_annotations, read_detections
 from rotx.evaluation.icdar import TextEvaluation, evaluate_text
 from rotx.evaluation.metric import DetectionMetric
+from rotx.evaluation.patches import Patches, merge_annotations, merge_detections, parse_patches
 from rotx.evaluation.protocols import ICDAR2015, PROTOCOLS, Protocol, get_protocol
 from rotx.evaluation.score import Evaluation, evaluate_boxes
+from rotx.evaluation.task1 import write_task1, write_task1_zip
 
 __all__ = [
     "ICDAR2015",
     "PROTOCOLS",
     "DetectionMetric",
     "Evaluation",
+    "Patches",
     "Protocol",
     "TextEvaluation",
     "evaluate",
     "evaluate_boxes",
     "evaluate_text",
     "get_protocol",
+    "merge_annotations",
+    "merge_detections",
+    "parse_patches",
+    "write_task1",
+    "write_task1_zip",
 ]
 
 

@@ -40,20 +40,22 @@ class Patches:
     Attributes:
         images: names of the whole images.
         image: (P,) index of each patch's into ``images``.
-        corner: (P, 2) the point of the whole image, in its pixels, where the patch has (0, 0).
-        scale: (P,) pixels of the whole image for one of the patch.
+        rate: (P,) by which the whole image was resized before it was cut: pixels of the patch for one of the image.
+        corner: (P, 2) the point of the resized image, in its pixels, where the patch has (0, 0).
         notices: what was assumed, a sentence each.
     """
 
     images: list[str]
     image: NDArray[np.int32]
+    rate: Floats
     corner: Floats
-    scale: Floats
     notices: tuple[str, ...] = ()
 
     def to_whole(self, quads: Floats, patch: NDArray[np.int32]) -> Floats:
         """Quads (N, 8) in pixels of their patches ``patch`` (N,) → in pixels of the whole images."""
-        return quads * self.scale[patch, None] + np.tile(self.corner[patch], 4)
+        corners = quads.reshape(-1, 4, 2) + self.corner[patch, None]
+        corners /= self.rate[patch, None, None]
+        return corners.reshape(-1, 8)
 
 
 def parse_patches(names: Sequence[str]) -> Patches:
@@ -83,8 +85,7 @@ def parse_patches(names: Sequence[str]) -> Patches:
             f"(from {LEAST_SIZE:g} pixels): where in the image does it lie?"
         )
     # The devkit resizes by the rate before it cuts, and its x and y are pixels of the resized image.
-    scale = np.where(rated, 1 / np.where(rated, numbers, 1.0), 1.0)
-    return Patches(list(images), image, corner * scale[:, None], scale, tuple(_conventions(rated)))
+    return Patches(list(images), image, np.where(rated, numbers, 1.0), corner, tuple(_conventions(rated)))
 
 
 def _conventions(rated: NDArray[np.bool_]) -> Iterator[str]:

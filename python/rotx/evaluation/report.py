@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from rotx.data.formats import Detections
 from rotx.evaluation.explain import Step
 from rotx.evaluation.icdar import HIT, IGNORED, TextEvaluation
 from rotx.evaluation.score import Evaluation
@@ -67,6 +68,16 @@ def size_table(evaluation: Evaluation) -> str:
     for name, size in [("all", evaluation), *evaluation.sizes.items()]:
         rows.append([name, str(size.gts.sum()), f"{size.map:.4f}", f"{size.average_recall:.4f}"])
     return table(rows)
+
+
+def merge_table(patched: Detections, merged: Detections) -> str:
+    """How many detections of each class there are on the patches, and on the whole images."""
+    sets = (patched, merged)
+    counts = [np.bincount(found.label, minlength=len(found.classes)).tolist() for found in sets]
+    rows = [["class", "on patches", "merged"]]
+    rows += [[name, f"{many:,}", f"{few:,}"] for name, many, few in zip(patched.classes, *counts, strict=True)]
+    rows.append(["all", *(f"{sum(column):,}" for column in counts)])
+    return table(rows, footer=1)
 
 
 def explain_table(steps: Sequence[Step], base: str, start: float, target: str) -> str:

@@ -13,5 +13,6 @@ mod lanes;
 pub mod nms;
 pub mod ranking;
 pub mod roi_align;
+pub mod split;
 pub mod threads;
 pub mod tile;

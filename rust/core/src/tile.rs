@@ -76,7 +76,8 @@ pub struct Cut {
     pub truncated: bool,
 }
 
-/// The objects of each window: those that lie in it with at least `iof_thr` of their area, in their order.
+/// The objects of each window: those that lie in it with at least `iof_thr` of their area and more than none, in
+/// their order.
 ///
 /// The area of a quad that crosses itself is that of its convex hull. Quads without area are in no window.
 pub fn cut(quads: &[Quad], windows: &[Window], iof_thr: f64) -> Vec<Cut> {
@@ -94,7 +95,9 @@ pub fn cut(quads: &[Quad], windows: &[Window], iof_thr: f64) -> Vec<Cut> {
                 continue;
             }
             let truncated = low.x < x0 || high.x > x1 || low.y < y0 || high.y > y1;
-            if !truncated || signed_area(&within(&outline, [x0, y0, x1, y1])) / area >= iof_thr {
+            let share = || signed_area(&within(&outline, [x0, y0, x1, y1])) / area;
+            // An object that a window merely touches is in no window, whatever the threshold.
+            if !truncated || share() >= iof_thr.max(f64::MIN_POSITIVE) {
                 found.push(Cut { window: window as u32, object: object as u32, truncated });
             }
         }

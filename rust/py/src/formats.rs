@@ -1,4 +1,5 @@
-use numpy::PyArray1;
+use crate::geometry::rows;
+use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -87,6 +88,32 @@ pub fn read_detections<'py>(
     let out = table(py, found.images, found.classes, found.quads, [found.image, found.label], found.skipped)?;
     out.set_item("scores", PyArray1::from_vec(py, found.scores))?;
     Ok(out)
+}
+
+/// The text of one class of a Task1 set.
+#[pyfunction]
+pub fn write_task1<'py>(
+    py: Python<'py>,
+    names: Vec<String>,
+    quads: PyReadonlyArray2<'py, f64>,
+    scores: PyReadonlyArray1<'py, f64>,
+    image: PyReadonlyArray1<'py, i32>,
+    label: PyReadonlyArray1<'py, i32>,
+    of: i32,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let quads = rows("quads", &quads)?;
+    let (scores, image, label) = (scores.as_slice()?, image.as_slice()?, label.as_slice()?);
+    if [scores.len(), image.len(), label.len()] != [quads.len(); 3] {
+        return Err(PyValueError::new_err(format!(
+            "need one score, image and label for each of {} quads",
+            quads.len()
+        )));
+    }
+    if image.iter().any(|&i| !(0..names.len() as i64).contains(&i64::from(i))) {
+        return Err(PyValueError::new_err(format!("image: need indices into {} names", names.len())));
+    }
+    let text = py.detach(|| formats::task1::write(&names, quads, scores, image, label, of));
+    Ok(PyBytes::new(py, &text))
 }
 
 /// What annotations and detections have in common.

@@ -6,6 +6,7 @@ mod eval;
 mod formats;
 mod geometry;
 mod roi_align;
+mod split;
 mod tile;
 
 #[pyo3::pymodule(gil_used = false)]
@@ -13,7 +14,7 @@ mod _rust {
     #[pymodule_export]
     use super::eval::{Matches, match_detections};
     #[pymodule_export]
-    use super::formats::{read_annotations, read_detections, read_names};
+    use super::formats::{read_annotations, read_detections, read_names, write_task1};
     #[pymodule_export]
     use super::geometry::{
         areas, box_iou, box_iou_aligned, clip_convex, convex_hull, min_area_rect, nms, points_in_quads, quad_to_rbox,
@@ -21,6 +22,8 @@ mod _rust {
     };
     #[pymodule_export]
     use super::roi_align::{roi_align_rotated, roi_align_rotated_backward};
+    #[pymodule_export]
+    use super::split::split_images;
     #[pymodule_export]
     use super::tile::{ImageReader, tile_cut, tile_windows};
 }

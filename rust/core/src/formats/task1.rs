@@ -9,6 +9,8 @@ use super::problem::Reason;
 use super::rows::{Known, Rows};
 use super::{Detections, Options, Problem, Source};
 use crate::geom::Quad;
+use crate::ranking;
+use std::io::Write;
 
 /// Reads the quads of one class a source.
 ///
@@ -62,4 +64,105 @@ fn columns<const N: usize>(line: &[u8]) -> Result<(&[u8], f64, [f64; N]), Reason
         return Err(Reason::line("wrong number of columns", "wrong number of columns"));
     }
     Ok(row)
+}
+
+/// The lines of a file of task 1: the detections of one label, best first, equal scores in their order.
+///
+/// Scores are written so that they are read as the same number: rounded ones would tie. Coordinates have up to
+/// six decimals, which moves no corner by more than a millionth of a pixel and drops the noise of their sums.
+///
+/// # Panics
+/// If the lengths differ, an image has no name, or there are 2³² detections or more.
+pub fn write(names: &[String], quads: &[Quad], scores: &[f64], image: &[i32], label: &[i32], of: i32) -> Vec<u8> {
+    let rows = label.iter().zip(0..).filter(|(label, _)| **label == of).map(|(_, row)| row).collect();
+    let mut text = Vec::new();
+    for row in ranking::sort(rows, |row| scores[row as usize]) {
+        let i = row as usize;
+        text.extend_from_slice(names[image[i] as usize].as_bytes());
+        // Writing to a vector never fails.
+        let _ = write!(text, " {:?}", scores[i]);
+        for &v in &quads[i] {
+            text.push(b' ');
+            push_coordinate(&mut text, v);
+        }
+        text.push(b'\n');
+    }
+    text
+}
+
+/// A number to six decimals, without zeros at its end.
+fn push_coordinate(text: &mut Vec<u8>, v: f64) {
+    let millionths = (v * 1e6).round();
+    if millionths.is_nan() || millionths.abs() >= 1e18 {
+        let _ = write!(text, "{v:?}");
+        return;
+    }
+    let (whole, mut rest) = (millionths.abs() as u64 / 1_000_000, millionths.abs() as u64 % 1_000_000);
+    if millionths < 0.0 {
+        text.push(b'-');
+    }
+    let _ = write!(text, "{whole}");
+    if rest > 0 {
+        text.push(b'.');
+        while rest > 0 {
+            text.push(b'0' + (rest / 100_000) as u8);
+            rest = rest % 100_000 * 10;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn coordinate(v: f64) -> String {
+        let mut text = Vec::new();
+        push_coordinate(&mut text, v);
+        String::from_utf8(text).expect("digits")
+    }
+
+    #[test]
+    fn coordinates_are_as_short_as_they_can_be() {
+        for (v, text) in [
+            (12.34 + 824.0, "836.34"),
+            (-0.25, "-0.25"),
+            (-4e-7, "0"),
+            (5e-7, "0.000001"),
+            (10.0, "10"),
+            (1e9, "1000000000"),
+            (2.0f64.powi(31) + 0.5, "2147483648.5"),
+            (1e300, "1e300"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(coordinate(v), text);
+        }
+    }
+
+    #[test]
+    fn lines_are_sorted_and_of_one_label() {
+        let (names, quads) = (["a".to_owned(), "é".to_owned()], [[1.0; 8], [2.0; 8], [3.0; 8], [4.0; 8]]);
+        let text = write(&names, &quads, &[0.5, 0.9, 0.5, 0.1 + 0.2], &[0, 1, 1, 0], &[0, 1, 0, 0], 0);
+        let want = "a 0.5 1 1 1 1 1 1 1 1\né 0.5 3 3 3 3 3 3 3 3\na 0.30000000000000004 4 4 4 4 4 4 4 4\n";
+        assert_eq!(String::from_utf8(text).as_deref(), Ok(want));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            rows in prop::collection::vec((-1e6f64..1e6, prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL), 1..20),
+        ) {
+            let quads: Vec<Quad> = rows.iter().map(|row| [row.0; 8]).collect();
+            let scores: Vec<f64> = rows.iter().map(|row| row.1).collect();
+            let zeros = vec![0; rows.len()];
+            let text = write(&["a".to_owned()], &quads, &scores, &zeros, &zeros, 0);
+            let source = Source { name: "f".into(), subject: "c".into(), data: super::super::Data::Bytes(&text) };
+            let read = read_task1(&[source], &Options::default()).map_err(|e| TestCaseError::fail(e.to_string()))?;
+            let order = ranking::by_falling_score(&scores);
+            for (k, &i) in order.iter().enumerate() {
+                prop_assert_eq!(read.scores[k], scores[i as usize]);
+                prop_assert!((read.quads[k][3] - quads[i as usize][3]).abs() < 5.1e-7);
+            }
+        }
+    }
 }

@@ -1,11 +1,17 @@
 //! Reading images in pieces, and writing small ones: what a splitter needs of PNG, JPEG, TIFF and BMP.
 //!
 //! Pixels are 8-bit RGB, three bytes each, rows from the top: what OpenCV's `imread` shows, in the other order of
-//! channels. Grey and palettes are expanded, of 16 bits the upper 8 are taken, transparency is left out, and EXIF
-//! orientation is applied. One file a format; each decodes no more of the file at a time than it must.
+//! channels. Grey and palettes are expanded, 16 bits become 8, transparency is left out, and EXIF orientation is
+//! applied. One file a format; each decodes no more of the file at a time than it must.
 
+mod bmp;
 mod encode;
+mod ifd;
+mod jpeg;
 mod png;
+mod section;
+mod tiff;
+mod whole;
 
 use std::fmt;
 use std::fs::File;
@@ -18,6 +24,16 @@ pub use encode::{Format, encode};
 #[derive(Debug)]
 pub struct ImageError(pub String);
 
+impl ImageError {
+    fn new(reason: impl Into<String>) -> ImageError {
+        ImageError(reason.into())
+    }
+
+    fn cut_off() -> ImageError {
+        ImageError::new("is cut off: the end of the image is missing")
+    }
+}
+
 impl fmt::Display for ImageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -29,8 +45,8 @@ impl std::error::Error for ImageError {}
 impl From<io::Error> for ImageError {
     fn from(error: io::Error) -> ImageError {
         match error.kind() {
-            io::ErrorKind::UnexpectedEof => ImageError("is cut off: the end of the image is missing".into()),
-            io::ErrorKind::NotFound => ImageError("no such file".into()),
+            io::ErrorKind::UnexpectedEof => ImageError::cut_off(),
+            io::ErrorKind::NotFound => ImageError::new("no such file"),
             _ => ImageError(error.to_string()),
         }
     }
@@ -78,14 +94,53 @@ pub fn open(path: &Path) -> Result<Box<dyn Decoder>, ImageError> {
     let mut start = Vec::new();
     File::open(path)?.take(8).read_to_end(&mut start)?;
     match start.as_slice() {
-        [] => Err(ImageError("is empty".into())),
-        [0x89, b'P', b'N', b'G', ..] => Ok(Box::new(png::Png::open(path)?)),
-        _ => Err(ImageError("is no PNG, JPEG, TIFF or BMP".into())),
+        [] => Err(ImageError::new("is empty")),
+        [0x89, b'P', b'N', b'G', ..] => png::open(path),
+        [0xff, 0xd8, ..] => jpeg::open(path),
+        [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => tiff::open(path),
+        [b'B', b'M', ..] => bmp::open(path),
+        _ => Err(ImageError::new("is no PNG, JPEG, TIFF or BMP")),
     }
+}
+
+/// Pieces of an image whose parts cost the same in any order; not as wide as the image, see [`Decoder::block`].
+fn any_order((width, _): (usize, usize)) -> (usize, usize) {
+    (512.min(width - 1).max(1), 512)
+}
+
+/// Refuses a header that claims more than `pixels_per_byte` for each of the file's bytes, before any memory is taken.
+fn check_claim((width, height): (usize, usize), bytes: u64, pixels_per_byte: u64) -> Result<(), ImageError> {
+    if width == 0 || height == 0 {
+        return Err(ImageError(format!("has {width} x {height} pixels")));
+    }
+    if (width as u64).saturating_mul(height as u64) > bytes.saturating_mul(pixels_per_byte) {
+        let (width, height, bytes) = (grouped(width as u64), grouped(height as u64), grouped(bytes));
+        return Err(ImageError(format!("claims {width} x {height} pixels, more than its {bytes} bytes can hold")));
+    }
+    Ok(())
+}
+
+/// A number with commas, such as 100,000.
+fn grouped(number: u64) -> String {
+    if number < 1000 { number.to_string() } else { format!("{},{:03}", grouped(number / 1000), number % 1000) }
 }
 
 /// Whether `area` lies within an image of this size and `out` has room for just its pixels; panics if not.
 fn check_area(area: Area, (width, height): (usize, usize), out: &[u8]) {
     assert!(area.x + area.width <= width && area.y + area.height <= height, "{area:?} of {width} x {height} pixels");
     assert_eq!(out.len(), area.width * area.height * 3, "three bytes a pixel");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims() {
+        assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!(grouped(1_000_002), "1,000,002");
+        assert!(check_claim((10, 10), 1, 100).is_ok());
+        let error = check_claim((100_000, 100_000), 1234, 1032).expect_err("too much");
+        assert_eq!(error.0, "claims 100,000 x 100,000 pixels, more than its 1,234 bytes can hold");
+    }
 }

@@ -1,0 +1,52 @@
+"""``rotx merge``."""
+
+from __future__ import annotations
+
+import click
+
+from rotx.cli import class_names, user_errors
+from rotx.cli.report import note
+
+
+@click.command()
+@click.argument("results", type=click.Path())
+@click.argument("out", type=click.Path())
+@click.option(
+    "--iou-thr", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Drop what overlaps a better more."
+)
+@click.option(
+    "--boxes",
+    type=click.Choice(["quad", "rbox"]),
+    default="quad",
+    show_default=True,
+    help="quad: as they are; rbox: first replaced by their least rectangles.",
+)
+@click.option("--classes", metavar="A,B,...", help="Class names; default: those of the files.")
+@user_errors
+def merge(results: str, out: str, iou_thr: float, boxes: str, classes: str | None) -> None:
+    """Merge RESULTS on patches into whole images, as OUT, a folder or .zip of Task1_<class>.txt files.
+
+    RESULTS is a folder or archive of Task1_<class>.txt files, whose images are named as MMRotate, Ultralytics or
+    the DOTA devkit name patches. Of detections of one class that overlap, the best is kept.
+    """
+    from dataclasses import replace
+
+    from rotx.data.formats import read_detections
+    from rotx.evaluation import merge_detections, parse_patches, write_task1, write_task1_zip
+    from rotx.evaluation.report import merge_table
+    from rotx.evaluation.task1 import check_names, check_target
+    from rotx.geometry import quad_to_rbox, rbox_to_quad
+
+    found = read_detections(results, classes=class_names(classes))
+    note(found.notices)
+    check_target(out, results, found.classes)
+    patches = parse_patches(found.images)
+    note(patches.notices)
+    check_names(patches.images, found.classes)
+    if boxes == "rbox":
+        found = replace(found, quads=rbox_to_quad(quad_to_rbox(found.quads)))
+    merged = merge_detections(found, patches, iou_thr)
+    write = write_task1_zip if out.lower().endswith(".zip") else write_task1
+    write(merged, out)
+    click.echo(merge_table(found, merged))
+    click.echo(f"detections: {out}")

@@ -1,0 +1,29 @@
+//! A part of a file.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
+
+/// Bytes of a file from one place to another; many sections of one file can be read by turns.
+pub struct Section {
+    file: Arc<File>,
+    at: u64,
+    end: u64,
+}
+
+impl Section {
+    pub fn new(file: &Arc<File>, at: u64, length: u64) -> Section {
+        Section { file: file.clone(), at, end: at.saturating_add(length) }
+    }
+}
+
+impl Read for Section {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let length = usize::try_from(self.end - self.at).map_or(out.len(), |left| left.min(out.len()));
+        let mut file = &*self.file;
+        file.seek(SeekFrom::Start(self.at))?;
+        let read = file.read(&mut out[..length])?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}

@@ -1,0 +1,280 @@
+//! TIFF: strips and tiles, of which only those that are needed are decoded, and no more than a row at a time is kept.
+
+mod pixels;
+mod streams;
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::ifd::Directory;
+use super::section::Section;
+use super::whole::turned;
+use super::{Area, Decoder, ImageError, any_order, check_area, check_claim};
+use pixels::{Colour, unpack};
+use streams::{Compression, Jpeg, Rows, undo_differences};
+
+/// More samples a pixel than any sensor has bands; it bounds the memory for a row.
+const MOST_SAMPLES: u64 = 1024;
+
+/// The first image of a TIFF file.
+struct Tiff {
+    file: Arc<File>,
+    size: (usize, usize),
+    /// Strips are tiles as wide as the image.
+    tile: (usize, usize),
+    /// Where each strip or tile is: its first byte and its length; of planes one after the other.
+    places: Vec<(u64, u64)>,
+    /// 1, or the number of samples if those of a kind lie together.
+    planes: usize,
+    /// Samples a pixel, within one plane.
+    samples: usize,
+    bits: usize,
+    big_endian: bool,
+    compression: Compression,
+    differences: bool,
+    colour: Colour,
+    jpeg: Jpeg,
+    /// For each plane, the strip or tile that was read last, as far as it was.
+    open: Vec<Option<Open>>,
+    row: Vec<u8>,
+    /// Samples of the columns that are wanted, of all planes.
+    pixels: Vec<u8>,
+}
+
+/// A strip or tile that is being read.
+struct Open {
+    index: usize,
+    next: usize,
+    rows: Box<dyn Rows>,
+}
+
+/// Opens a file and reads its first directory.
+pub fn open(path: &Path) -> Result<Box<dyn Decoder>, ImageError> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let file = Arc::new(file);
+    let mut tags = Directory::first(BufReader::new(&*file), length)?;
+    let size = (tags.number(256, 0)? as usize, tags.number(257, 0)? as usize);
+    let compression = Compression::from_tag(tags.number(259, 1)?)?;
+    check_claim(size, length, compression.expansion().saturating_mul(8))?;
+    let (bits, samples) = samples(&mut tags)?;
+    let colour = Colour::from_tags(&mut tags, samples, bits)?;
+    let planes = if tags.number(284, 1)? == 2 { samples } else { 1 };
+    let samples = samples / planes;
+    let tile = match (tags.numbers(322)?.first(), tags.number(278, u64::MAX)?) {
+        (Some(&width), _) => (width as usize, tags.number(323, 0)? as usize),
+        (None, rows) => (size.0, (rows as usize).min(size.1)),
+    };
+    let ycbcr = tags.number(262, 0)? == 6;
+    if compression == Compression::Jpeg && bits != 8 || compression != Compression::Jpeg && ycbcr {
+        return Err(ImageError::new(
+            "is a TIFF of YCbCr without JPEG, or of JPEG without 8 bits; write it as 8-bit RGB",
+        ));
+    }
+    let tables = tags.numbers(347)?.iter().map(|&byte| byte as u8).collect();
+    let tiff = Tiff {
+        size,
+        tile,
+        places: places(&mut tags)?,
+        planes,
+        samples,
+        bits,
+        big_endian: tags.big_endian,
+        compression,
+        differences: differences(&mut tags, compression, bits)?,
+        colour,
+        jpeg: Jpeg { tables, samples, ycbcr, size: tile },
+        open: (0..planes).map(|_| None).collect(),
+        row: Vec::new(),
+        pixels: Vec::new(),
+        file: file.clone(),
+    };
+    tiff.check(length)?;
+    Ok(turned(Box::new(tiff), tags.orientation()))
+}
+
+/// Bits of a sample, and samples a pixel.
+fn samples<R: Read + Seek>(tags: &mut Directory<R>) -> Result<(usize, usize), ImageError> {
+    let (bits, samples) = (tags.numbers(258)?, tags.number(277, 1)?);
+    let format = tags.number(339, 1)?;
+    let one = bits.first().copied().unwrap_or(1);
+    if let Some(kind) = match format {
+        2 => Some("signed numbers"),
+        3 => Some("floating point numbers"),
+        5 | 6 => Some("complex numbers"),
+        _ if bits.iter().any(|&bits| bits != one) => Some("samples of unequal bits"),
+        _ if !(1..=MOST_SAMPLES).contains(&samples) => Some("no samples, or too many"),
+        _ => None,
+    } {
+        return Err(ImageError(format!(
+            "is a TIFF with {kind}: only numbers without sign of up to 16 bits are read; make it 8 bits, such as with \
+             gdal_translate -ot Byte -scale"
+        )));
+    }
+    Ok((one as usize, samples as usize))
+}
+
+/// Whether each sample is written as its difference to the one on its left.
+fn differences<R: Read + Seek>(
+    tags: &mut Directory<R>,
+    compression: Compression,
+    bits: usize,
+) -> Result<bool, ImageError> {
+    match tags.number(317, 1)? {
+        1 => Ok(false),
+        _ if ![Compression::Lzw, Compression::Deflate].contains(&compression) => Ok(false), // it is for these alone
+        2 if bits >= 8 => Ok(true),
+        other => {
+            Err(ImageError(format!("is a TIFF of {bits} bits a sample with predictor {other}, which is not read")))
+        }
+    }
+}
+
+/// First byte and length of each strip or tile; length 0 where none is given.
+fn places<R: Read + Seek>(tags: &mut Directory<R>) -> Result<Vec<(u64, u64)>, ImageError> {
+    let mut of = |tile, strip| tags.numbers(tile).and_then(|n| if n.is_empty() { tags.numbers(strip) } else { Ok(n) });
+    let (starts, mut lengths) = (of(324, 273)?, of(325, 279)?);
+    lengths.resize(starts.len(), 0);
+    Ok(starts.into_iter().zip(lengths).collect())
+}
+
+impl Tiff {
+    /// Columns and rows of strips or tiles.
+    fn grid(&self) -> (usize, usize) {
+        (self.size.0.div_ceil(self.tile.0), self.size.1.div_ceil(self.tile.1))
+    }
+
+    /// Bytes of a row of a strip or tile.
+    fn row_bytes(&self) -> usize {
+        (self.tile.0 * self.samples * self.bits).div_ceil(8)
+    }
+
+    /// Refuses strips and tiles that the file has no room for, before any memory is taken for them.
+    fn check(&self, length: u64) -> Result<(), ImageError> {
+        let most = |size: usize| size.max(1 << 16);
+        if self.tile.0 == 0 || self.tile.1 == 0 || self.tile.0 > most(self.size.0) || self.tile.1 > most(self.size.1) {
+            return Err(ImageError(format!("is a TIFF with tiles of {} x {} pixels", self.tile.0, self.tile.1)));
+        }
+        let (across, down) = self.grid();
+        let needed = across.saturating_mul(down).saturating_mul(self.planes);
+        if self.places.len() < needed {
+            return Err(ImageError(format!("is a TIFF with {} of {needed} strips or tiles", self.places.len())));
+        }
+        for (i, &(start, held)) in self.places[..needed].iter().enumerate() {
+            let rows = if across > 1 || self.tile.0 > self.size.0 {
+                self.tile.1
+            } else {
+                self.tile.1.min(self.size.1 - i / across % down * self.tile.1)
+            };
+            let bytes = (self.row_bytes() as u64).saturating_mul(rows as u64);
+            let plain = self.compression == Compression::None;
+            let end = start.saturating_add(if plain { bytes } else { held });
+            if end > length {
+                return Err(ImageError::cut_off());
+            }
+            if !plain && bytes > (held + self.jpeg.tables.len() as u64).saturating_mul(self.compression.expansion()) {
+                return Err(ImageError(format!("has a strip or tile of {held} bytes that cannot hold {bytes}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads into `self.row` what holds these columns of a row of a strip or tile; from the first of them on if
+    /// samples are whole bytes, else from the first of all.
+    fn read_row(&mut self, plane: usize, index: usize, row: usize, columns: &Range<usize>) -> Result<(), ImageError> {
+        let bytes = self.row_bytes();
+        let (start, length) = self.places[index];
+        let pixel = self.samples * self.bits / 8;
+        if self.compression == Compression::None {
+            let (first, wanted) =
+                if self.bits < 8 { (0, bytes) } else { (columns.start * pixel, columns.len() * pixel) };
+            self.row.resize(wanted, 0);
+            let start = start + (row * bytes + first) as u64;
+            return Ok(Section::new(&self.file, start, wanted as u64).read_exact(&mut self.row)?);
+        }
+        let mut open = match self.open[plane].take() {
+            Some(open) if open.index == index && open.next <= row => open,
+            _ => {
+                let rows = self.compression.open(Section::new(&self.file, start, length), &self.jpeg)?;
+                Open { index, next: 0, rows }
+            }
+        };
+        self.row.resize(bytes, 0);
+        while open.next <= row {
+            open.rows.row(&mut self.row)?;
+            open.next += 1;
+        }
+        self.open[plane] = Some(open);
+        if self.differences {
+            undo_differences(&mut self.row, self.samples, self.bits, self.big_endian);
+        }
+        if self.bits >= 8 {
+            self.row.copy_within(columns.start * pixel..columns.end * pixel, 0);
+        }
+        Ok(())
+    }
+
+    /// Collects into `self.pixels` the samples of some columns of a row, all planes together.
+    fn collect(&mut self, tile: usize, row: usize, columns: Range<usize>) -> Result<(), ImageError> {
+        let (across, down) = self.grid();
+        let bytes = self.bits.div_ceil(8);
+        self.pixels.resize(columns.len() * self.samples * self.planes * bytes, 0);
+        for plane in 0..self.planes {
+            self.read_row(plane, plane * across * down + tile, row, &columns)?;
+            if self.bits < 8 && self.planes == 1 {
+                unpack(&self.row, self.bits, columns.start * self.samples, &mut self.pixels);
+            } else if self.bits < 8 {
+                self.pixels.chunks_exact_mut(self.planes).zip(columns.clone()).for_each(|(pixel, column)| {
+                    unpack(&self.row, self.bits, column, &mut pixel[plane..=plane]);
+                });
+            } else {
+                let pixel = self.samples * bytes;
+                let out = self.pixels.chunks_exact_mut(pixel).skip(plane).step_by(self.planes);
+                out.zip(self.row.chunks_exact(pixel)).for_each(|(out, row)| out.copy_from_slice(row));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Decoder for Tiff {
+    fn size(&self) -> (usize, usize) {
+        self.size
+    }
+
+    fn block(&self) -> (usize, usize) {
+        match self.compression {
+            Compression::None if self.tile.0 >= self.size.0 => any_order(self.size),
+            _ => (self.tile.0.min(self.size.0), self.tile.1.min(self.size.1)),
+        }
+    }
+
+    fn read(&mut self, area: Area, out: &mut [u8]) -> Result<(), ImageError> {
+        check_area(area, self.size, out);
+        if out.is_empty() {
+            return Ok(());
+        }
+        let ((width, height), across) = (self.tile, self.grid().0);
+        for (y0, rows) in pieces(area.y, area.height, height) {
+            for (x0, columns) in pieces(area.x, area.width, width) {
+                for y in rows.clone() {
+                    let tile = y0 / height * across + x0 / width;
+                    self.collect(tile, y - y0, columns.start - x0..columns.end - x0)?;
+                    let at = (y - area.y) * area.width + columns.start - area.x;
+                    let out = &mut out[at * 3..][..columns.len() * 3];
+                    self.colour.paint(&self.pixels, self.samples * self.planes, self.big_endian, out);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a length takes of each tile that it touches: the tile's start, and the range.
+fn pieces(start: usize, length: usize, tile: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
+    let end = start + length;
+    (start / tile * tile..end).step_by(tile).map(move |t| (t, t.max(start)..(t + tile).min(end)))
+}

@@ -1,0 +1,83 @@
+//! Images that cannot be read in bands: interlaced ones, and those that are turned for showing.
+
+use super::{Area, Decoder, ImageError, any_order, check_area};
+
+/// An image that is decoded whole when its first piece is read, and stays in memory.
+pub struct Whole<F> {
+    size: (usize, usize),
+    decode: F,
+    pixels: Option<Vec<u8>>,
+}
+
+impl<F: FnMut() -> Result<Vec<u8>, ImageError> + Send> Whole<F> {
+    /// `decode` gives all pixels.
+    pub fn new(size: (usize, usize), decode: F) -> Whole<F> {
+        Whole { size, decode, pixels: None }
+    }
+}
+
+impl<F: FnMut() -> Result<Vec<u8>, ImageError> + Send> Decoder for Whole<F> {
+    fn size(&self) -> (usize, usize) {
+        self.size
+    }
+
+    fn block(&self) -> (usize, usize) {
+        any_order(self.size)
+    }
+
+    fn read(&mut self, area: Area, out: &mut [u8]) -> Result<(), ImageError> {
+        check_area(area, self.size, out);
+        if out.is_empty() {
+            return Ok(());
+        }
+        let pixels = match self.pixels.take() {
+            Some(pixels) => pixels,
+            None => (self.decode)()?,
+        };
+        let rows = pixels.chunks_exact(self.size.0 * 3).skip(area.y);
+        for (out, row) in out.chunks_exact_mut(area.width * 3).zip(rows) {
+            out.copy_from_slice(&row[area.x * 3..][..area.width * 3]);
+        }
+        self.pixels = Some(pixels);
+        Ok(())
+    }
+}
+
+/// The image as EXIF says that it is to be shown; orientations are numbered from 1 (as it is) to 8.
+pub fn turned(mut image: Box<dyn Decoder>, orientation: u64) -> Box<dyn Decoder> {
+    if !(2..=8).contains(&orientation) {
+        return image;
+    }
+    let (width, height) = image.size();
+    let size = if orientation >= 5 { (height, width) } else { (width, height) };
+    Box::new(Whole::new(size, move || {
+        let mut pixels = vec![0; width * height * 3];
+        let rows = image.block().1.clamp(1, height);
+        let mut band = vec![0; width * rows * 3];
+        for y in (0..height).step_by(rows) {
+            let area = Area { x: 0, y, width, height: rows.min(height - y) };
+            let band = &mut band[..width * area.height * 3];
+            image.read(area, band)?;
+            for (i, pixel) in band.as_chunks::<3>().0.iter().enumerate() {
+                let (x, y) = place(i % width, y + i / width, (width, height), orientation);
+                pixels[(y * size.0 + x) * 3..][..3].copy_from_slice(pixel);
+            }
+        }
+        Ok(pixels)
+    }))
+}
+
+/// Where a pixel of the file is shown.
+fn place(x: usize, y: usize, (width, height): (usize, usize), orientation: u64) -> (usize, usize) {
+    let (left, up) = (width - 1 - x, height - 1 - y);
+    match orientation {
+        2 => (left, y),
+        3 => (left, up),
+        4 => (x, up),
+        5 => (y, x),
+        6 => (up, x),
+        7 => (up, left),
+        8 => (y, left),
+        _ => (x, y),
+    }
+}

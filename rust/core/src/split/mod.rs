@@ -1,0 +1,404 @@
+//! Splitting images into patches that are written to files, in bounded memory.
+//!
+//! Workers share the open images and a queue of patches that are cut out and not yet encoded. Each does what is most
+//! wanted: while the queue is short it decodes an image further, or opens another one, and cuts out its next window;
+//! else it encodes a patch and writes it. So decoding and encoding overlap within an image and from one to the next.
+
+mod source;
+
+use std::collections::{HashMap, VecDeque};
+use std::ffi::OsString;
+use std::io;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use std::{fs, thread};
+
+use crate::image_io::{self, Area, Format, ImageError};
+use crate::threads;
+use crate::tile::Window;
+use source::{Pixels, Source};
+
+/// Bytes of pixels that may wait to be encoded. One worker has no use for a queue.
+const QUEUE: usize = 64 << 20;
+/// Bytes of rows that open images may hold, for each worker. One image is opened whatever it holds.
+const ROWS: usize = 64 << 20;
+/// How often the caller is asked whether to go on, if nothing else happens.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// An image and what becomes of it.
+pub struct Image {
+    /// Its file.
+    pub path: PathBuf,
+    /// Width and height that its header said when the windows were made.
+    pub size: (usize, usize),
+    /// Its patches, in any order.
+    pub patches: Vec<Patch>,
+}
+
+/// A patch of an image.
+pub struct Patch {
+    /// Where it lies; it starts within the image.
+    pub window: Window,
+    /// The file that is written.
+    pub file: PathBuf,
+    /// Another file that is written before it, and its content.
+    pub label: Option<(PathBuf, String)>,
+}
+
+/// How patches are written.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The format of their files.
+    pub format: Format,
+    /// What fills windows beyond the image: red, green, blue; None: they are cut off there.
+    pub padding: Option<[u8; 3]>,
+    /// Number of threads; 0: one a core.
+    pub jobs: usize,
+}
+
+/// What happens meanwhile; images have the numbers in which they come.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A patch of an image is written.
+    Patch(usize),
+    /// All patches of an image are written.
+    Done(usize),
+    /// An image cannot be read or encoded, for this reason; none of its patches is left.
+    Failed(usize, String),
+    /// Nothing has happened for a while.
+    Waiting,
+}
+
+/// A file that cannot be written.
+#[derive(Debug)]
+pub struct WriteError {
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    pub error: io::Error,
+}
+
+/// Splits images; `report` is called on this thread and may end it all.
+///
+/// Images are taken from the iterator as they are needed. Files appear when they are complete, under their names.
+///
+/// # Errors
+/// For the first file that cannot be written; nothing else is written then.
+pub fn split(
+    images: impl Iterator<Item = Image>,
+    settings: Settings,
+    mut report: impl FnMut(Event) -> ControlFlow<()>,
+) -> Result<(), WriteError> {
+    let jobs = threads::workers(settings.jobs, usize::MAX);
+    let (events, incoming) = mpsc::channel();
+    let pool = Pool {
+        settings,
+        queue: if jobs == 1 { 1 } else { QUEUE },
+        jobs,
+        state: Mutex::default(),
+        changed: Condvar::new(),
+        stop: AtomicBool::new(false),
+    };
+    thread::scope(|scope| {
+        let _end = EndOnDrop(&pool); // also if `images` or `report` panics: else the workers would wait for ever
+        for _ in 0..jobs {
+            let (pool, events) = (&pool, events.clone());
+            scope.spawn(move || pool.work(&events));
+        }
+        drop(events);
+        let mut images = images.enumerate().filter(|(_, image)| !image.patches.is_empty()).fuse();
+        loop {
+            pool.feed(&mut images, 2 * jobs);
+            let event = match incoming.recv_timeout(PATIENCE) {
+                Ok(event) => event,
+                Err(RecvTimeoutError::Timeout) => Event::Waiting,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if report(event).is_break() {
+                return;
+            }
+        }
+    });
+    pool.state.into_inner().unwrap_or_else(PoisonError::into_inner).fatal.map_or(Ok(()), Err)
+}
+
+impl Image {
+    /// The part of the window of a patch that lies on the image.
+    fn inside(&self, patch: usize) -> Area {
+        let w = self.patches[patch].window;
+        let (x, y) = (w.x0 as usize, w.y0 as usize);
+        let (x1, y1) = ((w.x1 as usize).min(self.size.0), (w.y1 as usize).min(self.size.1));
+        Area { x, y, width: x1 - x, height: y1 - y }
+    }
+
+    /// About as many bytes as are needed of the image at a time.
+    fn bytes(&self) -> usize {
+        (0..self.patches.len()).map(|i| self.inside(i).height).max().unwrap_or(0) * self.size.0 * 3
+    }
+}
+
+/// What the workers share.
+struct Pool {
+    settings: Settings,
+    queue: usize,
+    jobs: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+    stop: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    /// Images that nobody has opened yet, and whether there will be no others.
+    waiting: VecDeque<(usize, Image)>,
+    no_more: bool,
+    /// Images that are open and that nobody decodes now.
+    idle: Vec<Source>,
+    /// How many images are open, and about how many bytes of rows they hold.
+    open: usize,
+    open_bytes: usize,
+    /// Patches to be encoded, and their bytes.
+    ready: VecDeque<Pixels>,
+    ready_bytes: usize,
+    /// Images of which not every patch is written.
+    unfinished: HashMap<usize, Unfinished>,
+    fatal: Option<WriteError>,
+}
+
+struct Unfinished {
+    plan: Arc<Image>,
+    /// Patches that are not written yet.
+    left: usize,
+    /// Of those, patches that are being written.
+    writing: usize,
+    failed: Option<ImageError>,
+}
+
+enum Task {
+    Open(usize, Arc<Image>),
+    Decode(Source),
+    Write(Pixels, Arc<Image>),
+}
+
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // What may panic does not run under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _state = self.lock(); // a worker that has just found `stop` unset is asleep now, and will hear
+        self.changed.notify_all();
+    }
+
+    /// Lets up to `count` images wait.
+    fn feed(&self, images: &mut impl Iterator<Item = (usize, Image)>, count: usize) {
+        let mut missing = count.saturating_sub(self.lock().waiting.len());
+        while missing > 0 {
+            let image = images.next(); // takes time, and may panic
+            let mut state = self.lock();
+            missing = if image.is_some() { missing - 1 } else { 0 };
+            state.no_more = image.is_none();
+            state.waiting.extend(image);
+            self.changed.notify_all();
+        }
+    }
+
+    fn work(&self, events: &Sender<Event>) {
+        while let Some(task) = self.next_task() {
+            match task {
+                Task::Open(image, plan) => match guarded(|| Source::open(image, Arc::clone(&plan))) {
+                    Ok(source) => self.put_back(source, None),
+                    Err(error) => {
+                        self.lock().close(&plan);
+                        self.fail(image, error, events);
+                    }
+                },
+                Task::Decode(mut source) => match guarded(|| source.next(self.settings.padding, &self.stop)) {
+                    Ok(Some(pixels)) => self.put_back(source, Some(pixels)),
+                    Ok(None) => {
+                        self.lock().close(&source.plan);
+                        self.changed.notify_all();
+                    }
+                    Err(error) => {
+                        self.lock().close(&source.plan);
+                        self.fail(source.image, error, events);
+                    }
+                },
+                Task::Write(pixels, plan) => self.write(&pixels, &plan, events),
+            }
+        }
+    }
+
+    /// What is to be done next; None at the end.
+    fn next_task(&self) -> Option<Task> {
+        let mut state = self.lock();
+        while !self.stop.load(Ordering::Relaxed) {
+            if state.ready_bytes < self.queue {
+                if let Some(source) = state.idle.pop() {
+                    return Some(Task::Decode(source));
+                }
+                if let Some((image, plan)) = state.open_next(self.jobs) {
+                    return Some(Task::Open(image, plan));
+                }
+            }
+            if let Some((pixels, plan)) = state.next_ready() {
+                return Some(Task::Write(pixels, plan));
+            }
+            if state.no_more && state.waiting.is_empty() && state.open == 0 {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        None
+    }
+
+    /// Lets others go on with an open image, and encode what was cut from it.
+    fn put_back(&self, source: Source, pixels: Option<Pixels>) {
+        let mut state = self.lock();
+        if state.unfinished.get(&source.image).is_some_and(|image| image.failed.is_none()) {
+            state.ready_bytes += pixels.as_ref().map_or(0, |pixels| pixels.rgb.len());
+            state.ready.extend(pixels);
+            state.idle.push(source);
+        } else {
+            state.close(&source.plan);
+        }
+        self.changed.notify_all();
+    }
+
+    /// Encodes a patch and writes its files.
+    fn write(&self, pixels: &Pixels, plan: &Image, events: &Sender<Event>) {
+        let Pixels { image, patch, ref rgb, width, height } = *pixels;
+        let patch = &plan.patches[patch];
+        let written = guarded(|| image_io::encode(rgb, width, height, self.settings.format)).map(|bytes| {
+            let label = patch.label.as_ref().map_or(Ok(()), |(path, text)| write_file(path, text.as_bytes()));
+            label.and_then(|()| write_file(&patch.file, &bytes))
+        });
+        let mut state = self.lock();
+        let Some(unfinished) = state.unfinished.get_mut(&image) else { return };
+        unfinished.writing -= 1;
+        match written {
+            Ok(Ok(())) if unfinished.failed.is_none() => {
+                unfinished.left -= 1;
+                let over = unfinished.left == 0;
+                if over {
+                    state.unfinished.remove(&image);
+                }
+                drop(state);
+                // The caller may have gone; then nobody is to be told.
+                let _ = events.send(Event::Patch(image));
+                if over {
+                    let _ = events.send(Event::Done(image));
+                }
+            }
+            Ok(Ok(())) => {
+                drop(state);
+                self.settle(image, events);
+            }
+            Ok(Err(error)) => {
+                state.fatal.get_or_insert(error);
+                drop(state);
+                self.end();
+            }
+            Err(error) => {
+                drop(state);
+                self.fail(image, error, events);
+            }
+        }
+    }
+
+    /// Gives up an image.
+    fn fail(&self, image: usize, error: ImageError, events: &Sender<Event>) {
+        let mut state = self.lock();
+        if let Some(unfinished) = state.unfinished.get_mut(&image) {
+            unfinished.failed.get_or_insert(error);
+        }
+        state.ready.retain(|pixels| pixels.image != image);
+        state.ready_bytes = state.ready.iter().map(|pixels| pixels.rgb.len()).sum();
+        if let Some(at) = state.idle.iter().position(|source| source.image == image) {
+            let source = state.idle.swap_remove(at);
+            state.close(&source.plan);
+        }
+        self.changed.notify_all();
+        drop(state);
+        self.settle(image, events);
+    }
+
+    /// Removes the files of an image that has failed, when nobody writes any more of them.
+    fn settle(&self, image: usize, events: &Sender<Event>) {
+        let mut state = self.lock();
+        if state.unfinished.get(&image).is_none_or(|image| image.writing > 0) {
+            return;
+        }
+        let Some(Unfinished { plan, failed: Some(error), .. }) = state.unfinished.remove(&image) else { return };
+        drop(state);
+        for patch in &plan.patches {
+            // Most were never written; and one that cannot be removed does no harm that could be mended here.
+            let _ = fs::remove_file(&patch.file);
+            let _ = patch.label.as_ref().map(|(path, _)| fs::remove_file(path));
+        }
+        let _ = events.send(Event::Failed(image, error.0));
+    }
+}
+
+impl State {
+    /// The next image to be opened, if there is one and the memory for it.
+    fn open_next(&mut self, jobs: usize) -> Option<(usize, Arc<Image>)> {
+        let bytes = self.open_bytes + self.waiting.front()?.1.bytes();
+        if self.open > 0 && (self.open >= jobs || bytes > jobs * ROWS) {
+            return None;
+        }
+        let (image, plan) = self.waiting.pop_front()?;
+        let plan = Arc::new(plan);
+        let unfinished = Unfinished { plan: Arc::clone(&plan), left: plan.patches.len(), writing: 0, failed: None };
+        self.unfinished.insert(image, unfinished);
+        self.open += 1;
+        self.open_bytes = bytes;
+        Some((image, plan))
+    }
+
+    fn close(&mut self, plan: &Image) {
+        self.open -= 1;
+        self.open_bytes -= plan.bytes();
+    }
+
+    /// The next patch to be encoded.
+    fn next_ready(&mut self) -> Option<(Pixels, Arc<Image>)> {
+        let pixels = self.ready.pop_front()?;
+        self.ready_bytes -= pixels.rgb.len();
+        let unfinished = self.unfinished.get_mut(&pixels.image)?;
+        unfinished.writing += 1;
+        Some((pixels, Arc::clone(&unfinished.plan)))
+    }
+}
+
+struct EndOnDrop<'a>(&'a Pool);
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// What `f` returns; if it panics, as a decoder may whose file nobody has thought of, the image is at fault.
+fn guarded<T>(f: impl FnOnce() -> Result<T, ImageError>) -> Result<T, ImageError> {
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|_| Err(ImageError("makes its decoder fail".into())))
+}
+
+/// Writes a temporary file beside `path` and puts it in place when it is complete.
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".tmp");
+    let temporary = path.with_file_name(name);
+    fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path)).map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        WriteError { path: path.to_owned(), error }
+    })
+}

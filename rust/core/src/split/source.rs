@@ -1,0 +1,112 @@
+//! One image that is cut into windows while it is decoded from the top down.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::Image;
+use crate::image_io::{self, Area, Decoder, ImageError};
+
+/// Rows are decoded in steps of at least so many.
+const LEAST_ROWS: usize = 32;
+
+/// The pixels of a patch, waiting to be encoded.
+pub struct Pixels {
+    /// Number of the image.
+    pub image: usize,
+    /// Index of the patch in the image.
+    pub patch: usize,
+    /// Three bytes each, rows from the top.
+    pub rgb: Vec<u8>,
+    pub width: usize,
+    pub height: usize,
+}
+
+/// An open image, the rows of it that windows still need, and its windows in the order in which they are complete.
+pub struct Source {
+    /// Number of the image.
+    pub image: usize,
+    pub plan: Arc<Image>,
+    decoder: Box<dyn Decoder>,
+    /// Indices of the patches, by the last row of their windows.
+    order: Vec<usize>,
+    /// How many of them have been cut out.
+    done: usize,
+    /// Rows that are decoded at once.
+    step: usize,
+    /// Row `y` of the image lies at row `y % kept`; `kept` is a multiple of `step`, so that no step is torn.
+    rows: Vec<u8>,
+    kept: usize,
+    /// The row that is decoded next.
+    next: usize,
+}
+
+impl Source {
+    /// Opens the image of a plan.
+    pub fn open(image: usize, plan: Arc<Image>) -> Result<Source, ImageError> {
+        let decoder = image_io::open(&plan.path)?;
+        let (width, height) = decoder.size();
+        if decoder.size() != plan.size {
+            return Err(ImageError(format!("has changed: it is {width} x {height} pixels now")));
+        }
+        let mut order: Vec<usize> = (0..plan.patches.len()).collect();
+        order.sort_by_key(|&i| plan.inside(i).y + plan.inside(i).height);
+        let block = decoder.block().1.max(1);
+        let step = block * LEAST_ROWS.div_ceil(block);
+        let kept = rows_kept(order.iter().map(|&i| plan.inside(i)), step);
+        let rows = vec![0; kept * width * 3];
+        Ok(Source { image, plan, decoder, order, done: 0, step, rows, kept, next: 0 })
+    }
+
+    /// The next window that is complete, or None after the last, or when it is to stop.
+    pub fn next(&mut self, padding: Option<[u8; 3]>, stop: &AtomicBool) -> Result<Option<Pixels>, ImageError> {
+        let Some(&patch) = self.order.get(self.done) else { return Ok(None) };
+        let inside = self.plan.inside(patch);
+        while self.next < inside.y + inside.height {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            self.decode_rows()?;
+        }
+        self.done += 1;
+        let window = self.plan.patches[patch].window;
+        let (width, height) = match padding {
+            Some(_) => ((window.x1 - window.x0) as usize, (window.y1 - window.y0) as usize),
+            None => (inside.width, inside.height),
+        };
+        Ok(Some(Pixels { image: self.image, patch, rgb: self.cut(inside, width, height, padding), width, height }))
+    }
+
+    fn decode_rows(&mut self) -> Result<(), ImageError> {
+        let (width, height) = self.plan.size;
+        let rows = self.step.min(height - self.next);
+        let out = &mut self.rows[self.next % self.kept * width * 3..][..rows * width * 3];
+        self.decoder.read(Area { x: 0, y: self.next, width, height: rows }, out)?;
+        self.next += rows;
+        Ok(())
+    }
+
+    /// An area of the image at the upper left of `width` x `height` pixels, and beyond it the padding.
+    fn cut(&self, area: Area, width: usize, height: usize, padding: Option<[u8; 3]>) -> Vec<u8> {
+        let beyond = padding.unwrap_or_default().repeat(width);
+        let mut rgb = Vec::with_capacity(width * height * 3);
+        for y in area.y..area.y + area.height {
+            let start = (y % self.kept * self.plan.size.0 + area.x) * 3;
+            rgb.extend_from_slice(&self.rows[start..][..area.width * 3]);
+            rgb.extend_from_slice(&beyond[area.width * 3..]);
+        }
+        for _ in area.height..height {
+            rgb.extend_from_slice(&beyond);
+        }
+        rgb
+    }
+}
+
+/// The number of rows, a multiple of `step`, within which all windows lie that are not complete while one is cut.
+fn rows_kept(windows: impl DoubleEndedIterator<Item = Area>, step: usize) -> usize {
+    let (mut kept, mut top) = (step, usize::MAX);
+    for window in windows.rev() {
+        top = top.min(window.y / step * step);
+        kept = kept.max((window.y + window.height).next_multiple_of(step) - top);
+    }
+    kept
+}

@@ -1,0 +1,62 @@
+use pyo3::exceptions::PyOSError;
+use pyo3::prelude::*;
+use rotx_core::image_io::Format;
+use rotx_core::split::{self, Event, Image, Patch, Settings, WriteError};
+use rotx_core::tile::Window;
+use std::iter;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+/// That of OpenCV's `imwrite`.
+const JPEG_QUALITY: u8 = 95;
+
+/// Window, file, and the text beside it.
+type PatchRow = ((i64, i64, i64, i64), PathBuf, Option<(PathBuf, String)>);
+type ImageRow = (PathBuf, (usize, usize), Vec<PatchRow>);
+
+/// Splits the images of an iterator and calls `report(what, number of the image, reason)`.
+#[pyfunction]
+pub fn split_images(
+    py: Python<'_>,
+    images: Py<PyAny>,
+    jpeg: bool,
+    padding: Option<[u8; 3]>,
+    jobs: usize,
+    report: Py<PyAny>,
+) -> PyResult<()> {
+    let settings = Settings { format: if jpeg { Format::Jpeg(JPEG_QUALITY) } else { Format::Png }, padding, jobs };
+    // What the iterator or `report` raises ends the run, and is raised here when the workers have ended too.
+    let raised = OnceLock::new();
+    let keep = |error| drop(raised.set(error));
+    let next = || Python::attach(|py| next_image(images.bind(py))).map_err(keep).ok().flatten();
+    let on_event = |event| match Python::attach(|py| tell(report.bind(py), event)).map_err(keep) {
+        Ok(()) if raised.get().is_none() => ControlFlow::Continue(()),
+        _ => ControlFlow::Break(()),
+    };
+    py.detach(|| split::split(iter::from_fn(next), settings, on_event)).map_err(write_error)?;
+    raised.into_inner().map_or(Ok(()), Err)
+}
+
+fn next_image(images: &Bound<'_, PyAny>) -> PyResult<Option<Image>> {
+    let Some(row) = images.try_iter()?.next() else { return Ok(None) };
+    let (path, size, rows): ImageRow = row?.extract()?;
+    let patch = |((x0, y0, x1, y1), file, label): PatchRow| Patch { window: Window { x0, y0, x1, y1 }, file, label };
+    Ok(Some(Image { path, size, patches: rows.into_iter().map(patch).collect() }))
+}
+
+fn tell(report: &Bound<'_, PyAny>, event: Event) -> PyResult<()> {
+    match event {
+        Event::Patch(image) => report.call1(("patch", image, ""))?,
+        Event::Done(image) => report.call1(("done", image, ""))?,
+        Event::Failed(image, reason) => report.call1(("failed", image, reason))?,
+        Event::Waiting => return report.py().check_signals(), // a call of `report` hears them by itself
+    };
+    Ok(())
+}
+
+fn write_error(WriteError { path, error }: WriteError) -> PyErr {
+    let text = error.to_string();
+    let reason = text.split(" (os error").next().unwrap_or_default().to_owned();
+    PyOSError::new_err((error.raw_os_error(), reason, path))
+}
