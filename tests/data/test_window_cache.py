@@ -248,6 +248,9 @@ def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
         pixels = write(path, 40 + seed, 40, seed)
         os.utime(path, ns=(seed, seed))
         np.testing.assert_array_equal(read_record(record(path, area)), crop(pixels, area, GREY))
+    write(path, 15, 30)
+    with pytest.raises(UnreadableImage, match=r"has 15 x 30 pixels, none in the window \(15, 0, 20, 20\)"):
+        read_record(record(path, (15, 0, 20, 20)))
     path.unlink()
     with pytest.raises(UnreadableImage):
         read_record(record(path, area))
