@@ -146,9 +146,7 @@ class WindowCache:
         x0, y0, x1, y1 = window.area
         right, bottom = min(x1, image.width), min(y1, image.height)
         if x0 >= right or y0 >= bottom:
-            raise UnreadableImage(
-                path, f"has {image.width} x {image.height} pixels, none in the window {window.area}"
-            )
+            raise UnreadableImage(path, f"has {image.width} x {image.height} pixels, none in the window {window.area}")
         shape = (bottom - y0, right - x0, 3) if window.padding is None else (y1 - y0, x1 - x0, 3)
         out = np.empty(shape, np.uint8)
         if right < x1 or bottom < y1:
