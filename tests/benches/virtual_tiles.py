@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import struct
 import sys
 import tempfile
 import time
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,13 @@ import cv2
 import numpy as np
 from data_pipeline import ground
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from rotx.data import window_cache
 from rotx.data.image_files import read_image
 from rotx.data.window_cache import read_record
 from rotx.registry import build
+from tiffs import write_tiff
 
 SIDE, IMAGES, SIZE, GAP = 4096, 4, 1024, 200
 
@@ -34,26 +35,6 @@ def mosaic(sources: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
             top, left = (int(rng.integers(0, n - 511)) for n in source.shape[:2])
             image[y : y + 512, x : x + 512] = source[top : top + 512, left : left + 512]
     return image
-
-
-def write_tiff(path: Path, image: np.ndarray, tile: int = 256) -> None:
-    """A TIFF of deflated tiles; both sides of the image are multiples of ``tile``."""
-    height, width = image.shape[:2]
-    corners = [(y, x) for y in range(0, height, tile) for x in range(0, width, tile)]
-    tiles = [zlib.compress(image[y : y + tile, x : x + tile, ::-1].tobytes(), 6) for y, x in corners]
-    count, start = len(tiles), 8 + 2 + 12 * 11 + 4
-    at, lengths = start + 6 + 8 * count, [len(part) for part in tiles]
-    offsets = np.cumsum([at, *lengths[:-1]]).tolist()
-    entries = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, start), (259, 3, 1, 8), (262, 3, 1, 2)]
-    entries += [(277, 3, 1, 3), (284, 3, 1, 1), (322, 4, 1, tile), (323, 4, 1, tile)]
-    entries += [(324, 4, count, start + 6), (325, 4, count, start + 6 + 4 * count)]
-    with path.open("wb") as file:
-        file.write(struct.pack("<2sHIH", b"II", 42, 8, len(entries)))
-        for tag, kind, number, value in entries:
-            file.write(struct.pack("<HHII", tag, kind, number, value))
-        file.write(struct.pack("<IHHH", 0, 8, 8, 8))
-        file.write(struct.pack(f"<{count}I", *offsets) + struct.pack(f"<{count}I", *lengths))
-        file.write(b"".join(tiles))
 
 
 def dataset(folder: Path, suffix: str, cache_mb: float) -> Any:
@@ -85,7 +66,7 @@ def main() -> None:
         for i in range(IMAGES):
             image = mosaic(sources, rng)
             cv2.imwrite(str(folder / f"png/{i}.png"), image)
-            write_tiff(folder / f"tif/{i}.tif", image)
+            write_tiff(folder / f"tif/{i}.tif", image[:, :, ::-1], photometric=2, compression=8, tile=(256, 256))
         whole_mb, tiles = SIDE * SIDE * 3 / 1e6, dataset(folder, "png", 1000)
         for record in tiles.records:
             cv2.imwrite(str(folder / f"patches/{record.name}.png"), read_record(record))

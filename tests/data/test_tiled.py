@@ -16,14 +16,18 @@ import numpy as np
 import pytest
 import shapely
 import torch
+from PIL import Image
 
 from rotx.data.image_files import UnreadableImage
 from rotx.data.loader import build_loader
 from rotx.data.samplers import DefaultSampler
+from rotx.data.split import split
 from rotx.data.tiled import TiledDataset
+from rotx.data.tiling import Tiling
 from rotx.data.window_cache import read_record
 from rotx.geometry import rbox_to_quad
 from rotx.registry import build
+from tiffs import write_tiff
 
 CLASSES = ("ship", "plane")
 SIZE, GAP = 100, 30
@@ -115,6 +119,36 @@ def test_the_same_as_patches_in_files(whole: Path, tmp_path: Path, test_mode: bo
         assert ours.size == ours.record.size == tiles.record(i).size
     a, b = tiles.annotations(), patches.annotations()
     assert a.images == b.images and (a.difficult == b.difficult).all() and (a.quads == b.quads).all()
+
+
+def write_kinds(folder: Path) -> None:
+    """Each image in another kind of file: striped and tiled TIFF, BMP, and JPEG, one of them turned."""
+    for i, path in enumerate(sorted((folder / "images").iterdir())):
+        pixels = cv2.imread(str(path))
+        path.unlink()
+        if i < 2:
+            tile = (32, 48) if i else None
+            write_tiff(path.with_suffix(".tif"), pixels[:, :, ::-1], 2, compression=8, tile=tile, rows=10)
+        elif i == 2:
+            cv2.imwrite(str(path.with_suffix(".bmp")), pixels)
+        else:
+            exif = Image.Exif()
+            exif[0x0112] = 6 if i == 4 else 1
+            Image.fromarray(pixels).save(path.with_suffix(".jpg"), exif=exif)
+
+
+@pytest.mark.parametrize("settings", [{}, {"rates": [1.0, 0.5], "no_padding": True, "iof_thr": 0.3}])
+def test_the_same_as_rotx_split_writes(tmp_path: Path, settings: dict[str, Any]) -> None:
+    write_images(tmp_path, {**IMAGES, "turned": (260, 140), "z": (150, 150)})
+    write_kinds(tmp_path)
+    tiling = Tiling((SIZE,), (GAP,), **{key: tuple(v) if isinstance(v, list) else v for key, v in settings.items()})
+    report = split([(tmp_path / "images", tmp_path / "labels")], tmp_path / "out", tiling, jobs=1)
+    assert not report.failed
+    patches = build(config(tmp_path / "out", ann_file="annfiles", test_mode=True))
+    tiles = tiled(tmp_path, {"test_mode": True}, cache_mb=0.1, **settings)
+    same_records(tiles, patches)
+    for i in np.random.default_rng(0).permutation(len(tiles)).tolist():
+        np.testing.assert_array_equal(read_record(tiles.record(i)), read_record(patches.record(i)))
 
 
 @pytest.mark.parametrize(
@@ -318,10 +352,12 @@ def test_images_that_cannot_be_read(tmp_path: Path) -> None:
         tiled(tmp_path)
 
 
-def test_an_image_that_ends_too_early_is_skipped_and_counted(tmp_path: Path) -> None:
+def test_a_damaged_image_is_skipped_and_counted(tmp_path: Path) -> None:
     write_images(tmp_path, {"P1": (200, 500), "P2": (200, 100)})
     path = tmp_path / "images/P1.png"
-    path.write_bytes(path.read_bytes()[:200_000])
+    content = bytearray(path.read_bytes())
+    content[200_000:200_500] = bytes(500)
+    path.write_bytes(content)
     tiles = tiled(tmp_path, pipeline=LOAD)
     last = [record.name for record in tiles.records].index("P1__100__0___400")
     with pytest.raises(UnreadableImage, match=r"P1\.png"):

@@ -1,15 +1,16 @@
 """Windows of images, decoded no more often than a bounded cache of this process makes necessary.
 
-A file is decoded in the blocks that it is made of (`rotx._rust.ImageReader.block`), and blocks that were used last
-are kept. Rows of a PNG or JPEG come only from the top: what is decoded on the way down to a window is kept too, if
-the whole image fits into the cache. Every process has a cache of its own: a worker of a loader starts with an empty
-one, so that what is said of memory holds for each.
+A file is decoded in the blocks that it is made of (`rotx._rust.ImageReader.block`), and the blocks that were used
+last are kept. Rows of a PNG or JPEG come only from the top: what is decoded on the way down to a window is kept too,
+if the whole image fits into the cache. One image stays open, to go on reading where the last window ended. Every
+process has a cache of its own: a worker of a loader starts with an empty one.
 """
 
 from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple, Protocol
@@ -22,9 +23,6 @@ from rotx.data.image_files import UnreadableImage, image_size, read_image
 from rotx.data.sample import Record, Window
 
 Pixels = NDArray[np.uint8]
-
-#: So many images stay open, to go on reading where the last window ended.
-MOST_OPEN = 8
 
 #: What OpenCV reads and `rotx._rust` does not: such files are decoded whole.
 _WHOLE = (".webp", ".ppm", ".pgm")
@@ -98,23 +96,34 @@ class _Version(NamedTuple):
     bytes: int
 
 
-class _Opened:
-    """An open image."""
+@dataclass(eq=False)
+class _Image:
+    """An image that was opened at some time.
 
-    def __init__(self, path: Path, version: _Version) -> None:
-        self.reader = open_image(path)
-        self.version = version
-        self.next_row = 0  # of blocks: where a reader from the top can go on
+    Attributes:
+        version: of its file.
+        width, height: in pixels.
+        block: width and height of its blocks.
+    """
+
+    version: _Version
+    width: int
+    height: int
+    block: tuple[int, int]
+
+    @property
+    def from_top(self) -> bool:
+        """Whether rows come only from the top."""
+        return self.block[0] >= self.width
 
     def place(self, column: int, row: int) -> tuple[int, int, int, int]:
         """Left, top, width and height of a block."""
-        reader, (across, down) = self.reader, self.reader.block
-        x, y = column * across, row * down
-        return x, y, min(across, reader.width - x), min(down, reader.height - y)
+        x, y = column * self.block[0], row * self.block[1]
+        return x, y, min(self.block[0], self.width - x), min(self.block[1], self.height - y)
 
 
 class WindowCache:
-    """Images that are open and blocks of pixels, those that were used last.
+    """The image that is open, and blocks of pixels of any images, those that were used last.
 
     Attributes:
         bytes: that all blocks have.
@@ -122,8 +131,10 @@ class WindowCache:
 
     def __init__(self) -> None:
         self.bytes = 0
-        self._images: OrderedDict[_Version, _Opened] = OrderedDict()
+        self._images: dict[_Version, _Image] = {}
         self._blocks: OrderedDict[tuple[_Version, int, int], Pixels] = OrderedDict()
+        self._open: tuple[_Version, Reader] | None = None
+        self._next_row = 0  # of blocks: where the open image can be read on without starting anew
 
     def read(self, path: Path, window: Window) -> Pixels:
         """A window of an image, (H, W, 3) uint8, BGR; what lies beyond the image is padding or left out.
@@ -131,41 +142,46 @@ class WindowCache:
         Raises:
             UnreadableImage: for a file that is absent, holds no image, or ends before the window does.
         """
-        image = self._open(path)
+        image = self._image(path)
         x0, y0, x1, y1 = window.area
-        right, bottom = min(x1, image.reader.width), min(y1, image.reader.height)
+        right, bottom = min(x1, image.width), min(y1, image.height)
+        if x0 >= right or y0 >= bottom:
+            raise UnreadableImage(path, f"has {image.width} x {image.height} pixels, none in the window {window.area}")
         shape = (bottom - y0, right - x0, 3) if window.padding is None else (y1 - y0, x1 - x0, 3)
         out = np.empty(shape, np.uint8)
         if right < x1 or bottom < y1:
             out[...] = window.padding or 0
         try:
             self._fill(image, (x0, y0, right, bottom), window.cache_bytes, out)
-        except UnreadableImage:
-            raise
         except (ValueError, OSError) as error:
-            del self._images[image.version]  # who knows what state its reader is in
-            raise UnreadableImage(path, str(error)) from None
+            self._open = None  # who knows in what state it is
+            raise error if isinstance(error, UnreadableImage) else UnreadableImage(path, str(error)) from None
         return out
 
-    def _open(self, path: Path) -> _Opened:
+    def _image(self, path: Path) -> _Image:
         try:
             status = path.stat()
         except OSError as error:
             raise UnreadableImage(path, error.strerror or str(error)) from None
         version = _Version(str(path), status.st_mtime_ns, status.st_size)
-        image = self._images.pop(version, None) or _Opened(path, version)
-        self._images[version] = image
-        if len(self._images) > MOST_OPEN:
-            self._images.popitem(last=False)
-        return image
+        if version not in self._images:
+            reader = self._reader(version)
+            self._images[version] = _Image(version, reader.width, reader.height, reader.block)
+        return self._images[version]
 
-    def _fill(self, image: _Opened, area: tuple[int, int, int, int], budget: int, out: Pixels) -> None:
+    def _reader(self, version: _Version) -> Reader:
+        """The open image; opens it if it is not the one."""
+        if self._open is None or self._open[0] != version:
+            self._open, self._next_row = None, 0
+            self._open = version, open_image(Path(version.path))
+        return self._open[1]
+
+    def _fill(self, image: _Image, area: tuple[int, int, int, int], budget: int, out: Pixels) -> None:
         """Writes an area of an image into the top left of ``out``."""
         x0, y0, x1, y1 = area
-        across, down = image.reader.block
+        across, down = image.block
         if across * down * 3 > budget:
-            out[: y1 - y0, : x1 - x0] = image.reader.read(x0, y0, x1 - x0, y1 - y0)
-            image.next_row = image.reader.height  # it may stand within a block: start anew
+            out[: y1 - y0, : x1 - x0] = self._reader(image.version).read(x0, y0, x1 - x0, y1 - y0)
             return
         for row in range(y0 // down, (y1 - 1) // down + 1):
             for column in range(x0 // across, (x1 - 1) // across + 1):
@@ -174,26 +190,26 @@ class WindowCache:
                 part = self._block(image, column, row, budget)[top - y : bottom - y, left - x : right - x]
                 out[top - y0 : bottom - y0, left - x0 : right - x0] = part
 
-    def _block(self, image: _Opened, column: int, row: int, budget: int) -> Pixels:
+    def _block(self, image: _Image, column: int, row: int, budget: int) -> Pixels:
         """A block, from the cache or the file."""
         key = (image.version, column, row)
         if key in self._blocks:
             self._blocks.move_to_end(key)
             return self._blocks[key]
-        reader = image.reader
-        if reader.block[0] >= reader.width and reader.width * reader.height * 3 <= budget:
-            for above in range(image.next_row if image.next_row <= row else 0, row):
+        if image.from_top and image.width * image.height * 3 <= budget:
+            self._reader(image.version)  # if it was not open, it now stands at the top
+            for above in range(self._next_row if self._next_row <= row else 0, row):
                 if (image.version, 0, above) not in self._blocks:
                     self._decode(image, 0, above, budget)
         return self._decode(image, column, row, budget)
 
-    def _decode(self, image: _Opened, column: int, row: int, budget: int) -> Pixels:
+    def _decode(self, image: _Image, column: int, row: int, budget: int) -> Pixels:
         """A block from the file; those used longest ago make room for it first."""
         x, y, width, height = image.place(column, row)
         while self._blocks and self.bytes + width * height * 3 > budget:
             self.bytes -= self._blocks.popitem(last=False)[1].nbytes
-        pixels = image.reader.read(x, y, width, height)
-        image.next_row = row + 1
+        pixels = self._reader(image.version).read(x, y, width, height)
+        self._next_row = row + 1
         self._blocks[image.version, column, row] = pixels
         self.bytes += pixels.nbytes
         return pixels
