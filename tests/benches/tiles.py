@@ -60,7 +60,7 @@ def splitting(name: str, images: Path, labels: Path, runs: int) -> None:
     for _ in range(runs):
         seconds[0].append(process(sys.executable, HERE / "obvious.py", "split", images, labels, fresh())[0])
         patches = len(list((OUT / "images").iterdir()))
-        for jobs in (1, 2):
+        for jobs in (1, 2, 1, 2):
             seconds[jobs].append(process(ROTX, "split", images, fresh(), *options, "--jobs", jobs)[0])
             assert len(list((OUT / "images").iterdir())) == patches
     decoding, encoding = codecs(images)
