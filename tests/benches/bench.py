@@ -6,50 +6,21 @@ Every line is the best of several runs, and what is claimed is the ratio to the 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from data_pipeline import data_pipeline
-from dota_like import make_boxes
+from dota_like import make_boxes, scene_of
+from measure import DATA, best, process, report
+from tiles import tiles
 
 from rotx import geometry
 from rotx.data.formats import Annotations, Detections
 from rotx.evaluation import DetectionMetric, evaluate_boxes, get_protocol
 from rotx.evaluation.protocols import DOTA_V1_0
 
-DATA = Path(__file__).parents[2] / "bench-data"
 HERE = Path(__file__).parent
-
-
-def best(run: Callable[[], object], times: int = 7) -> float:
-    """The least wall time in seconds of several runs."""
-    seconds = float("inf")
-    for _ in range(times):
-        start = time.perf_counter()
-        result = run()
-        seconds = min(seconds, time.perf_counter() - start)
-        del result
-    return seconds
-
-
-def report(what: str, ours: float, baseline: float, of: str, target: str) -> None:
-    """One line: time of rotx, time of the baseline, their ratio."""
-    print(
-        f"{what:<44} {ours * 1e3:9.2f} ms {baseline * 1e3:9.2f} ms {ours / baseline:6.2f} x {of} ({target})", flush=True
-    )
-
-
-def process(*command: object) -> tuple[float, float]:
-    """Wall time in seconds and greatest resident memory in MB of a whole process."""
-    start = time.perf_counter()
-    child = subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    assert status == 0, command
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
 
 
 def files() -> None:
@@ -133,17 +104,6 @@ def iou() -> None:
             report("IoU 2,000 x 2,000 sparse", ours, theirs, "torchvision", "below 1")
 
 
-def dota_scene(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Twelve detections about each object, 1,700 objects to 4,000 x 4,000 pixels, and scores."""
-    objects = count // 12
-    side = 4000 * np.sqrt(objects / 1700)
-    sizes = np.column_stack([33 * rng.lognormal(0, 0.5, objects), 16 * rng.lognormal(0, 0.3, objects)])
-    boxes = np.column_stack([rng.uniform(0, side, (objects, 2)), sizes, rng.uniform(-2, 2, objects)])
-    source = rng.integers(objects, size=count)
-    spread = np.column_stack([sizes[source], sizes[source], np.ones(count)]) * 0.1
-    return boxes[source] + rng.normal(0, 1, (count, 5)) * spread, rng.random(count)
-
-
 def nms() -> None:
     """NMS of 20,000 boxes, and how it grows."""
     import powerboxes
@@ -155,7 +115,7 @@ def nms() -> None:
             if name == "sparse":
                 boxes, scores = scene(rng, count, 8000 * np.sqrt(count / 20_000)), rng.random(count)
             else:
-                boxes, scores = dota_scene(rng, count)
+                boxes, scores, _ = scene_of(rng, count)
             seconds[count] = best(lambda boxes=boxes, scores=scores: geometry.nms(boxes, scores, 0.1))
             if count == 20_000:
                 theirs_boxes = degrees(boxes)
@@ -206,5 +166,5 @@ def steps() -> None:
 
 if __name__ == "__main__":
     print(f"{os.cpu_count()} cores; best of several runs; rotx, baseline, ratio")
-    for part in (files, memory, iou, nms, roi_align, data_pipeline, steps):
+    for part in (files, memory, iou, nms, tiles, roi_align, data_pipeline, steps):
         part()

@@ -48,6 +48,21 @@ def make_boxes(
     return truth, results
 
 
+def scene_of(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Detections on one image, as large as they need: twelve an object, 1,700 objects to 4,000 x 4,000 pixels.
+
+    Returns:
+        Boxes (N, 5), scores (N,) and the object (N,) that each is of.
+    """
+    objects = count // 12
+    side = 4000 * np.sqrt(objects / 1700)
+    sizes = np.column_stack([33 * rng.lognormal(0, 0.5, objects), 16 * rng.lognormal(0, 0.3, objects)])
+    boxes = np.column_stack([rng.uniform(0, side, (objects, 2)), sizes, rng.uniform(-2, 2, objects)])
+    source = rng.integers(objects, size=count)
+    spread = np.column_stack([sizes[source], sizes[source], np.ones(count)]) * 0.1
+    return boxes[source] + rng.normal(0, 1, (count, 5)) * spread, rng.random(count), source
+
+
 def write(folder: Path, images: int, objects: int, detections: int, seed: int = 0) -> None:
     """Writes such a set in DOTA's formats."""
     truth, results = make_boxes(images, objects, detections, seed)

@@ -205,7 +205,7 @@ def _check_images(images: Sequence[str], rows: _Rows) -> Iterator[Finding]:
     suffix = np.array([_SUFFIX.search(name) is not None for name in images]) & ~patch
     strange = np.array([_DOTA_NAME.match(name) is None for name in images]) & ~patch & ~suffix
     checks: list[tuple[Level, NDArray[np.bool_], str, str]] = [
-        ("error", patch, "on patches such as", "merge the patches' results into whole images first"),
+        ("error", patch, "on patches such as", "merge the patches' results into whole images first, by rotx merge"),
         ("error", suffix, "on images named with a suffix, as", "leave the suffix out"),
         ("warning", strange, "on images not named as those of DOTA, as", "use the names of the annotations"),
     ]

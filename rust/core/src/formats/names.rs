@@ -83,7 +83,7 @@ impl<'a> Lookup<'a> {
             Err(reason) => return reason,
             Ok(name) if whole_image(&name).is_some() => format!(
                 "image '{name}' is not in the annotations; this is the name of a patch: merge the patches' \
-                 results into whole images first"
+                 results into whole images first, by rotx merge"
             ),
             Ok(name) => match stem(&name) {
                 known if known.len() < name.len() && self.known.find(known.as_bytes()).is_some() => {
