@@ -5,6 +5,8 @@
 //! else it encodes a patch and writes it. So decoding and encoding overlap within an image and from one to the next.
 
 mod source;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
@@ -237,7 +239,7 @@ impl Pool {
                 }
                 Task::Write(pixels, plan) => {
                     self.write(&pixels, &plan, events);
-                    self.lock().spare.push(pixels.rgb);
+                    self.keep(pixels.rgb);
                 }
             }
         }
@@ -271,7 +273,7 @@ impl Pool {
     fn put_back(&self, source: Source, pixels: Option<Pixels>) {
         let mut state = self.lock();
         if state.unfinished.get(&source.image).is_some_and(|image| image.failed.is_none()) {
-            state.ready_bytes += pixels.as_ref().map_or(0, |pixels| pixels.rgb.len());
+            state.ready_bytes += pixels.as_ref().map_or(0, Pixels::bytes);
             state.ready.extend(pixels);
             state.idle.push(source);
         } else {
@@ -321,6 +323,14 @@ impl Pool {
         }
     }
 
+    /// Keeps the memory of a patch for the next one.
+    fn keep(&self, rgb: Vec<u8>) {
+        let mut state = self.lock();
+        if state.spare.len() < self.jobs {
+            state.spare.push(rgb);
+        }
+    }
+
     /// Gives up an image.
     fn fail(&self, image: usize, error: ImageError, events: &Sender<Event>) {
         let mut state = self.lock();
@@ -328,7 +338,7 @@ impl Pool {
             unfinished.failed.get_or_insert(error);
         }
         state.ready.retain(|pixels| pixels.image != image);
-        state.ready_bytes = state.ready.iter().map(|pixels| pixels.rgb.len()).sum();
+        state.ready_bytes = state.ready.iter().map(Pixels::bytes).sum();
         if let Some(at) = state.idle.iter().position(|source| source.image == image) {
             let source = state.idle.swap_remove(at);
             state.close(&source.plan);
@@ -381,7 +391,7 @@ impl State {
     /// The next patch to be encoded.
     fn next_ready(&mut self) -> Option<(Pixels, Arc<Image>)> {
         let pixels = self.ready.pop_front()?;
-        self.ready_bytes -= pixels.rgb.len();
+        self.ready_bytes -= pixels.bytes();
         let unfinished = self.unfinished.get_mut(&pixels.image)?;
         unfinished.writing += 1;
         Some((pixels, Arc::clone(&unfinished.plan)))

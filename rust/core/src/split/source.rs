@@ -21,6 +21,13 @@ pub struct Pixels {
     pub height: usize,
 }
 
+impl Pixels {
+    /// The memory that it takes; more than its pixels need if a larger patch had it before.
+    pub fn bytes(&self) -> usize {
+        self.rgb.capacity()
+    }
+}
+
 /// An open image, the rows of it that windows still need, and its windows in the order in which they are complete.
 pub struct Source {
     /// Number of the image.
@@ -95,6 +102,7 @@ impl Source {
     fn cut(&self, area: Area, width: usize, height: usize, padding: Option<[u8; 3]>, rgb: &mut Vec<u8>) {
         let beyond = padding.unwrap_or_default().repeat(width);
         rgb.clear();
+        rgb.reserve_exact(width * height * 3);
         for y in area.y..area.y + area.height {
             let start = (y % self.kept * self.plan.size.0 + area.x) * 3;
             rgb.extend_from_slice(&self.rows[start..][..area.width * 3]);
