@@ -48,12 +48,12 @@ MAY_IMPORT = {
     "data.formats": NUMBERS | {"config", "registry", "data.files", "data.sniff"},
     "data.tiling": {"_rust"},
     "data.image_files": set(),
-    "data.split": NUMBERS | {"atomic", "config", "data.formats", "data.image_files", "data.tiling", "evaluation"},
+    "data.split": NUMBERS | {"atomic", "config", "data.formats", "data.image_files", "data.tiling"},
     "data.synthetic": {"atomic"},
     "data": FLOOR
     | {"atomic", "data.files", "data.formats", "data.image_files", "data.sniff", "data.split"}
     | {"data.tiling", "evaluation"},
-    "evaluation": NUMBERS | {"config", "registry", "atomic", "data.files", "data.formats"},
+    "evaluation": NUMBERS | {"config", "registry", "atomic", "data.files", "data.formats", "data.tiling"},
     "models": FLOOR,
     "engine": MIDDLE | {"inference", "atomic", "visualize"},
     "inference": MIDDLE | {"atomic", "visualize"},

@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 SHARED = Path(os.environ.get("ROTX_SHARED", HERE.parents[2] / "shared"))
 ROTX = Path(sys.executable).with_name("rotx")
 OUT = DATA / "tiles-out"
-COPIES = 16
+COPIES = 32
 SIDE = 20_000
 SIZE, STEP = 1024, 824
 

@@ -7,6 +7,7 @@ reads them from the whole images; both give the same labels because both take th
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotx import _rust
+
+#: The name of a patch, as `patch_name` writes it or, with a rate in place of the size, the DOTA devkit of 2019. An
+#: image's own name may hold ``__``: the last ones count.
+PATCH = re.compile(r"(?P<image>.+)__(?P<number>\d+(?:\.\d+)?)__(?P<x>-?\d+)___(?P<y>-?\d+)$")
 
 #: Difficulty of an object that reaches beyond its window.
 TRUNCATED = 2

@@ -6,7 +6,6 @@ A set of patches names them ``<image>__<size>__<x>___<y>`` (MMRotate, Ultralytic
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,12 +14,10 @@ from numpy.typing import NDArray
 
 from rotx import geometry
 from rotx.data.formats import Annotations, Detections
+from rotx.data.tiling import PATCH, TRUNCATED
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
-
-#: The name of a patch. An image's own name may hold ``__``: the last ones count.
-PATCH = re.compile(r"(?P<image>.+)__(?P<number>\d+(?:\.\d+)?)__(?P<x>-?\d+)___(?P<y>-?\d+)$")
 
 #: A number up to the first is the devkit's rate, from the second on it is MMRotate's size in pixels.
 MOST_RATE, LEAST_SIZE = 4.0, 64.0
@@ -29,8 +26,6 @@ MOST_RATE, LEAST_SIZE = 4.0, 64.0
 MERGE_IOU = 0.1
 #: Annotated objects of two patches whose boxes overlap more are one object.
 SAME_IOU = 0.5
-
-TRUNCATED = 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rotx import _rust, geometry
 from rotx.data.files import File, FormatError, read_files
-from rotx.evaluation.patches import PATCH
+from rotx.data.tiling import PATCH
 from rotx.evaluation.protocols import DOTA_V1_0, DOTA_V1_5, DOTA_V2_0
 
 CLASSES = {"1.0": DOTA_V1_0, "1.5": DOTA_V1_5, "2.0": DOTA_V2_0}

@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 patch[row * side * 3..][..across].copy_from_slice(&image[from..][..across]);
             }
             let start = Instant::now();
-            encode(&patch, side, side, Format::Png)?;
+            encode(&patch, side, side, Format::Png, Vec::new())?;
             encoding += start.elapsed();
             patches += 1;
         }

@@ -152,9 +152,13 @@ fn seeds() -> Vec<Vec<u8>> {
         weezl::encode::Encoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8).encode(raw).expect("memory")
     };
     let literal = |raw: &[u8], _, _| raw.chunks(128).flat_map(|c| [&[c.len() as u8 - 1], c].concat()).collect();
-    let jpegs = |raw: &[u8], width, height| encode(raw, width, height, Format::Jpeg(90)).expect("memory");
-    let mut seeds =
-        vec![encode(&pixels(), WIDTH, HEIGHT, Format::Png).expect("memory"), jpeg(false), jpeg(true), bmp()];
+    let jpegs = |raw: &[u8], width, height| encode(raw, width, height, Format::Jpeg(90), Vec::new()).expect("memory");
+    let mut seeds = vec![
+        encode(&pixels(), WIDTH, HEIGHT, Format::Png, Vec::new()).expect("memory"),
+        jpeg(false),
+        jpeg(true),
+        bmp(),
+    ];
     seeds.extend(pngs());
     for tiled in [false, true] {
         seeds.push(tiff(1, tiled, 1, |raw, _, _| raw.to_vec()));

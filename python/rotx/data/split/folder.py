@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rotx.atomic import write_text
-from rotx.evaluation.patches import PATCH
+from rotx.data.tiling import PATCH
 
 MANIFEST = "manifest.json"
 JOURNAL = "journal.jsonl"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rotx.data.formats import Annotations, read_annotations
 from rotx.data.image_files import list_files
-from rotx.evaluation.patches import PATCH
+from rotx.data.tiling import PATCH
 
 #: What files of images that can be split are called, in any case of letters.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")

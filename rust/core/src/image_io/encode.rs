@@ -15,22 +15,28 @@ pub enum Format {
     Jpeg(u8),
 }
 
-/// The bytes of a file that holds these pixels, three bytes each.
+/// The bytes of a file that holds these pixels, three bytes each, in the memory of `file`.
 ///
 /// # Errors
 /// If the format cannot hold an image of this size.
-pub fn encode(pixels: &[u8], width: usize, height: usize, format: Format) -> Result<Vec<u8>, ImageError> {
+pub fn encode(
+    pixels: &[u8],
+    width: usize,
+    height: usize,
+    format: Format,
+    mut file: Vec<u8>,
+) -> Result<Vec<u8>, ImageError> {
+    file.clear();
     match format {
-        Format::Png => png(pixels, width, height).map_err(|error| ImageError(error.to_string())),
+        Format::Png => png(pixels, width, height, file).map_err(|error| ImageError(error.to_string())),
         Format::Jpeg(_) if width.max(height) > 65_500 => {
             Err(ImageError(format!("JPEG cannot hold {width} x {height} pixels; write PNG")))
         }
-        Format::Jpeg(quality) => guard(|| jpeg(pixels, width, height, quality)),
+        Format::Jpeg(quality) => guard(|| jpeg(pixels, width, height, quality, file)),
     }
 }
 
-fn png(pixels: &[u8], width: usize, height: usize) -> Result<Vec<u8>, png::EncodingError> {
-    let mut file = Vec::with_capacity(pixels.len() / 2);
+fn png(pixels: &[u8], width: usize, height: usize, mut file: Vec<u8>) -> Result<Vec<u8>, png::EncodingError> {
     let mut encoder = png::Encoder::new(&mut file, width as u32, height as u32);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_compression(png::Compression::Fast);
@@ -42,14 +48,15 @@ fn png(pixels: &[u8], width: usize, height: usize) -> Result<Vec<u8>, png::Encod
     Ok(file)
 }
 
-/// With the settings of libjpeg-turbo, so that from quality 25 on the bytes are those of OpenCV: colours at half the resolution, one scan, the standard codes.
-fn jpeg(pixels: &[u8], width: usize, height: usize, quality: u8) -> io::Result<Vec<u8>> {
+/// With the settings of libjpeg-turbo, so that from quality 25 on the bytes are those of OpenCV: colours at half the
+/// resolution, one scan, the standard codes.
+fn jpeg(pixels: &[u8], width: usize, height: usize, quality: u8, file: Vec<u8>) -> io::Result<Vec<u8>> {
     let mut encoder = Compress::new(ColorSpace::JCS_RGB);
     encoder.set_size(width, height);
     encoder.set_fastest_defaults();
     encoder.set_quality(quality.into());
     encoder.set_chroma_sampling_pixel_sizes((2, 2), (2, 2));
-    let mut encoder = encoder.start_compress(Vec::with_capacity(pixels.len() / 4))?;
+    let mut encoder = encoder.start_compress(file)?;
     encoder.write_scanlines(pixels)?;
     encoder.finish()
 }
@@ -67,7 +74,7 @@ mod tests {
     #[test]
     fn jpeg_is_that_of_opencv() {
         for (quality, length, crc) in [(25, 1109, 0x93c7_e5c6), (95, 2992, 0x62bb_50a2), (100, 5027, 0x7723_b7a5)] {
-            let file = encode(&picture(), 83, 61, Format::Jpeg(quality)).expect("memory");
+            let file = encode(&picture(), 83, 61, Format::Jpeg(quality), Vec::new()).expect("memory");
             let mut found = flate2::Crc::new();
             found.update(&file);
             assert_eq!((file.len(), found.sum()), (length, crc), "quality {quality}");
@@ -76,8 +83,8 @@ mod tests {
 
     #[test]
     fn sizes_that_jpeg_cannot_hold() {
-        let error = encode(&[0; 70_000 * 3], 70_000, 1, Format::Jpeg(95)).expect_err("too wide");
+        let error = encode(&[0; 70_000 * 3], 70_000, 1, Format::Jpeg(95), Vec::new()).expect_err("too wide");
         assert_eq!(error.0, "JPEG cannot hold 70000 x 1 pixels; write PNG");
-        assert!(encode(&[0; 70_000 * 3], 70_000, 1, Format::Png).is_ok());
+        assert!(encode(&[0; 70_000 * 3], 70_000, 1, Format::Png, Vec::new()).is_ok());
     }
 }

@@ -11,6 +11,7 @@ mod tests;
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
 use std::io;
+use std::mem;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -215,6 +216,7 @@ impl Pool {
     }
 
     fn work(&self, events: &Sender<Event>) {
+        let mut file = Vec::new();
         while let Some(task) = self.next_task() {
             match task {
                 Task::Open(image, plan) => match guarded(|| Source::open(image, Arc::clone(&plan))) {
@@ -227,10 +229,7 @@ impl Pool {
                 Task::Decode(mut source, spare) => {
                     match guarded(|| source.next(self.settings.padding, spare, &self.stop)) {
                         Ok(Some(pixels)) => self.put_back(source, Some(pixels)),
-                        Ok(None) => {
-                            self.lock().close(&source.plan);
-                            self.changed.notify_all();
-                        }
+                        Ok(None) => return,
                         Err(error) => {
                             self.lock().close(&source.plan);
                             self.fail(source.image, error, events);
@@ -238,7 +237,7 @@ impl Pool {
                     }
                 }
                 Task::Write(pixels, plan) => {
-                    self.write(&pixels, &plan, events);
+                    self.write(&pixels, &plan, &mut file, events);
                     self.keep(pixels.rgb);
                 }
             }
@@ -272,9 +271,12 @@ impl Pool {
     /// Lets others go on with an open image, and encode what was cut from it.
     fn put_back(&self, source: Source, pixels: Option<Pixels>) {
         let mut state = self.lock();
-        if state.unfinished.get(&source.image).is_some_and(|image| image.failed.is_none()) {
+        let sound = state.unfinished.get(&source.image).is_some_and(|image| image.failed.is_none());
+        if sound {
             state.ready_bytes += pixels.as_ref().map_or(0, Pixels::bytes);
             state.ready.extend(pixels);
+        }
+        if sound && !source.is_done() {
             state.idle.push(source);
         } else {
             state.close(&source.plan);
@@ -282,13 +284,15 @@ impl Pool {
         self.changed.notify_all();
     }
 
-    /// Encodes a patch and writes its files.
-    fn write(&self, pixels: &Pixels, plan: &Image, events: &Sender<Event>) {
+    /// Encodes a patch, in the memory of `file`, and writes its files.
+    fn write(&self, pixels: &Pixels, plan: &Image, file: &mut Vec<u8>, events: &Sender<Event>) {
         let Pixels { image, patch, ref rgb, width, height } = *pixels;
         let patch = &plan.patches[patch];
-        let written = guarded(|| image_io::encode(rgb, width, height, self.settings.format)).map(|bytes| {
+        let encoded = guarded(|| image_io::encode(rgb, width, height, self.settings.format, mem::take(file)));
+        let written = encoded.map(|bytes| {
+            *file = bytes;
             let label = patch.label.as_ref().map_or(Ok(()), |(path, text)| write_file(path, text.as_bytes()));
-            label.and_then(|()| write_file(&patch.file, &bytes))
+            label.and_then(|()| write_file(&patch.file, file))
         });
         let mut state = self.lock();
         let Some(unfinished) = state.unfinished.get_mut(&image) else { return };

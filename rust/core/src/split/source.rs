@@ -64,14 +64,22 @@ impl Source {
         Ok(Source { image, plan, decoder, order, done: 0, step, rows, kept, next: 0 })
     }
 
-    /// The next window that is complete, in the memory of `rgb`; None after the last, or when it is to stop.
+    /// Whether all windows have been cut out.
+    pub fn is_done(&self) -> bool {
+        self.done == self.order.len()
+    }
+
+    /// The next window, in the memory of `rgb`; None when it is to stop.
+    ///
+    /// # Panics
+    /// If there is none.
     pub fn next(
         &mut self,
         padding: Option<[u8; 3]>,
         mut rgb: Vec<u8>,
         stop: &AtomicBool,
     ) -> Result<Option<Pixels>, ImageError> {
-        let Some(&patch) = self.order.get(self.done) else { return Ok(None) };
+        let patch = self.order[self.done];
         let inside = self.plan.inside(patch);
         while self.next < inside.y + inside.height {
             if stop.load(Ordering::Relaxed) {

@@ -10,7 +10,7 @@ impl Folder {
         let folder = std::env::temp_dir().join(format!("rotx-split-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let rgb: Vec<u8> = (0..40 * 30 * 3).map(|i| (i * 7) as u8).collect();
-        fs::write(folder.join("image.png"), image_io::encode(&rgb, 40, 30, Format::Png).unwrap()).unwrap();
+        fs::write(folder.join("image.png"), image_io::encode(&rgb, 40, 30, Format::Png, Vec::new()).unwrap()).unwrap();
         Folder(folder)
     }
 
@@ -98,7 +98,8 @@ proptest::proptest! {
         let mut source = Source::open(0, Arc::clone(&plan)).unwrap();
         let stop = AtomicBool::new(false);
         let mut seen = 0;
-        while let Some(pixels) = source.next(padding, vec![9; 5], &stop).unwrap() {
+        while !source.is_done() {
+            let pixels = source.next(padding, vec![9; 5], &stop).unwrap().unwrap();
             let inside = plan.inside(pixels.patch);
             for (at, &rgb) in pixels.rgb.as_chunks::<3>().0.iter().enumerate() {
                 let (x, y) = (at % pixels.width, at / pixels.width);
