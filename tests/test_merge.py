@@ -213,6 +213,11 @@ def test_the_result_is_scored_and_sent_as_it_is(patched: Path, tmp_path: Path) -
         ("P1__0__0___0 0.5 1 2 3 4 5 6 7 8", "0 is neither a rate"),
         ("P 1__64__0___0 0.5 1 2 3 4 5 6 7 8", "Task1_plane.txt:1: 11 columns, need 10: image score x1"),
         ("P1__64__0___0 0.5 1 2 3 4", "Task1_plane.txt:1: 6 columns, need 10"),
+        (
+            "P1__64__99999999999___7 0.5 1 2 3 4 5 6 7 8",
+            "image 'P1': a patch at x 1e+11, y 7, rate 1 lies beyond 1e+09 pixels: is its name right?",
+        ),
+        ("P1__0.0001__0___0 0.5 1e6 2 3 4 5 6 7 8", "image 'P1': a patch at x 0, y 0, rate 0.0001 lies beyond 1e+09"),
         ("P1__64__0___0 nan 1 2 3 4 5 6 7 8", "Task1_plane.txt:1: score 'nan' is not finite"),
     ],
 )

@@ -24,6 +24,9 @@ PATCH = re.compile(r"(?P<image>.+)__(?P<number>\d+(?:\.\d+)?)__(?P<x>-?\d+)___(?
 #: Difficulty of an object that reaches beyond its window.
 TRUNCATED = 2
 
+#: The largest side of a window, in pixels: filled up to it, one takes 3 GB.
+_MOST_FILLED, _MOST = 2**15, 2**30
+
 #: Of a coordinate with more decimals than these the last digits may change when it is moved.
 _MOST_DECIMALS = 9
 
@@ -70,6 +73,10 @@ class Tiling:
             raise ValueError(f"gaps: need one for each of {len(self.sizes)} sizes, got {len(self.gaps)}")
         if any(rate <= 0 for rate in self.rates):
             raise ValueError(f"rates: need numbers greater than 0, got {min(self.rates):g}")
+        side, most = max(self.sizes) / min(self.rates), _MOST if self.no_padding else _MOST_FILLED
+        if side > most:
+            fix = "" if self.no_padding else "; with no padding they may be larger than the images"
+            raise ValueError(f"sizes: need windows of at most {most:,} pixels, got {side:,.10g}{fix}")
         for size, gap in self.squares:
             if not size > gap >= 0:
                 raise ValueError(f"gaps: need 0 or more, and less than the size, got {gap} for size {size}")

@@ -22,6 +22,9 @@ Rows = NDArray[np.int64]
 #: A number up to the first is the devkit's rate, from the second on it is MMRotate's size in pixels.
 MOST_RATE, LEAST_SIZE = 4.0, 64.0
 
+#: Coordinates beyond this are no pixels: `rotx.data.formats` reads none.
+_FARTHEST = 1e9
+
 #: Detections of one object in several patches: MMRotate and the devkit suppress from this IoU on.
 MERGE_IOU = 0.1
 #: Annotated objects of two patches whose boxes overlap more are one object.
@@ -47,10 +50,20 @@ class Patches:
     notices: tuple[str, ...] = ()
 
     def to_whole(self, quads: Floats, patch: NDArray[np.int32]) -> Floats:
-        """Quads (N, 8) in pixels of their patches ``patch`` (N,) → in pixels of the whole images."""
+        """Quads (N, 8) in pixels of their patches ``patch`` (N,) → in pixels of the whole images.
+
+        Raises:
+            ValueError: for quads that would lie where no reader of results believes that there is an image.
+        """
         corners = quads.reshape(-1, 4, 2) + self.corner[patch, None]
         corners /= self.rate[patch, None, None]
-        return corners.reshape(-1, 8)
+        moved = corners.reshape(-1, 8)
+        if np.abs(moved).max(initial=0) > _FARTHEST:
+            far = patch[np.abs(moved).max(axis=1).argmax()]
+            where = f"x {self.corner[far, 0]:g}, y {self.corner[far, 1]:g}, rate {self.rate[far]:g}"
+            name = self.images[self.image[far]]
+            raise ValueError(f"image '{name}': a patch at {where} lies beyond {_FARTHEST:g} pixels: is its name right?")
+        return moved
 
 
 def parse_patches(names: Sequence[str]) -> Patches:
