@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from rotx.data import window_cache
 from rotx.data.image_files import read_image
-from rotx.data.window_cache import read_record
+from rotx.data.window_cache import read_record, reading_order
 from rotx.registry import build
 from tiffs import write_tiff
 
@@ -67,16 +67,16 @@ def main() -> None:
             image = mosaic(sources, rng)
             cv2.imwrite(str(folder / f"png/{i}.png"), image)
             write_tiff(folder / f"tif/{i}.tif", image[:, :, ::-1], photometric=2, compression=8, tile=(256, 256))
-        whole_mb, tiles = SIDE * SIDE * 3 / 1e6, dataset(folder, "png", 1000)
+        row_mb, tiles = SIDE * SIZE * 3 / 1e6, dataset(folder, "png", 1000)
         for record in tiles.records:
             cv2.imwrite(str(folder / f"patches/{record.name}.png"), read_record(record))
         patches = build({**PATCHES, "data_root": str(folder), "data_prefix": {"img_path": "patches"}})
-        order, shuffled = list(range(len(tiles))), rng.permutation(len(tiles)).tolist()
+        order, shuffled = reading_order(tiles.records), rng.permutation(len(tiles)).tolist()
         print(f"{IMAGES} images of {SIDE}², {len(order)} windows of {SIZE}²")
         report("patches in PNG files", patches.records, order)
         for suffix in ("png", "tif"):
-            for what, budget in (("all images", 1000.0), ("one image", whole_mb * 1.1), ("nothing", 0.0)):
-                records = dataset(folder, suffix, budget).records
+            for what, rows in (("all images", 100.0), ("one image", 4.4), ("a row of windows", 1.3), ("nothing", 0.0)):
+                records = dataset(folder, suffix, rows * row_mb).records
                 report(f"{suffix}, in order, cache for {what}", records, order)
                 report(f"{suffix}, shuffled, cache for {what}", records, shuffled)
 

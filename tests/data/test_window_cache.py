@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from rotx.data import window_cache
 from rotx.data.image_files import UnreadableImage
 from rotx.data.sample import Record, Window
-from rotx.data.window_cache import Reader, WindowCache, open_image, read_record
+from rotx.data.window_cache import Reader, WindowCache, open_image, read_record, reading_order
 
 GREY = (104, 116, 124)
 Pixels = NDArray[np.uint8]
@@ -122,6 +123,20 @@ def test_reading_goes_on_below_what_was_forgotten(counted: Any) -> None:
     for y, which in ((0, path), (190, other), (70, path), (130, path)):
         cache.read(which, Window((0, y, 9, y + 9), None, budget))
     assert reader.asked == [(0, 0), (0, 64), (0, 128)]  # the first made room for the second, and nobody wants it now
+
+
+def test_in_reading_order_rows_are_decoded_once(counted: Any) -> None:
+    (path, reader), (other, _) = (counted(300, 640, (300, 64), name) for name in ("a.png", "b.png"))
+    corners = [(side, x, y) for side in (100, 64) for x in range(0, 201, 100) for y in range(0, 501, 50)]
+    records = [record(other, (0, 0, 9, 9)), *(record(path, (x, y, x + s, y + s)) for s, x, y in corners)]
+    records.append(dataclasses.replace(records[0], window=None))
+    order = reading_order(records)
+    assert order[0] == 0 and order[-1] == len(corners) + 1 and sorted(order) == list(range(len(records)))
+    cache = WindowCache()
+    for i in order[1:-1]:
+        cache.read(path, Window(records[i].window.area, None, 300 * 3 * 192))
+    assert reader.asked == [(0, y) for _ in range(2) for y in range(0, 640, 64)][: len(reader.asked)]
+    assert 18 <= len(reader.asked) <= 20
 
 
 def test_a_reader_that_failed_is_opened_anew(counted: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from rotx import geometry
 from rotx.data.datasets import DOTADataset
 from rotx.data.loader import build_loader
 from rotx.data.samplers import Draw
+from rotx.data.tiled import TiledDataset
 from rotx.engine.evaluate import detect, evaluate_detector, predict
 from rotx.engine.tta import views_of
 from rotx.evaluation.metrics import DOTAMetric, RotatedCocoMetric
@@ -81,6 +82,20 @@ def test_batches_and_workers_change_nothing(make: Make) -> None:
         other = detect(detector, dataset, **{**OPTIONS, **changes})
         for column in ("quads", "scores", "image", "label"):
             np.testing.assert_array_equal(getattr(other, column), getattr(plain, column))
+
+
+def test_windows_are_read_row_by_row(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is found comes in the order of the records, by their names, which is another."""
+    whole = make()
+    pipeline, whole.transforms = whole.transforms, []
+    tiles = TiledDataset(dataset=whole, sizes=(40,), gaps=(20,), pipeline=pipeline)
+    asked, sample = [], tiles.sample
+    monkeypatch.setattr(tiles, "sample", lambda i, rng: asked.append(tiles.records[i]) or sample(i, rng))
+    found = detect(bright_detector(), tiles, **OPTIONS)
+    assert found.images == [record.name for record in tiles.records] and len(found.scores)
+    places = [(record.path, record.window.area[1], record.window.area[0]) for record in asked]
+    assert places == sorted(places) and len(set(places)) == len(tiles)
+    assert [record.name for record in asked] != found.images
 
 
 def test_predictions_of_a_loader(make: Make) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -57,6 +58,19 @@ def read_record(record: Record) -> Pixels:
         return read_image(record.path)
     with _lock:
         return _cache.read(record.path, record.window)
+
+
+def reading_order(records: Sequence[Record]) -> list[int]:
+    """Indices of records such that a cache with room for one row of windows decodes an image once for each size.
+
+    By their names the windows of an image and size stand together already, but one column after the other.
+    """
+    first: dict[tuple[Path, int], int] = {}
+    places = []
+    for i, record in enumerate(records):
+        x0, y0, x1, _ = record.window.area if record.window else (0, 0, 0, 0)
+        places.append((first.setdefault((record.path, x1 - x0), i), y0, x0))
+    return sorted(range(len(places)), key=places.__getitem__)
 
 
 def open_image(path: Path) -> Reader:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from rotx.data.formats import Annotations, Detections
 from rotx.data.loader import Item, Samples, build_loader
 from rotx.data.samplers import DefaultSampler
+from rotx.data.window_cache import reading_order
 from rotx.engine.tta import View, predict_views
 from rotx.evaluation.metrics import Metric
 from rotx.evaluation.score import Evaluation
@@ -133,12 +134,17 @@ def detect(
     """
     together = distributed.is_available() and distributed.is_initialized()
     rank, world = (distributed.get_rank(), distributed.get_world_size()) if together else (0, 1)
-    images = [dataset.record(i).name for i in range(len(dataset))]
+    records = [dataset.record(i) for i in range(len(dataset))]
+    images = [record.name for record in records]
     if len(set(images)) < len(images):
         twice = next(name for i, name in enumerate(images) if name in images[:i])
         raise ValueError(f"image '{twice}' is in the dataset twice: nothing tells its detections apart")
     sampler = DefaultSampler(shuffle=False, round_up=False)
-    batches = sampler.batches(dataset, batch_size, seed=0, epoch=0, rank=rank, world=world)
+    order = reading_order(records)
+    batches = [
+        [draw._replace(index=order[draw.index]) for draw in batch]
+        for batch in sampler.batches(dataset, batch_size, seed=0, epoch=0, rank=rank, world=world)
+    ]
     loader = build_loader(dataset, batches, num_workers=num_workers, seed=0)
     mine = [_above(p, score_thr) for p in predict(detector, loader, device, tta=tta, progress=progress and rank == 0)]
     shards: list[Any] = [mine] * world
