@@ -1,4 +1,5 @@
-# Two commands set everything up: `make demo` and `make test`. They need git, make, Python >= 3.10 and cargo.
+# Two commands set everything up: `make demo` and `make test`. They need git, make, Python >= 3.10, cargo and a C
+# compiler.
 
 PYTHON ?= python3
 VENV := .venv
