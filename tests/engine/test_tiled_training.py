@@ -7,9 +7,11 @@ from typing import Any
 
 import cv2
 import pytest
+import torch
 
 import tiny  # noqa: F401  # registers TinyBackbone
 from rotx.engine import Interrupted, train
+from rotx.engine.guard import NotFinite
 from rotx.registry import build
 from small_run import different, small_settings, write_images
 
@@ -72,3 +74,13 @@ def test_moved_windows_and_a_training_that_is_stopped(data: Path, tmp_path: Path
     still = settings_of(data, filter_cfg={"filter_empty_gt": True})
     train(still, tmp_path / "still", "cpu")
     assert different(tmp_path / "whole/epoch_2.pth", tmp_path / "still/epoch_2.pth")
+
+
+def test_a_loss_that_is_not_finite_names_the_windows(data: Path, tmp_path: Path) -> None:
+    settings = settings_of(data, random_offset=True)
+    settings["model"]["backbone"]["break_at"] = 3
+    with pytest.raises(NotFinite, match="is not finite") as caught:
+        train(settings, tmp_path / "work", "cpu")
+    dump = torch.load(tmp_path / "work/nan_batch_step_2.pt", weights_only=True)
+    for path, name in zip(dump["paths"], dump["names"], strict=True):
+        assert f"{path} ({name})" in str(caught.value) and "__64__" in name

@@ -47,8 +47,9 @@ def not_finite(values: Mapping[str, float]) -> list[str]:
 
 def describe(what: str, items: Sequence[Item]) -> str:
     """A sentence for a batch that made ``what`` infinite or not a number: its images, and boxes that may be why."""
-    paths = [str(item.path) for item in items]
-    images = ", ".join(paths[:NAMED]) + (f" and {len(paths) - NAMED} more" if len(paths) > NAMED else "")
+    # An item may be a window of the file's image: then the file alone does not say which.
+    named = [f"{item.path}{f' ({item.name})' * (item.name != item.path.stem)}" for item in items]
+    images = ", ".join(named[:NAMED]) + (f" and {len(named) - NAMED} more" if len(named) > NAMED else "")
     number = sum(len(item.boxes) for item in items)
     odd = [f"{_numbers(box)} of {item.name}" for item in items for box in item.boxes if _is_odd(box)]
     suspects = f", among them {'; '.join(odd[:NAMED])}" if odd else ""
