@@ -12,7 +12,7 @@ from tqdm import tqdm
 from rotx.atomic import write_bytes
 from rotx.data.formats import Detections
 from rotx.data.image_files import UnreadableImage
-from rotx.data.window_cache import read_record
+from rotx.data.window_cache import read_record, reading_order
 from rotx.engine.evaluate import Annotated
 from rotx.geometry import quad_to_rbox
 from rotx.visualize import draw_boxes
@@ -43,8 +43,9 @@ def write_pictures(
     objects = _by_image(annotations.image, len(dataset))
     found = _by_image(detections.image, len(dataset))
     count = 0
-    for i in tqdm(range(len(dataset)), desc="pictures", unit="image", leave=False):
-        record, seen = dataset.record(i), found[i]
+    records = [dataset.record(i) for i in range(len(dataset))]
+    for i in tqdm(reading_order(records), desc="pictures", unit="image", leave=False):
+        record, seen = records[i], found[i]
         try:
             image = read_record(record)
         except UnreadableImage:
