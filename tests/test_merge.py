@@ -214,10 +214,11 @@ def test_the_result_is_scored_and_sent_as_it_is(patched: Path, tmp_path: Path) -
         ("P 1__64__0___0 0.5 1 2 3 4 5 6 7 8", "Task1_plane.txt:1: 11 columns, need 10: image score x1"),
         ("P1__64__0___0 0.5 1 2 3 4", "Task1_plane.txt:1: 6 columns, need 10"),
         (
-            "P1__64__99999999999___7 0.5 1 2 3 4 5 6 7 8",
-            "image 'P1': a patch at x 1e+11, y 7, rate 1 lies beyond 1e+09 pixels: is its name right?",
+            "P1__64__9999999999___7 0.5 1 2 3 4 5 6 7 8",
+            "patch 'P1__64__9999999999___7': lies beyond 1,000,000,000 pixels: no image is so large",
         ),
-        ("P1__0.0001__0___0 0.5 1e6 2 3 4 5 6 7 8", "image 'P1': a patch at x 0, y 0, rate 0.0001 lies beyond 1e+09"),
+        (f"P1__2__0___-{'9' * 400} 0.5 1 2 3 4 5 6 7 8", "lies beyond 1,000,000,000 pixels"),
+        ("P1__0.0001__100001___0 0.5 1 2 3 4 5 6 7 8", "lies beyond 1,000,000,000 pixels"),
         ("P1__64__0___0 nan 1 2 3 4 5 6 7 8", "Task1_plane.txt:1: score 'nan' is not finite"),
     ],
 )

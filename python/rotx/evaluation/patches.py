@@ -22,7 +22,7 @@ Rows = NDArray[np.int64]
 #: A number up to the first is the devkit's rate, from the second on it is MMRotate's size in pixels.
 MOST_RATE, LEAST_SIZE = 4.0, 64.0
 
-#: Coordinates beyond this are no pixels: `rotx.data.formats` reads none.
+#: No patch lies further out, in pixels of the image: `rotx.data.formats` reads no larger coordinates.
 _FARTHEST = 1e9
 
 #: Detections of one object in several patches: MMRotate and the devkit suppress from this IoU on.
@@ -50,27 +50,18 @@ class Patches:
     notices: tuple[str, ...] = ()
 
     def to_whole(self, quads: Floats, patch: NDArray[np.int32]) -> Floats:
-        """Quads (N, 8) in pixels of their patches ``patch`` (N,) → in pixels of the whole images.
-
-        Raises:
-            ValueError: for quads that would lie where no reader of results believes that there is an image.
-        """
+        """Quads (N, 8) in pixels of their patches ``patch`` (N,) → in pixels of the whole images."""
         corners = quads.reshape(-1, 4, 2) + self.corner[patch, None]
         corners /= self.rate[patch, None, None]
-        moved = corners.reshape(-1, 8)
-        if np.abs(moved).max(initial=0) > _FARTHEST:
-            far = patch[np.abs(moved).max(axis=1).argmax()]
-            where = f"x {self.corner[far, 0]:g}, y {self.corner[far, 1]:g}, rate {self.rate[far]:g}"
-            name = self.images[self.image[far]]
-            raise ValueError(f"image '{name}': a patch at {where} lies beyond {_FARTHEST:g} pixels: is its name right?")
-        return moved
+        return corners.reshape(-1, 8)
 
 
 def parse_patches(names: Sequence[str]) -> Patches:
     """Reads where patches lie from their names (P,).
 
     Raises:
-        ValueError: for the first name that is not a patch's, or whose number could be a size or a rate.
+        ValueError: for the first name that is not a patch's, whose number could be a size or a rate, or that says
+            that the patch lies where no image is.
     """
     images: dict[str, int] = {}
     image = np.empty(len(names), np.int32)
@@ -93,7 +84,13 @@ def parse_patches(names: Sequence[str]) -> Patches:
             f"(from {LEAST_SIZE:g} pixels): where in the image does it lie?"
         )
     # The devkit resizes by the rate before it cuts, and its x and y are pixels of the resized image.
-    return Patches(list(images), image, np.where(rated, numbers, 1.0), corner, tuple(_conventions(rated)))
+    rate = np.where(rated, numbers, 1.0)
+    far = np.abs(corner).max(axis=1) > _FARTHEST * rate
+    if far.any():
+        raise ValueError(
+            f"patch '{names[int(far.argmax())]}': lies beyond {_FARTHEST:,.0f} pixels: no image is so large"
+        )
+    return Patches(list(images), image, rate, corner, tuple(_conventions(rated)))
 
 
 def _conventions(rated: NDArray[np.bool_]) -> Iterator[str]:
