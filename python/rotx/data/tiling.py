@@ -6,7 +6,6 @@ reads them from the whole images; both give the same labels because both take th
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,9 @@ PATCH = re.compile(r"(?P<image>.+)__(?P<number>\d+(?:\.\d+)?)__(?P<x>-?\d+)___(?
 
 #: Difficulty of an object that reaches beyond its window.
 TRUNCATED = 2
+
+#: Of sizes, in pixels, and other numbers: no image is wider.
+_LARGEST = 1_000_000_000
 
 #: Of a coordinate with more decimals than these the last digits may change when it is moved.
 _MOST_DECIMALS = 9
@@ -68,7 +70,7 @@ class Tiling:
             raise ValueError(f"no_padding: need true or false, got {self.no_padding!r}")
         if len(self.sizes) != len(self.gaps):
             raise ValueError(f"gaps: need one for each of {len(self.sizes)} sizes, got {len(self.gaps)}")
-        if any(rate <= 0 for rate in self.rates):
+        if min(self.rates) < 1 / _LARGEST:
             raise ValueError(f"rates: need numbers greater than 0, got {min(self.rates):g}")
         for size, gap in self.squares:
             if not size > gap >= 0:
@@ -84,6 +86,9 @@ class Tiling:
         """The windows (W, 4) of an image: x0, y0, x1, y1 in pixels, the last two exclusive.
 
         They may reach beyond the image at the right and at the bottom. None occurs twice.
+
+        Raises:
+            ValueError: for more than a million.
         """
         found = _rust.tile_windows(width, height, self.squares, self.img_rate_thr)
         if len(self.squares) == 1:
@@ -139,8 +144,8 @@ def _several(name: str, tiling: Tiling) -> Iterable[Any]:
 
 def _number(name: str, value: Any, whole: bool = False) -> float:
     right = isinstance(value, (int, np.integer)) or (not whole and isinstance(value, (float, np.floating)))
-    if isinstance(value, bool) or not right or not math.isfinite(value):
-        raise ValueError(f"{name}: need {'whole ' * whole}numbers, got {value!r}")
+    if isinstance(value, bool) or not right or not abs(value) <= _LARGEST:
+        raise ValueError(f"{name}: need {'whole ' * whole}numbers up to {_LARGEST:,}, got {value!r}")
     return float(value)
 
 

@@ -114,10 +114,11 @@ def _plan(image: Input, tiling: Tiling, failed: dict[str, str]) -> _Plan | None:
         if not image.path.is_file():  # opening a pipe would wait for ever
             raise ValueError("is no regular file")
         reader = _rust.ImageReader(image.path)
+        windows = tiling.windows(reader.width, reader.height)
     except (ValueError, OSError) as error:
         failed[image.file] = str(error)
         return None
-    return _Plan(image, reader.width, reader.height, tiling.windows(reader.width, reader.height))
+    return _Plan(image, reader.width, reader.height, windows)
 
 
 def _run(
