@@ -91,6 +91,20 @@ def test_ctrl_c_ends_it_with_one_line_and_the_next_run_goes_on(
     assert contents(tmp_path / "out") == whole
 
 
+def test_a_second_run_at_the_same_time_is_refused(source: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
+    out, folders = tmp_path / "out", [(source / "images", source / "labelTxt")]
+    first = start(source, out)
+    wait_for(first, out / "images", 50)
+    first.send_signal(signal.SIGSTOP)
+    with pytest.raises(ValueError, match="out: another run is writing it; wait until it has ended"):
+        split(folders, out, TILING)
+    first.send_signal(signal.SIGCONT)
+    _, errors = first.communicate()
+    assert first.returncode == 0, errors
+    assert contents(out) == whole
+    split(folders, out, TILING)
+
+
 def test_a_disk_that_is_full_is_one_error_and_leaves_no_half_file(
     source: Path, whole: dict[str, bytes], tmp_path: Path
 ) -> None:

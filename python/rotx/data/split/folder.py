@@ -6,6 +6,7 @@ tried it becomes the manifest. A run that finds either goes on from there.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections import Counter
@@ -37,7 +38,7 @@ class Folder:
         self.ext: str = settings["save_ext"]
         self.complete = False
         self.totals: Record = {}
-        self._journal = -1
+        self._open: list[int] = []
 
     def image(self, patch: str) -> str:
         """The image file of a patch."""
@@ -47,8 +48,32 @@ class Folder:
         """The annotation file of a patch."""
         return str(self.path / "annfiles" / f"{patch}.txt")
 
+    def __enter__(self) -> Folder:
+        """Makes the folder, and keeps other runs out of it.
+
+        Raises:
+            ValueError: if it is a file, or another run is writing it.
+            OSError: if it cannot be made.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(f"{self.path}: is a file; name a folder")
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._open = [os.open(self.path, os.O_RDONLY)]
+        try:
+            fcntl.flock(self._open[0], fcntl.LOCK_EX | fcntl.LOCK_NB)  # it ends with the process, however that ends
+        except BlockingIOError:
+            self.__exit__()
+            raise ValueError(f"{self.path}: another run is writing it; wait until it has ended") from None
+        except OSError:
+            pass  # some file systems have no locks
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._open:
+            os.close(self._open.pop())
+
     def begin(self, inputs: Mapping[str, Record]) -> dict[str, Record]:
-        """Makes the folder, or takes up what an earlier run has left in it.
+        """Prepares the folder for patches, or takes up what an earlier run has left in it.
 
         Args:
             inputs: the files of images, and what tells whether each is still the same.
@@ -58,11 +83,8 @@ class Folder:
 
         Raises:
             ValueError: if other files are in it, or patches of other images or settings.
-            OSError: if it cannot be made or read.
+            OSError: if it cannot be written or read.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise ValueError(f"{self.path}: is a file; name a folder")
-        self.path.mkdir(parents=True, exist_ok=True)
         for name in (MANIFEST, JOURNAL):
             for left in self.path.glob(f".{name}.*"):  # a run was killed that was writing it
                 left.unlink()
@@ -82,15 +104,8 @@ class Folder:
         (self.path / "images").mkdir(exist_ok=True)
         if self.settings["annotations"]:
             (self.path / "annfiles").mkdir(exist_ok=True)
+        self._open.append(os.open(self.path / JOURNAL, os.O_WRONLY | os.O_APPEND))
         return records
-
-    def __enter__(self) -> Folder:
-        """Opens the journal."""
-        self._journal = os.open(self.path / JOURNAL, os.O_WRONLY | os.O_APPEND)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._journal)
 
     def note(self, record: Record) -> None:
         """Writes down that all files of an image are in place.
@@ -100,7 +115,7 @@ class Folder:
         """
         line = _line(record).encode()
         try:
-            if os.write(self._journal, line) != len(line):
+            if os.write(self._open[-1], line) != len(line):
                 raise OSError(28, "No space left on device")
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path / JOURNAL)) from None
