@@ -232,6 +232,31 @@ def test_a_complete_folder_is_left_alone(source: Path, whole: dict[str, bytes], 
     assert contents(out) == whole
 
 
+def test_patches_that_were_removed_are_made_again(source: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
+    out, folders = tmp_path / "out", [(source / "images", source / "labelTxt")]
+    split(folders, out, TILING)
+    next((out / "images").glob("P2__*")).unlink()
+    next((out / "annfiles").glob("P3__*")).unlink()
+    assert split(folders, out, TILING).earlier == len(IMAGES) - 2
+    assert contents(out) == whole
+    shutil.rmtree(out / "images")
+    assert split(folders, out, TILING).earlier == 0
+    assert contents(out) == whole
+
+
+def test_a_name_too_long_for_patches_fails_alone(source: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
+    images, out = tmp_path / "images", tmp_path / "out"
+    shutil.copytree(source / "images", images)
+    name = "n" * 240
+    shutil.copy(images / "P1.png", images / f"{name}.png")
+    failed = split([(images, source / "labelTxt")], out, TILING).failed
+    assert list(failed) == [f"{name}.png"]
+    assert failed[f"{name}.png"].startswith(f"its name is too long: a patch would be called {name}__128__")
+    assert {file: content for file, content in contents(out).items() if file != "manifest.json"} == {
+        file: content for file, content in whole.items() if file != "manifest.json"
+    }
+
+
 def test_a_folder_of_something_else_is_refused(source: Path, tmp_path: Path) -> None:
     images, out = tmp_path / "images", tmp_path / "out"
     shutil.copytree(source / "images", images)

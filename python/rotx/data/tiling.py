@@ -18,7 +18,7 @@ from rotx import _rust
 
 #: The name of a patch, as `patch_name` writes it or, with a rate in place of the size, the DOTA devkit of 2019. An
 #: image's own name may hold ``__``: the last ones count.
-PATCH = re.compile(r"(?P<image>.+)__(?P<number>\d+(?:\.\d+)?)__(?P<x>-?\d+)___(?P<y>-?\d+)$")
+PATCH = re.compile(r"(?P<image>.+)__(?P<number>\d+(?:\.\d+)?)__(?P<x>-?\d+)___(?P<y>-?\d+)$", re.DOTALL)
 
 #: Difficulty of an object that reaches beyond its window.
 TRUNCATED = 2

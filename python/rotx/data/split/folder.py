@@ -38,6 +38,7 @@ class Folder:
         self.ext: str = settings["save_ext"]
         self.complete = False
         self.totals: Record = {}
+        self._folders = [path / "images"] + [path / "annfiles"] * settings["annotations"]
         self._open: list[int] = []
 
     def image(self, patch: str) -> str:
@@ -89,11 +90,14 @@ class Folder:
             for left in self.path.glob(f".{name}.*"):  # a run was killed that was writing it
                 left.unlink()
         records = self._earlier()
+        counts = [Counter(_files(folder).values()) for folder in self._folders]
         for file, record in records.items():
             if file not in inputs:
                 raise ValueError(f"{self.path}: holds patches of {file}, which is not among the images: {_ANOTHER}")
             if any(record.get(key) != value for key, value in inputs[file].items()):
                 raise ValueError(f"{self.path}: {file} or its labels have changed since it was split: {_ANOTHER}")
+        # Somebody may have removed patches: then the image is split anew.
+        records = {f: r for f, r in records.items() if all(c[Path(f).stem] == r["patches"] for c in counts)}
         if self.complete and len(records) == len(inputs):
             (self.path / JOURNAL).unlink(missing_ok=True)
             return records
@@ -101,9 +105,8 @@ class Folder:
         self._sweep({Path(file).stem for file in records})
         lines = [{"settings": self.settings}, *records.values()]
         write_text(self.path / JOURNAL, "".join(map(_line, lines)))
-        (self.path / "images").mkdir(exist_ok=True)
-        if self.settings["annotations"]:
-            (self.path / "annfiles").mkdir(exist_ok=True)
+        for folder in self._folders:
+            folder.mkdir(exist_ok=True)
         self._open.append(os.open(self.path / JOURNAL, os.O_WRONLY | os.O_APPEND))
         return records
 
@@ -134,11 +137,10 @@ class Folder:
 
     def _sweep(self, names: set[str]) -> None:
         """Removes what a killed run has left: temporary files, and patches of images that it had not finished."""
-        for folder in (self.path / "images", self.path / "annfiles"):
-            for entry in os.scandir(folder) if folder.is_dir() else ():
-                patch = PATCH.match(entry.name.rpartition(".")[0])
-                if (patch and patch["image"] not in names) or (entry.name[0] == "." and entry.name.endswith(".tmp")):
-                    Path(entry).unlink()
+        for folder in self._folders:
+            for file, image in _files(folder).items():
+                if (image and image not in names) or (file[0] == "." and file.endswith(".tmp")):
+                    (folder / file).unlink()
 
     def _is_ours(self) -> bool:
         return (self.path / MANIFEST).exists() or (self.path / JOURNAL).exists()
@@ -188,6 +190,13 @@ class Folder:
 
 
 _ANOTHER = "name another folder, or remove this one"
+
+
+def _files(folder: Path) -> dict[str, str | None]:
+    """The files of a folder, and the image that each is a patch of; None if it is none."""
+    names = [entry.name for entry in os.scandir(folder)] if folder.is_dir() else []
+    patches = [PATCH.match(name.rpartition(".")[0]) for name in names]
+    return {name: patch and patch["image"] for name, patch in zip(names, patches, strict=True)}
 
 
 def _line(record: Record) -> str:

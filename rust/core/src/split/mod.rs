@@ -315,6 +315,11 @@ impl Pool {
                     let _ = events.send(Event::Done(image));
                 }
             }
+            Ok(Err(WriteError { path, error })) if error.kind() == io::ErrorKind::InvalidFilename => {
+                drop(state);
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                self.fail(image, ImageError(format!("its name is too long: a patch would be called {name}")), events);
+            }
             Ok(Err(error)) => {
                 state.fatal.get_or_insert(error);
                 drop(state);
