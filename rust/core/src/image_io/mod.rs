@@ -48,6 +48,10 @@ impl From<io::Error> for ImageError {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => ImageError::cut_off(),
             io::ErrorKind::NotFound => ImageError::new("no such file"),
+            // What decoders say of what they read.
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::Other => {
+                ImageError(format!("is damaged: {error}"))
+            }
             _ => ImageError(error.to_string()),
         }
     }

@@ -136,6 +136,7 @@ fn paint(row: &[u8], samples: usize, out: &mut [u8]) {
 fn error(error: png::DecodingError) -> ImageError {
     match error {
         png::DecodingError::IoError(error) => error.into(),
+        png::DecodingError::Format(error) => ImageError(format!("is damaged: {error}")),
         other => ImageError(other.to_string()),
     }
 }
