@@ -109,9 +109,14 @@ pub fn split(
     };
     thread::scope(|scope| {
         let _end = EndOnDrop(&pool); // also if `images` or `report` panics: else the workers would wait for ever
-        for _ in 0..jobs {
+        for worker in 0..jobs {
             let (pool, events) = (&pool, events.clone());
-            scope.spawn(move || pool.work(&events));
+            let started = thread::Builder::new().spawn_scoped(scope, move || pool.work(&events));
+            // The system may have no more threads: one is enough.
+            assert!(started.is_ok() || worker > 0, "no thread can be started");
+            if started.is_err() {
+                break;
+            }
         }
         drop(events);
         let mut images = images.enumerate().filter(|(_, image)| !image.patches.is_empty()).fuse();
