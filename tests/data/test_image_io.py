@@ -464,7 +464,7 @@ def test_what_is_not_read_is_named(tmp_path: Path) -> None:
         ({262: (3, [8])}, "photometric interpretation 8"),
         ({258: (3, [32, 32, 32])}, "32 bits"),
         ({258: (3, [5, 6, 5])}, "unequal bits"),
-        ({262: (3, [6])}, "YCbCr without JPEG"),
+        ({262: (3, [6])}, "YCbCr with 3 samples of 8 bits without JPEG"),
         ({278: (4, [0])}, "tiles of 83 x 0"),
         ({257: (4, [0])}, "83 x 0 pixels"),
     ):
@@ -473,6 +473,9 @@ def test_what_is_not_read_is_named(tmp_path: Path) -> None:
             ImageReader(path)
     write_tiff(path, picture(), 2, compression=8, tags={317: (3, [3])})
     with pytest.raises(ValueError, match="predictor 3"):
+        ImageReader(path)
+    write_tiff(path, picture()[..., :2], 1, tags={259: (3, [7])})
+    with pytest.raises(ValueError, match="is a TIFF of 2 samples of 8 bits in JPEG, which is not read"):
         ImageReader(path)
     bmp = bytearray(cv2.imencode(".bmp", picture())[1].tobytes())
     bmp[30] = 1

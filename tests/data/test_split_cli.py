@@ -138,7 +138,7 @@ def test_several_folders_some_without_annotations(source: Path, config: dict[str
         ({"img_dirs": None}, "img_dirs: need the folders of the images"),
         ({"img_dirs": "images"}, "img_dirs: need a list of paths, got 'images'"),
         ({"sizes": 1024}, "sizes: need a list of numbers, got 1024"),
-        ({"sizes": ["1024"]}, "sizes: need whole numbers, got '1024'"),
+        ({"sizes": ["1024"]}, "sizes: need whole numbers up to 1,000,000,000, got '1024'"),
         ({"gaps": [200, 300]}, "gaps: need one for each of 1 sizes, got 2"),
         ({"nproc": 0}, "nproc: need a whole number from 1, got 0"),
         ({"save_dir": 3}, "save_dir: need a path, got 3"),

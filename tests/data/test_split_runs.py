@@ -47,8 +47,8 @@ def whole(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, b
     return contents(out)
 
 
-def start(source: Path, out: Path, **settings: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", MAIN, "split", str(source), str(out), *OPTIONS]
+def start(source: Path, out: Path, options: list[str] = OPTIONS, **settings: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", MAIN, "split", str(source), str(out), *options]
     return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings)
 
 
@@ -89,6 +89,20 @@ def test_ctrl_c_ends_it_with_one_line_and_the_next_run_goes_on(
         assert errors.splitlines()[-1].endswith("out: stopped; the same command goes on from here")
     split([(source / "images", source / "labelTxt")], tmp_path / "out", TILING)
     assert contents(tmp_path / "out") == whole
+
+
+def test_a_second_run_at_the_same_time_is_refused(source: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
+    out, folders = tmp_path / "out", [(source / "images", source / "labelTxt")]
+    first = start(source, out)
+    wait_for(first, out / "images", 50)
+    first.send_signal(signal.SIGSTOP)
+    with pytest.raises(ValueError, match="out: another run is writing it; wait until it has ended"):
+        split(folders, out, TILING)
+    first.send_signal(signal.SIGCONT)
+    _, errors = first.communicate()
+    assert first.returncode == 0, errors
+    assert contents(out) == whole
+    split(folders, out, TILING)
 
 
 def test_a_disk_that_is_full_is_one_error_and_leaves_no_half_file(
@@ -132,7 +146,12 @@ def test_a_journal_that_is_none_is_one_error(source: Path, tmp_path: Path) -> No
 
 def lying_header(width: int, height: int) -> bytes:
     """A PNG of a few bytes that claims to be large."""
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(b"\0" * 99))]
+    return png(width, height, 0, [(b"IDAT", zlib.compress(b"\0" * 99))])
+
+
+def png(width: int, height: int, interlaced: int, chunks: list[tuple[bytes, bytes]]) -> bytes:
+    """A PNG of 8-bit RGB with these chunks."""
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, interlaced)), *chunks]
     body = b"".join(struct.pack(">I", len(c)) + t + c + struct.pack(">I", zlib.crc32(t + c)) for t, c in chunks)
     return b"\x89PNG\r\n\x1a\n" + body
 
@@ -168,6 +187,30 @@ def test_images_that_cannot_be_read_are_named_and_tried_again(
     assert contents(out) == whole
 
 
+def test_images_that_need_more_memory_than_there_is_are_named(source: Path, tmp_path: Path) -> None:
+    """Their files are as large as the claim demands: only asking for the memory shows that there is none."""
+    shutil.copytree(source, tmp_path / "source")
+    images, out = tmp_path / "source/images", tmp_path / "out"
+    rest = [(b"IDAT", zlib.compress(b"\0" * 99)), (b"juNk", bytes(1 << 18)), (b"IEND", b"")]
+    turned = (b"eXIf", b"II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0\0\0\0\0")
+    (images / "interlaced.png").write_bytes(png(40_000, 40_000, 1, rest))
+    (images / "turned.png").write_bytes(png(40_000, 40_000, 0, [turned, *rest]))
+    (images / "wide.png").write_bytes(png(4_000_000, 400, 0, rest))
+    (images / "tall.png").write_bytes(png(1, 1 << 31 - 1, 0, rest))
+    run = start(tmp_path / "source", out, ["--size", "400", "--gap", "0"], preexec_fn=few_gigabytes)
+    _, errors = run.communicate()
+    assert run.returncode == 1, errors
+    for name in ("interlaced", "turned", "wide"):
+        assert f"error: {name}.png: needs 4,800,000,000 bytes of memory, more than there are" in errors
+    assert "error: tall.png: 1 x 1073741824 pixels make 2684355 windows, more than the 1000000" in errors
+    assert {file.name[:2] for file in (out / "images").iterdir()} == set(IMAGES)
+
+
+def few_gigabytes() -> None:
+    """A system may promise more memory than it has; then a process fails later, or is killed."""
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+
+
 def test_an_image_that_fails_late_leaves_nothing(source: Path, tmp_path: Path) -> None:
     images = tmp_path / "images"
     images.mkdir()
@@ -187,6 +230,31 @@ def test_a_complete_folder_is_left_alone(source: Path, whole: dict[str, bytes], 
     assert report.earlier == len(IMAGES) and report.totals["patches"] > 500
     assert {file: file.stat().st_mtime_ns for file in out.rglob("*")} == times
     assert contents(out) == whole
+
+
+def test_patches_that_were_removed_are_made_again(source: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
+    out, folders = tmp_path / "out", [(source / "images", source / "labelTxt")]
+    split(folders, out, TILING)
+    next((out / "images").glob("P2__*")).unlink()
+    next((out / "annfiles").glob("P3__*")).unlink()
+    assert split(folders, out, TILING).earlier == len(IMAGES) - 2
+    assert contents(out) == whole
+    shutil.rmtree(out / "images")
+    assert split(folders, out, TILING).earlier == 0
+    assert contents(out) == whole
+
+
+def test_a_name_too_long_for_patches_fails_alone(source: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
+    images, out = tmp_path / "images", tmp_path / "out"
+    shutil.copytree(source / "images", images)
+    name = "n" * 240
+    shutil.copy(images / "P1.png", images / f"{name}.png")
+    failed = split([(images, source / "labelTxt")], out, TILING).failed
+    assert list(failed) == [f"{name}.png"]
+    assert failed[f"{name}.png"].startswith(f"its name is too long: a patch would be called {name}__128__")
+    assert {file: content for file, content in contents(out).items() if file != "manifest.json"} == {
+        file: content for file, content in whole.items() if file != "manifest.json"
+    }
 
 
 def test_a_folder_of_something_else_is_refused(source: Path, tmp_path: Path) -> None:

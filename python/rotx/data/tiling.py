@@ -6,7 +6,6 @@ reads them from the whole images; both give the same labels because both take th
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,13 +18,14 @@ from rotx import _rust
 
 #: The name of a patch, as `patch_name` writes it or, with a rate in place of the size, the DOTA devkit of 2019. An
 #: image's own name may hold ``__``: the last ones count.
-PATCH = re.compile(r"(?P<image>.+)__(?P<number>\d+(?:\.\d+)?)__(?P<x>-?\d+)___(?P<y>-?\d+)$")
+PATCH = re.compile(r"(?P<image>.+)__(?P<number>\d+(?:\.\d+)?)__(?P<x>-?\d+)___(?P<y>-?\d+)$", re.DOTALL)
 
 #: Difficulty of an object that reaches beyond its window.
 TRUNCATED = 2
 
-#: The largest side of a window, in pixels: filled up to it, one takes 3 GB.
-_MOST_FILLED, _MOST = 2**15, 2**30
+#: The largest number that a setting may have: no image is wider. And the largest side of a window, in pixels, that is
+#: filled up where it reaches beyond the image: such a one takes 3 GB.
+_LARGEST, _LARGEST_FILLED = 1_000_000_000, 2**15
 
 #: Of a coordinate with more decimals than these the last digits may change when it is moved.
 _MOST_DECIMALS = 9
@@ -71,9 +71,9 @@ class Tiling:
             raise ValueError(f"no_padding: need true or false, got {self.no_padding!r}")
         if len(self.sizes) != len(self.gaps):
             raise ValueError(f"gaps: need one for each of {len(self.sizes)} sizes, got {len(self.gaps)}")
-        if any(rate <= 0 for rate in self.rates):
+        if min(self.rates) < 1 / _LARGEST:
             raise ValueError(f"rates: need numbers greater than 0, got {min(self.rates):g}")
-        side, most = max(self.sizes) / min(self.rates), _MOST if self.no_padding else _MOST_FILLED
+        side, most = max(self.sizes) / min(self.rates), _LARGEST if self.no_padding else _LARGEST_FILLED
         if side > most:
             fix = "" if self.no_padding else "; with no padding they may be larger than the images"
             raise ValueError(f"sizes: need windows of at most {most:,} pixels, got {side:,.10g}{fix}")
@@ -91,6 +91,9 @@ class Tiling:
         """The windows (W, 4) of an image: x0, y0, x1, y1 in pixels, the last two exclusive.
 
         They may reach beyond the image at the right and at the bottom. None occurs twice.
+
+        Raises:
+            ValueError: for more than a million.
         """
         found = _rust.tile_windows(width, height, self.squares, self.img_rate_thr)
         if len(self.squares) == 1:
@@ -146,8 +149,8 @@ def _several(name: str, tiling: Tiling) -> Iterable[Any]:
 
 def _number(name: str, value: Any, whole: bool = False) -> float:
     right = isinstance(value, (int, np.integer)) or (not whole and isinstance(value, (float, np.floating)))
-    if isinstance(value, bool) or not right or not math.isfinite(value):
-        raise ValueError(f"{name}: need {'whole ' * whole}numbers, got {value!r}")
+    if isinstance(value, bool) or not right or not abs(value) <= _LARGEST:
+        raise ValueError(f"{name}: need {'whole ' * whole}numbers up to {_LARGEST:,}, got {value!r}")
     return float(value)
 
 

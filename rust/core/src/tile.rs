@@ -36,11 +36,10 @@ pub struct Tiling {
 /// Unless every `size` is greater than its `gap`, and that is no less than 0.
 pub fn windows(width: i64, height: i64, tilings: &[Tiling], img_rate_thr: f64) -> Vec<Window> {
     let mut all = Vec::new();
-    for &Tiling { size, gap } in tilings {
+    for tiling @ &Tiling { size, gap } in tilings {
         assert!(size > gap && gap >= 0, "size {size} must be greater than gap {gap}, and that no less than 0");
-        let (columns, rows) = (starts(width, size, gap), starts(height, size, gap));
-        for &x0 in &columns {
-            all.extend(rows.iter().map(|&y0| Window { x0, y0, x1: x0 + size, y1: y0 + size }));
+        for x0 in starts(width, tiling) {
+            all.extend(starts(height, tiling).map(|y0| Window { x0, y0, x1: x0 + size, y1: y0 + size }));
         }
     }
     let shares: Vec<f64> = all.iter().map(|w| image_share(w, width, height)).collect();
@@ -49,14 +48,22 @@ pub fn windows(width: i64, height: i64, tilings: &[Tiling], img_rate_thr: f64) -
     all.into_iter().zip(shares).filter(|&(_, share)| enough(share)).map(|(window, _)| window).collect()
 }
 
-/// Where windows start along a side of the image.
-fn starts(length: i64, size: i64, gap: i64) -> Vec<i64> {
-    if length <= size {
-        return vec![0];
-    }
+/// How many windows there are before any is left out.
+pub fn count(width: i64, height: i64, tilings: &[Tiling]) -> u64 {
+    let of = |t: &Tiling| (along(width, t) as u64).saturating_mul(along(height, t) as u64);
+    tilings.iter().map(of).fold(0, u64::saturating_add)
+}
+
+/// How many windows there are along a side of the image.
+fn along(length: i64, &Tiling { size, gap }: &Tiling) -> i64 {
     let step = size - gap;
-    let count = (length - size + step - 1) / step + 1;
-    (0..count).map(|i| (i * step).min(length - size)).collect()
+    ((length - size).max(0) - 1).div_euclid(step) + 2
+}
+
+/// Where windows start along a side of the image.
+fn starts(length: i64, tiling: &Tiling) -> impl Iterator<Item = i64> {
+    let (step, last) = (tiling.size - tiling.gap, (length - tiling.size).max(0));
+    (0..along(length, tiling)).map(move |i| (i * step).min(last))
 }
 
 /// The part of a window that lies on the image.
@@ -180,6 +187,8 @@ mod tests {
         assert_eq!(corners, [(0, 0), (80, 0), (150, 0)]);
         assert_eq!(windows(180, 100, &tiling, 0.6).len(), 2);
         assert_eq!(windows(100, 260, &tiling, 0.6), [0, 80, 160].map(|y| window(0, y, 100)));
+        assert_eq!([(250, 100), (180, 100), (261, 1)].map(|(w, h)| count(w, h, &tiling)), [3, 2, 4]);
+        assert_eq!(count(i64::MAX, i64::MAX, &[Tiling { size: 1, gap: 0 }; 2]), u64::MAX);
     }
 
     #[test]

@@ -8,7 +8,10 @@ use std::sync::Mutex;
 
 use crate::geometry::rows;
 
-/// Windows (W, 4) of an image.
+/// Each takes some 600 bytes until its image is split, and a header may claim any size.
+const MOST_WINDOWS: u64 = 1_000_000;
+
+/// Windows (W, 4) of an image; ValueError for more than `MOST_WINDOWS`.
 #[pyfunction]
 pub fn tile_windows<'py>(
     py: Python<'py>,
@@ -20,6 +23,12 @@ pub fn tile_windows<'py>(
     let tilings: Vec<Tiling> = tilings.into_iter().map(|(size, gap)| Tiling { size, gap }).collect();
     if tilings.iter().any(|t| t.gap < 0 || t.size <= t.gap) {
         return Err(PyValueError::new_err("need sizes greater than their gaps, and gaps of at least 0"));
+    }
+    let count = tile::count(width, height, &tilings);
+    if count > MOST_WINDOWS {
+        return Err(PyValueError::new_err(format!(
+            "{width} x {height} pixels make {count} windows, more than the {MOST_WINDOWS} that an image may have"
+        )));
     }
     let found = py.detach(|| tile::windows(width, height, &tilings, img_rate_thr));
     let flat: Vec<i64> = found.iter().flat_map(|w| [w.x0, w.y0, w.x1, w.y1]).collect();

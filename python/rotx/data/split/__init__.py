@@ -80,22 +80,16 @@ def split(
     inputs, notices = find_inputs(folders, jobs)
     annotated = any(annotations is not None for _, annotations in folders)
     settings = {**asdict(tiling), "save_ext": ext, "annotations": annotated}
-    folder = Folder(Path(out), settings)
-    records = folder.begin({image.file: image.fingerprint for image in inputs})
-    earlier = len(records)
     failed: dict[str, str] = {}
-    plans = [plan for image in inputs if image.file not in records and (plan := _plan(image, tiling, failed))]
-    if not folder.complete:
-        bar = tqdm(
-            total=sum(r["patches"] for r in records.values()) + sum(len(plan.windows) for plan in plans),
-            initial=sum(r["patches"] for r in records.values()),
-            unit="patch",
-            leave=False,
-            disable=not progress,
-        )
-        with bar, folder:
-            _run(plans, folder, tiling, threads, records, failed, bar)
-        folder.finish([records[image.file] for image in inputs if image.file in records], failed)
+    with Folder(Path(out), settings) as folder:
+        records = folder.begin({image.file: image.fingerprint for image in inputs})
+        earlier, done = len(records), sum(record["patches"] for record in records.values())
+        plans = [plan for image in inputs if image.file not in records and (plan := _plan(image, tiling, failed))]
+        if not folder.complete:
+            total = done + sum(len(plan.windows) for plan in plans)
+            with tqdm(total=total, initial=done, unit="patch", leave=False, disable=not progress) as bar:
+                _run(plans, folder, tiling, threads, records, failed, bar)
+            folder.finish([records[image.file] for image in inputs if image.file in records], failed)
     return Report(folder.totals, failed, earlier, notices)
 
 
@@ -114,10 +108,11 @@ def _plan(image: Input, tiling: Tiling, failed: dict[str, str]) -> _Plan | None:
         if not image.path.is_file():  # opening a pipe would wait for ever
             raise ValueError("is no regular file")
         reader = _rust.ImageReader(image.path)
+        windows = tiling.windows(reader.width, reader.height)
     except (ValueError, OSError) as error:
         failed[image.file] = str(error)
         return None
-    return _Plan(image, reader.width, reader.height, tiling.windows(reader.width, reader.height))
+    return _Plan(image, reader.width, reader.height, windows)
 
 
 def _run(

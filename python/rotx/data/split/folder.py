@@ -6,6 +6,7 @@ tried it becomes the manifest. A run that finds either goes on from there.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections import Counter
@@ -37,7 +38,8 @@ class Folder:
         self.ext: str = settings["save_ext"]
         self.complete = False
         self.totals: Record = {}
-        self._journal = -1
+        self._folders = [path / "images"] + [path / "annfiles"] * settings["annotations"]
+        self._open: list[int] = []
 
     def image(self, patch: str) -> str:
         """The image file of a patch."""
@@ -47,8 +49,32 @@ class Folder:
         """The annotation file of a patch."""
         return str(self.path / "annfiles" / f"{patch}.txt")
 
+    def __enter__(self) -> Folder:
+        """Makes the folder, and keeps other runs out of it.
+
+        Raises:
+            ValueError: if it is a file, or another run is writing it.
+            OSError: if it cannot be made.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(f"{self.path}: is a file; name a folder")
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._open = [os.open(self.path, os.O_RDONLY)]
+        try:
+            fcntl.flock(self._open[0], fcntl.LOCK_EX | fcntl.LOCK_NB)  # it ends with the process, however that ends
+        except BlockingIOError:
+            self.__exit__()
+            raise ValueError(f"{self.path}: another run is writing it; wait until it has ended") from None
+        except OSError:
+            pass  # some file systems have no locks
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._open:
+            os.close(self._open.pop())
+
     def begin(self, inputs: Mapping[str, Record]) -> dict[str, Record]:
-        """Makes the folder, or takes up what an earlier run has left in it.
+        """Prepares the folder for patches, or takes up what an earlier run has left in it.
 
         Args:
             inputs: the files of images, and what tells whether each is still the same.
@@ -58,20 +84,20 @@ class Folder:
 
         Raises:
             ValueError: if other files are in it, or patches of other images or settings.
-            OSError: if it cannot be made or read.
+            OSError: if it cannot be written or read.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise ValueError(f"{self.path}: is a file; name a folder")
-        self.path.mkdir(parents=True, exist_ok=True)
         for name in (MANIFEST, JOURNAL):
             for left in self.path.glob(f".{name}.*"):  # a run was killed that was writing it
                 left.unlink()
         records = self._earlier()
+        counts = [Counter(_files(folder).values()) for folder in self._folders]
         for file, record in records.items():
             if file not in inputs:
                 raise ValueError(f"{self.path}: holds patches of {file}, which is not among the images: {_ANOTHER}")
             if any(record.get(key) != value for key, value in inputs[file].items()):
                 raise ValueError(f"{self.path}: {file} or its labels have changed since it was split: {_ANOTHER}")
+        # Somebody may have removed patches: then the image is split anew.
+        records = {f: r for f, r in records.items() if all(c[Path(f).stem] == r["patches"] for c in counts)}
         if self.complete and len(records) == len(inputs):
             (self.path / JOURNAL).unlink(missing_ok=True)
             return records
@@ -79,18 +105,10 @@ class Folder:
         self._sweep({Path(file).stem for file in records})
         lines = [{"settings": self.settings}, *records.values()]
         write_text(self.path / JOURNAL, "".join(map(_line, lines)))
-        (self.path / "images").mkdir(exist_ok=True)
-        if self.settings["annotations"]:
-            (self.path / "annfiles").mkdir(exist_ok=True)
+        for folder in self._folders:
+            folder.mkdir(exist_ok=True)
+        self._open.append(os.open(self.path / JOURNAL, os.O_WRONLY | os.O_APPEND))
         return records
-
-    def __enter__(self) -> Folder:
-        """Opens the journal."""
-        self._journal = os.open(self.path / JOURNAL, os.O_WRONLY | os.O_APPEND)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._journal)
 
     def note(self, record: Record) -> None:
         """Writes down that all files of an image are in place.
@@ -100,7 +118,7 @@ class Folder:
         """
         line = _line(record).encode()
         try:
-            if os.write(self._journal, line) != len(line):
+            if os.write(self._open[-1], line) != len(line):
                 raise OSError(28, "No space left on device")
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path / JOURNAL)) from None
@@ -119,11 +137,10 @@ class Folder:
 
     def _sweep(self, names: set[str]) -> None:
         """Removes what a killed run has left: temporary files, and patches of images that it had not finished."""
-        for folder in (self.path / "images", self.path / "annfiles"):
-            for entry in os.scandir(folder) if folder.is_dir() else ():
-                patch = PATCH.match(entry.name.rpartition(".")[0])
-                if (patch and patch["image"] not in names) or (entry.name[0] == "." and entry.name.endswith(".tmp")):
-                    Path(entry).unlink()
+        for folder in self._folders:
+            for file, image in _files(folder).items():
+                if (image and image not in names) or (file[0] == "." and file.endswith(".tmp")):
+                    (folder / file).unlink()
 
     def _is_ours(self) -> bool:
         return (self.path / MANIFEST).exists() or (self.path / JOURNAL).exists()
@@ -173,6 +190,13 @@ class Folder:
 
 
 _ANOTHER = "name another folder, or remove this one"
+
+
+def _files(folder: Path) -> dict[str, str | None]:
+    """The files of a folder, and the image that each is a patch of; None if it is none."""
+    names = [entry.name for entry in os.scandir(folder)] if folder.is_dir() else []
+    patches = [PATCH.match(name.rpartition(".")[0]) for name in names]
+    return {name: patch and patch["image"] for name, patch in zip(names, patches, strict=True)}
 
 
 def _line(record: Record) -> str:

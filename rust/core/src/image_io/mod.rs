@@ -15,6 +15,7 @@ mod whole;
 
 use std::fmt;
 use std::fs::File;
+use std::hint;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -47,6 +48,10 @@ impl From<io::Error> for ImageError {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => ImageError::cut_off(),
             io::ErrorKind::NotFound => ImageError::new("no such file"),
+            // What decoders say of what they read.
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::Other => {
+                ImageError(format!("is damaged: {error}"))
+            }
             _ => ImageError(error.to_string()),
         }
     }
@@ -118,6 +123,21 @@ fn check_claim((width, height): (usize, usize), bytes: u64, pixels_per_byte: u64
         return Err(ImageError(format!("claims {width} x {height} pixels, more than its {bytes} bytes can hold")));
     }
     Ok(())
+}
+
+/// Zeros, which take no memory before they are written to: a header may claim much.
+pub(crate) fn zeros(bytes: usize) -> Result<Vec<u8>, ImageError> {
+    let mut room = Vec::new();
+    reserve(&mut room, bytes)?;
+    hint::black_box(&room); // else the compiler may leave out what is not used
+    drop(room);
+    Ok(vec![0; bytes])
+}
+
+/// Makes room for so many bytes. Unlike `reserve` it does not end the process where there is no memory for them.
+pub(crate) fn reserve(pixels: &mut Vec<u8>, bytes: usize) -> Result<(), ImageError> {
+    let needs = |_| ImageError(format!("needs {} bytes of memory, more than there are", grouped(bytes as u64)));
+    pixels.try_reserve_exact(bytes).map_err(needs)
 }
 
 /// A number with commas, such as 100,000.

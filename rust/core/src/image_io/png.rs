@@ -5,7 +5,7 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::whole::{Whole, turned};
-use super::{Area, Decoder, ImageError, check_area, check_claim, ifd};
+use super::{Area, Decoder, ImageError, check_area, check_claim, ifd, zeros};
 
 /// Deflate makes at most 1032 bytes of one, and a byte holds at most 8 pixels.
 const PIXELS_PER_BYTE: u64 = 1032 * 8;
@@ -80,10 +80,10 @@ fn start(path: &Path) -> Result<png::Reader<BufReader<File>>, ImageError> {
 fn interlaced(path: &Path) -> Result<Vec<u8>, ImageError> {
     let mut reader = start(path)?;
     let size = reader.output_buffer_size().ok_or_else(|| ImageError::new("is too large for this machine"))?;
-    let mut raw = vec![0; size];
+    let mut raw = zeros(size)?;
     let info = reader.next_frame(&mut raw).map_err(error)?;
     reader.finish().map_err(error)?;
-    let mut pixels = vec![0; info.width as usize * info.height as usize * 3];
+    let mut pixels = zeros(info.width as usize * info.height as usize * 3)?;
     paint(&raw, info.color_type.samples(), &mut pixels);
     Ok(pixels)
 }
@@ -136,6 +136,7 @@ fn paint(row: &[u8], samples: usize, out: &mut [u8]) {
 fn error(error: png::DecodingError) -> ImageError {
     match error {
         png::DecodingError::IoError(error) => error.into(),
+        png::DecodingError::Format(error) => ImageError(format!("is damaged: {error}")),
         other => ImageError(other.to_string()),
     }
 }

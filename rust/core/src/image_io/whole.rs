@@ -1,6 +1,6 @@
 //! Images that cannot be read in bands: interlaced ones, and those that are turned for showing.
 
-use super::{Area, Decoder, ImageError, any_order, check_area};
+use super::{Area, Decoder, ImageError, any_order, check_area, zeros};
 
 /// An image that is decoded whole when its first piece is read, and stays in memory.
 pub struct Whole<F> {
@@ -51,9 +51,9 @@ pub fn turned(mut image: Box<dyn Decoder>, orientation: u64) -> Box<dyn Decoder>
     let (width, height) = image.size();
     let size = if orientation >= 5 { (height, width) } else { (width, height) };
     Box::new(Whole::new(size, move || {
-        let mut pixels = vec![0; width * height * 3];
+        let mut pixels = zeros(width * height * 3)?;
         let rows = image.block().1.clamp(1, height);
-        let mut band = vec![0; width * rows * 3];
+        let mut band = zeros(width * rows * 3)?;
         for y in (0..height).step_by(rows) {
             let area = Area { x: 0, y, width, height: rows.min(height - y) };
             let band = &mut band[..width * area.height * 3];

@@ -109,9 +109,14 @@ pub fn split(
     };
     thread::scope(|scope| {
         let _end = EndOnDrop(&pool); // also if `images` or `report` panics: else the workers would wait for ever
-        for _ in 0..jobs {
+        for worker in 0..jobs {
             let (pool, events) = (&pool, events.clone());
-            scope.spawn(move || pool.work(&events));
+            let started = thread::Builder::new().spawn_scoped(scope, move || pool.work(&events));
+            // The system may have no more threads: one is enough.
+            assert!(started.is_ok() || worker > 0, "no thread can be started");
+            if started.is_err() {
+                break;
+            }
         }
         drop(events);
         let mut images = images.enumerate().filter(|(_, image)| !image.patches.is_empty()).fuse();
@@ -314,6 +319,11 @@ impl Pool {
                 if done {
                     let _ = events.send(Event::Done(image));
                 }
+            }
+            Ok(Err(WriteError { path, error })) if error.kind() == io::ErrorKind::InvalidFilename => {
+                drop(state);
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                self.fail(image, ImageError(format!("its name is too long: a patch would be called {name}")), events);
             }
             Ok(Err(error)) => {
                 state.fatal.get_or_insert(error);

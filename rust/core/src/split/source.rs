@@ -40,7 +40,7 @@ pub struct Source {
     done: usize,
     /// Rows that are decoded at once.
     step: usize,
-    /// Row `y` of the image lies at row `y % kept`; `kept` is a multiple of `step`, so that no step is torn.
+    /// Row `y` of the image lies at row `y % kept`; `kept` is a multiple of `step`, so that no step is torn, or all.
     rows: Vec<u8>,
     kept: usize,
     /// The row that is decoded next.
@@ -59,8 +59,8 @@ impl Source {
         order.sort_by_key(|&i| plan.inside(i).y + plan.inside(i).height);
         let block = decoder.block().1.max(1);
         let step = block * LEAST_ROWS.div_ceil(block);
-        let kept = rows_kept(order.iter().map(|&i| plan.inside(i)), step);
-        let rows = vec![0; kept * width * 3];
+        let kept = rows_kept(order.iter().map(|&i| plan.inside(i)), step).min(height);
+        let rows = image_io::zeros(kept * width * 3)?;
         Ok(Source { image, plan, decoder, order, done: 0, step, rows, kept, next: 0 })
     }
 
@@ -93,6 +93,8 @@ impl Source {
             Some(_) => ((window.x1 - window.x0) as usize, (window.y1 - window.y0) as usize),
             None => (inside.width, inside.height),
         };
+        rgb.clear();
+        image_io::reserve(&mut rgb, width.saturating_mul(height).saturating_mul(3))?;
         self.cut(inside, width, height, padding, &mut rgb);
         Ok(Some(Pixels { image: self.image, patch, rgb, width, height }))
     }
@@ -106,11 +108,9 @@ impl Source {
         Ok(())
     }
 
-    /// An area of the image at the upper left of `width` x `height` pixels, and beyond it the padding.
+    /// An area of the image at the upper left of `width` x `height` pixels, and beyond it the padding, added to `rgb`.
     fn cut(&self, area: Area, width: usize, height: usize, padding: Option<[u8; 3]>, rgb: &mut Vec<u8>) {
         let beyond = padding.unwrap_or_default().repeat(width);
-        rgb.clear();
-        rgb.reserve_exact(width * height * 3);
         for y in area.y..area.y + area.height {
             let start = (y % self.kept * self.plan.size.0 + area.x) * 3;
             rgb.extend_from_slice(&self.rows[start..][..area.width * 3]);

@@ -69,10 +69,13 @@ pub fn open(path: &Path) -> Result<Box<dyn Decoder>, ImageError> {
         (None, rows) => (size.0, (rows as usize).min(size.1)),
     };
     let ycbcr = tags.number(262, 0)? == 6;
-    if compression == Compression::Jpeg && bits != 8 || compression != Compression::Jpeg && ycbcr {
-        return Err(ImageError::new(
-            "is a TIFF of YCbCr without JPEG, or of JPEG without 8 bits; write it as 8-bit RGB",
-        ));
+    let jpeg = compression == Compression::Jpeg;
+    if ycbcr && !jpeg || jpeg && (bits != 8 || ![1, 3, 4].contains(&samples)) {
+        return Err(ImageError(format!(
+            "is a TIFF of {}{samples} samples of {bits} bits {} JPEG, which is not read; write it as 8-bit RGB",
+            if ycbcr { "YCbCr with " } else { "" },
+            if jpeg { "in" } else { "without" },
+        )));
     }
     let tables = tags.numbers(347)?.iter().map(|&byte| byte as u8).collect();
     let tiff = Tiff {
