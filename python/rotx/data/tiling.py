@@ -71,7 +71,7 @@ class Tiling:
             raise ValueError(f"no_padding: need true or false, got {self.no_padding!r}")
         if len(self.sizes) != len(self.gaps):
             raise ValueError(f"gaps: need one for each of {len(self.sizes)} sizes, got {len(self.gaps)}")
-        if min(self.rates) < 1 / _LARGEST:
+        if min(self.rates) <= 0:
             raise ValueError(f"rates: need numbers greater than 0, got {min(self.rates):g}")
         side, most = max(self.sizes) / min(self.rates), _LARGEST if self.no_padding else _LARGEST_FILLED
         if side > most:
