@@ -1,0 +1,30 @@
+"""The CUDA library loads, without a GPU too, and its kernels take the place of the detour through the CPU."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the kernels are torch ops")
+
+LIBRARY = Path(__file__).parents[1] / "python/rotx/_lib/rotx_cuda.so"
+# In a process of its own: a library that is loaded stays.
+LOAD = """
+import sys, torch
+from rotx import ops
+torch.ops.load_library(sys.argv[1])
+assert torch._C._dispatch_has_kernel_for_dispatch_key("rotx::box_iou_rotated", "CUDA")
+boxes = torch.tensor([[0, 0, 4, 2, 0.3], [1, 0, 4, 2, 0.3]])
+assert torch.equal(ops.box_iou_rotated(boxes, boxes).diagonal(), torch.ones(2))
+torch.library.opcheck(torch.ops.rotx.box_iou_rotated.default, (boxes, boxes))
+"""
+
+
+@pytest.mark.skipif(not LIBRARY.is_file(), reason="the CUDA library is not built: run `make cuda`")
+@pytest.mark.skipif(torch.version.cuda is None, reason="this torch was built without CUDA")
+def test_it_loads_and_registers_its_kernels() -> None:
+    done = subprocess.run([sys.executable, "-c", LOAD, LIBRARY], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
