@@ -1,13 +1,14 @@
-// Overlap of rotated boxes: the algorithm of rust/core/src/iou.rs, for the device and for the host.
+// Overlap of rotated boxes and of quads: the algorithm of rust/core/src/iou.rs, for the device and for the host.
 //
-// No vertex is ever classified as inside or outside: one box, the window, is mapped to an axis-aligned box; by
-// Green's theorem the area of the other within it is a sum over the other's edges of ∫ clamp(x) dy, each of them
-// in closed form. Every step is continuous in the input, so edges that coincide are nothing special.
+// No vertex is ever classified as inside or outside: one shape, the window, is mapped to an axis-aligned box or to
+// the unit triangle; by Green's theorem the area of the other within it is a sum over the other's edges of
+// ∫ clamp(x) dy, each of them in closed form. Every step is continuous in the input, so edges that coincide are
+// nothing special.
 //
 // What float needs beyond that is the window's frame: a sine of 24 bits moves the far end of a long box by more
 // than a thin one is thick. So sines, cosines and differences are kept as unevaluated sums of two numbers until
 // the products that cancel have cancelled; from there on 24 bits are enough: what is rounded is small against
-// the union.
+// the union. Quads are computed in double whatever their dtype: a thin triangle has no such frame.
 //
 // Compiled by nvcc, and by any C++17 compiler for the tests. Not to be built with -use_fast_math or -ffast-math.
 #pragma once
@@ -68,6 +69,7 @@ ROTX_HD T clamp(T v, T limit) {
 // A rotated box cx, cy, w, h, angle ready for intersections; the angle in radians, clockwise with y down.
 template <typename T>
 struct RotatedBox {
+    using scalar = T;
     T cx, cy, w, h, angle;
     Pair<T> sin, cos;
     T area;    // 0 where a size is not positive or a number is not finite
@@ -138,9 +140,97 @@ ROTX_HD T area_within(const RotatedBox<T>& self, const RotatedBox<T>& window) {
     return T(0.5) * ((twice[0] + twice[2]) + (twice[1] + twice[3]));
 }
 
-// The area common to both, never negative; the same for (a, b) and (b, a).
+// A quad ready for intersections: it turns either way, is perhaps not convex, perhaps crosses itself.
+struct Quad {
+    using scalar = double;
+    double x[4], y[4];
+    double area;           // 0 where the signed sum is 0 or a number is not finite
+    bool clockwise;        // on the screen, by the sign of that sum
+    double x0, y0, x1, y1;  // the box around it
+};
+
 template <typename T>
-ROTX_HD T intersection(const RotatedBox<T>& a, const RotatedBox<T>& b) {
+ROTX_HD Quad prepare_quad(const T* raw) {
+    Quad quad{};
+    for (int i = 0; i < 4; ++i) {
+        const double x = double(raw[2 * i]), y = double(raw[2 * i + 1]);
+        quad.x[i] = x;
+        quad.y[i] = y;
+        quad.x0 = i == 0 || x < quad.x0 ? x : quad.x0;
+        quad.x1 = i == 0 || x > quad.x1 ? x : quad.x1;
+        quad.y0 = i == 0 || y < quad.y0 ? y : quad.y0;
+        quad.y1 = i == 0 || y > quad.y1 ? y : quad.y1;
+    }
+    // The diagonals' cross product: differences first, so that large coordinates do not cancel. All eight numbers
+    // are in it: it is finite only where they are.
+    const double twice = (quad.x[2] - quad.x[0]) * (quad.y[3] - quad.y[1])
+                       - (quad.y[2] - quad.y[0]) * (quad.x[3] - quad.x[1]);
+    quad.clockwise = twice > 0;
+    quad.area = twice - twice == 0 ? 0.5 * std::fabs(twice) : 0;
+    return quad;
+}
+
+ROTX_HD bool meet(const Quad& a, const Quad& b) {
+    return a.area > 0 && b.area > 0 && a.x0 < b.x1 && b.x0 < a.x1 && a.y0 < b.y1 && b.y0 < a.y1;
+}
+
+ROTX_HD bool before(const Quad& a, const Quad& b) {
+    if (a.area != b.area) return a.area < b.area;
+    for (int i = 0; i < 4; ++i) {
+        if (a.x[i] != b.x[i]) return a.x[i] < b.x[i];
+        if (a.y[i] != b.y[i]) return a.y[i] < b.y[i];
+    }
+    return false;
+}
+
+// Twice the mean of max(0, x) for x going evenly from `a` to `b`: (b₊² − a₊²) / (b − a).
+ROTX_HD double twice_mean_positive(double a, double b) {
+    const double pa = a > 0 ? a : 0, pb = b > 0 ? b : 0;
+    return a == b ? pa + pb : (pa + pb) * ((pb - pa) / (b - a));
+}
+
+// ∫ winding number over the triangle (0, 0), (1, 0), (0, 1) of the quad with corners `u`, `v`.
+ROTX_HD double within_unit_triangle(const double (&u)[4], const double (&v)[4]) {
+    double twice[4];
+    for (int i = 0; i < 4; ++i) {
+        const int j = (i + 1) % 4;
+        const double slope = (u[j] - u[i]) / (v[j] - v[i]);
+        // The part of the edge with 0 ≤ v ≤ 1, from (ua, va) to (ub, vb).
+        const double va = v[i] < 0 ? 0 : v[i] > 1 ? 1 : v[i], vb = v[j] < 0 ? 0 : v[j] > 1 ? 1 : v[j];
+        const double ua = u[i] + (va - v[i]) * slope, ub = u[j] + (vb - v[j]) * slope;
+        // clamp(u, 0, 1 − v) = max(0, u) − max(0, u + v − 1); twice the mean of each along the edge.
+        const double mean = twice_mean_positive(ua, ub) - twice_mean_positive(ua + va - 1, ub + vb - 1);
+        twice[i] = va == vb ? 0 : mean * (vb - va);
+    }
+    return 0.5 * ((twice[0] + twice[2]) + (twice[1] + twice[3]));
+}
+
+// The window is split along a diagonal into two triangles, each counted with the sign of its turn: every point
+// counts by the product of the two winding numbers, whatever the quads' shapes.
+ROTX_HD double area_within(const Quad& self, const Quad& window) {
+    const double bx = window.x[2] - window.x[0], by = window.y[2] - window.y[0];
+    double total = 0;
+    for (int third = 1; third <= 3; third += 2) {
+        const double ax = window.x[third] - window.x[0], ay = window.y[third] - window.y[0];
+        const double det = ax * by - ay * bx, scale = 1 / det;
+        if (!(scale - scale == 0)) continue;  // a triangle without area
+        // Corner 0 of the window goes to (0, 0), corner 2 to (0, 1), the third one to (1, 0).
+        double u[4], v[4];
+        for (int i = 0; i < 4; ++i) {
+            const double dx = self.x[i] - window.x[0], dy = self.y[i] - window.y[0];
+            u[i] = (dx * by - dy * bx) * scale;
+            v[i] = (dy * ax - dx * ay) * scale;
+        }
+        // det is the map's scale; its sign, that of the triangle's turn, appears twice and cancels.
+        const double part = std::fabs(det) * within_unit_triangle(u, v);
+        total += third == 1 ? part : -part;
+    }
+    return self.clockwise == window.clockwise ? total : -total;
+}
+
+// The area common to both, never negative; the same for (a, b) and (b, a).
+template <typename Shape, typename T = typename Shape::scalar>
+ROTX_HD T intersection(const Shape& a, const Shape& b) {
     if (!meet(a, b)) return 0;
     // The smaller one is the window: coordinates relative to it keep their digits.
     const T area = before(a, b) ? area_within(b, a) : area_within(a, b);
@@ -150,11 +240,12 @@ ROTX_HD T intersection(const RotatedBox<T>& a, const RotatedBox<T>& b) {
 }
 
 // IoU or IoF, between 0 and 1, never NaN; 0 where either has no area.
-template <typename T>
-ROTX_HD T overlap(const RotatedBox<T>& a, const RotatedBox<T>& b, Mode mode) {
+template <typename Shape, typename T = typename Shape::scalar>
+ROTX_HD T overlap(const Shape& a, const Shape& b, Mode mode) {
     const T area = intersection(a, b);
     if (area == 0) return 0;
     const T whole = mode == Mode::Iou ? a.area + b.area - area : a.area;
+    // For quads that cross themselves the signed sum may leave less than nothing of the union.
     return area < whole ? area / whole : T(1);
 }
 

@@ -25,4 +25,11 @@ void overlap_float64(const double* a, const double* b, std::size_t n, bool iof, 
     aligned(a, b, n, iof, out);
 }
 
+void overlap_quads(const double* a, const double* b, std::size_t n, bool iof, double* out) {
+    const rotx::Mode mode = iof ? rotx::Mode::Iof : rotx::Mode::Iou;
+    for (std::size_t i = 0; i < n; ++i) {
+        out[i] = rotx::overlap(rotx::prepare_quad(a + 8 * i), rotx::prepare_quad(b + 8 * i), mode);
+    }
+}
+
 }  // extern "C"

@@ -38,11 +38,12 @@ def overlap(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
     def call(a: Floats, b: Floats, mode: str = "iou", dtype: type = np.float64) -> NDArray[np.floating]:
         first, second = np.ascontiguousarray(a, dtype), np.ascontiguousarray(b, dtype)
-        assert first.shape == second.shape == (len(a), 5)
+        assert first.shape == second.shape and first.shape[1:] in ((5,), (8,))
         out = np.empty(len(first), dtype)
         data = [ctypes.c_void_p(array.ctypes.data) for array in (first, second, out)]
         size, iof = ctypes.c_size_t(len(first)), ctypes.c_bool(mode == "iof")
-        getattr(library, f"overlap_{np.dtype(dtype).name}")(data[0], data[1], size, iof, data[2])
+        name = "quads" if first.shape[1] == 8 else np.dtype(dtype).name
+        getattr(library, f"overlap_{name}")(data[0], data[1], size, iof, data[2])
         return out
 
     return call
@@ -163,3 +164,25 @@ def test_known_overlaps(overlap: Overlap, dtype: type) -> None:
     iou = area / (4 + geometry.area(b) - area)
     np.testing.assert_allclose(overlap(a, b, dtype=dtype), iou, rtol=0, atol=TOLERANCE[dtype])
     assert overlap(a[:0], b[:0], dtype=dtype).shape == (0,)
+
+
+def any_quads(n: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Quads of any shape, half of them with corners on a grid; some share a side, some are one quad."""
+    a, b = (np.where(rng.random((n, 1)) < 0.5, rng.integers(0, 7, (n, 8)), rng.uniform(0, 7, (n, 8))) for _ in "ab")
+    b[: n // 4, :4] = a[: n // 4, 2:6]
+    b[n // 4 : n // 3] = a[n // 4 : n // 3].reshape(-1, 4, 2)[:, ::-1].reshape(-1, 8)
+    b[n // 3 :: 9, rng.integers(0, 8)] = np.nan
+    b[n // 3 + 1 :: 9, rng.integers(0, 8)] = np.inf
+    return a, b
+
+
+def test_quads_equal_the_rust_core(overlap: Overlap) -> None:
+    rng = np.random.default_rng(2)
+    boxes = [make(50_000, rng) for make in (mixed, far, partial(scaled, 1e-9), partial(scaled, 1e9))]
+    pairs_of_quads = [any_quads(100_000, rng), *(tuple(map(geometry.rbox_to_quad, pair)) for pair in boxes)]
+    for a, b in pairs_of_quads:
+        for mode in ("iou", "iof"):
+            got, want = overlap(a, b, mode), geometry.box_iou_aligned(a, b, mode)
+            assert got.min() >= 0 and got.max() <= 1 and np.mean(want > 0.01) > 0.1
+            np.testing.assert_allclose(got, want, rtol=0, atol=1e-12)  # equal, but for products that are fused
+        np.testing.assert_array_equal(overlap(a, b), overlap(b, a))
