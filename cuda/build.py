@@ -49,7 +49,7 @@ def command(nvcc: str, torch: Path, output: Path) -> list[str]:
     codes.append(f"arch=compute_{ARCHITECTURES[-1]},code=compute_{ARCHITECTURES[-1]}")
     return [
         nvcc,
-        *("-std=c++17", "-O3", "-shared", "-Xcompiler", "-fPIC,-fvisibility=hidden,-Wall"),
+        *("-std=c++17", "-O3", "-shared", "--compress-mode=size", "-Xcompiler", "-fPIC,-fvisibility=hidden,-Wall"),
         *("-Xcompiler", f"-fmacro-prefix-map={torch.parent}/="),  # no path of this machine in error messages
         *(f"-gencode={code}" for code in codes),
         *("--threads", str(os.cpu_count() or 1)),

@@ -70,15 +70,19 @@ ROTX_HD T clamp(T v, T limit) {
 template <typename T>
 struct RotatedBox {
     using scalar = T;
+    static constexpr int COLUMNS = 5;
+
     T cx, cy, w, h, angle;
     Pair<T> sin, cos;
     T area;    // 0 where a size is not positive or a number is not finite
     T radius;  // of the circle around it
+
+    static ROTX_HD RotatedBox from(const T* raw);
 };
 
 template <typename T>
-ROTX_HD RotatedBox<T> prepare(const T* raw) {
-    RotatedBox<T> box{raw[0], raw[1], raw[2], raw[3], raw[4], {0, 0}, {1, 0}, 0, 0};
+ROTX_HD RotatedBox<T> RotatedBox<T>::from(const T* raw) {
+    RotatedBox box{raw[0], raw[1], raw[2], raw[3], raw[4], {0, 0}, {1, 0}, 0, 0};
     const T area = box.w * box.h;
     // x - x is NaN, and unequal to 0, where x is not finite.
     const bool finite = box.cx - box.cx == 0 && box.cy - box.cy == 0 && box.angle - box.angle == 0;
@@ -143,17 +147,20 @@ ROTX_HD T area_within(const RotatedBox<T>& self, const RotatedBox<T>& window) {
 // A quad ready for intersections: it turns either way, is perhaps not convex, perhaps crosses itself.
 struct Quad {
     using scalar = double;
+    static constexpr int COLUMNS = 8;
+
     double x[4], y[4];
     double area;           // 0 where the signed sum is 0 or a number is not finite
     bool clockwise;        // on the screen, by the sign of that sum
     double x0, y0, x1, y1;  // the box around it
+
+    static ROTX_HD Quad from(const double* raw);
 };
 
-template <typename T>
-ROTX_HD Quad prepare_quad(const T* raw) {
+ROTX_HD Quad Quad::from(const double* raw) {
     Quad quad{};
     for (int i = 0; i < 4; ++i) {
-        const double x = double(raw[2 * i]), y = double(raw[2 * i + 1]);
+        const double x = raw[2 * i], y = raw[2 * i + 1];
         quad.x[i] = x;
         quad.y[i] = y;
         quad.x0 = i == 0 || x < quad.x0 ? x : quad.x0;

@@ -5,11 +5,11 @@
 
 namespace {
 
-template <typename T>
+template <typename Shape, typename T = typename Shape::scalar>
 void aligned(const T* a, const T* b, std::size_t n, bool iof, T* out) {
     const rotx::Mode mode = iof ? rotx::Mode::Iof : rotx::Mode::Iou;
     for (std::size_t i = 0; i < n; ++i) {
-        out[i] = rotx::overlap(rotx::prepare(a + 5 * i), rotx::prepare(b + 5 * i), mode);
+        out[i] = rotx::overlap(Shape::from(a + Shape::COLUMNS * i), Shape::from(b + Shape::COLUMNS * i), mode);
     }
 }
 
@@ -18,18 +18,15 @@ void aligned(const T* a, const T* b, std::size_t n, bool iof, T* out) {
 extern "C" {
 
 void overlap_float32(const float* a, const float* b, std::size_t n, bool iof, float* out) {
-    aligned(a, b, n, iof, out);
+    aligned<rotx::RotatedBox<float>>(a, b, n, iof, out);
 }
 
 void overlap_float64(const double* a, const double* b, std::size_t n, bool iof, double* out) {
-    aligned(a, b, n, iof, out);
+    aligned<rotx::RotatedBox<double>>(a, b, n, iof, out);
 }
 
 void overlap_quads(const double* a, const double* b, std::size_t n, bool iof, double* out) {
-    const rotx::Mode mode = iof ? rotx::Mode::Iof : rotx::Mode::Iou;
-    for (std::size_t i = 0; i < n; ++i) {
-        out[i] = rotx::overlap(rotx::prepare_quad(a + 8 * i), rotx::prepare_quad(b + 8 * i), mode);
-    }
+    aligned<rotx::Quad>(a, b, n, iof, out);
 }
 
 }  // extern "C"

@@ -16,10 +16,12 @@ LOAD = """
 import sys, torch
 from rotx import ops
 torch.ops.load_library(sys.argv[1])
-assert torch._C._dispatch_has_kernel_for_dispatch_key("rotx::box_iou_rotated", "CUDA")
-boxes = torch.tensor([[0, 0, 4, 2, 0.3], [1, 0, 4, 2, 0.3]])
-assert torch.equal(ops.box_iou_rotated(boxes, boxes).diagonal(), torch.ones(2))
-torch.library.opcheck(torch.ops.rotx.box_iou_rotated.default, (boxes, boxes))
+for op, columns in [(ops.box_iou_rotated, 5), (ops.box_iou_quadri, 8)]:
+    name = op.__name__
+    assert torch._C._dispatch_has_kernel_for_dispatch_key(f"rotx::{name}", "CUDA")
+    boxes = torch.tensor([[0, 0, 4, 0, 4, 2, 0, 2], [1, 1, 4, 1, 4, 2, 1, 2]])[:, :columns] + 0.5
+    assert torch.equal(op(boxes, boxes).diagonal(), torch.ones(2))
+    torch.library.opcheck(getattr(torch.ops.rotx, name).default, (boxes, boxes))
 """
 
 
