@@ -5,10 +5,11 @@
 // ∫ clamp(x) dy, each of them in closed form. Every step is continuous in the input, so edges that coincide are
 // nothing special.
 //
-// What float needs beyond that is the window's frame: a sine of 24 bits moves the far end of a long box by more
+// What float needs beyond that is care with lengths: a sine of 24 bits moves the far end of a long box by more
 // than a thin one is thick. So sines, cosines and differences are kept as unevaluated sums of two numbers until
-// the products that cancel have cancelled; from there on 24 bits are enough: what is rounded is small against
-// the union. Quads are computed in double whatever their dtype: a thin triangle has no such frame.
+// the distances of the sides from the window's centre are known, and edges are cut on the lines of these sides,
+// not from corners, which may be far away. From there on 24 bits are enough: what is rounded is small against the
+// window. Quads are computed in double whatever their dtype: they have no such frame.
 //
 // Compiled by nvcc, and by any C++17 compiler for the tests. Not to be built with -use_fast_math or -ffast-math.
 #pragma once
@@ -52,13 +53,14 @@ ROTX_HD Pair<T> difference(T a, T b) {
     return {hi, (a - (hi - back)) - (b + back)};
 }
 
-// a·b + c·d, to about two roundings of the result however much cancels (Kahan; Jeannerod et al. 2013).
+// a·b + c·d, however much cancels, to about the square of the precision of T.
 template <typename T>
-ROTX_HD T dot(Pair<T> a, Pair<T> b, Pair<T> c, Pair<T> d) {
-    const T cd = c.hi * d.hi;
-    const T lost = std::fma(c.hi, d.hi, -cd);
-    const T low = (a.hi * b.lo + a.lo * b.hi) + (c.hi * d.lo + c.lo * d.hi);
-    return std::fma(a.hi, b.hi, cd) + (lost + low);
+ROTX_HD Pair<T> dot(Pair<T> a, Pair<T> b, Pair<T> c, Pair<T> d) {
+    // Not `*`: the compiler may fuse that with an addition, and then nothing is known about what was lost.
+    const T ab = std::fma(a.hi, b.hi, T(0)), cd = std::fma(c.hi, d.hi, T(0));
+    const T lost = std::fma(a.hi, b.hi, -ab) + std::fma(c.hi, d.hi, -cd);
+    const Pair<T> sum = difference(ab, -cd);
+    return {sum.hi, sum.lo + lost + ((a.hi * b.lo + a.lo * b.hi) + (c.hi * d.lo + c.lo * d.hi))};
 }
 
 template <typename T>
@@ -118,23 +120,25 @@ ROTX_HD bool before(const RotatedBox<T>& a, const RotatedBox<T>& b) {
 template <typename T>
 ROTX_HD T area_within(const RotatedBox<T>& self, const RotatedBox<T>& window) {
     const Pair<T> dx = difference(self.cx, window.cx), dy = difference(self.cy, window.cy);
+    // The sides of `self` by their distances from the window's centre: two along its w, two along its h.
+    const Pair<T> cu = dot(dx, self.cos, dy, self.sin), cv = dot(dy, self.cos, -dx, self.sin);
+    const T w = T(0.5) * self.w, h = T(0.5) * self.h;
+    const T u[2] = {(cu.hi + w) + cu.lo, (cu.hi - w) + cu.lo}, v[2] = {(cv.hi + h) + cv.lo, (cv.hi - h) + cv.lo};
     // Everything below is in the window's frame: centre at the origin, sides along the axes.
-    const T cx = dot(dx, window.cos, dy, window.sin), cy = dot(dy, window.cos, -dx, window.sin);
-    const T cos = dot(self.cos, window.cos, self.sin, window.sin);
-    const T sin = dot(self.sin, window.cos, -self.cos, window.sin);
-    const T wx = T(0.5) * self.w * cos, wy = T(0.5) * self.w * sin;
-    const T hx = T(-0.5) * self.h * sin, hy = T(0.5) * self.h * cos;
-    const T x[4] = {cx + wx + hx, cx - wx + hx, cx - wx - hx, cx + wx - hx};
-    const T y[4] = {cy + wy + hy, cy - wy + hy, cy - wy - hy, cy + wy - hy};
+    const Pair<T> c = dot(self.cos, window.cos, self.sin, window.sin);
+    const Pair<T> s = dot(self.sin, window.cos, -self.cos, window.sin);
+    const T cos = c.hi + c.lo, sin = s.hi + s.lo;
+    const T y[4] = {
+        u[0] * sin + v[0] * cos, u[1] * sin + v[0] * cos, u[1] * sin + v[1] * cos, u[0] * sin + v[1] * cos};
     const T xmax = T(0.5) * window.w, ymax = T(0.5) * window.h;
-    // dx/dy of the edges, opposite ones alike; of a flat one anything, since it is left out below.
-    const T slope[2] = {wx / wy, hx / hy};
+    const T per_sin = 1 / sin, per_cos = 1 / cos;  // not finite only for edges that are flat and left out
     T twice[4];
     for (int i = 0; i < 4; ++i) {
         const int j = (i + 1) % 4;
-        // The part of the edge within the window's rows, from (xa, ya) to (xb, yb).
+        // The part of the edge within the window's rows, from (xa, ya) to (xb, yb) on the side's line.
         const T ya = clamp(y[i], ymax), yb = clamp(y[j], ymax);
-        const T xa = x[i] + (ya - y[i]) * slope[i % 2], xb = x[j] + (yb - y[j]) * slope[i % 2];
+        const T xa = i % 2 ? (u[i == 1] - ya * sin) * per_cos : (ya * cos - v[i == 2]) * per_sin;
+        const T xb = i % 2 ? (u[i == 1] - yb * sin) * per_cos : (yb * cos - v[i == 2]) * per_sin;
         // The mean of clamp(x) along it, twice: ma + mb, less what lies beyond the window at either end.
         const T ma = clamp(xa, xmax), mb = clamp(xb, xmax);
         const T inside = xa == xb ? T(0) : (mb - ma) / (xb - xa);
@@ -150,8 +154,8 @@ struct Quad {
     static constexpr int COLUMNS = 8;
 
     double x[4], y[4];
-    double area;           // 0 where the signed sum is 0 or a number is not finite
-    bool clockwise;        // on the screen, by the sign of that sum
+    double area;     // 0 where the signed sum is 0 or a number is not finite
+    bool clockwise;  // on the screen, by the sign of that sum
     double x0, y0, x1, y1;  // the box around it
 
     static ROTX_HD Quad from(const double* raw);

@@ -20,6 +20,8 @@ from test_geometry import Floats, pairs, rboxes, swapped
 SOURCE = Path(__file__).with_name("cuda_geom.cpp")
 COMPILER = shutil.which("c++") or shutil.which("g++")
 TOLERANCE = {np.float32: 1e-6, np.float64: 1e-12}
+# 100,000 px from the origin the Rust core's bounds, rounded, part boxes that overlap by a few 1e-12.
+IOF_TOLERANCE = {np.float32: 1e-6, np.float64: 1e-11}
 
 Overlap = Callable[..., NDArray[np.floating]]
 PRECISIONS = pytest.mark.parametrize("dtype", TOLERANCE)
@@ -83,10 +85,10 @@ def scaled(scale: float, n: int, rng: np.random.Generator) -> tuple[Floats, Floa
 
 
 def thin(n: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Boxes up to 1000 times as long as they are thick: crosses, and nearly equal ones."""
+    """Boxes up to 10,000 times as long as they are thick: crosses, and nearly equal ones."""
     a, b = meeting(n, rng)
     for boxes in (a, b):
-        boxes[:, 3] = boxes[:, 2] * np.exp(rng.uniform(math.log(1e-3), math.log(1e-1), n))
+        boxes[:, 3] = boxes[:, 2] * np.exp(rng.uniform(math.log(1e-4), math.log(1e-1), n))
     step = np.exp(rng.uniform(math.log(1e-12), math.log(1e-2), n))[:, None] * rng.uniform(-1, 1, (n, 5))
     thickness = a[:, 3:4]
     near = swapped(a + step * np.column_stack([*[thickness] * 4, thickness / a[:, 2:3]]), rng)
@@ -108,7 +110,7 @@ def degenerate(n: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
 KINDS: dict[str, tuple[int, Callable[[int, np.random.Generator], tuple[Floats, Floats]]]] = {
     "mixed": (300_000, mixed),
     "meeting": (200_000, meeting),
-    "any size": (100_000, partial(meeting, shortest=0.5, longest=5000)),
+    "any size": (100_000, partial(meeting, shortest=0.1, longest=10_000)),
     "far": (100_000, far),
     "tiny": (75_000, partial(scaled, 1e-9)),
     "huge": (75_000, partial(scaled, 1e9)),
@@ -125,18 +127,14 @@ def test_a_million_pairs_equal_the_rust_core(overlap: Overlap, kind: str, dtype:
     a, b = (boxes.astype(dtype).astype(np.float64) for boxes in make(n, np.random.default_rng(len(kind))))
     assert len(a) == len(b) == n
     want = geometry.box_iou_aligned(a, b)
-    assert np.mean(want > 0.01) > 0.1, "the pairs overlap"
+    assert np.mean(want > 0.01) > 0.02, "pairs overlap"
     got = overlap(a, b, dtype=dtype)
     assert got.min() >= 0 and got.max() <= 1
     np.testing.assert_allclose(got, want, rtol=0, atol=TOLERANCE[dtype])
     np.testing.assert_array_equal(overlap(b, a, dtype=dtype), got)  # the same for (a, b) and (b, a)
-    # Over the first box the area is as exact, that is, as a part of the union.
-    iof, want_iof = overlap(a, b, "iof", dtype), geometry.box_iou_aligned(a, b, mode="iof")
+    iof = overlap(a, b, "iof", dtype)
     assert iof.min() >= 0 and iof.max() <= 1
-    area_a, area_b = geometry.area(a), geometry.area(b)
-    part = np.divide(area_a, area_a * (1 - want_iof) + area_b, out=np.zeros(n), where=area_a > 0)
-    assert np.max(np.abs(iof - want_iof) * part) < TOLERANCE[dtype]
-    assert not iof[area_a == 0].any()
+    np.testing.assert_allclose(iof, geometry.box_iou_aligned(a, b, mode="iof"), rtol=0, atol=IOF_TOLERANCE[dtype])
 
 
 @PRECISIONS
