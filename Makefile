@@ -9,7 +9,7 @@ SOURCES := $(shell find rust -name '*.rs' -not -path '*/tests/*' -not -path '*/b
 	rust/core/Cargo.toml rust/py/Cargo.toml Cargo.toml Cargo.lock pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install train dev demo test lint format bench fuzz wheel clean
+.PHONY: help install train dev demo test lint format bench fuzz cuda wheel clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -65,8 +65,17 @@ bench: dev ## measure speed against named baselines
 fuzz: ## feed damaged bytes to the parsers and the readers of images for a minute
 	ROTX_FUZZ_SECONDS=60 cargo test --package rotx-core --test fuzz_formats --test fuzz_images -- --test-threads 1
 
+cuda: $(VENV)/.train $(if $(CUDA_HOME),,build/nvcc/.installed) ## build the CUDA kernels (no op calls them yet), with CUDA_HOME's nvcc or PyPI's
+	$(BIN)/python cuda/build.py
+
+# Not in .venv: torch's own wheels of the CUDA runtime may be of another version.
+build/nvcc/.installed: cuda/requirements.txt | $(BIN)/python
+	rm -rf $(@D)
+	$(BIN)/python -m pip install --quiet --no-deps --target $(@D) --requirement $<
+	@touch $@
+
 wheel: dev ## build an abi3 wheel for manylinux_2_28 into dist/
 	PATH="$(CURDIR)/$(BIN):$$PATH" maturin build --release --zig --compatibility manylinux_2_28 --out dist
 
 clean: ## remove everything that is built
-	rm -rf target dist demo bench-data $(VENV) python/rotx/*.so
+	rm -rf target dist demo bench-data build $(VENV) python/rotx/*.so python/rotx/_lib
