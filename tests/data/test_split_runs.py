@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -241,6 +242,23 @@ def test_patches_that_were_removed_are_made_again(source: Path, whole: dict[str,
     assert contents(out) == whole
     shutil.rmtree(out / "images")
     assert split(folders, out, TILING).earlier == 0
+    assert contents(out) == whole
+
+
+def test_a_run_that_is_killed_when_images_were_added(source: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
+    """At the very end: the journal has all of the new images, and the manifest none of them."""
+    images, out = tmp_path / "images", tmp_path / "out"
+    shutil.copytree(source / "images", images)
+    (images / "P5.png").rename(tmp_path / "P5.png")
+    split([(images, source / "labelTxt")], out, TILING)
+    before = (out / "manifest.json").read_bytes()
+    (tmp_path / "P5.png").rename(images / "P5.png")
+    split([(images, source / "labelTxt")], out, TILING)
+    after = json.loads((out / "manifest.json").read_bytes())
+    lines = [{"settings": after["settings"]}, *after["images"]]
+    (out / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (out / "manifest.json").write_bytes(before)
+    assert split([(images, source / "labelTxt")], out, TILING).totals["images"] == len(IMAGES)
     assert contents(out) == whole
 
 

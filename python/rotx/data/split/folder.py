@@ -154,8 +154,9 @@ class Folder:
             return {}
         manifest, journal = self._read_manifest(), self._read_journal()
         self.totals = manifest.get("totals", {})
-        self.complete = bool(manifest) and not manifest["failed"]
-        return {record["file"]: record for record in [*manifest.get("images", []), *journal]}
+        records = {record["file"]: record for record in [*manifest.get("images", []), *journal]}
+        self.complete = bool(manifest) and not manifest["failed"] and len(manifest["images"]) == len(records)
+        return records
 
     def _read_manifest(self) -> Record:
         path = self.path / MANIFEST
