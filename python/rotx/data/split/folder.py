@@ -6,9 +6,9 @@ tried it becomes the manifest. A run that finds either goes on from there.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,14 +59,7 @@ class Folder:
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{self.path}: is a file; name a folder")
         self.path.mkdir(parents=True, exist_ok=True)
-        self._open = [os.open(self.path, os.O_RDONLY)]
-        try:
-            fcntl.flock(self._open[0], fcntl.LOCK_EX | fcntl.LOCK_NB)  # it ends with the process, however that ends
-        except BlockingIOError:
-            self.__exit__()
-            raise ValueError(f"{self.path}: another run is writing it; wait until it has ended") from None
-        except OSError:
-            pass  # some file systems have no locks
+        self._lock()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -134,6 +127,21 @@ class Folder:
         manifest = {"settings": self.settings, "totals": self.totals, "failed": names, "images": records}
         write_text(self.path / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
         (self.path / JOURNAL).unlink()
+
+    def _lock(self) -> None:
+        """Keeps other runs out, where the system and the file system can, until this process ends."""
+        if sys.platform == "win32":
+            return
+        import fcntl  # not on Windows
+
+        self._open.append(os.open(self.path, os.O_RDONLY))
+        try:
+            fcntl.flock(self._open[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.__exit__()
+            raise ValueError(f"{self.path}: another run is writing it; wait until it has ended") from None
+        except OSError:
+            pass  # some file systems have no locks
 
     def _sweep(self, names: set[str]) -> None:
         """Removes what a killed run has left: temporary files, and patches of images that it had not finished."""
