@@ -27,7 +27,7 @@ use crate::tile::Window;
 use source::{Pixels, Source};
 
 /// Bytes of pixels that may wait to be encoded. One worker has no use for a queue.
-const QUEUE: usize = 64 << 20;
+const QUEUE: usize = 40 << 20;
 /// Bytes of rows that open images may hold, for each worker. One image is opened whatever it holds.
 const ROWS: usize = 64 << 20;
 /// How often the caller is asked whether to go on, if nothing else happens.
