@@ -88,7 +88,21 @@ pub trait Decoder: Send {
     ///
     /// # Panics
     /// If the area is not within the image, or `out` is of another size.
-    fn read(&mut self, area: Area, out: &mut [u8]) -> Result<(), ImageError>;
+    fn read(&mut self, area: Area, out: &mut [u8]) -> Result<(), ImageError> {
+        let (width, height) = self.size();
+        assert!(
+            area.x + area.width <= width && area.y + area.height <= height,
+            "{area:?} of {width} x {height} pixels"
+        );
+        assert_eq!(out.len(), area.width * area.height * 3, "three bytes a pixel");
+        if out.is_empty() { Ok(()) } else { self.decode(area, out) }
+    }
+
+    /// What [`Decoder::read`] does when all is as it must be: the area lies within the image and is not empty.
+    ///
+    /// # Errors
+    /// If the file does not hold those pixels.
+    fn decode(&mut self, area: Area, out: &mut [u8]) -> Result<(), ImageError>;
 }
 
 /// Opens an image by what its first bytes say, whatever the file is called, and reads its header.
@@ -143,12 +157,6 @@ pub(crate) fn reserve(pixels: &mut Vec<u8>, bytes: usize) -> Result<(), ImageErr
 /// A number with commas, such as 100,000.
 fn grouped(number: u64) -> String {
     if number < 1000 { number.to_string() } else { format!("{},{:03}", grouped(number / 1000), number % 1000) }
-}
-
-/// Whether `area` lies within an image of this size and `out` has room for just its pixels; panics if not.
-fn check_area(area: Area, (width, height): (usize, usize), out: &[u8]) {
-    assert!(area.x + area.width <= width && area.y + area.height <= height, "{area:?} of {width} x {height} pixels");
-    assert_eq!(out.len(), area.width * area.height * 3, "three bytes a pixel");
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Images that cannot be read in bands: interlaced ones, and those that are turned for showing.
 
-use super::{Area, Decoder, ImageError, any_order, check_area, zeros};
+use super::{Area, Decoder, ImageError, any_order, zeros};
 
 /// An image that is decoded whole when its first piece is read, and stays in memory.
 pub struct Whole<F> {
@@ -25,11 +25,7 @@ impl<F: FnMut() -> Result<Vec<u8>, ImageError> + Send> Decoder for Whole<F> {
         any_order(self.size)
     }
 
-    fn read(&mut self, area: Area, out: &mut [u8]) -> Result<(), ImageError> {
-        check_area(area, self.size, out);
-        if out.is_empty() {
-            return Ok(());
-        }
+    fn decode(&mut self, area: Area, out: &mut [u8]) -> Result<(), ImageError> {
         let pixels = match self.pixels.take() {
             Some(pixels) => pixels,
             None => (self.decode)()?,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::ifd::Directory;
 use super::section::Section;
 use super::whole::turned;
-use super::{Area, Decoder, ImageError, any_order, check_area, check_claim};
+use super::{Area, Decoder, ImageError, any_order, check_claim};
 use pixels::{Colour, unpack};
 use streams::{Compression, Jpeg, Rows, undo_differences};
 
@@ -262,11 +262,7 @@ impl Decoder for Tiff {
         }
     }
 
-    fn read(&mut self, area: Area, out: &mut [u8]) -> Result<(), ImageError> {
-        check_area(area, self.size, out);
-        if out.is_empty() {
-            return Ok(());
-        }
+    fn decode(&mut self, area: Area, out: &mut [u8]) -> Result<(), ImageError> {
         let ((width, height), across) = (self.tile, self.grid().0);
         for (y0, rows) in pieces(area.y, area.height, height) {
             for (x0, columns) in pieces(area.x, area.width, width) {
