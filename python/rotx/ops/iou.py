@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rotx import geometry
-from rotx.ops import _library
+from rotx.ops import _cuda, _library
 
 Mode = Literal["iou", "iof"]
 
@@ -81,11 +81,16 @@ def _define(name: str, columns: int) -> None:
             iou = geometry.box_iou(rows, others, mode, jobs=torch.get_num_threads())
         return torch.from_numpy(iou).to(a.dtype)
 
+    def cuda(a: Tensor, b: Tensor, mode: Mode = "iou", aligned: bool = False) -> Tensor:
+        _check(a, b, columns, mode, aligned)
+        return cast(Tensor, getattr(_cuda.kernels(), name)(a, b, mode == "iof", aligned))
+
     def fake(a: Tensor, b: Tensor, mode: Mode = "iou", aligned: bool = False) -> Tensor:
         _check(a, b, columns, mode, aligned)
         return a.new_empty((a.shape[0],) if aligned else (a.shape[0], b.shape[0]))
 
-    _library.define(f"{name}(Tensor a, Tensor b, str mode='iou', bool aligned=False) -> Tensor", cpu=cpu, fake=fake)
+    schema = f"{name}(Tensor a, Tensor b, str mode='iou', bool aligned=False) -> Tensor"
+    _library.define(schema, cpu=cpu, fake=fake, cuda=cuda)
 
 
 _define("box_iou_rotated", columns=5)
