@@ -16,6 +16,8 @@ BOXES = torch.tensor([[5.0, 5, 4, 2, 0.3], [5.0, 6, 4, 2, 0.3]])
 CALLS = [
     ("box_iou_rotated", (BOXES, BOXES)),
     ("box_iou_quadri", (torch.rand(2, 8), torch.rand(2, 8))),
+    ("nms_rotated", (BOXES, torch.rand(2), 0.5)),
+    ("batched_nms_rotated", (BOXES, torch.rand(2), torch.tensor([3, 4]), 0.5)),
 ]
 OPS = pytest.mark.parametrize(("op", "args"), CALLS, ids=[op for op, _ in CALLS])
 

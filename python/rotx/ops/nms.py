@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rotx import geometry
-from rotx.ops import _library
+from rotx.ops import _cuda, _library
 
 
 def nms_rotated(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
@@ -71,6 +71,12 @@ def _keep(boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: f
     return torch.from_numpy(keep)
 
 
+def _cuda_keep(boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: float) -> Tensor:
+    _check(boxes, scores, labels, iou_threshold)
+    integers = None if labels is None else labels.long()
+    return cast(Tensor, _cuda.kernels().nms_rotated(boxes, scores, integers, iou_threshold))
+
+
 def _fake_keep(boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: float) -> Tensor:
     _check(boxes, scores, labels, iou_threshold)
     kept = torch.library.get_ctx().new_dynamic_size()
@@ -81,9 +87,11 @@ _library.define(
     "nms_rotated(Tensor boxes, Tensor scores, float iou_threshold) -> Tensor",
     cpu=lambda boxes, scores, iou_threshold: _keep(boxes, scores, None, iou_threshold),
     fake=lambda boxes, scores, iou_threshold: _fake_keep(boxes, scores, None, iou_threshold),
+    cuda=lambda boxes, scores, iou_threshold: _cuda_keep(boxes, scores, None, iou_threshold),
 )
 _library.define(
     "batched_nms_rotated(Tensor boxes, Tensor scores, Tensor labels, float iou_threshold) -> Tensor",
     cpu=_keep,
     fake=_fake_keep,
+    cuda=_cuda_keep,
 )
