@@ -28,6 +28,8 @@ _SCHEMAS = (
 _OPS: Any = torch.library.Library("rotx_cuda", "FRAGMENT")  # type: ignore[no-untyped-call]
 for _schema in _SCHEMAS:
     _OPS.define(_schema)
+    # Gradients are the concern of `rotx::*`: results of tensors that require one must not.
+    _OPS.impl(_schema.partition("(")[0], torch.library.fallthrough_kernel, "Autograd")
 
 
 def kernels() -> Any:
