@@ -28,7 +28,7 @@ template <typename T, typename Use>
 __device__ void for_taps(
     const Grid& grid, int64_t row, int64_t column, const Maps& maps, Tap<T>* taps, Use use) {
     const unsigned lane = threadIdx.x % WARP;
-    const Range rows = grid.down.in_image(row), columns = grid.across.in_image(column);
+    const Samples rows = grid.down.in_image(row), columns = grid.across.in_image(column);
     const uint64_t count = rows.count * columns.count;
     for (uint64_t start = 0; start < count; start += WARP) {
         const uint64_t t = start + lane;
