@@ -23,8 +23,8 @@ def define(
     schema: str,
     cpu: Callable[..., Tensor],
     fake: Callable[..., Tensor],
-    cuda: Callable[..., Tensor] | None = None,
-    plain: Callable[..., Tensor] | None = None,
+    cuda: Callable[..., Tensor],
+    plain: Callable[..., Tensor],
     backward: Callable[..., Any] | None = None,
     setup_context: Callable[..., None] | None = None,
 ) -> None:
@@ -48,8 +48,7 @@ def define(
     _LIBRARY.impl(name, cpu, "CPU")
     # For every device without a kernel of its own; one that is registered later goes before this.
     _LIBRARY.impl(name, _through_cpu(name, cpu), "CompositeExplicitAutograd")
-    if cuda is not None:
-        _LIBRARY.impl(name, _on_cuda(cuda, plain or _through_cpu(name, cpu)), "CUDA")
+    _LIBRARY.impl(name, _on_cuda(cuda, plain), "CUDA")
     torch.library.register_fake(f"rotx::{name}", fake, lib=_LIBRARY)
     if backward is None:
         # Autograd looks away: by default it would make the result require a grad and fail in the backward pass.
