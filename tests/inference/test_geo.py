@@ -47,6 +47,7 @@ PLACES: dict[str, tuple[str, Affine, str | None]] = {
     "latitude first": ("EPSG:4258", from_origin(-70, -20, 1e-5, 1e-5), "urn:ogc:def:crs:EPSG::4258"),
     "rows from below": ("EPSG:3857", Affine(1, 0, 0, 0, 1, 8_399_737), "urn:ogc:def:crs:EPSG::3857"),
     "another authority": ("ESRI:102003", from_origin(0, 0, 2, 2), "urn:ogc:def:crs:ESRI::102003"),
+    "with heights": ("EPSG:32631+5773", from_origin(500_000, 5_400_000, 0.5, 0.5), "COMPD_CS["),
     "in no list": (OWN, from_origin(0, 0, 1, 1), "PROJCS["),
 }
 
