@@ -1,7 +1,7 @@
 """Builds the CUDA kernels into python/rotx/_lib/rotx_cuda.so, on any Linux machine, with or without a GPU.
 
 One library for torch 2.11 and every later one, whatever CUDA they were built with: it uses torch's stable ABI
-and carries its own CUDA runtime.
+and carries its own CUDA runtime. That one asks for a driver that knows its version of CUDA, 580 or later for CUDA 13.
 """
 
 from __future__ import annotations

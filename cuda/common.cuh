@@ -40,8 +40,10 @@ void dispatch_float(const char* name, ScalarType type, Body body) {
     }
 }
 
-// The stream that torch has chosen for the tensor's device.
+// The stream that torch has chosen for the tensor's device, which the caller has made the current one.
 inline cudaStream_t current_stream(const Tensor& tensor) {
+    // Torch tells its own copy of the CUDA runtime; this is the one that launches.
+    STD_CUDA_CHECK(cudaSetDevice(tensor.get_device_index()));
     void* stream = nullptr;
     TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(tensor.get_device_index(), &stream));
     return static_cast<cudaStream_t>(stream);

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="the kernels are torch ops")
 
+from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
+from torch.fx.experimental.symbolic_shapes import ShapeEnv  # noqa: E402
+
 from rotx.ops import _cuda  # noqa: E402
 
 # What the dispatcher calls for CUDA tensors can be called without a CUDA device.
 CUDA = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
 BOXES = torch.tensor([[5.0, 5, 4, 2, 0.3], [5.0, 6, 4, 2, 0.3]])
+ROIS = torch.cat([torch.zeros(2, 1), BOXES], dim=1)
 CALLS = [
     ("box_iou_rotated", (BOXES, BOXES)),
     ("box_iou_quadri", (torch.rand(2, 8), torch.rand(2, 8))),
     ("nms_rotated", (BOXES, torch.rand(2), 0.5)),
     ("batched_nms_rotated", (BOXES, torch.rand(2), torch.tensor([3, 4]), 0.5)),
+    ("roi_align_rotated", (torch.rand(1, 2, 9, 9), ROIS, [2, 2])),
+    ("roi_align_rotated_backward", (torch.rand(2, 2, 2, 2), ROIS, [1, 2, 9, 9], 1.0, 0, True, True)),
 ]
 OPS = pytest.mark.parametrize(("op", "args"), CALLS, ids=[op for op, _ in CALLS])
 
@@ -76,3 +84,60 @@ def test_without_the_library_by_request(op: str, args: tuple[object, ...], monke
     monkeypatch.setenv("ROTX_NO_CUDA_EXT", "1")
     overload = getattr(torch.ops.rotx, op).default
     torch.testing.assert_close(overload.redispatch(CUDA, *args), overload(*args), rtol=0, atol=1e-6)
+
+
+BUILT = pytest.mark.skipif(
+    not _cuda.LIBRARY.is_file() or torch.version.cuda is None,
+    reason="needs the CUDA library (run `make cuda`) and a torch with CUDA",
+)
+
+
+@BUILT
+def test_it_loads_and_has_a_kernel_for_every_op() -> None:
+    assert _cuda.LIBRARY.stat().st_size < 3e6
+    for schema in _cuda._SCHEMAS:
+        op = schema.partition("(")[0]
+        assert callable(getattr(_cuda.kernels(), op))
+        assert torch._C._dispatch_has_kernel_for_dispatch_key(f"rotx_cuda::{op}", "CUDA"), op
+        assert not torch._C._dispatch_has_kernel_for_dispatch_key(f"rotx_cuda::{op}", "Meta"), op
+
+
+@BUILT
+def test_its_errors_become_errors_of_python() -> None:
+    """An exception of C++ that leaves the library."""
+    kernel = _cuda.kernels().box_iou_rotated.default
+    with pytest.raises(RuntimeError, match=r"b: need shape \(N, 5\)") as raised:
+        kernel.redispatch(CUDA, BOXES, BOXES[:, :4], False, False)
+    assert str(Path(__file__).parents[1]) not in str(raised.value)
+
+
+@BUILT
+@OPS
+def test_schema_and_fake_kernels_are_right(op: str, args: tuple[object, ...]) -> None:
+    _cuda.kernels()
+    overload = getattr(torch.ops.rotx, op).default
+    torch.library.opcheck(overload, args)
+    with FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True) as mode:
+        fake = [mode.from_tensor(v).to("cuda") if isinstance(v, torch.Tensor) else v for v in args]
+        found = overload(*fake)
+    assert found.device.type == "cuda"
+    assert found.dtype == overload(*args).dtype and found.dim() == overload(*args).dim()
+
+
+@BUILT
+def test_it_holds_no_path_of_the_machine_that_built_it() -> None:
+    content = _cuda.LIBRARY.read_bytes()
+    for path in (Path(__file__).parents[1], Path(torch.__file__).parents[1]):
+        assert str(path).encode() not in content
+
+
+@BUILT
+@pytest.mark.skipif(not shutil.which("torch-abi-audit"), reason="needs torch-abi-audit: pip install 'rotx[dev]'")
+def test_it_uses_the_stable_abi_alone() -> None:
+    audit = subprocess.run(["torch-abi-audit", "--check", "torch", _cuda.LIBRARY], capture_output=True, text=True)
+    assert audit.returncode == 0 and "unstable=0" in audit.stdout and "min-torch=2.11.0" in audit.stdout, audit.stdout
+
+
+def test_the_build_and_the_package_need_the_same_torch() -> None:
+    source = (Path(__file__).parents[1] / "cuda/build.py").read_text(encoding="utf-8")
+    assert f"TORCH = {_cuda._TORCH}" in source

@@ -93,6 +93,21 @@ def test_cuda_graphs(gpu: torch.device) -> None:
             torch.testing.assert_close(found, want, rtol=0, atol=1e-12)
 
 
+def test_iou_and_roi_align_do_not_wait_for_the_gpu(gpu: torch.device) -> None:
+    a, x, regions = (v.to(gpu) for v in (boxes(70), images(2, 40, 20, 24), rois(30)))
+    grad, backward = x.new_ones(30, 40, 7, 7), torch.ops.rotx.roi_align_rotated_backward
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        ops.box_iou_rotated(a, a)
+        ops.roi_align_rotated(x, regions, 7)
+        for deterministic in (False, True):
+            torch.use_deterministic_algorithms(deterministic)
+            backward(grad, regions, x.shape, 1.0, 0, True, True)
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.cuda.set_sync_debug_mode("default")
+
+
 def check_streams(run: Callable[[Tensor], Tensor], values: Tensor) -> None:
     """On two streams at once, on which the input is only written after a long wait."""
     want = run(values)
