@@ -9,7 +9,7 @@ SOURCES := $(shell find rust -name '*.rs' -not -path '*/tests/*' -not -path '*/b
 	rust/core/Cargo.toml rust/py/Cargo.toml Cargo.toml Cargo.lock pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install train dev demo test lint format bench fuzz cuda cuda-check wheel clean
+.PHONY: help install train dev demo test lint format bench bench-gpu fuzz cuda cuda-check wheel clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -61,6 +61,9 @@ format: dev ## format the code
 bench: dev ## measure speed against named baselines
 	$(BIN)/python tests/benches/bench.py
 	cargo bench --package rotx-core
+
+bench-gpu: dev ## measure the CUDA kernels on this machine's GPU; build them first, with `make cuda`
+	$(BIN)/python tests/benches/gpu.py
 
 fuzz: ## feed damaged bytes to the parsers and the readers of images for a minute
 	ROTX_FUZZ_SECONDS=60 cargo test --package rotx-core --test fuzz_formats --test fuzz_images -- --test-threads 1

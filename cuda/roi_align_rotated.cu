@@ -1,8 +1,8 @@
 // rotx_cuda::roi_align_rotated and its backward: bilinear samples of turned boxes.
 //
 // Features are read and gradients summed channels-last, so that the lanes of a warp, which are channels, touch
-// neighbouring numbers. A block takes one region, up to CHANNELS channels and BINS bins. A warp takes a bin: first
-// each lane finds a sample's place and weights, in double, then all lanes go through the samples together.
+// neighbouring numbers. A block takes one region, up to CHANNELS channels and BINS bins, a warp RUN of these:
+// first each lane finds the place and weights of a sample, in double, then all lanes go through the samples together.
 #include <cmath>
 #include <vector>
 
@@ -14,7 +14,8 @@ namespace {
 
 constexpr int WARP = 32, WARPS = 8, THREADS = WARP * WARPS;
 constexpr unsigned ALL = ~0u;
-constexpr int BINS = 64;
+constexpr int RUN = 8;  // bins that a warp takes at most
+constexpr int BINS = RUN * WARPS;
 constexpr int TILE = 32;  // side of the squares that are transposed at a time
 
 // Channels of a lane: double needs twice the shared memory.
@@ -23,24 +24,47 @@ constexpr int PER_LANE = sizeof(T) == 8 ? 1 : 2;
 template <typename T>
 constexpr int CHANNELS = WARP * PER_LANE<T>;
 
-// Calls `use` with every sample of a bin that lies in the image. `taps` is the warp's own.
+// Calls `use` with the samples in the image of a warp's bins: every WARPS-th of the part from `first` on, in this order.
+// It gets which of them it is, and the tap. `taps` and `bins_of` are the warp's own.
 template <typename T, typename Use>
-__device__ void for_taps(
-    const Grid& grid, int64_t row, int64_t column, const Maps& maps, Tap<T>* taps, Use use) {
-    const unsigned lane = threadIdx.x % WARP;
-    const Range rows = grid.down.in_image(row), columns = grid.across.in_image(column);
-    const uint64_t count = rows.count * columns.count;
-    for (uint64_t start = 0; start < count; start += WARP) {
-        const uint64_t t = start + lane;
+__device__ void for_taps(const Grid& grid, int64_t first, int bins, int64_t all_columns, const Maps& maps, Tap<T>* taps,
+                         int* bins_of, Use use) {
+    const int lane = threadIdx.x % WARP;
+    // The first lanes have a bin each: its samples, and how many there are up to it.
+    Samples rows{0, 0}, columns{0, 0};
+    if (lane < bins) {
+        const int64_t bin = first + lane * WARPS;
+        rows = grid.down.in_image(bin / all_columns);
+        columns = grid.across.in_image(bin % all_columns);
+    }
+    uint64_t upto = rows.count * columns.count;
+    for (int step = 1; step < RUN; step *= 2) {
+        const uint64_t before = __shfl_up_sync(ALL, upto, step);
+        if (lane >= step) upto += before;
+    }
+    const uint64_t total = __shfl_sync(ALL, upto, RUN - 1);
+    for (uint64_t start = 0; start < total; start += WARP) {
+        const uint64_t number = start + lane;
+        int own = 0;  // the bin of this sample: the first with more up to it
+        for (int step = RUN / 2; step > 0; step /= 2) {
+            if (__shfl_sync(ALL, upto, own + step - 1) <= number) own += step;
+        }
+        const uint64_t row = __shfl_sync(ALL, rows.first, own), column = __shfl_sync(ALL, columns.first, own);
+        const uint64_t high = __shfl_sync(ALL, rows.count, own), wide = __shfl_sync(ALL, columns.count, own);
+        const uint64_t t = number - (__shfl_sync(ALL, upto, own) - high * wide);
+        const int64_t bin = first + own * WARPS;
         Tap<T> tap;
-        const bool inside = t < count && grid.tap(
-            row, rows.first + t / columns.count, column, columns.first + t % columns.count, maps, tap);
+        const bool inside = number < total && grid.tap(
+            bin / all_columns, row + t / wide, bin % all_columns, column + t % wide, maps, tap);
         const unsigned found = __ballot_sync(ALL, inside);
-        if (inside) taps[__popc(found & ((1u << lane) - 1))] = tap;
+        if (inside) {
+            const int place = __popc(found & ((1u << lane) - 1));
+            taps[place] = tap;
+            bins_of[place] = own;
+        }
         __syncwarp();
         const int n = __popc(found);
-#pragma unroll 4
-        for (int k = 0; k < n; ++k) use(taps[k]);
+        for (int k = 0; k < n; ++k) use(bins_of[k], taps[k]);
         __syncwarp();
     }
 }
@@ -50,6 +74,9 @@ template <typename T>
 struct Part {
     int64_t roi, channel, bin;  // the first ones
     int channels, bins;         // how many
+
+    // How many of the bins a warp takes.
+    __device__ int run(int warp) const { return (bins - warp + WARPS - 1) / WARPS; }
 
     __device__ static Part of_block(int64_t rois, int64_t all_channels, int64_t all_bins) {
         // Channels change slowest: what blocks read at about the same time is a part of the maps, which caches hold.
@@ -73,10 +100,11 @@ __global__ void grids_kernel(const double* rois, int64_t count, Pooling pooling,
 
 // `pixels` is channels-last, `out` is not.
 template <typename scalar_t, typename T = acc_t<scalar_t>>
-__global__ void __launch_bounds__(THREADS) forward_kernel(
+__global__ void __launch_bounds__(THREADS, 4) forward_kernel(
     const scalar_t* pixels, Maps maps, const Grid* grids, int64_t count, Pooling pooling, scalar_t* out) {
     __shared__ Grid grid;
     __shared__ Tap<T> taps[WARPS][WARP];
+    __shared__ int bins_of[WARPS][WARP];
     __shared__ T features[CHANNELS<T>][BINS + 1];
     const int64_t all_bins = pooling.rows * pooling.columns;
     const Part<T> part = Part<T>::of_block(count, maps.channels, all_bins);
@@ -84,23 +112,36 @@ __global__ void __launch_bounds__(THREADS) forward_kernel(
     __syncthreads();
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     // Without a way to raise an error, an image that is none of the batch gives NaN.
-    const T start = grid.image < 0 ? T(NAN) : T(0);
-    const scalar_t* image = pixels + (grid.empty ? 0 : grid.image) * maps.height * maps.width * maps.channels;
     for (int bin = warp; bin < part.bins; bin += WARPS) {
-        T sum[PER_LANE<T>];
-        for (int k = 0; k < PER_LANE<T>; ++k) sum[k] = start;
-        const int64_t row = (part.bin + bin) / pooling.columns, column = (part.bin + bin) % pooling.columns;
-        if (!grid.empty) for_taps(grid, row, column, maps, taps[warp], [&](const Tap<T>& tap) {
+        for (int k = 0; k < PER_LANE<T>; ++k) features[lane + k * WARP][bin] = grid.image < 0 ? T(NAN) : T(0);
+    }
+    if (!grid.empty) {
+        const scalar_t* of_lane[PER_LANE<T>];
+        for (int k = 0; k < PER_LANE<T>; ++k) {
+            // Lanes without a channel repeat the last one.
+            const int channel = min(lane + k * WARP, part.channels - 1);
+            of_lane[k] = pixels + grid.image * maps.height * maps.width * maps.channels + part.channel + channel;
+        }
+        T sum[PER_LANE<T>] = {};
+        int current = 0;
+        const auto store = [&] {
             for (int k = 0; k < PER_LANE<T>; ++k) {
-                if (lane + k * WARP >= part.channels) continue;
-                const scalar_t* const at = image + part.channel + lane + k * WARP;
+                features[lane + k * WARP][warp + current * WARPS] = sum[k];
+                sum[k] = 0;
+            }
+        };
+        const auto use = [&](int bin, const Tap<T>& tap) {
+            if (bin != current) store();
+            current = bin;
+            const T* const w = tap.weights;
+            for (int k = 0; k < PER_LANE<T>; ++k) {
                 T v[4];
-                for (int c = 0; c < 4; ++c) v[c] = static_cast<T>(at[int64_t(tap.pixels[c]) * maps.channels]);
-                const T* const w = tap.weights;
+                for (int c = 0; c < 4; ++c) v[c] = static_cast<T>(of_lane[k][int64_t(tap.pixels[c]) * maps.channels]);
                 sum[k] += (w[0] * v[0] + w[1] * v[1]) + (w[2] * v[2] + w[3] * v[3]);
             }
-        });
-        for (int k = 0; k < PER_LANE<T>; ++k) features[lane + k * WARP][bin] = sum[k];
+        };
+        for_taps(grid, part.bin + warp, part.run(warp), pooling.columns, maps, taps[warp], bins_of[warp], use);
+        if (warp < part.bins) store();
     }
     __syncthreads();
     scalar_t* const to = out + (part.roi * maps.channels + part.channel) * all_bins + part.bin;
@@ -145,11 +186,12 @@ struct InIntegers {
 
 // `pixels` is channels-last, `grad` is not.
 template <typename Adding, typename scalar_t, typename T = acc_t<scalar_t>>
-__global__ void __launch_bounds__(THREADS) backward_kernel(
+__global__ void __launch_bounds__(THREADS, 4) backward_kernel(
     const scalar_t* grad, Maps maps, const Grid* grids, int64_t count, Pooling pooling, const Fixed* greatest,
     int log2_bins, typename Adding::Sum* pixels) {
     __shared__ Grid grid;
     __shared__ Tap<T> taps[WARPS][WARP];
+    __shared__ int bins_of[WARPS][WARP];
     __shared__ T features[CHANNELS<T>][BINS + 1];
     const int64_t all_bins = pooling.rows * pooling.columns;
     const Part<T> part = Part<T>::of_block(count, maps.channels, all_bins);
@@ -164,17 +206,15 @@ __global__ void __launch_bounds__(THREADS) backward_kernel(
     const Adding adding = Adding::ready(greatest, log2_bins);
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     auto* const image = pixels + grid.image * maps.height * maps.width * maps.channels;
-    for (int bin = warp; bin < part.bins; bin += WARPS) {
-        const int64_t row = (part.bin + bin) / pooling.columns, column = (part.bin + bin) % pooling.columns;
-        for_taps(grid, row, column, maps, taps[warp], [&](const Tap<T>& tap) {
-            for (int k = 0; k < PER_LANE<T>; ++k) {
-                if (lane + k * WARP >= part.channels) continue;
-                const T value = features[lane + k * WARP][bin];
-                auto* const at = image + part.channel + lane + k * WARP;
-                for (int c = 0; c < 4; ++c) adding.add(at + int64_t(tap.pixels[c]) * maps.channels, tap.weights[c] * value);
-            }
-        });
-    }
+    const auto use = [&](int bin, const Tap<T>& tap) {
+        for (int k = 0; k < PER_LANE<T>; ++k) {
+            if (lane + k * WARP >= part.channels) continue;
+            const T value = features[lane + k * WARP][warp + bin * WARPS];
+            auto* const at = image + part.channel + lane + k * WARP;
+            for (int c = 0; c < 4; ++c) adding.add(at + int64_t(tap.pixels[c]) * maps.channels, tap.weights[c] * value);
+        }
+    };
+    for_taps(grid, part.bin + warp, part.run(warp), pooling.columns, maps, taps[warp], bins_of[warp], use);
 }
 
 // The bits of the greatest size of a number, which are in the order of the sizes; those of NaN are the greatest.

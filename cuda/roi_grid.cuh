@@ -28,7 +28,7 @@ struct alignas(16) Tap {
 };
 
 // The samples of a bin along one axis that may lie in the image.
-struct Range {
+struct Samples {
     uint64_t first, count;
 };
 
@@ -52,7 +52,7 @@ struct Axis {
     __device__ double at(int64_t i, uint64_t j) const { return start(i) + (double(j) + 0.5) * step; }
 
     // The samples of bin `i` that may lie in the image: all of them but for a region that is much larger.
-    __device__ Range in_image(int64_t i) const {
+    __device__ Samples in_image(int64_t i) const {
         const double begin = start(i);
         if (begin >= low && begin + bin <= high) return {0, whole(samples)};
         const uint64_t first = whole((low - begin) / step);

@@ -324,19 +324,6 @@ def test_sparse_tensors_meet_one_clear_error() -> None:
         ops.box_iou_rotated(boxes(3).to_sparse(), boxes(3))
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize(("op", "args"), samples(torch.float32, False))
-def test_cuda_tensors(op: str, args: tuple[object, ...]) -> None:
-    overload = getattr(torch.ops.rotx, op).default
-    moved = [v.cuda() if isinstance(v, torch.Tensor) else v for v in args]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        result = overload(*moved)
-    assert result.is_cuda
-    assert torch.equal(result.cpu(), overload(*args))
-
-
 def test_without_torch_one_line_says_what_to_install() -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
