@@ -43,7 +43,12 @@ void dispatch_float(const char* name, ScalarType type, Body body) {
 // The stream that torch has chosen for the tensor's device, which the caller has made the current one.
 inline cudaStream_t current_stream(const Tensor& tensor) {
     // Torch tells its own copy of the CUDA runtime; this is the one that launches.
-    STD_CUDA_CHECK(cudaSetDevice(tensor.get_device_index()));
+    const cudaError_t chosen = cudaSetDevice(tensor.get_device_index());
+    STD_TORCH_CHECK(
+        chosen != cudaErrorInsufficientDriver, "the NVIDIA driver is older than CUDA ", CUDART_VERSION / 1000,
+        ", which rotx's kernels were built with: upgrade the driver, build them with CUDA_HOME=... make cuda, or set ",
+        "ROTX_NO_CUDA_EXT=1");
+    STD_CUDA_CHECK(chosen);
     void* stream = nullptr;
     TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(tensor.get_device_index(), &stream));
     return static_cast<cudaStream_t>(stream);

@@ -29,7 +29,8 @@ struct uint3 {
 
 using cudaStream_t = void*;
 using cudaError_t = int;
-constexpr cudaError_t cudaSuccess = 0;
+constexpr cudaError_t cudaSuccess = 0, cudaErrorInsufficientDriver = 35;
+#define CUDART_VERSION 13000
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 inline cudaError_t cudaMemsetAsync(void* data, int value, std::size_t size, cudaStream_t) {
