@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 TARGET = HERE.parent / "python/rotx/_lib/rotx_cuda.so"
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)  # Turing to Blackwell; PTX of the last serves what comes later
 TORCH = (2, 11)
+NVCC = (12, 8)  # the first that knows Blackwell
 
 
 def find_nvcc() -> str:
@@ -32,6 +34,12 @@ def find_nvcc() -> str:
     nvcc = shutil.which("nvcc", path=path)
     if nvcc is None:
         sys.exit("no nvcc: set CUDA_HOME to a CUDA toolkit, or run `make cuda`, which installs one from PyPI")
+    release = re.search(r"release (\d+)\.(\d+)", subprocess.check_output([nvcc, "--version"], text=True))
+    if release and tuple(map(int, release.groups())) < NVCC:
+        sys.exit(
+            f"{nvcc} is too old: {release[0]}, need {NVCC[0]}.{NVCC[1]} or later; without CUDA_HOME `make cuda` takes "
+            "PyPI's"
+        )
     return nvcc
 
 

@@ -33,6 +33,12 @@ struct alignas(16) Circle {
     int rank;
 };
 
+// What starts as 0: levels without boxes, and the next rank to decide. Behind it come the states of all boxes.
+struct Progress {
+    Range levels[LEVELS];
+    int next;
+};
+
 // All boxes by position.
 template <typename T>
 struct Scene {
@@ -235,7 +241,7 @@ struct Search {
         if (scene.labels && scene.labels[position] != label) return false;
         if (!suppressed_by(scene.boxes[position])) return false;
         if (state == KEPT) return true;
-        more = pending != NONE;
+        more |= pending != NONE;
         pending = position;
         return false;
     }
@@ -322,21 +328,20 @@ Tensor kept(const Tensor& boxes, const int64_t* labels, const Tensor& order, dou
     const auto [keys, ranks] = stable_sort(unsorted);
 
     const auto bytes = [&](int64_t size) { return torch::stable::new_empty(boxes, {size}, ScalarType::Byte); };
-    const auto zeros = [&](int64_t size) { return torch::stable::new_zeros(boxes, {size}, ScalarType::Byte); };
     const Tensor circles = bytes(n * sizeof(Circle<T>)), ready = bytes(n * sizeof(RotatedBox<T>));
     const Tensor classes = bytes(labels ? n * sizeof(int64_t) : 0), positions = bytes(n * sizeof(int));
-    // Levels without boxes, boxes that are not decided, and the next rank.
-    const Tensor levels = zeros(LEVELS * sizeof(Range)), states = zeros(n), next = zeros(sizeof(int));
+    const Tensor zeros = torch::stable::new_zeros(boxes, {int64_t(sizeof(Progress)) + n}, ScalarType::Byte);
+    Progress* const progress = pointer<Progress>(zeros);
     const Scene<T> scene{
         keys.const_data_ptr<int64_t>(), pointer<Circle<T>>(circles), pointer<RotatedBox<T>>(ready),
-        labels ? pointer<int64_t>(classes) : nullptr, pointer<Range>(levels), pointer<unsigned char>(states),
+        labels ? pointer<int64_t>(classes) : nullptr, progress->levels, reinterpret_cast<unsigned char*>(progress + 1),
         threshold};
     arrange_kernel<<<grid, THREADS, 0, stream>>>(
         scene, numbers, labels, by_rank, ranks.const_data_ptr<int64_t>(), n, pointer<int>(positions));
     STD_CUDA_KERNEL_LAUNCH_CHECK();
     Tensor out = torch::stable::new_empty(boxes, {n}, ScalarType::Bool);
     suppress_kernel<<<blocks(ceil_div(n, THREADS / WARP)), THREADS, 0, stream>>>(
-        scene, pointer<int>(positions), n, pointer<int>(next), out.mutable_data_ptr<bool>());
+        scene, pointer<int>(positions), n, &progress->next, out.mutable_data_ptr<bool>());
     STD_CUDA_KERNEL_LAUNCH_CHECK();
     return out;
 }
@@ -351,15 +356,15 @@ Tensor nms(const Tensor& boxes, const Tensor& scores, std::optional<Tensor> labe
     const torch::stable::accelerator::DeviceGuard guard(boxes.get_device_index());
     const cudaStream_t stream = current_stream(boxes);
     const Tensor numbers = torch::stable::contiguous(boxes), values = torch::stable::contiguous(scores);
-    const Tensor classes = torch::stable::contiguous(labels.value_or(boxes));
-    const int64_t* const label = labels ? classes.const_data_ptr<int64_t>() : nullptr;
+    if (labels) labels = torch::stable::contiguous(*labels);
+    const int64_t* const classes = labels ? labels->const_data_ptr<int64_t>() : nullptr;
     Tensor order = values;
     dispatch_float("scores", values.scalar_type(), [&](auto zero) {
         order = by_falling_score<decltype(zero)>(values, stream);
     });
     Tensor mask = order;
     dispatch_float("boxes", numbers.scalar_type(), [&](auto zero) {
-        mask = kept<decltype(zero)>(numbers, label, order, threshold, stream);
+        mask = kept<decltype(zero)>(numbers, classes, order, threshold, stream);
     });
     return selected(order, mask);
 }

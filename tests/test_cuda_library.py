@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,18 @@ def test_torch_too_old_or_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_cuda, "_load", _cuda._load.__wrapped__)
     monkeypatch.setattr(torch, "__version__", "2.10.1+cu128")
     assert "torch is 2.10.1+cu128, they need 2.11 or later: upgrade torch" in refused(*CALLS[0])
+
+
+def test_commands_say_it_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("click", reason="the commands need it")
+    from rotx.cli import user_errors
+
+    monkeypatch.setattr(torch.version, "cuda", None)
+    with pytest.raises(SystemExit) as raised:
+        user_errors(torch.ops.rotx.box_iou_rotated.default.redispatch)(CUDA, BOXES, BOXES)
+    assert raised.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "rotx has no CUDA kernels here: torch" in line
 
 
 def test_bad_arguments_meet_the_error_of_the_cpu() -> None:
@@ -138,6 +152,20 @@ def test_it_uses_the_stable_abi_alone() -> None:
     assert audit.returncode == 0 and "unstable=0" in audit.stdout and "min-torch=2.11.0" in audit.stdout, audit.stdout
 
 
+BUILD = Path(__file__).parents[1] / "cuda/build.py"
+
+
+def test_a_compiler_that_is_too_old(tmp_path: Path) -> None:
+    nvcc = tmp_path / "bin/nvcc"
+    nvcc.parent.mkdir()
+    nvcc.write_text("#!/bin/sh\necho 'Cuda compilation tools, release 12.4, V12.4.131'\n")
+    nvcc.chmod(0o755)
+    environment = {**os.environ, "CUDA_HOME": str(tmp_path)}
+    run = subprocess.run([sys.executable, BUILD], env=environment, capture_output=True, text=True, timeout=100)
+    assert run.returncode == 1
+    assert run.stderr.startswith(f"{nvcc} is too old: release 12.4, need 12.8 or later; without CUDA_HOME")
+
+
 def test_the_build_and_the_package_need_the_same_torch() -> None:
-    source = (Path(__file__).parents[1] / "cuda/build.py").read_text(encoding="utf-8")
+    source = BUILD.read_text(encoding="utf-8")
     assert f"TORCH = {_cuda._TORCH}" in source

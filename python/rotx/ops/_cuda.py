@@ -32,14 +32,18 @@ for _schema in _SCHEMAS:
     _OPS.impl(_schema.partition("(")[0], torch.library.fallthrough_kernel, "Autograd")
 
 
+class NoKernelsError(RuntimeError, ImportError):
+    """The library cannot be loaded: a part of the installation is missing, which the commands say in one line."""
+
+
 def kernels() -> Any:
     """The library's ops, by name. The first call loads it.
 
     Raises:
-        RuntimeError: if it cannot be loaded; says why, and what to do.
+        NoKernelsError: if it cannot be loaded; says why, and what to do.
     """
     if why := _load():
-        raise RuntimeError(
+        raise NoKernelsError(
             f"rotx has no CUDA kernels here: {why}. Or set ROTX_NO_CUDA_EXT=1: the ops then run in plain torch, "
             "on the GPU too, but slower"
         )
