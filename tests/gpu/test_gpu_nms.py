@@ -9,6 +9,7 @@ import pytest
 
 import test_nms as nms_tests
 from benches.dota_like import scene_of
+from conftest import SHARED
 
 torch = pytest.importorskip("torch", reason="rotx.ops needs torch")
 
@@ -45,6 +46,20 @@ def test_scenes_as_dense_as_dota(number: int, dtype: torch.dtype, device: torch.
     assert torch.equal(found.cpu(), ops.nms_rotated(boxes, scores, 0.1))
     found = ops.batched_nms_rotated(boxes.to(device), scores.to(device), labels.to(device), 0.5)
     assert torch.equal(found.cpu(), ops.batched_nms_rotated(boxes, scores, labels, 0.5))
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared (or ROTX_SHARED): reference numbers")
+@pytest.mark.parametrize("scene", ["sparse", "dense"])
+def test_goldens(scene: str, device: torch.device) -> None:
+    with np.load(SHARED / "goldens/ops/nms_rotated.npz") as file:
+        boxes, scores, labels = (
+            torch.from_numpy(file[f"{scene}/{k}"]).to(device) for k in ("boxes", "scores", "labels")
+        )
+        for threshold in (0.1, 0.5):
+            keep = ops.nms_rotated(boxes, scores, threshold)
+            assert keep.tolist() == file[f"{scene}/keep_{threshold}"].tolist()
+            keep = ops.batched_nms_rotated(boxes, scores, labels, threshold)
+            assert keep.tolist() == file[f"{scene}/batched_keep_{threshold}"].tolist()
 
 
 def test_a_chain_in_which_each_waits_for_the_one_before(device: torch.device, many: Number) -> None:
