@@ -3,12 +3,12 @@
 A detection that ends where its window does, and the image does not, is perhaps a piece of an object. What becomes of
 it:
 
-1. A detection of its class in another window that is no piece, and holds most of it, is the object: the piece goes.
-   What can be seen of a convex object fills at least half of the least rectangle around it, so an ideal piece lies in
-   its object by half or more, however it was cut; `MOST` leaves room for what a detector gets wrong.
+1. A detection of its class in another window, that is no piece, is the object if most of the piece lies in it; or if
+   some does, and most of what the piece's window can see of it lies in the piece: the tip of an oblique object fills
+   but half of the least rectangle around it. The piece goes.
 2. Pieces of one object are left only if no window holds it whole: it is larger than the overlap. Where two windows
-   overlap they see the same part of it, so pieces of a class are one object if there the most of the lesser lies in
-   the other; an object has one piece a window. Of its pieces the largest stays: nothing vanishes.
+   overlap they see the same part of it, so pieces of a class are one object if there much of the lesser lies in the
+   other; an object has one piece a window. Of its pieces the largest stays: nothing vanishes.
 3. Copies of an object that several windows hold whole are left to suppression, over the whole image, exact.
 """
 
@@ -24,8 +24,8 @@ from rotx import geometry
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-#: Share of a piece that must lie in another detection to be a part of its object.
-MOST = 0.4
+#: Shares of areas: most of one, and some of one.
+MOST, SOME = 0.5, 0.25
 #: How near to the edge of its window a piece ends: pixels, and a share of its own extent across that edge.
 NEAR, NEAR_SHARE = 2.0, 0.05
 
@@ -56,19 +56,20 @@ def resolve(
     corners = geometry.rbox_to_quad(rboxes).reshape(-1, 4, 2)
     bounds = np.concatenate([corners.min(1), corners.max(1)], axis=1)
     cut = _touches_inner_edge(bounds, windows[window], size)
+    areas = geometry.area(rboxes)
     pairs = list(_pairs(bounds, labels, cut, window, windows))
     piece, other = (np.concatenate([np.zeros(0, np.int64), *(pair[i] for pair in pairs)]) for i in range(2))
-    share = geometry.box_iou_aligned(rboxes[piece], rboxes[other], "iof")
+    overlap = geometry.box_iou_aligned(rboxes[piece], rboxes[other], "iof") * areas[piece]
+    share = _ratio(overlap, areas[piece])
+    seen = _ratio(overlap, _area_within(rboxes[other], windows[window[piece]]))
 
     stays = np.ones(len(rboxes), np.bool_)
-    stays[piece[~cut[other] & (share > MOST)]] = False
-    left = cut[other] & stays[piece] & stays[other] & (piece < other) & (share > 0)
-    piece, other = piece[left], other[left]
-    overlap = share[left] * geometry.area(rboxes[piece])
-    lesser = np.minimum(*(_area_within(rboxes[rows], windows[window[far]]) for rows, far in _both(piece, other)))
-    alike = np.divide(overlap, lesser, out=np.zeros_like(overlap), where=lesser > 0)
+    stays[piece[~cut[other] & ((share > MOST) | ((share > SOME) & (seen > MOST)))]] = False
+    left = cut[other] & stays[piece] & stays[other] & (piece < other)
+    piece, other, overlap, seen = piece[left], other[left], overlap[left], seen[left]
+    alike = np.maximum(seen, _ratio(overlap, _area_within(rboxes[piece], windows[window[other]])))
     same = alike > MOST
-    stays[_lesser_pieces(piece[same], other[same], alike[same], window, geometry.area(rboxes), scores)] = False
+    stays[_lesser_pieces(piece[same], other[same], alike[same], window, areas, scores)] = False
 
     rows = np.flatnonzero(stays)
     return rows[geometry.nms(rboxes[rows], scores[rows], iou_threshold, labels[rows])]
@@ -108,8 +109,8 @@ def _pairs(
         yield mine[i], near[j]
 
 
-def _both(a: Rows, b: Rows) -> tuple[tuple[Rows, Rows], tuple[Rows, Rows]]:
-    return (a, b), (b, a)
+def _ratio(a: Floats, b: Floats) -> Floats:
+    return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
 
 
 def _area_within(rboxes: Floats, areas: NDArray[np.int64]) -> Floats:
