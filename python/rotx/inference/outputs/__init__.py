@@ -5,12 +5,20 @@ Works without torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from tqdm import tqdm
+
+from rotx.evaluation.task1 import check_names
+from rotx.inference.outputs.coco import CocoWriter
+from rotx.inference.outputs.geojson import GeoJsonWriter
+from rotx.inference.outputs.georeference import Georeference, NotPlaced, need_rasterio
 from rotx.inference.outputs.picture import draw
 from rotx.inference.outputs.predictions import JsonWriter
 from rotx.inference.outputs.result import Result, Writer
+from rotx.inference.outputs.task1 import Task1Writer
+from rotx.inference.outputs.yolo import YoloWriter
 
 __all__ = ["FORMATS", "Result", "Writer", "check", "draw", "open_writers"]
 
@@ -32,11 +40,25 @@ def check(formats: Sequence[str], inputs: Iterable[tuple[str, Path]], classes: S
     """
     for name in formats:
         if name not in FORMATS:
-            raise ValueError(f"format {name!r}: need one of {', '.join(FORMATS)}")
+            raise ValueError(f"format '{name}': need some of {', '.join(FORMATS)}")
+    inputs = list(inputs)
+    if "dota" in formats:
+        check_names([name for name, _ in inputs], classes)
+    if "geojson" in formats:
+        need_rasterio()
+        unplaced = []
+        for _, file in tqdm(inputs, desc="georeferences", unit="image", leave=False):
+            try:
+                Georeference.of(file)
+            except NotPlaced as error:
+                unplaced.append(str(error))
+        if unplaced:
+            more = f"; {len(unplaced) - 1:,} more files" if len(unplaced) > 1 else ""
+            raise ValueError(f"{unplaced[0]}{more}: leave them out, or geojson")
 
 
 def open_writers(formats: Sequence[str], out: Path, classes: Sequence[str]) -> list[Writer]:
-    """The writers of some formats.
+    """The writers of some formats; leftovers of killed writers are removed.
 
     Args:
         formats: of `FORMATS`, each once.
@@ -44,7 +66,23 @@ def open_writers(formats: Sequence[str], out: Path, classes: Sequence[str]) -> l
         classes: names, in the order of the labels.
 
     Raises:
+        ValueError: for names of classes that a format cannot hold.
         OSError: if a file cannot be made; none is left then.
     """
+    makers: dict[str, Callable[[], Writer]] = {
+        "json": lambda: JsonWriter(out),
+        "dota": lambda: Task1Writer(out, classes),
+        "coco": lambda: CocoWriter(out, classes),
+        "yolo": lambda: YoloWriter(out),
+        "geojson": lambda: GeoJsonWriter(out),
+    }
     out.mkdir(parents=True, exist_ok=True)
-    return [JsonWriter(out) for name in formats if name == "json"]
+    writers: list[Writer] = []
+    try:
+        for name in formats:
+            writers.append(makers[name]())
+    except BaseException:
+        for writer in writers:
+            writer.discard()
+        raise
+    return writers
