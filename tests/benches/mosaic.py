@@ -1,4 +1,4 @@
-"""`rotx predict` on a huge mosaic of synthetic scenes, PNG and tiled TIFF, against the same detector on the scenes alone.
+"""`rotx predict` on a huge mosaic of synthetic scenes, PNG and tiled TIFF, against the detector on the scenes alone.
 
     make demo
     python tests/benches/mosaic.py [--size 20000]
@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
-import signal
 import struct
 import subprocess
 import sys
 import time
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ import cv2
 import numpy as np
 from measure import DATA
 from numpy.typing import NDArray
-from tiles import resident
 
 from rotx.data.formats import Annotations, Detections, read_annotations
 from rotx.data.synthetic import write_dataset
@@ -58,51 +58,57 @@ def mosaic(size: int, window: int) -> None:
         write_tiff(files[1], size, images)
     truth = read_annotations(scenes[0].parents[1] / "labelTxt")
     options = ["--score-thr", str(SCORE), "--device", "cpu"]
-    base = resident(*ROTX, scenes[0], "--out", fresh(folder / "out-one"), *options)
-    predict(folder / "out-scenes", [scenes[0].parent], options)
+    base, _ = predict(folder / "out-one", scenes[0], options)
+    predict(folder / "out-scenes", scenes[0].parent, options)
     alone = found_in(folder / "out-scenes")
     cells = [alone[k % len(scenes)] for k in range((size // SCENE) ** 2)]
     parts = [objects_of(truth, k % len(scenes)) for k in range(len(cells))]
-    print(f"{'scenes alone':<16} mAP50 {score(cells, parts):.4f}  {len(cells):,} scenes, {min(SCENES, len(cells))} different")
+    different = min(SCENES, len(cells))
+    print(f"{'scenes alone':<16} mAP50 {score(cells, parts):.4f}  {len(cells):,} scenes, {different} different")
     print(f"{'':<16} {seams(cells)}", flush=True)
     options += ["--window", str(window)]
     whole = [tuple(np.concatenate(column) for column in zip(*at_cells(parts, size), strict=True))]
+    kill_after: float | None = None
     for file in files:
-        start, out = time.perf_counter(), fresh(folder / f"out-{file.suffix[1:]}")
-        memory = resident(*ROTX, file, "--out", out, *options)
-        seconds, found = time.perf_counter() - start, found_in(out)
+        out = folder / f"out-{file.suffix[1:]}"
+        memory, seconds = predict(out, file, options, kill_after)
+        found = found_in(out)
         print(f"{file.name:<16} mAP50 {score(found, whole):.4f}  {seconds:.0f} s", flush=True)
         print(f"{'':<16} {seams(found)}")
         print(f"{'':<16} {memory:.0f} MB, {memory - base:.0f} MB more than on one scene (under 400 MB)", flush=True)
-    killed(folder, files[0], options, seconds / 3)
+        kill_after = seconds / 3
+    first, second = (folder / f"out-{kind}/predictions.json" for kind in ("png", "tif"))
+    same = first.read_text().replace("mosaic.png", "mosaic.tif") == second.read_text()
+    print(f"the second run was killed twice and continued: {'the same bytes' if same else 'OTHER BYTES'}")
 
 
-def killed(folder: Path, file: Path, options: list[str], after: float) -> None:
-    """A run that is killed twice against one that is not."""
-    out = fresh(folder / "out-killed")
-    command = [*ROTX, str(file), "--out", str(out), *options]
-    for _ in range(2):
-        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(after)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        assert (out / ".progress").is_file(), "it was not killed in the midst"
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    names = [path.name for path in out.iterdir()]
-    same = (out / "predictions.json").read_bytes() == (folder / "out-png/predictions.json").read_bytes()
-    print(f"killed twice and continued: {'the same bytes' if same else 'OTHER BYTES'}, in the folder {names}")
+def predict(out: Path, source: Path, options: list[str], kill_after: float | None = None) -> tuple[float, float]:
+    """Runs the command; gives its greatest resident memory in MB, and its seconds.
 
-
-def predict(out: Path, inputs: list[Path], options: list[str]) -> None:
-    """Runs the command."""
-    command = [*ROTX, *map(str, inputs), "--out", str(fresh(out)), *options]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def fresh(out: Path) -> Path:
-    """A folder for results that is not there yet."""
+    Args:
+        out: made anew.
+        source: what is looked at.
+        options: further words.
+        kill_after: seconds after which it is killed and continued, twice.
+    """
     shutil.rmtree(out, ignore_errors=True)
-    return out
+    command, most, start = [*ROTX, str(source), "--out", str(out), *options], 0, time.perf_counter()
+    for after in (kill_after, kill_after, None):
+        begun = time.perf_counter()
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        with ThreadPoolExecutor(1) as reader:
+            errors = reader.submit(child.stderr.read)
+            while child.poll() is None:
+                status = Path(f"/proc/{child.pid}/status").read_text()
+                found = re.search(r"VmHWM:\s+(\d+) kB", status)
+                most = max(most, int(found[1]) if found else 0)
+                if after is not None and time.perf_counter() - begun > after:
+                    child.kill()
+                time.sleep(0.1)
+        if child.returncode == 0:
+            return most / 1024, time.perf_counter() - start
+        assert after is not None, errors.result().decode()
+    raise AssertionError("it was killed and has not ended")
 
 
 # Mosaics
@@ -233,6 +239,6 @@ CLASSES = ("ship", "plane", "vehicle", "tank")
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--size", type=int, default=20_000, help="of the mosaic, in pixels")
-    parser.add_argument("--window", type=int, default=512, help="of rotx predict, in pixels")
+    parser.add_argument("--window", type=int, default=SCENE, help="of rotx predict, in pixels")
     arguments = parser.parse_args()
     mosaic(arguments.size, arguments.window)

@@ -64,7 +64,7 @@ def predict(config: str, checkpoint: str, inputs: tuple[str, ...], out: str, **o
     from rotx.inference.inputs import find_inputs
 
     place, show_dir = Path(out), Path(options["show_dir"]) if options["show_dir"] else None
-    formats = [name.strip() for name in options["formats"].split(",")]
+    formats = list(dict.fromkeys(name.strip() for name in options["formats"].split(",")))
     for path in filter(None, (place, show_dir)):
         if path.exists() and not path.is_dir():
             raise ValueError(f"{path}: is a file; name a folder")

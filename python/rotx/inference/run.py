@@ -217,4 +217,4 @@ def _film(predictor: Predictor, journal: Journal, one: Input, path: Path) -> Non
             _, frame = next(frames)
             found = result.prediction
             captions = [f"{name} {score:.2f}" for name, score in zip(found.classes, found.scores, strict=True)]
-            made.add(draw_boxes(frame, found.rboxes, found.labels, captions))
+            made.add(draw_boxes(frame, found.rboxes, found.labels, captions, found.classes))

@@ -1,15 +1,17 @@
 """Objects at the seams of windows: what one window cuts off a neighbour may see whole, and each counts once.
 
-A detection that ends where its window does, and the image does not, is perhaps a piece of an object. What becomes of
-it:
+A detection that ends where its window does, and the image does not, or reaches beyond, is perhaps a piece of an
+object. What becomes of it:
 
-1. A detection of its class in another window, that is no piece, is the object if most of the piece lies in it; or if
+1. If another window sees all of that place with room to spare, it is left to that one: what cuts off an object there
+   either cuts it off farther out, or not at all.
+2. A detection of its class in another window, that is no piece, is the object if most of the piece lies in it; or if
    some does, and most of what the piece's window can see of it lies in the piece: the tip of an oblique object fills
    but half of the least rectangle around it. The piece goes.
-2. Pieces of one object are left only if no window holds it whole: it is larger than the overlap. Where two windows
-   overlap they see the same part of it, so pieces of a class are one object if there much of the lesser lies in the
-   other; an object has one piece a window. Of its pieces the largest stays: nothing vanishes.
-3. Copies of an object that several windows hold whole are left to suppression, over the whole image, exact.
+3. Pieces of one object are left only if no window holds it whole: it is larger than the overlap. Where two windows
+   overlap they see the same part of it, so pieces of a class are one object if there most of the lesser lies in the
+   other; an object has one piece a window. The one stays of which its window can see most: nothing vanishes.
+4. Copies of an object that several windows hold whole are left to suppression, over the whole image, exact.
 """
 
 from __future__ import annotations
@@ -55,21 +57,21 @@ def resolve(
     """
     corners = geometry.rbox_to_quad(rboxes).reshape(-1, 4, 2)
     bounds = np.concatenate([corners.min(1), corners.max(1)], axis=1)
+    areas, seen = geometry.area(rboxes), _area_within(rboxes, windows[window])
     cut = _touches_inner_edge(bounds, windows[window], size)
-    areas = geometry.area(rboxes)
-    pairs = list(_pairs(bounds, labels, cut, window, windows))
+    stays = ~(cut & _better_elsewhere(bounds, window, windows, size))
+    pairs = list(_pairs(bounds, labels, cut & stays, window, windows))
     piece, other = (np.concatenate([np.zeros(0, np.int64), *(pair[i] for pair in pairs)]) for i in range(2))
     overlap = geometry.box_iou_aligned(rboxes[piece], rboxes[other], "iof") * areas[piece]
     share = _ratio(overlap, areas[piece])
-    seen = _ratio(overlap, _area_within(rboxes[other], windows[window[piece]]))
+    there = _ratio(overlap, _area_within(rboxes[other], windows[window[piece]]))
+    stays[piece[~cut[other] & ((share > MOST) | ((share > SOME) & (there > MOST)))]] = False
 
-    stays = np.ones(len(rboxes), np.bool_)
-    stays[piece[~cut[other] & ((share > MOST) | ((share > SOME) & (seen > MOST)))]] = False
     left = cut[other] & stays[piece] & stays[other] & (piece < other)
-    piece, other, overlap, seen = piece[left], other[left], overlap[left], seen[left]
-    alike = np.maximum(seen, _ratio(overlap, _area_within(rboxes[piece], windows[window[other]])))
+    piece, other, overlap, there = piece[left], other[left], overlap[left], there[left]
+    alike = np.maximum(there, _ratio(overlap, _area_within(rboxes[piece], windows[window[other]])))
     same = alike > MOST
-    stays[_lesser_pieces(piece[same], other[same], alike[same], window, areas, scores)] = False
+    stays[_lesser_pieces(piece[same], other[same], alike[same], window, seen, scores)] = False
 
     rows = np.flatnonzero(stays)
     return rows[geometry.nms(rboxes[rows], scores[rows], iou_threshold, labels[rows])]
@@ -83,10 +85,30 @@ def _touches_inner_edge(bounds: Floats, areas: NDArray[np.int64], size: tuple[in
         areas: (N, 4) the window of each.
         size: width and height of the image.
     """
-    near = NEAR + NEAR_SHARE * (bounds[:, 2:] - bounds[:, :2])
+    near = _near(bounds)
     low = (areas[:, :2] > 0) & (bounds[:, :2] < areas[:, :2] + near)
     high = (areas[:, 2:] < np.array(size)) & (bounds[:, 2:] > areas[:, 2:] - near)
     return (low | high)[:, 0] | (low | high)[:, 1]
+
+
+def _better_elsewhere(
+    bounds: Floats, window: Rows, windows: NDArray[np.int64], size: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Whether another window sees all that each detection's own window sees of it, and farther on all sides."""
+    near, better = _near(bounds), np.ones(len(bounds), np.bool_)
+    low = np.maximum(bounds[:, :2], windows[window, :2])
+    high = np.minimum(bounds[:, 2:], windows[window, 2:])
+    for axis in (0, 1):
+        starts, length = np.unique(windows[:, axis]), windows[0, axis + 2] - windows[0, axis]
+        # The last that begins before it; windows at the image's border see all there is.
+        last = np.maximum(np.searchsorted(starts, low[:, axis] - near[:, axis]) - 1, 0)
+        ends = starts[last] + length
+        better &= (ends == size[axis]) | (ends > high[:, axis] + near[:, axis])
+    return better
+
+
+def _near(bounds: Floats) -> Floats:
+    return NEAR + NEAR_SHARE * (bounds[:, 2:] - bounds[:, :2])
 
 
 def _pairs(
@@ -121,14 +143,14 @@ def _area_within(rboxes: Floats, areas: NDArray[np.int64]) -> Floats:
     return inside * geometry.area(rboxes)
 
 
-def _lesser_pieces(a: Rows, b: Rows, alike: Floats, window: Rows, areas: Floats, scores: Floats) -> list[int]:
-    """Of pieces that are one object, all but the largest.
+def _lesser_pieces(a: Rows, b: Rows, alike: Floats, window: Rows, seen: Floats, scores: Floats) -> list[int]:
+    """Of pieces that are one object, all but the one of which its window sees most.
 
     Args:
         a, b: (M,) rows of pieces that are one object.
         alike: (M,) the surest pairs are joined first.
         window: (N,) of each detection; an object has one piece a window.
-        areas, scores: (N,) of each detection.
+        seen, scores: (N,) of each detection.
     """
     groups: dict[int, list[int]] = {row: [row] for row in [*a.tolist(), *b.tolist()]}
     for pair in np.argsort(-alike, kind="stable").tolist():
@@ -138,6 +160,6 @@ def _lesser_pieces(a: Rows, b: Rows, alike: Floats, window: Rows, areas: Floats,
             groups.update(dict.fromkeys(theirs, mine))
     dropped = []
     for group in {id(group): group for group in groups.values()}.values():
-        best = max(group, key=lambda row: (areas[row], scores[row], -row))
+        best = max(group, key=lambda row: (seen[row], scores[row], -row))
         dropped += [row for row in group if row != best]
     return dropped
