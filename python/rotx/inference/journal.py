@@ -187,7 +187,7 @@ class Journal:
                     head = json.loads(line)
                     size = sum(head["counts"]) * _ROW
                     content = file.read(size)
-                    if len(content) != size or zlib.crc32(content) != head["crc"]:
+                    if not line.endswith(b"\n") or len(content) != size or zlib.crc32(content) != head["crc"]:
                         return
                 except (ValueError, KeyError, TypeError):
                     return
