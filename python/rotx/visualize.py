@@ -67,8 +67,8 @@ def draw_onto(
     longest = max(picture.shape[:2])
     corners = np.round(rbox_to_quad(rboxes)).reshape(-1, 4, 2).clip(-FAR, FAR).astype(np.int32)
     # Thin for small objects, which would vanish under their outlines.
-    sides = (np.asarray(rboxes)[:, 2:4].min(1) / 8).clip(max(1, longest / 2000), max(1, longest / 600))
-    for points, label, thickness in zip(corners, labels.tolist(), np.round(sides).astype(int).tolist(), strict=True):
+    lines = np.fmax(1, np.fmin(np.asarray(rboxes)[:, 2:4].min(1) / 8, longest / 600)).round().astype(int)
+    for points, label, thickness in zip(corners, labels.tolist(), lines.tolist(), strict=True):
         cv2.polylines(picture, [points], True, class_colour(label), thickness, cv2.LINE_AA)
     if not captions:
         return

@@ -5,11 +5,12 @@ Works without torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
+from rotx.data.image_files import UnreadableImage
 from rotx.evaluation.task1 import check_names
 from rotx.inference.outputs.coco import CocoWriter
 from rotx.inference.outputs.geojson import GeoJsonWriter
@@ -25,7 +26,7 @@ __all__ = ["FORMATS", "Result", "Writer", "check", "draw", "open_writers"]
 FORMATS = ("json", "dota", "coco", "yolo", "geojson")
 
 
-def check(formats: Sequence[str], inputs: Iterable[tuple[str, Path]], classes: Sequence[str]) -> None:
+def check(formats: Sequence[str], inputs: Sequence[tuple[str, Path]], classes: Sequence[str]) -> None:
     """Raises what the writers would raise later, as far as it can be known before the work.
 
     Args:
@@ -41,20 +42,27 @@ def check(formats: Sequence[str], inputs: Iterable[tuple[str, Path]], classes: S
     for name in formats:
         if name not in FORMATS:
             raise ValueError(f"format '{name}': need some of {', '.join(FORMATS)}")
-    inputs = list(inputs)
+        if formats.count(name) > 1:
+            raise ValueError(f"format '{name}': named twice")
     if "dota" in formats:
         check_names([name for name, _ in inputs], classes)
     if "geojson" in formats:
         need_rasterio()
-        unplaced = []
-        for _, file in tqdm(inputs, desc="georeferences", unit="image", leave=False):
-            try:
-                Georeference.of(file)
-            except NotPlaced as error:
-                unplaced.append(str(error))
-        if unplaced:
-            more = f"; {len(unplaced) - 1:,} more files" if len(unplaced) > 1 else ""
-            raise ValueError(f"{unplaced[0]}{more}: leave them out, or geojson")
+        _check_places([file for _, file in inputs])
+
+
+def _check_places(files: Sequence[Path]) -> None:
+    unplaced = []
+    for file in tqdm(files, desc="georeferences", unit="image", leave=False):
+        try:
+            Georeference.of(file)
+        except NotPlaced as error:
+            unplaced.append(str(error))
+        except UnreadableImage:
+            pass  # it is said when it is looked at, and stops nothing else
+    if unplaced:
+        more = f"; so are {len(unplaced) - 1:,} more files" if len(unplaced) > 1 else ""
+        raise ValueError(f"{unplaced[0]}{more}: leave out geojson, or what cannot be on the map")
 
 
 def open_writers(formats: Sequence[str], out: Path, classes: Sequence[str]) -> list[Writer]:

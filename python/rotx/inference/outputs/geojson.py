@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rotx.atomic import PendingFolder, remove_leftovers
+from rotx.data.image_files import UnreadableImage
 from rotx.inference.outputs.georeference import Georeference, NotPlaced
 from rotx.inference.outputs.result import Result
 
@@ -27,7 +28,7 @@ class GeoJsonWriter:
         """Writes the file of an image."""
         try:
             place = Georeference.of(result.file, (result.width, result.height))
-        except NotPlaced as error:
+        except (NotPlaced, UnreadableImage) as error:
             warnings.warn(f"{error}; left out of geojson", stacklevel=2)
             return
         self._folder.write(f"{result.name}.geojson", json.dumps(_collection(result, place)).encode())

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rotx.data.image_files import SUFFIXES, UnreadableImage
 from rotx.geometry import rbox_to_quad
 from rotx.inference.outputs.ground import ground_distance
 
@@ -53,6 +54,7 @@ class Georeference:
 
         Raises:
             NotPlaced: with the file and what is missing.
+            UnreadableImage: for a file that should be an image and that GDAL cannot open.
         """
         import rasterio
         from rasterio.errors import NotGeoreferencedWarning, RasterioError
@@ -63,7 +65,9 @@ class Georeference:
                 with rasterio.open(file) as image:
                     t, crs, there, lacks = image.transform, image.crs, (image.width, image.height), _lacking(image)
         except RasterioError:
-            raise NotPlaced(f"{file}: is no GeoTIFF: GDAL cannot read it") from None
+            if file.suffix.lower() in SUFFIXES:
+                raise UnreadableImage(file, "GDAL cannot read it") from None
+            raise NotPlaced(f"{file}: is no GeoTIFF") from None
         if lacks:
             raise NotPlaced(f"{file}: {lacks}")
         if size is not None and size != there:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rotx._rust import ImageReader
 from rotx.atomic import write_bytes
 from rotx.data.image_files import UnreadableImage
 from rotx.data.window_cache import Reader, open_image
@@ -20,20 +21,19 @@ from rotx.visualize import Image, draw_onto
 BAND_BYTES = 16 << 20
 
 
-def draw(result: Result, picture: str | Path, longest: int = 4096, pixels: Image | None = None) -> None:
+def draw(result: Result, picture: str | Path, longest: int = 4096) -> None:
     """Writes a JPEG of an image with what was found on it; an image that is larger is averaged to a preview.
 
     Args:
         result: all its objects are drawn; see `Prediction.above`.
         picture: ends in ``.jpg``; folders are made.
         longest: the longer side of the picture is at most so many pixels.
-        pixels: the image (H, W, 3) uint8, BGR, if it is at hand; a frame of a video must be. None: it is read.
 
     Raises:
         UnreadableImage: for a file that holds no image.
         OSError: if the picture cannot be written.
     """
-    shown = preview(result.file, longest) if pixels is None else _reduced(pixels, longest)
+    shown = preview(result.file, longest)
     # The centre of the first pixel is (0, 0) before and after.
     across, down = shown.shape[1] / result.width, shown.shape[0] / result.height
     found = result.prediction
@@ -57,31 +57,21 @@ def preview(file: Path, longest: int) -> Image:
     """
     reader = open_image(file)
     try:
-        width, height = _fitting(reader.width, reader.height, longest)
-        if (width, height) == (reader.width, reader.height):
-            return reader.read(0, 0, width, height)
-        return _averaged(_bands(reader), reader.height, (width, height))
+        factor = longest / max(reader.width, reader.height)
+        if factor >= 1:
+            return reader.read(0, 0, reader.width, reader.height)
+        size = max(1, round(reader.width * factor)), max(1, round(reader.height * factor))
+        return _averaged(_bands(reader), reader.height, size)
     except (ValueError, OSError) as error:
         raise error if isinstance(error, UnreadableImage) else UnreadableImage(file, str(error)) from None
-
-
-def _fitting(width: int, height: int, longest: int) -> tuple[int, int]:
-    factor = min(1, longest / max(width, height))
-    return max(1, round(width * factor)), max(1, round(height * factor))
-
-
-def _reduced(pixels: Image, longest: int) -> Image:
-    """A copy, averaged if it is larger."""
-    size = _fitting(pixels.shape[1], pixels.shape[0], longest)
-    if size == (pixels.shape[1], pixels.shape[0]):
-        return pixels.copy()
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
 def _bands(reader: Reader) -> Iterator[Image]:
     """An image from the top down, whole blocks at a time if they are not too many bytes."""
     most, block = max(1, BAND_BYTES // (3 * reader.width)), reader.block[1]
     rows = most // block * block or most
+    if not isinstance(reader, ImageReader):
+        rows = reader.height  # each read decodes all
     for y in range(0, reader.height, rows):
         yield reader.read(0, y, reader.width, min(rows, reader.height - y))
 
