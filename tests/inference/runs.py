@@ -12,7 +12,6 @@ import resource
 import sys
 
 import dying
-
 import rotx.inference.run  # noqa: F401  # what takes long to import
 from rotx.cli import main
 

@@ -38,7 +38,14 @@ def test_folders(folder: Path) -> None:
         ("sub/deep/film", True),
     ]
     assert notices == [] and found[2].path == folder / "sub/a.tif"
-    assert names(folder, leave_out=(folder / "sub",)) == ["a", "b"]
+
+
+def test_results_are_no_inputs(folder: Path) -> None:
+    results = (folder / "sub",)
+    assert names(folder, leave_out=results) == names(folder / "**/*", leave_out=results) == ["a", "b"]
+    assert names(folder / "sub/a.tif", leave_out=results) == ["a"]
+    with pytest.raises(ValueError, match=r"sub: holds no image or video, besides those in .*/sub \("):
+        find_inputs([str(folder / "sub")], results)
 
 
 def test_files_and_patterns(folder: Path) -> None:
@@ -75,7 +82,7 @@ def test_two_files_of_one_name(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("empty", r"empty: no image or video in this folder or below it \(\.png "),
+        ("empty", r"empty: holds no image or video \(\.png "),
         ("none.png", r"none\.png: no such file or folder"),
         ("*.bmp", r"\*\.bmp: matches no image or video \(\.png "),
     ],

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from scenes import CLASSES, missed_or_doubled, planted, scene, write_model, write_scene
 
 import bright  # noqa: F401 - registers the detector
 from rotx.cli import main
 from rotx.inference import Predictor, load
+from scenes import CLASSES, missed_or_doubled, planted, scene, write_model, write_scene
 from tiffs import write_tiff
 
 LARGE = (330, 470)
@@ -170,6 +170,8 @@ def test_pictures(model: list[str], folder: Path, tmp_path: Path) -> None:
     # Drawn pictures are no inputs of the next run.
     assert predict(*words).exit_code == 0
     assert len(objects(folder / "out")) == 6
+    run = predict(*model, folder / "other/b.jpg", "--out", tmp_path / "out", "--show-dir", folder / "other")
+    assert run.exit_code == 2 and "other: pictures would take the place of inputs: name another folder" in run.stderr
 
 
 # Videos

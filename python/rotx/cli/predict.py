@@ -68,7 +68,7 @@ def predict(config: str, checkpoint: str, inputs: tuple[str, ...], out: str, **o
     for path in filter(None, (place, show_dir)):
         if path.exists() and not path.is_dir():
             raise ValueError(f"{path}: is a file; name a folder")
-    found, notices = find_inputs(inputs, leave_out=[path for path in (place, show_dir) if path])
+    found, notices = find_inputs(inputs, leave_out=[show_dir] if show_dir else [])
     note(notices)
     import torch
 

@@ -49,7 +49,7 @@ def find_inputs(words: Sequence[str], leave_out: Sequence[Path] = ()) -> tuple[l
 
     Args:
         words: files, folders or patterns.
-        leave_out: folders that hold results, not inputs.
+        leave_out: folders of results: what folders and patterns hold of them is no input.
 
     Raises:
         ValueError: for a word that means nothing, and for two files of one name.
@@ -62,15 +62,14 @@ def find_inputs(words: Sequence[str], leave_out: Sequence[Path] = ()) -> tuple[l
         count = 0
         for one in _meant_by(word):
             real = one.path.resolve()
-            if not any(folder in real.parents for folder in results):
+            if Path(word).is_file() or not any(folder in real.parents for folder in results):
                 count += 1
                 twice += real in found
                 found.setdefault(real, one)
         if count == 0:
-            what = (
-                "no image or video in this folder or below it" if Path(word).is_dir() else "matches no image or video"
-            )
-            raise ValueError(f"{word}: {what} ({' '.join(SUFFIXES + VIDEOS)})")
+            what = "holds no image or video" if Path(word).is_dir() else "matches no image or video"
+            besides = f", besides those in {leave_out[0]}" if leave_out else ""
+            raise ValueError(f"{word}: {what}{besides} ({' '.join(SUFFIXES + VIDEOS)})")
     inputs = list(found.values())
     _check_names(inputs)
     return inputs, [f"{twice:,} files are named more than once, and taken once"] if twice else []

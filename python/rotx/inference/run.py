@@ -73,6 +73,9 @@ def run(
         OSError: if an output cannot be written; the run can be continued.
     """
     check(formats, [(one.name, one.path) for one in inputs], predictor.classes)
+    originals = {one.path.resolve() for one in inputs}
+    if show_dir is not None and any(_drawn(one, show_dir).resolve() in originals for one in inputs):
+        raise ValueError(f"{show_dir}: pictures would take the place of inputs: name another folder to show")
     out.mkdir(parents=True, exist_ok=True)
     failed: dict[Path, str] = {}
     with Journal(out / JOURNAL, bound) as journal:
@@ -201,12 +204,17 @@ def _show(predictor: Predictor, journal: Journal, inputs: Sequence[Input], folde
     folder.mkdir(parents=True, exist_ok=True)
     images = [one for one in inputs if not one.is_video]
     results = _results(predictor, journal, images)
-    for _, result in tqdm(results, total=len(images), desc="draw", leave=False, disable=not progress):
-        draw(result, folder / f"{result.name}.jpg")
+    for one, result in tqdm(results, total=len(images), desc="draw", leave=False, disable=not progress):
+        draw(result, _drawn(one, folder))
     for one in inputs:
         if one.is_video:
             with suppress(UnreadableImage):  # it was said when it was looked at
-                _film(predictor, journal, one, folder / f"{one.name}.mp4")
+                _film(predictor, journal, one, _drawn(one, folder))
+
+
+def _drawn(one: Input, folder: Path) -> Path:
+    """Where the picture of an image, or the film of a video, goes."""
+    return folder / f"{one.name}{'.mp4' if one.is_video else '.jpg'}"
 
 
 def _film(predictor: Predictor, journal: Journal, one: Input, path: Path) -> None:
