@@ -174,6 +174,13 @@ def test_pictures(model: list[str], folder: Path, tmp_path: Path) -> None:
     assert run.exit_code == 2 and "other: pictures would take the place of inputs: name another folder" in run.stderr
 
 
+def test_labels_of_the_inputs_are_safe(model: list[str], tmp_path: Path) -> None:
+    write_scene(tmp_path / "images/a.png", (40, 40))
+    run = predict(*model, tmp_path / "images", "--out", tmp_path, "--format", "json,yolo")
+    assert run.exit_code == 2 and "holds inputs, and perhaps their labels, which yolo would replace" in run.stderr
+    assert predict(*model, tmp_path / "images", "--out", tmp_path).exit_code == 0
+
+
 # Videos
 
 

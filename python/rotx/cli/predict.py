@@ -41,7 +41,7 @@ _INTERRUPTED = 130
 )
 @click.option("--classes", metavar="A,B,...", help="Only these.")
 @click.option("--tta", metavar="flip,rotate,scales", help="See each image in several ways.")
-@click.option("--window", type=click.IntRange(1), help="Side of the windows of larger images; see below.")
+@click.option("--window", type=click.IntRange(1), help="Side of the windows of larger images; see above.")
 @click.option("--gap", type=click.IntRange(0), help="Pixels that windows share; default: a fifth of the window.")
 @click.option("--batch-size", type=click.IntRange(1), default=4, show_default=True, help="Images or windows at a time.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, or a GPU if there is one.")

@@ -76,6 +76,8 @@ def run(
     originals = {one.path.resolve() for one in inputs}
     if show_dir is not None and any(_drawn(one, show_dir).resolve() in originals for one in inputs):
         raise ValueError(f"{show_dir}: pictures would take the place of inputs: name another folder to show")
+    if "yolo" in formats and any(out.resolve() in original.parents for original in originals):
+        raise ValueError(f"{out}: holds inputs, and perhaps their labels, which yolo would replace: name another --out")
     out.mkdir(parents=True, exist_ok=True)
     failed: dict[Path, str] = {}
     with Journal(out / JOURNAL, bound) as journal:
