@@ -43,7 +43,7 @@ _INTERRUPTED = 130
 @click.option("--tta", metavar="flip,rotate,scales", help="See each image in several ways.")
 @click.option("--window", type=click.IntRange(1), help="Side of the windows of larger images; see above.")
 @click.option("--gap", type=click.IntRange(0), help="Pixels that windows share; default: a fifth of the window.")
-@click.option("--batch-size", type=click.IntRange(1), default=4, show_default=True, help="Images or windows at a time.")
+@click.option("--batch-size", type=click.IntRange(1), default=2, show_default=True, help="Images or windows at a time.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, or a GPU if there is one.")
 @click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE", help="Set; +PATH adds; may be repeated.")
 @click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help="Import; it registers what CONFIG names.")

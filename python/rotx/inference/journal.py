@@ -17,13 +17,11 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-#: (N, 7) ``cx, cy, w, h, angle, score, label``.
-Table = NDArray[np.float64]
+from rotx.inference.prediction import Table
 
-COLUMNS = 7
-_ROW = COLUMNS * 8
+#: Of a table, and the bytes of its rows.
+_COLUMNS, _ROW = 7, 7 * 8
 
 
 class Item(NamedTuple):
@@ -123,7 +121,7 @@ class Journal:
         self.path.unlink()
 
     def _add(self, head: dict[str, Any], tables: Sequence[Table]) -> None:
-        content = np.concatenate([np.zeros((0, COLUMNS)), *tables]).astype("<f8").tobytes()
+        content = np.concatenate([np.zeros((0, _COLUMNS)), *tables]).astype("<f8").tobytes()
         line = json.dumps({**head, "crc": zlib.crc32(content)}, separators=(",", ":")).encode() + b"\n"
         record = memoryview(line + content)
         self._write(record)
@@ -154,7 +152,7 @@ class Journal:
         content = bytearray()
         while len(content) < rows * _ROW and (part := self._file.read(rows * _ROW - len(content))):
             content += part
-        return np.frombuffer(content, "<f8").astype(np.float64).reshape(-1, COLUMNS)
+        return np.frombuffer(content, "<f8").astype(np.float64).reshape(-1, _COLUMNS)
 
     def _begin(self, settings: Mapping[str, Any]) -> int:
         """Reads the header, or writes it; returns where it ends."""

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from rotx.inference.predictor import Predictor, Table
+from rotx.inference.prediction import Table
 from rotx.inference.seams import resolve
 from rotx.inference.tta import View
 from rotx.inference.windows import WINDOW, WindowedImage, grid, window_and_gap
 from rotx.visualize import Image
+
+if TYPE_CHECKING:
+    from rotx.inference.predictor import Predictor
 
 #: What was found in a batch of windows, in pixels of the image, and how many of it in each window.
 Found = tuple[Table, list[int]]

@@ -21,16 +21,16 @@ from rotx.data.resizing import fitting
 from rotx.evaluation.patches import MERGE_IOU
 from rotx.evaluation.task1 import write_task1
 from rotx.geometry import rbox_to_quad
-from rotx.inference.prediction import Prediction
+from rotx.inference.large import Look, find_whole, merge_windows, windows_found
+from rotx.inference.prediction import Prediction, Table
 from rotx.inference.tta import View, predict_views
+from rotx.inference.windows import WindowedImage
 from rotx.models.detectors import Detector, TwoStage
 from rotx.models.postprocess import NMSRotated
 from rotx.models.structures import Detections as Found
 from rotx.visualize import Image, draw_boxes
 
 Floats = NDArray[np.float64]
-#: (N, 7) ``cx, cy, w, h, angle, score, label``.
-Table = NDArray[np.float64]
 
 #: An image's file, or its pixels (H, W, 3) uint8, BGR as OpenCV reads them.
 Source = str | Path | NDArray[np.uint8]
@@ -128,7 +128,7 @@ class Predictor:
         window: int | None = None,
         gap: int | None = None,
         score_thr: float = 0.0,
-        batch_size: int = 4,
+        batch_size: int = 2,
         views: Sequence[View] | None = None,
         progress: bool = False,
     ) -> Prediction:
@@ -150,9 +150,6 @@ class Predictor:
             ValueError: for a file that holds no image, and for bad settings.
             OSError: for a file that cannot be opened.
         """
-        from rotx.inference.large import Look, find_whole, merge_windows, windows_found
-        from rotx.inference.windows import WindowedImage
-
         source, look = WindowedImage(Path(image)), Look.of(self, window, gap, batch_size, score_thr, views)
         windows = look.windows(source)
         if len(windows) == 1:
