@@ -219,6 +219,13 @@ def test_a_video_that_ends_early(model: list[str], tmp_path: Path) -> None:
     assert f"error: {tmp_path / 'road.avi'}: ends early: {count} of 30 frames can be read\n" in run.stderr
 
 
+def test_a_video_that_is_none(runs: Runs, dying: list[str], tmp_path: Path) -> None:
+    (tmp_path / "noise.mp4").write_bytes(bytes(range(256)) * 20)
+    code, errors = runs(*dying, tmp_path / "noise.mp4", "--out", tmp_path / "out")
+    reason = f"error: {tmp_path / 'noise.mp4'}: holds no video that OpenCV can read"
+    assert code == 1 and errors.splitlines()[-2] == reason and "moov" not in errors
+
+
 # What goes wrong
 
 

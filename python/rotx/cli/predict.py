@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,9 +137,14 @@ def _print(report: Report, classes: tuple[str, ...], labels: tuple[int, ...] | N
         click.echo(f"{report.earlier:,} images were looked at by an earlier run")
     for label in range(len(classes)) if labels is None else labels:
         click.echo(f"{classes[label]}: {report.counts[label]:,}")
-    places = ", ".join(map(str, report.files))
-    click.echo(f"{report.counts.sum():,} objects in {report.images:,} images: {places}")
+    click.echo(f"{report.counts.sum():,} objects in {report.images:,} images: {', '.join(_places(report.files))}")
     for path, reason in report.failed.items():
         click.echo(f"error: {path}: {reason}", err=True)
     if report.failed:
         click.echo(f"error: {len(report.failed):,} files could not be read, or not to the end", err=True)
+
+
+def _places(files: list[Path]) -> list[str]:
+    """The files, and instead of several of one folder that folder."""
+    counts = Counter(path.parent for path in files if path.suffix == ".txt")
+    return list(dict.fromkeys(str(path.parent if counts[path.parent] > 1 else path) for path in files))

@@ -32,6 +32,8 @@ class Video:
         if not path.is_file():
             raise UnreadableImage(path, "is no regular file" if path.exists() else "is not there")
         self.path = path
+        # What is wrong with a file is said once, not by FFmpeg for each block; who wants that sets the variable.
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened():
             raise UnreadableImage(path, "holds no video that OpenCV can read")
