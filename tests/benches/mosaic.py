@@ -220,22 +220,23 @@ def score(found: Found, truth: list[Any]) -> float:
 
 
 def seams(found: Found) -> str:
-    """Copies of one object, and pieces of one in a larger detection of its class, of all scores and of high ones."""
+    """Copies of one object, and pieces of one, in a larger and surer detection of its class; at two thresholds."""
     texts = []
     for least in (SCORE, SHOWN):
         total = copies = pieces = 0
         for quads, scores, labels in found:
-            keep = scores > least
-            total += int(keep.sum())
+            total += int((scores > least).sum())
             for label in np.unique(labels):
-                boxes = quad_to_rbox(quads[keep & (labels == label)])
+                chosen = (scores > least) & (labels == label)
+                boxes, sure = quad_to_rbox(quads[chosen]), scores[chosen]
                 for start in range(0, len(boxes), 500):
                     part = boxes[start : start + 500]
                     iou, share = box_iou(part, boxes), box_iou(part, boxes, "iof")
                     rows = np.arange(len(part))
                     iou[rows, start + rows] = share[rows, start + rows] = 0
                     copies += int((iou > NMS_IOU + 1e-6).sum())
-                    pieces += int(((share > PIECE) & (area(part)[:, None] < area(boxes))).sum())
+                    less = (area(part)[:, None] < area(boxes)) & (sure[start + rows, None] < sure)
+                    pieces += int(((share > PIECE) & less).sum())
         texts.append(f"score > {least}: {total:,} detections, {copies // 2:,} copies, {pieces:,} pieces")
     return "; ".join(texts)
 

@@ -14,6 +14,7 @@ from rotx.cli import class_names, fail, user_errors
 from rotx.cli.report import note
 
 if TYPE_CHECKING:
+    from rotx.inference.large import Look
     from rotx.inference.run import Report
 
 _INTERRUPTED = 130
@@ -84,7 +85,29 @@ def predict(config: str, checkpoint: str, inputs: tuple[str, ...], out: str, **o
     labels = None if names is None else _labels(names, predictor.classes)
     window, gap, batch_size, score_thr = (options[key] for key in ("window", "gap", "batch_size", "score_thr"))
     look = Look.of(predictor, window, gap, batch_size, score_thr, views, labels)
-    bound = {
+    bound = _bound(config, checkpoint, inputs, options, look, names, str(predictor.device))
+    try:
+        report = run(predictor, found, place, look, formats=formats, show_dir=show_dir, bound=bound, progress=True)
+    except KeyboardInterrupt:
+        click.echo(f"{out}: stopped; the same command goes on from here", err=True)
+        sys.exit(_INTERRUPTED)
+    except torch.OutOfMemoryError:
+        fail("out of memory on the GPU: try a smaller --batch-size or --window")
+    _print(report, predictor.classes, labels)
+    sys.exit(1 if report.failed else 0)
+
+
+def _bound(
+    config: str,
+    checkpoint: str,
+    inputs: tuple[str, ...],
+    options: dict[str, Any],
+    look: Look,
+    names: list[str] | None,
+    device: str,
+) -> dict[str, Any]:
+    """What results depend on, by the words of the command line: only the same command continues a run."""
+    return {
         "CONFIG": _settings(config, options["options"]),
         "CHECKPOINT": _digest(Path(checkpoint)),
         "INPUTS": inputs,
@@ -95,17 +118,8 @@ def predict(config: str, checkpoint: str, inputs: tuple[str, ...], out: str, **o
         "--window": look.window,
         "--gap": look.gap,
         "--batch-size": look.batch_size,
-        "--device": str(predictor.device),
+        "--device": device,
     }
-    try:
-        report = run(predictor, found, place, look, formats=formats, show_dir=show_dir, bound=bound, progress=True)
-    except KeyboardInterrupt:
-        click.echo(f"{out}: stopped; the same command goes on from here", err=True)
-        sys.exit(_INTERRUPTED)
-    except torch.OutOfMemoryError:
-        fail("out of memory on the GPU: try a smaller --batch-size or --window")
-    _print(report, predictor.classes, labels)
-    sys.exit(1 if report.failed else 0)
 
 
 def _labels(names: list[str], classes: tuple[str, ...]) -> tuple[int, ...]:
