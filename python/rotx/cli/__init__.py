@@ -81,6 +81,7 @@ class Lazy(click.Group):
         "check-submission": ("rotx.cli.check_submission", "check_submission"),
         "config": ("rotx.cli.config", "config"),
         "merge": ("rotx.cli.merge", "merge"),
+        "predict": ("rotx.cli.predict", "predict"),
         "split": ("rotx.cli.split", "split"),
         "synth": ("rotx.cli.synth", "synth"),
     },
