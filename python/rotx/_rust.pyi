@@ -104,7 +104,7 @@ def read_annotations(
     files: _Files,
     images: list[str] | None,
     classes: list[str] | None,
-    lenient: bool,
+    lenient: int | None,
     jobs: int,
 ) -> dict[str, Any]: ...
 def read_detections(

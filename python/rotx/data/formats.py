@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,22 @@ from rotx.data.files import FormatError
 from rotx.data.sniff import Found, annotation_files, nearest, result_files
 from rotx.geometry import thread_count
 
-__all__ = ["Annotations", "Detections", "FormatError", "read_annotations", "read_detections", "read_names"]
+#: So many problems are said in the notices.
+_SHOWN = 20
+
+__all__ = ["Annotations", "Detections", "FormatError", "Problem", "read_annotations", "read_detections", "read_names"]
+
+
+class Problem(NamedTuple):
+    """What cannot be read, and where."""
+
+    file: str
+    line: int
+    """From 1; 0: the file as a whole."""
+    reason: str
+    """A few words: all of one kind have the same."""
+    text: str
+    """File, line, reason and what stands there, as a sentence."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +61,12 @@ class Annotations:
     """The other classes that occur, and how many objects of each were left out on these images."""
     skipped: dict[str, int] = field(default_factory=dict)
     """What was wrong and skipped (lenient): how many lines, files or names for each reason."""
+    problems: list[Problem] = field(default_factory=list)
+    """The first of what was skipped."""
+    line: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
+    """(N,): the line of its file that each object stands on, from 1; (0,) if it comes from no file."""
+    files: list[str] = field(default_factory=list)
+    """The file of each image, as messages call it; [] if it comes from no file."""
     notices: list[str] = field(default_factory=list)
     """What the user should know, a sentence each."""
 
@@ -76,6 +97,7 @@ def read_annotations(
     classes: Sequence[str] | None = None,
     images: str | Path | None = None,
     lenient: bool = False,
+    kept: int = 20,
     jobs: int | None = None,
 ) -> Annotations:
     """Reads the annotations of a data set.
@@ -87,6 +109,7 @@ def read_annotations(
             order of appearance in the files sorted by name.
         images: a file that lists the images wanted, a name a line. None: all.
         lenient: skip and count what is wrong.
+        kept: how many problems are kept with their text; the others are counted only.
         jobs: number of threads; None: one a core.
 
     Raises:
@@ -102,10 +125,11 @@ def read_annotations(
         _with_subjects(have),
         have.subjects or None,
         _list(classes),
-        lenient,
+        kept if lenient else None,
         thread_count(jobs),
     )
     skipped = _skipped(found, notices)
+    files = dict(zip(have.subjects, (file.shown for file in have.files), strict=False))
     names, other_images = found["images"], list[str]()
     if wanted:
         if wanted.duplicates:
@@ -127,6 +151,9 @@ def read_annotations(
         other_images=other_images,
         other_classes=other_classes,
         skipped=skipped,
+        problems=[Problem(*problem) for problem in found["problems"]],
+        line=found["line"],
+        files=[files.get(name, have.files[0].shown) for name in found["images"]],
         notices=notices,
     )
 
@@ -260,7 +287,7 @@ def _skipped(found: Mapping[str, Any], notices: list[str]) -> dict[str, int]:
     if skipped:
         counts = ", ".join(f"{reason} {count:,}" for reason, count in skipped.items())
         notices.append(f"skipped {sum(skipped.values()):,} lines or files: {counts}")
-        notices.extend(f"skipped {problem}" for problem in found["problems"])
+        notices.extend(f"skipped {text}" for *_, text in found["problems"][:_SHOWN])
     return skipped
 
 
@@ -278,7 +305,7 @@ def _select(found: dict[str, Any], images: list[str], classes: Sequence[str] | N
     label = new_label[found["label"]]
     keep = (image >= 0) & (label >= 0)
     if not keep.all():
-        _keep_rows(found, ("image", "label", "difficult"), keep)
+        _keep_rows(found, ("image", "label", "difficult", "line"), keep)
         image, label = image[keep], label[keep]
     others = {name: int(n) for name, n, w in zip(found["classes"], counts, wanted, strict=True) if not w}
     found["classes"] = [name for name, w in zip(found["classes"], wanted, strict=True) if w]

@@ -106,7 +106,7 @@ fn fuzz(
         let source = |i: usize| Source { name: format!("f{i}"), subject: subject(i), data: Data::Bytes(&texts[i]) };
         let sources = [source(0), source(1)];
         let images = (random.below(2) == 0).then_some(&known[..]);
-        let options = Options { images, classes: None, lenient: true, jobs: 1 };
+        let options = Options { images, classes: None, lenient: true, kept: 20, jobs: 1 };
         let lenient = read(&sources, &options).unwrap_or_else(|p| panic!("lenient {name} failed: {p}"));
         for problem in &lenient.skipped.first {
             check_problem(problem, &texts[usize::from(problem.file == "f1")]);

@@ -47,7 +47,7 @@ pub fn read_annotations<'py>(
     files: Files<'py>,
     images: Option<Vec<String>>,
     classes: Option<Vec<String>>,
-    lenient: bool,
+    lenient: Option<usize>,
     jobs: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
     let read = match format {
@@ -58,11 +58,13 @@ pub fn read_annotations<'py>(
         "gghl" => formats::lines::read_gghl,
         _ => return Err(unknown_format(format)),
     };
-    let options = Options { images: images.as_deref(), classes: classes.as_deref(), lenient, jobs };
+    let (kept, lenient) = (lenient.unwrap_or(1), lenient.is_some());
+    let options = Options { images: images.as_deref(), classes: classes.as_deref(), lenient, kept, jobs };
     let sources = sources(&files);
     let found: Annotations = py.detach(|| read(&sources, &options)).map_err(error)?;
     let out = table(py, found.images, found.classes, found.quads, [found.image, found.label], found.skipped)?;
     out.set_item("difficult", PyArray1::from_vec(py, found.difficult))?;
+    out.set_item("line", PyArray1::from_vec(py, found.line))?;
     Ok(out)
 }
 
@@ -82,7 +84,8 @@ pub fn read_detections<'py>(
         "icdar" => formats::icdar::read_results,
         _ => return Err(unknown_format(format)),
     };
-    let options = Options { images: images.as_deref(), classes: classes.as_deref(), lenient, jobs };
+    let options =
+        Options { images: images.as_deref(), classes: classes.as_deref(), lenient, jobs, ..Options::default() };
     let sources = sources(&files);
     let found: Detections = py.detach(|| read(&sources, &options)).map_err(error)?;
     let out = table(py, found.images, found.classes, found.quads, [found.image, found.label], found.skipped)?;
@@ -125,7 +128,8 @@ fn table<'py>(
     [image, label]: [Vec<u32>; 2],
     skipped: Skipped,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let first: Vec<String> = skipped.first.iter().map(Problem::to_string).collect();
+    // Its file, line, short reason, and all of it as a sentence.
+    let first: Vec<_> = skipped.first.iter().map(|p| (&p.file, p.line, p.kind, p.to_string())).collect();
     let out = PyDict::new(py);
     out.set_item("images", images)?;
     out.set_item("classes", classes)?;

@@ -46,7 +46,7 @@ pub struct Source<'a> {
 }
 
 /// How to read.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
     /// Images in this order, whether anything is found on them or not. Annotations of others come after them;
     /// detections on others are a problem. `None`: those found, in order of appearance.
@@ -55,11 +55,20 @@ pub struct Options<'a> {
     pub classes: Option<&'a [String]>,
     /// Skip and count what is wrong instead of failing.
     pub lenient: bool,
+    /// How many problems are kept with their text if lenient; the others are counted only.
+    pub kept: usize,
     /// Number of threads; 0: one a core.
     pub jobs: usize,
 }
 
-/// Objects of many images: one entry an object in `quads`, `image`, `label` and `difficult`.
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Options { images: None, classes: None, lenient: false, kept: 20, jobs: 0 }
+    }
+}
+
+/// Objects of many images: one entry an object in `quads`, `image`, `label`, `difficult` and
+/// `line`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Annotations {
     /// Names of the images, those without objects included.
@@ -74,6 +83,8 @@ pub struct Annotations {
     pub label: Vec<u32>,
     /// 0, 1 (difficult) or 2 (truncated).
     pub difficult: Vec<u8>,
+    /// The line of its file that it stands on, from 1.
+    pub line: Vec<u32>,
     /// What was wrong; empty unless lenient.
     pub skipped: Skipped,
 }

@@ -24,7 +24,30 @@ impl Known {
     }
 }
 
-/// What one part of a file holds; `V` is the difficulty of an object or the score of a detection.
+/// What a row holds beside its quad, image and label: an [`Object`], or the score of a detection.
+pub(crate) trait Value: Copy + Send {
+    /// The same in a file that has so many lines before the part that was read.
+    fn after(self, _lines: u64) -> Self {
+        self
+    }
+}
+
+impl Value for f64 {}
+
+/// An annotated object.
+#[derive(Clone, Copy)]
+pub(crate) struct Object {
+    difficult: u8,
+    line: u32,
+}
+
+impl Value for Object {
+    fn after(self, lines: u64) -> Self {
+        Object { line: self.line.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX)), ..self }
+    }
+}
+
+/// What one part of a file holds.
 pub(crate) struct Rows<'a, V> {
     known: &'a Known,
     pub images: Lookup<'a>,
@@ -35,7 +58,7 @@ pub(crate) struct Rows<'a, V> {
     label: Vec<u32>,
 }
 
-impl<'a, V> Rows<'a, V> {
+impl<'a, V: Value> Rows<'a, V> {
     pub fn new(known: &'a Known) -> Self {
         Rows {
             known,
@@ -82,12 +105,20 @@ impl<'a, V> Rows<'a, V> {
     }
 }
 
-impl Rows<'_, u8> {
-    /// Adds an object.
+impl Rows<'_, Object> {
+    /// Adds an object that stands on a line of this part.
     #[inline]
-    pub fn push_object(&mut self, image: &[u8], class: &[u8], quad: Quad, difficult: u8) -> Result<(), Reason> {
+    pub fn push_object(
+        &mut self,
+        line: u64,
+        image: &[u8],
+        class: &[u8],
+        quad: Quad,
+        difficult: u8,
+    ) -> Result<(), Reason> {
         let (image, label) = (self.annotated(image)?, self.class(class)?);
-        self.push(quad, difficult, image, label);
+        let line = u32::try_from(line).unwrap_or(u32::MAX);
+        self.push(quad, Object { difficult, line }, image, label);
         Ok(())
     }
 }
@@ -112,7 +143,7 @@ pub(crate) struct Merged<V> {
     pub skipped: Skipped,
 }
 
-impl<V: Copy> Merged<V> {
+impl<V: Value> Merged<V> {
     pub fn new(known: &Known, rows: usize) -> Self {
         Merged {
             images: known.images.clone(),
@@ -125,9 +156,10 @@ impl<V: Copy> Merged<V> {
         }
     }
 
-    pub fn append(&mut self, part: Rows<'_, V>) {
+    /// Adds a part that stands after so many lines of its file.
+    pub fn append(&mut self, part: Rows<'_, V>, lines: u64) {
         self.quads.extend_from_slice(&part.quads);
-        self.values.extend_from_slice(&part.values);
+        self.values.extend(part.values.iter().map(|value| value.after(lines)));
         let images = part.known.images.list.len();
         append_numbers(&mut self.image, &part.image, images, part.images.new, &mut self.images);
         let classes = part.known.classes.list.len();
@@ -144,15 +176,16 @@ fn append_numbers(out: &mut Vec<u32>, numbers: &[u32], known: usize, new: Names,
     out.extend(numbers.iter().map(|&n| if (n as usize) < known { n } else { new[n as usize - known] }));
 }
 
-impl From<Merged<u8>> for Annotations {
-    fn from(all: Merged<u8>) -> Self {
+impl From<Merged<Object>> for Annotations {
+    fn from(all: Merged<Object>) -> Self {
         Annotations {
             images: all.images.list,
             classes: all.classes.list,
             quads: all.quads,
             image: all.image,
             label: all.label,
-            difficult: all.values,
+            difficult: all.values.iter().map(|value| value.difficult).collect(),
+            line: all.values.iter().map(|value| value.line).collect(),
             skipped: all.skipped,
         }
     }
