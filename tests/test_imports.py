@@ -17,6 +17,7 @@ TORCH_FREE = {"rotx", "config", "registry", "geometry", "evaluation", "data.form
 TORCH_FREE |= {
     "atomic",
     "data.archives",
+    "data.check",
     "data.files",
     "data.image_files",
     "data.sniff",
@@ -53,11 +54,12 @@ MAY_IMPORT = {
     "data": FLOOR
     | {"atomic", "data.files", "data.formats", "data.image_files", "data.sniff", "data.split"}
     | {"data.tiling", "evaluation"},
+    "data.check": NUMBERS | {"atomic", "config", "registry", "data", "data.formats", "data.image_files", "data.sniff"},
     "evaluation": NUMBERS | {"config", "registry", "atomic", "data.files", "data.formats", "data.tiling"},
     "models": FLOOR,
     "engine": MIDDLE | {"inference", "atomic", "visualize"},
     "inference": MIDDLE | {"atomic", "visualize"},
-    "cli": MIDDLE | {"engine", "inference", "atomic"},
+    "cli": MIDDLE | {"data.check", "engine", "inference", "atomic"},
     # The package itself names its public modules and loads them when they are used.
     "rotx": MIDDLE | {"engine", "inference"},
 }

@@ -37,7 +37,10 @@ class Problem(NamedTuple):
     reason: str
     """A few words: all of one kind have the same."""
     text: str
-    """File, line, reason and what stands there, as a sentence."""
+    """The reason in full, and what stands there."""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.text}" if self.line else f"{self.file}: {self.text}"
 
 
 @dataclass(frozen=True)
@@ -287,7 +290,7 @@ def _skipped(found: Mapping[str, Any], notices: list[str]) -> dict[str, int]:
     if skipped:
         counts = ", ".join(f"{reason} {count:,}" for reason, count in skipped.items())
         notices.append(f"skipped {sum(skipped.values()):,} lines or files: {counts}")
-        notices.extend(f"skipped {text}" for *_, text in found["problems"][:_SHOWN])
+        notices.extend(f"skipped {Problem(*problem)}" for problem in found["problems"][:_SHOWN])
     return skipped
 
 

@@ -157,10 +157,7 @@ def _check_file(file: File, task: int) -> Iterator[Finding]:
     """Findings about the lines of a file."""
     found = _rust.read_detections(f"task{task}", [(file.shown, "", file.data)], None, None, True, 0)
     skipped = sum(count for _, count in found["skipped"])
-    problems = [
-        (line or None, text.removeprefix(f"{name}:{line}: " if line else f"{name}: "))
-        for name, line, _, text in found["problems"]
-    ]
+    problems = [(line or None, text) for _, line, _, text in found["problems"]]
     rows = _Rows(file, problems, skipped, found["image"])
     if skipped:
         line, reason = rows.problems[0]

@@ -128,8 +128,7 @@ fn table<'py>(
     [image, label]: [Vec<u32>; 2],
     skipped: Skipped,
 ) -> PyResult<Bound<'py, PyDict>> {
-    // Its file, line, short reason, and all of it as a sentence.
-    let first: Vec<_> = skipped.first.iter().map(|p| (&p.file, p.line, p.kind, p.to_string())).collect();
+    let first: Vec<_> = skipped.first.iter().map(|p| (&p.file, p.line, p.kind, p.what())).collect();
     let out = PyDict::new(py);
     out.set_item("images", images)?;
     out.set_item("classes", classes)?;

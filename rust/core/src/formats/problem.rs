@@ -44,11 +44,18 @@ pub struct Problem {
     pub reason: String,
 }
 
+impl Problem {
+    /// The reason, and the line if it is one.
+    pub fn what(&self) -> String {
+        if self.line == 0 { self.reason.clone() } else { format!("{}: '{}'", self.reason, self.text) }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
-            0 => write!(f, "{}: {}", self.file, self.reason),
-            line => write!(f, "{}:{line}: {}: '{}'", self.file, self.reason, self.text),
+            0 => write!(f, "{}: {}", self.file, self.what()),
+            line => write!(f, "{}:{line}: {}", self.file, self.what()),
         }
     }
 }

@@ -1,0 +1,115 @@
+"""Faults of images: every one is decoded once, in bands of rows, on all cores."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from os import cpu_count
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from rotx.data.check.faults import Fault
+from rotx.data.check.sets import Labelled
+from rotx.data.image_files import UnreadableImage, read_image
+from rotx.data.window_cache import open_image
+
+#: About so many bytes of pixels are decoded at once.
+_BAND = 1 << 24
+
+
+class Image(NamedTuple):
+    """What decoding an image shows."""
+
+    size: tuple[int, int] | None
+    """Height and width; None if it cannot be decoded."""
+    digest: bytes
+    """The same for the same pixels and size, whatever the format of the file."""
+    problem: str = ""
+    """Why it cannot be decoded."""
+
+
+def decode_all(paths: Iterable[Path], jobs: int | None = None) -> dict[Path, Image]:
+    """Decodes images, each once; shows how far it is.
+
+    Args:
+        paths: of the files.
+        jobs: number of threads; None: one a core.
+    """
+    unique = list(dict.fromkeys(paths))
+    with ThreadPoolExecutor(jobs or cpu_count()) as pool:
+        progress = tqdm(pool.map(decode, unique), total=len(unique), desc="images", unit="image", leave=False, delay=1)
+        return dict(zip(unique, progress, strict=True))
+
+
+def decode(path: Path) -> Image:
+    """Decodes an image in bands."""
+    try:
+        return _by_bands(path)
+    except UnreadableImage:
+        pass  # the bands' decoders know fewer kinds than OpenCV, which training reads with
+    try:
+        pixels = read_image(path)
+    except UnreadableImage as error:
+        return Image(None, b"", error.reason)
+    size = pixels.shape[0], pixels.shape[1]
+    return Image(size, hashlib.blake2b(pixels.data, digest_size=16, person=_person(size)).digest())
+
+
+def _by_bands(path: Path) -> Image:
+    image = open_image(path)
+    size = image.height, image.width
+    digest = hashlib.blake2b(digest_size=16, person=_person(size))
+    rows = max(_BAND // (3 * image.width) // image.block[1], 1) * image.block[1]
+    for y in range(0, image.height, rows):
+        try:
+            band = image.read(0, y, image.width, min(rows, image.height - y))
+        except (ValueError, OSError) as error:
+            raise UnreadableImage(path, str(error)) from None
+        digest.update(np.ascontiguousarray(band).data)
+    return Image(size, digest.digest())
+
+
+def _person(size: tuple[int, int]) -> bytes:
+    """Makes digests of images of different sizes different."""
+    return b"".join(side.to_bytes(8, "little") for side in size)
+
+
+def check_images(labelled: Labelled, images: dict[Path, Image]) -> list[tuple[int, int] | None]:
+    """Adds the faults of the images of a set.
+
+    Returns:
+        Height and width of each image, of its file, or else of its annotations.
+    """
+    sizes = list(labelled.sizes)
+    for i, path in enumerate(labelled.paths):
+        if path is None:
+            continue
+        image, said = images[path], labelled.sizes[i]
+        if image.size is None:
+            labelled.faults.append(Fault("bad image", str(path), 0, image.problem.removeprefix(f"{path}: ")))
+            continue
+        sizes[i] = image.size
+        if said is not None and said != image.size:
+            text = f"is said to be {said[1]} × {said[0]}; {path} is {image.size[1]} × {image.size[0]}"
+            labelled.faults.append(Fault("wrong size", labelled.files[i], 0, f"'{labelled.names[i]}' {text}"))
+    return sizes
+
+
+def check_same(sets: Sequence[Labelled], images: dict[Path, Image]) -> None:
+    """Adds images whose pixels are those of another one, to the set of the later of both."""
+    first: dict[bytes, tuple[int, Path]] = {}
+    for number, labelled in enumerate(sets):
+        for path in filter(None, labelled.paths):
+            digest = images[path].digest
+            if not digest:
+                continue
+            where, other = first.setdefault(digest, (number, path))
+            if (where, other) == (number, path):
+                continue
+            of = f" of {sets[where].name}" if where != number else ""
+            text = f"the same file is in {sets[where].name} too" if path == other else f"the same pixels as {other}{of}"
+            labelled.faults.append(Fault("same image", str(path), 0, text))
