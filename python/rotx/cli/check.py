@@ -128,7 +128,7 @@ def _print(report: Report, drops: list[Drops]) -> None:
             click.echo(f"  and {count - _SHOWN:,} more; --json FILE lists all")
     for part in drops:
         _print_drops(part)
-    click.echo(f"{len(faults):,} faults" if faults else "no faults")
+    click.echo(f"{len(faults):,} fault{'' if len(faults) == 1 else 's'}" if faults else "no faults")
 
 
 def _print_drops(part: Drops) -> None:

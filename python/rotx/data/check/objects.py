@@ -16,6 +16,8 @@ from rotx.geometry import box_iou, box_iou_aligned, quad_to_rbox, rbox_to_quad
 SAME = 0.95
 #: A larger share of an object beyond the image is a fault: splitting drops what is inside by less (``iof_thr`` 0.7).
 BEYOND = 0.3
+#: Nobody annotates more exactly than by so many pixels.
+_NEAR = 1.0
 #: So many overlaps are computed at once.
 _PAIRS = 1 << 22
 
@@ -35,11 +37,11 @@ def check_objects(labelled: Labelled, tiny: float) -> None:
     rboxes = quad_to_rbox(labelled.quads)
     side = rboxes[:, 2:4].min(axis=1, initial=np.inf)
     for row in np.flatnonzero(finite & (side < LEAST_SIDE)).tolist():
-        labelled.add("zero area", row, f"{_class(labelled, row)} of {rboxes[row, 2]:g} × {side[row]:g} pixels")
+        labelled.add("zero area", row, f"{_class(labelled, row)}: {rboxes[row, 2]:.4g} × {side[row]:.3g} pixels")
     for row in np.flatnonzero(finite & (side >= LEAST_SIDE) & crossing(labelled.quads)).tolist():
-        labelled.add("self-crossing", row, f"two sides of this {_class(labelled, row)} cross")
+        labelled.add("self-crossing", row, f"{_class(labelled, row)}: two of its sides cross")
     for row in np.flatnonzero(finite & (side >= LEAST_SIDE) & (side < tiny)).tolist():
-        text = f"{_class(labelled, row)} of {rboxes[row, 2]:.3g} × {side[row]:.3g} pixels, a side below {tiny:g}"
+        text = f"{_class(labelled, row)}: {rboxes[row, 2]:.4g} × {side[row]:.3g} pixels, a side below {tiny:g}"
         labelled.add("tiny", row, text)
     for row, other, overlap in _duplicates(labelled):
         same = np.array_equal(labelled.quads[row], labelled.quads[other])
@@ -74,12 +76,12 @@ def check_inside(labelled: Labelled, sizes: Sequence[tuple[int, int] | None]) ->
             part = "all" if share > 1 - 1e-9 else f"{100 * share:.0f} %"
             size = sizes[labelled.image[row]]
             where = f"image of {size[1]} × {size[0]}" if size else "image"
-            text = f"{part} of this {_class(labelled, row)} is beyond the {where}, by {reach[row]:.4g} pixels"
+            text = f"{_class(labelled, row)}: {part} of it is beyond the {where}, by {reach[row]:.4g} pixels"
             labelled.add("outside", row, text)
-    if len(rows):
-        labelled.notices.append(
-            f"{labelled.name}: {len(rows):,} objects reach beyond their image, by up to {reach[rows].max():.4g} pixels"
-        )
+    count = int((reach[rows] > _NEAR).sum())
+    if count:
+        text = f"{count:,} objects reach beyond their image, by up to {reach[rows].max():.4g} pixels"
+        labelled.notices.append(f"{labelled.name}: {text}")
 
 
 def crossing(quads: NDArray[np.float64]) -> NDArray[np.bool_]:
