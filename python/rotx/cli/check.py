@@ -139,5 +139,5 @@ def _print_drops(part: Drops) -> None:
     for notice in part.notices or ["nothing"]:
         click.echo(f"  {notice}")
     if part.drawn:
-        lost = ", ".join(f"{count:,} {reason}" for reason, count in part.lost.most_common()) or "none"
+        lost = ", ".join(f"{count:,} {reason}" for reason, count in part.lost.items()) or "none"
         click.echo(f"  by the pipeline, of {part.seen:,} objects on {part.drawn:,} images drawn once: {lost}")

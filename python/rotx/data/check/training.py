@@ -47,7 +47,7 @@ class Drops:
     notices: list[str] = field(default_factory=list)
     drawn: int = 0
     seen: int = 0
-    lost: Counter[str] = field(default_factory=Counter)
+    lost: dict[str, int] = field(default_factory=dict)
     error: str = ""
 
 
@@ -105,7 +105,7 @@ def _draw(dataset: Dataset, part: Drops, jobs: int | None) -> Drops:
         results = [result for result in progress if result is not None]
     lost = sum((dropped for _, dropped in results), Counter[str]())
     seen = sum(number for number, _ in results)
-    return Drops(part.name, part.images, part.objects, part.notices, len(results), seen, lost)
+    return Drops(part.name, part.images, part.objects, part.notices, len(results), seen, dict(lost.most_common()))
 
 
 def _dataset(config: Mapping[str, Any], key: str) -> Any:
@@ -117,7 +117,7 @@ def _leaves(config: Any) -> Iterator[Mapping[str, Any]]:
     """The datasets in files that a dataset's config is made of."""
     if isinstance(config, Mapping):
         name = config.get("type")
-        target = resolve(name) if isinstance(name, str) and name.endswith("Dataset") else None
+        target = resolve(name) if isinstance(name, str) else None
         if isinstance(target, type) and issubclass(target, FileDataset):
             yield config
         else:
