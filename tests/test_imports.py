@@ -17,6 +17,7 @@ TORCH_FREE = {"rotx", "config", "registry", "geometry", "evaluation", "data.form
 TORCH_FREE |= {
     "atomic",
     "data.archives",
+    "data.browse",
     "data.check",
     "data.files",
     "data.image_files",
@@ -55,11 +56,12 @@ MAY_IMPORT = {
     | {"atomic", "data.files", "data.formats", "data.image_files", "data.sniff", "data.split"}
     | {"data.tiling", "evaluation"},
     "data.check": NUMBERS | {"atomic", "config", "registry", "data", "data.formats", "data.image_files", "data.sniff"},
+    "data.browse": {"atomic", "registry", "data", "data.check", "data.image_files", "visualize"},
     "evaluation": NUMBERS | {"config", "registry", "atomic", "data.files", "data.formats", "data.tiling"},
     "models": FLOOR,
     "engine": MIDDLE | {"inference", "atomic", "visualize"},
     "inference": MIDDLE | {"atomic", "visualize"},
-    "cli": MIDDLE | {"data.check", "engine", "inference", "atomic"},
+    "cli": MIDDLE | {"data.browse", "data.check", "engine", "inference", "atomic"},
     # The package itself names its public modules and loads them when they are used.
     "rotx": MIDDLE | {"engine", "inference"},
 }
