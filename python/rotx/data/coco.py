@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rotx.data.classes import CLASSES_OF
 from rotx.data.datasets import FileDataset
 from rotx.data.found import Found
 from rotx.data.image_files import list_files
@@ -43,6 +44,21 @@ class RotatedCocoDataset(FileDataset):
             return _found(_load(file), file, folder)
         except _Damaged as error:
             raise ValueError(f"{file}: {error}") from None
+
+
+class SARShipDataset(RotatedCocoDataset):
+    """SSDD, HRSID and RSDD-SAR as json: one class, ``ship``."""
+
+    own_classes = CLASSES_OF["SARShipDataset"]
+
+
+class HITUAVDataset(RotatedCocoDataset):
+    """HIT-UAV: persons, cars, bicycles and other vehicles in infrared.
+
+    What it marks as ``DontCare`` is of no class: it is left out and counted.
+    """
+
+    own_classes = CLASSES_OF["HITUAVDataset"]
 
 
 class Lenient(NamedTuple):

@@ -286,6 +286,12 @@ class DOTAv2Dataset(DOTADataset):
     own_classes = CLASSES_OF["DOTAv2Dataset"]
 
 
+class SRSDDDataset(DOTADataset):
+    """SRSDD-v1.0: six kinds of ships in SAR images, in files like DOTA's."""
+
+    own_classes = CLASSES_OF["SRSDDDataset"]
+
+
 def _prefix(data_prefix: Mapping[str, str] | None, keys: Sequence[str]) -> str:
     """The one folder that ``data_prefix`` names, by one of ``keys``."""
     if not isinstance(data_prefix, Mapping | None):

@@ -1,9 +1,9 @@
 """Annotations and detection results of whole data sets, read in Rust into arrays. Needs no torch.
 
-Annotations: DOTA ``labelTxt``, VOC-style xml (DIOR-R, HRSC2016, roLabelImg), ICDAR 2015 ground truth, and one
-file for many images (flat, or as GGHL writes HRSC2016 and SSDD). Results: DOTA Task1 and Task2, ICDAR. The
-format is found by looking at the files. What is wrong is one `FormatError` that names file, line, text and
-reason, or, with ``lenient``, is skipped and counted.
+Annotations: DOTA ``labelTxt``, VOC-style xml (DIOR-R, HRSC2016, roLabelImg), ICDAR 2015 ground truth, the labels of
+UCAS-AOD and MSRA-TD500, and one file for many images (flat, or as GGHL writes HRSC2016 and SSDD). Results: DOTA
+Task1 and Task2, ICDAR. The format is found by looking at the files. What is wrong is one `FormatError` that names
+file, line, text and reason, or, with ``lenient``, is skipped and counted.
 """
 
 from __future__ import annotations

@@ -54,6 +54,8 @@ pub fn read_annotations<'py>(
         "dota" => formats::dota::read,
         "icdar" => formats::icdar::read_annotations,
         "voc" => formats::voc::read,
+        "td500" => formats::td500::read,
+        "ucas" => formats::ucas::read,
         "flat" => formats::lines::read_flat,
         "gghl" => formats::lines::read_gghl,
         _ => return Err(unknown_format(format)),

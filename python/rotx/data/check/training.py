@@ -18,6 +18,7 @@ from rotx.data.classes import wanted_classes
 from rotx.data.datasets import Dataset, FileDataset
 from rotx.data.image_files import UnreadableImage
 from rotx.data.sample import keep_sound
+from rotx.data.text_datasets import UCASAODDataset
 from rotx.data.xml_datasets import DIORDataset, HRSCDataset
 from rotx.registry import build, resolve
 
@@ -60,9 +61,9 @@ def config_sets(config: Mapping[str, Any], jobs: int | None = None) -> list[Labe
     found: dict[tuple[Any, ...], Labelled] = {}
     for key in LOADERS:
         for leaf in _leaves(_dataset(config, key)):
-            labelled = _files(leaf, key)
-            if labelled is not None and labelled not in found:
-                found[labelled] = _read(leaf, key, *labelled, jobs)
+            for files in _files(leaf):
+                if files not in found:
+                    found[files] = _read(leaf, key, *files, jobs)
     if not found:
         raise ValueError(f"has no dataset with annotations in {', '.join(LOADERS)}")
     return list(found.values())
@@ -128,19 +129,23 @@ def _leaves(config: Any) -> Iterator[Mapping[str, Any]]:
             yield from _leaves(value)
 
 
-def _files(leaf: Mapping[str, Any], key: str) -> tuple[Path, Path, Path | None] | None:
-    """Annotations, folder of images and list of images of a dataset; None without annotations."""
+def _files(leaf: Mapping[str, Any]) -> list[tuple[Path, Path, Path | None]]:
+    """Annotations, folder of images and list of images of a dataset; none without annotations, two of UCAS-AOD."""
     target, ann_file = resolve(leaf["type"]), leaf.get("ann_file")
     root, prefix = Path(leaf.get("data_root") or ""), next(iter((leaf.get("data_prefix") or {}).values()), "")
+    assert isinstance(target, type)
     if not ann_file:
-        return None
-    if isinstance(target, type) and issubclass(target, HRSCDataset):
+        return []
+    if issubclass(target, UCASAODDataset):
+        return [(root / prefix / folder, root / prefix / folder, None) for folder in ("CAR", "PLANE")]
+    if issubclass(target, HRSCDataset):
         folders = (PurePosixPath(prefix, leaf.get(*pair)) for pair in _HRSC.items())
         annotations, images = (root / folder for folder in folders)
-        return annotations, images, root / ann_file
-    if isinstance(target, type) and issubclass(target, DIORDataset):
-        return root / leaf.get("ann_subdir", "Annotations/Oriented Bounding Boxes/"), root / prefix, root / ann_file
-    return root / ann_file, root / prefix, None
+        return [(annotations, images, root / ann_file)]
+    if issubclass(target, DIORDataset):
+        annotations = root / leaf.get("ann_subdir", "Annotations/Oriented Bounding Boxes/")
+        return [(annotations, root / prefix, root / ann_file)]
+    return [(root / ann_file, root / prefix, None)]
 
 
 #: The folders of HRSC2016 by the keyword that names them.
@@ -157,6 +162,8 @@ def _read(
     if issubclass(target, DIORDataset):
         labelled.classes = [word.lower() for word in labelled.classes]
     wanted = wanted_classes(leaf.get("metainfo"), target.own_classes, Path(leaf.get("data_root") or ""))
-    if wanted.classes is not None and not target.lists_classes and not leaf.get("classwise"):
+    # Of UCAS-AOD the folder is the class.
+    own = target.lists_classes or issubclass(target, UCASAODDataset) or leaf.get("classwise")
+    if wanted.classes is not None and not own:
         labelled.wanted = (*wanted.classes, *wanted.left_out)
     return labelled

@@ -1,7 +1,7 @@
 //! Annotations and detection results from bytes, in parallel, into structs of arrays.
 //!
-//! One file a format: [`dota`] (`labelTxt`), [`task1`] (DOTA results, tasks 1 and 2), [`icdar`], [`voc`] (xml)
-//! and [`lines`] (one file for many images). Rows keep the order of the files given and of their lines,
+//! One file a format: [`dota`] (`labelTxt`), [`task1`] (DOTA results, tasks 1 and 2), [`icdar`], [`voc`] (xml),
+//! [`ucas`] (UCAS-AOD), [`td500`] (MSRA-TD500) and [`lines`] (one file for many images). Rows keep the order of the files given and of their lines,
 //! whatever the number of threads. Tolerated: CRLF, a missing last newline, blank lines, several spaces or
 //! tabs, a byte-order mark. Everything else that is wrong is a [`Problem`]: the first one is the error, or,
 //! with [`Options::lenient`], every one is skipped and counted.
@@ -17,6 +17,8 @@ mod number;
 mod problem;
 mod rows;
 pub mod task1;
+pub mod td500;
+pub mod ucas;
 pub mod voc;
 
 use crate::geom::Quad;
