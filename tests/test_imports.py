@@ -24,6 +24,8 @@ TORCH_FREE |= {
     "data.sniff",
     "data.synthetic",
     "data.tiling",
+    "inference.outputs",
+    "inference.prediction",
     "visualize",
 }
 TORCH_LATE = {"cli"}
@@ -60,8 +62,12 @@ MAY_IMPORT = {
     "evaluation": NUMBERS | {"config", "registry", "atomic", "data.files", "data.formats", "data.tiling"},
     "models": FLOOR,
     "engine": MIDDLE | {"inference", "atomic", "visualize"},
-    "inference": MIDDLE | {"atomic", "visualize"},
-    "cli": MIDDLE | {"data.browse", "data.check", "engine", "inference", "atomic"},
+    "inference.prediction": {"geometry"},
+    "inference.outputs": NUMBERS
+    | {"atomic", "data", "data.image_files", "evaluation"}
+    | {"inference.prediction", "visualize"},
+    "inference": MIDDLE | {"atomic", "inference.outputs", "inference.prediction", "visualize"},
+    "cli": MIDDLE | {"data.browse", "data.check", "engine", "inference", "inference.outputs", "atomic"},
     # The package itself names its public modules and loads them when they are used.
     "rotx": MIDDLE | {"engine", "inference"},
 }

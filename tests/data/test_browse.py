@@ -7,12 +7,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pytest
 from click.testing import CliRunner
 
 from rotx.cli.browse import browse
 from rotx.config import dumps
-from rotx.data import browse as module
 from rotx.data.browse import LONGEST
 from rotx.visualize import draw_quads
 
@@ -92,31 +90,15 @@ def test_which_images_are_chosen(tmp_path: Path) -> None:
     assert names("--number", 5, "--seed", 1) != names("--number", 5, "--seed", 2)
 
 
-def test_large_images_are_made_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And read in bands: a picture of all of it is the same."""
-    width, height = LONGEST + 500, 700
+def test_large_images_are_made_smaller(tmp_path: Path) -> None:
+    width, height = 2 * LONGEST, 700
     make(tmp_path, 1, "200 100 2200 100 2200 500 200 500 ship 0\n", width, height)
-    rng = np.random.default_rng(0)
-    noise = cv2.resize(rng.integers(0, 256, (14, 50, 3), np.uint8), (width, height))
-    cv2.imwrite(str(tmp_path / "images/P0.png"), noise)
     assert run(tmp_path, "--out", tmp_path / "out")[0] == 0
     picture = written(tmp_path / "out/P0.jpg")
     image = picture[len(picture) - 350 :]
-    assert image.shape == (350, width // 2, 3)
-    small = cv2.resize(noise, (width // 2, 350), interpolation=cv2.INTER_AREA)
-    assert np.abs(image.astype(int) - small)[120:180].mean() < 6
-    lines = image.astype(int) - small
-    lines = lines[:, :, 2] - lines[:, :, 0] > 40
-    assert lines[49:52, 200:1000].any(axis=0).mean() > 0.9 and lines[249:252, 150:1000].any(axis=0).mean() > 0.9
-    opened = module.open_image
-
-    def refuse(path: Path) -> Any:
-        raise module.UnreadableImage(path, "is of another kind")
-
-    monkeypatch.setattr(module, "open_image", refuse)
-    assert run(tmp_path, "--out", tmp_path / "whole")[0] == 0
-    assert np.abs(written(tmp_path / "whole/P0.jpg").astype(int) - picture).max() < 3
-    assert opened(tmp_path / "images/P0.png").width == width
+    assert image.shape == (350, LONGEST, 3)
+    lines = red(image)
+    assert lines[48:53, 150:1000].any(axis=0).mean() > 0.9 and lines[248:253, 150:1000].any(axis=0).mean() > 0.9
 
 
 def test_an_image_that_cannot_be_read_stops_nothing(tmp_path: Path) -> None:
@@ -124,7 +106,7 @@ def test_an_image_that_cannot_be_read_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "images/P1.png").write_bytes(b"no image")
     (tmp_path / "images/P2.png").unlink()
     code, out = run(tmp_path, "--out", tmp_path / "out")
-    assert code == 1 and "1 pictures" in out and "P1.png: holds no image" in out
+    assert code == 1 and "1 picture\n" in out and "P1.png: is no PNG" in out
 
 
 def config(root: Path, pipeline: list[dict[str, Any]]) -> Path:

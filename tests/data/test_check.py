@@ -174,7 +174,7 @@ def test_digests_do_not_depend_on_the_format_or_the_bands(tmp_path: Path, monkey
     assert len({decode(path).digest for path in paths}) == 1
     assert decode(paths[0]).size == (200, 300)
     before = decode(paths[0])
-    monkeypatch.setattr("rotx.data.check.images._BAND", 300 * 3 * 7)
+    monkeypatch.setattr("rotx.data.preview.BAND_BYTES", 300 * 3 * 7)
     assert decode(paths[0]) == before
     cv2.imwrite(str(paths[0]), pixels.reshape(100, 600, 3))
     assert decode(paths[0]).digest != before.digest, "the same bytes in another shape are another image"

@@ -59,7 +59,7 @@ def browse(
             count, problems = run.browse_training(config, out, number, seed, draws)
         except ValueError as error:
             raise ValueError(f"{augment}: {error}") from error
-    click.echo(f"{out}: {count:,} pictures")
+    click.echo(f"{out}: {count:,} picture{'' if count == 1 else 's'}")
     for problem in problems:
         click.echo(f"error: {problem}", err=True)
     sys.exit(1 if problems else 0)

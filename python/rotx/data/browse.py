@@ -14,7 +14,8 @@ from tqdm import tqdm
 from rotx.atomic import write_bytes
 from rotx.data.check.sets import Labelled
 from rotx.data.datasets import Dataset
-from rotx.data.image_files import UnreadableImage, read_image
+from rotx.data.image_files import UnreadableImage
+from rotx.data.preview import preview
 from rotx.data.sample import Sample, keep_sound
 from rotx.data.transforms import Normalize
 from rotx.data.window_cache import open_image
@@ -23,10 +24,8 @@ from rotx.visualize import class_colour, draw_quads
 
 Pixels = NDArray[np.uint8]
 
-#: Longer sides are made smaller by a whole factor.
+#: Images with a longer side are shown smaller.
 LONGEST = 2048
-#: Objects on an image are captioned unless there are more.
-_CAPTIONED = 20
 _HEAD = 22  # pixels of the line above a picture
 
 
@@ -55,12 +54,13 @@ def browse(labelled: Labelled, out: str | Path, number: int = 20, seed: int | No
     def picture(i: int) -> Pixels:
         path = labelled.paths[i]
         assert path is not None
-        image, factor, (height, width) = _preview(path)
+        whole = open_image(path)
+        image = preview(path, LONGEST)
+        factors = image.shape[1] / whole.width, image.shape[0] / whole.height
         mine = rows[starts[i] : starts[i + 1]]
-        quads, labels = (labelled.quads[mine] + 0.5) / factor - 0.5, labelled.label[mine]
+        quads, labels = (labelled.quads[mine] + 0.5) * np.tile(factors, 4) - 0.5, labelled.label[mine]
         _draw(image, quads, labels, labelled.classes, labelled.difficult[mine] > 0)
-        scale = f", shown at 1/{factor}" if factor > 1 else ""
-        return _headed(image, f"{labelled.names[i]}  {width} x {height}{scale}", labels, labelled.classes)
+        return _headed(image, f"{labelled.names[i]}  {whole.width} x {whole.height}", labels, labelled.classes)
 
     chosen = [there[i] for i in _choose(len(there), number, seed)]
     return _write(Path(out), {labelled.names[i]: i for i in chosen}, picture)
@@ -132,29 +132,6 @@ def _choose(count: int, number: int, seed: int | None) -> list[int]:
     return sorted(np.random.default_rng(seed).choice(count, number, replace=False).tolist())
 
 
-def _preview(path: Path) -> tuple[Pixels, int, tuple[int, int]]:
-    """An image made smaller by a whole factor, that factor, and the height and width of all; read in bands."""
-    try:
-        reader = open_image(path)
-        height, width = reader.height, reader.width
-        factor = -(-max(height, width) // LONGEST)
-        if factor == 1:
-            return reader.read(0, 0, width, height), 1, (height, width)
-        rows = -(-reader.block[1] // factor) * factor
-        bands = [_smaller(reader.read(0, y, width, min(rows, height - y)), factor) for y in range(0, height, rows)]
-        return np.concatenate(bands), factor, (height, width)
-    except (UnreadableImage, ValueError, OSError):
-        # OpenCV reads more kinds, and says what is wrong with the others.
-        image = read_image(path)
-        factor = -(-max(image.shape[:2]) // LONGEST)
-        return (_smaller(image, factor) if factor > 1 else image), factor, (image.shape[0], image.shape[1])
-
-
-def _smaller(band: Pixels, factor: int) -> Pixels:
-    height, width = (-(-side // factor) for side in band.shape[:2])
-    return cv2.resize(band, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-
-
 def _draw(
     image: Pixels,
     quads: NDArray[np.float64],
@@ -164,8 +141,8 @@ def _draw(
 ) -> None:
     finite = np.asarray(np.isfinite(quads).all(axis=1))
     quads, labels, dashed = quads[finite], labels[finite], dashed[finite]
-    captions = [classes[label] for label in labels.tolist()] if len(labels) <= _CAPTIONED else []
-    draw_quads(image, quads, labels, captions, dashed)
+    captions = [classes[label] for label in labels.tolist()]
+    draw_quads(image, quads, labels, captions, dashed=dashed)
 
 
 def _headed(image: Pixels, title: str, labels: NDArray[np.integer[Any]], classes: Sequence[str]) -> Pixels:

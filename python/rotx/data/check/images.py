@@ -15,10 +15,8 @@ from tqdm import tqdm
 from rotx.data.check.faults import Fault
 from rotx.data.check.sets import Labelled
 from rotx.data.image_files import UnreadableImage, read_image
+from rotx.data.preview import bands
 from rotx.data.window_cache import open_image
-
-#: About so many bytes of pixels are decoded at once.
-_BAND = 1 << 24
 
 
 class Image(NamedTuple):
@@ -63,13 +61,11 @@ def _by_bands(path: Path) -> Image:
     image = open_image(path)
     size = image.height, image.width
     digest = hashlib.blake2b(digest_size=16, person=_person(size))
-    rows = max(_BAND // (3 * image.width) // image.block[1], 1) * image.block[1]
-    for y in range(0, image.height, rows):
-        try:
-            band = image.read(0, y, image.width, min(rows, image.height - y))
-        except (ValueError, OSError) as error:
-            raise UnreadableImage(path, str(error)) from None
-        digest.update(np.ascontiguousarray(band).data)
+    try:
+        for band in bands(image):
+            digest.update(np.ascontiguousarray(band).data)
+    except (ValueError, OSError) as error:
+        raise UnreadableImage(path, str(error)) from None
     return Image(size, digest.digest())
 
 
