@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -17,6 +17,9 @@ from rotx.data.check.sets import Labelled
 from rotx.data.image_files import UnreadableImage, read_image
 from rotx.data.preview import bands
 from rotx.data.window_cache import open_image
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Image(NamedTuple):
@@ -38,9 +41,16 @@ def decode_all(paths: Iterable[Path], jobs: int | None = None) -> dict[Path, Ima
         jobs: number of threads; None: one a core.
     """
     unique = list(dict.fromkeys(paths))
-    with ThreadPoolExecutor(jobs or cpu_count()) as pool:
-        progress = tqdm(pool.map(decode, unique), total=len(unique), desc="images", unit="image", leave=False, delay=1)
-        return dict(zip(unique, progress, strict=True))
+    return dict(zip(unique, in_threads(decode, unique, "images", jobs), strict=True))
+
+
+def in_threads(work: Callable[[T], R], items: Sequence[T], what: str, jobs: int | None) -> Iterator[R]:
+    """What ``work`` makes of each item, in turn; shows how far it is, and ends at once when it is interrupted."""
+    pool = ThreadPoolExecutor(jobs or cpu_count())
+    try:
+        yield from tqdm(pool.map(work, items), total=len(items), desc=what, unit="image", leave=False, delay=1)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def decode(path: Path) -> Image:

@@ -41,7 +41,7 @@ def check_objects(labelled: Labelled, tiny: float) -> None:
     for row in np.flatnonzero(finite & (side >= LEAST_SIDE) & crossing(labelled.quads)).tolist():
         labelled.add("self-crossing", row, f"{_class(labelled, row)}: two of its sides cross")
     for row in np.flatnonzero(finite & (side >= LEAST_SIDE) & (side < tiny)).tolist():
-        text = f"{_class(labelled, row)}: {rboxes[row, 2]:.4g} × {side[row]:.3g} pixels, a side below {tiny:g}"
+        text = f"{_class(labelled, row)}: {rboxes[row, 2]:.4g} × {side[row]:.4g} pixels, a side below {tiny:g}"
         labelled.add("tiny", row, text)
     for row, other, overlap in _duplicates(labelled):
         same = np.array_equal(labelled.quads[row], labelled.quads[other])

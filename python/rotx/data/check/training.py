@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from os import cpu_count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
+from rotx.data.check.images import in_threads
 from rotx.data.check.sets import Labelled, read_set
 from rotx.data.classes import wanted_classes
 from rotx.data.datasets import Dataset, FileDataset
@@ -101,9 +99,7 @@ def _draw(dataset: Dataset, part: Drops, jobs: int | None) -> Drops:
         keep_sound(sample)
         return len(sample.labels) + sum(sample.dropped.values()), sample.dropped
 
-    with ThreadPoolExecutor(jobs or cpu_count()) as pool:
-        progress = tqdm(pool.map(draw, indices), total=count, desc=part.name, unit="image", leave=False, delay=1)
-        results = [result for result in progress if result is not None]
+    results = [result for result in in_threads(draw, indices, part.name, jobs) if result is not None]
     lost = sum((dropped for _, dropped in results), Counter[str]())
     seen = sum(number for number, _ in results)
     return Drops(part.name, part.images, part.objects, part.notices, len(results), seen, dict(lost.most_common()))
