@@ -144,12 +144,23 @@ def test_images_that_are_cut_off(suffix: str, tmp_path: Path) -> None:
     clean(tmp_path)
     (tmp_path / "images/P1.png").unlink()
     whole = cv2.imencode(suffix, picture(1))[1].tobytes()
-    (tmp_path / f"images/P1{suffix}").write_bytes(whole[: len(whole) * 3 // 5])
-    found = faults(tmp_path)
-    assert [kind for kind, _ in found] == ["bad image"] and found[0][1].startswith(f"P1{suffix}: ")
-    assert len(found[0][1]) > 15
+    for left in (len(whole) * 3 // 5, len(whole) - 1):
+        (tmp_path / f"images/P1{suffix}").write_bytes(whole[:left])
+        found = faults(tmp_path)
+        assert [kind for kind, _ in found] == ["bad image"] and found[0][1].startswith(f"P1{suffix}: is "), found
     (tmp_path / f"images/P1{suffix}").write_bytes(b"")
-    assert [kind for kind, _ in faults(tmp_path)] == ["bad image"]
+    assert faults(tmp_path) == [("bad image", f"P1{suffix}: is empty")]
+
+
+def test_images_that_only_opencv_reads(tmp_path: Path) -> None:
+    clean(tmp_path)
+    (tmp_path / "images/P1.png").unlink()
+    whole = cv2.imencode(".webp", picture(1))[1].tobytes()
+    (tmp_path / "images/P1.webp").write_bytes(whole)
+    assert faults(tmp_path) == []
+    (tmp_path / "images/P1.png").write_bytes(whole)  # by another suffix
+    (tmp_path / "images/P1.webp").unlink()
+    assert faults(tmp_path) == []
 
 
 def test_an_image_in_two_sets(tmp_path: Path) -> None:

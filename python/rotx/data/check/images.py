@@ -18,6 +18,9 @@ from rotx.data.image_files import UnreadableImage, read_image
 from rotx.data.preview import bands
 from rotx.data.window_cache import open_image
 
+#: How the reasons begin that no other decoder can do anything about.
+_BROKEN = ("is cut off", "is damaged", "is empty", "no such file")
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -57,8 +60,10 @@ def decode(path: Path) -> Image:
     """Decodes an image in bands."""
     try:
         return _by_bands(path)
-    except UnreadableImage:
-        pass  # the bands' decoders know fewer kinds than OpenCV, which training reads with
+    except UnreadableImage as error:
+        # Of what is whole, the decoders of bands know fewer kinds than OpenCV, which training reads with.
+        if error.reason.startswith(_BROKEN):
+            return Image(None, b"", error.reason)
     try:
         pixels = read_image(path)
     except UnreadableImage as error:
