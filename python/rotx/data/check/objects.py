@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rotx.data.check.sets import Labelled
 from rotx.data.datasets import LEAST_SIDE
 from rotx.data.sniff import nearest
-from rotx.geometry import box_iou, box_iou_aligned, quad_to_rbox, rbox_to_quad
+from rotx.geometry import box_iou, box_iou_aligned, nms, quad_to_rbox, rbox_to_quad
 
 #: Two objects of a class that overlap more are one that is annotated twice.
 SAME = 0.95
@@ -18,8 +18,6 @@ SAME = 0.95
 BEYOND = 0.3
 #: Nobody annotates more exactly than by so many pixels.
 _NEAR = 1.0
-#: So many overlaps are computed at once.
-_PAIRS = 1 << 22
 
 Points = NDArray[np.float64]
 
@@ -103,22 +101,21 @@ def _cross(a: Points, b: Points, c: Points, d: Points) -> NDArray[np.bool_]:
 
 
 def _duplicates(labelled: Labelled) -> Iterator[tuple[int, int, float]]:
-    """Pairs of objects of one image and class that are one: the later, the first that it is like, and their IoU."""
+    """Objects that are an earlier one of their image and class: the later, the earlier, and their IoU."""
     key = labelled.image.astype(np.int64) * max(len(labelled.classes), 1) + labelled.label
-    order = np.argsort(key, kind="stable")
-    _, starts = np.unique(key[order], return_index=True)
-    for rows in np.split(order, starts[1:]):
-        if len(rows) < 2:
-            continue
-        quads = labelled.quads[rows]
-        step = max(1, _PAIRS // len(rows))
-        for start in range(0, len(rows), step):
-            overlaps = box_iou(quads[start : start + step], quads, jobs=1)
-            later, first = np.nonzero(overlaps > SAME)
-            earlier = first < later + start
-            _, unique = np.unique(later[earlier], return_index=True)
-            for i, j in zip(later[earlier][unique].tolist(), first[earlier][unique].tolist(), strict=True):
-                yield int(rows[start + i]), int(rows[j]), float(overlaps[i, j])
+    # Of equal scores the first comes first: what is suppressed is like an earlier one.
+    kept = nms(labelled.quads, np.zeros(len(key)), SAME, key)
+    single = np.zeros(len(key), np.bool_)
+    single[kept] = True
+    groups = kept[np.argsort(key[kept], kind="stable")]
+    twice = np.flatnonzero(~single)
+    starts = np.searchsorted(key[groups], key[twice], side="left")
+    stops = np.searchsorted(key[groups], key[twice], side="right")
+    for row, start, stop in zip(twice.tolist(), starts.tolist(), stops.tolist(), strict=True):
+        others = groups[start:stop]
+        overlaps = box_iou(labelled.quads[row][None], labelled.quads[others], jobs=1)[0]
+        best = int((overlaps > SAME).argmax())
+        yield row, int(others[best]), float(overlaps[best])
 
 
 def _check_classes(labelled: Labelled) -> None:
