@@ -77,6 +77,7 @@ def read_annotations(
     images: str | Path | None = None,
     lenient: bool = False,
     jobs: int | None = None,
+    files: Found | None = None,
 ) -> Annotations:
     """Reads the annotations of a data set.
 
@@ -88,13 +89,14 @@ def read_annotations(
         images: a file that lists the images wanted, a name a line. None: all.
         lenient: skip and count what is wrong.
         jobs: number of threads; None: one a core.
+        files: those at ``path``, if :func:`rotx.data.sniff.annotation_files` has found them already.
 
     Raises:
         FormatError: for the first thing that is wrong, unless lenient; always if nothing can be read.
     """
     path = Path(path)
     wanted = None if images is None else _read_list(Path(images))
-    have = annotation_files(path)
+    have = files or annotation_files(path)
     notices = list(have.notices)
     found = _call(
         _rust.read_annotations,

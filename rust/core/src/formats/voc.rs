@@ -15,7 +15,7 @@ use super::{Annotations, Options, Problem, Source};
 use crate::geom::{Quad, rbox_to_quad};
 use roxmltree::{Document, Node};
 
-const DIOR: [&str; 8] = [
+pub(super) const DIOR: [&str; 8] = [
     "x_left_top",
     "y_left_top",
     "x_right_top",
@@ -96,11 +96,11 @@ fn hrsc_object<'a>(node: Node<'a, '_>) -> Result<Object<'a>, Reason> {
     Ok(("ship", rbox_to_quad(&rbox), difficulty(text_of(node, "difficult").as_bytes())?))
 }
 
-fn child<'a, 'd>(node: Node<'a, 'd>, tag: &str) -> Option<Node<'a, 'd>> {
+pub(super) fn child<'a, 'd>(node: Node<'a, 'd>, tag: &str) -> Option<Node<'a, 'd>> {
     node.children().find(|n| n.has_tag_name(tag))
 }
 
-fn text_of<'a>(node: Node<'a, '_>, tag: &str) -> &'a str {
+pub(super) fn text_of<'a>(node: Node<'a, '_>, tag: &str) -> &'a str {
     child(node, tag).and_then(|n| n.text()).unwrap_or_default().trim()
 }
 
