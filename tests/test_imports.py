@@ -23,6 +23,8 @@ TORCH_FREE |= {
     "data.sniff",
     "data.synthetic",
     "data.tiling",
+    "inference.outputs",
+    "inference.prediction",
     "visualize",
 }
 TORCH_LATE = {"cli"}
@@ -58,8 +60,10 @@ MAY_IMPORT = {
     "evaluation": NUMBERS | {"config", "registry", "atomic", "data.files", "data.formats", "data.tiling"},
     "models": FLOOR,
     "engine": MIDDLE | {"inference", "atomic", "visualize"},
-    "inference": MIDDLE | {"atomic", "visualize"},
-    "cli": MIDDLE | {"engine", "inference", "atomic"},
+    "inference.prediction": {"geometry"},
+    "inference.outputs": NUMBERS | {"atomic", "data.image_files", "evaluation", "inference.prediction", "visualize"},
+    "inference": MIDDLE | {"atomic", "inference.outputs", "inference.prediction", "visualize"},
+    "cli": MIDDLE | {"engine", "inference", "inference.outputs", "atomic"},
     # The package itself names its public modules and loads them when they are used.
     "rotx": MIDDLE | {"engine", "inference"},
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 #: Of temporary files: ``.<name>.<eight characters>.tmp``.
@@ -26,30 +29,66 @@ def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
     Raises:
         OSError: if that fails; ``path`` then holds what it held before.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(0, "is a folder; name a file", str(path))
+    file = Pending(path)
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_SUFFIX)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            # Else a machine that loses power may have the new name and not yet the content.
-            os.fsync(file.fileno())
-        # mkstemp makes files that only their owner can read; give this one the usual permissions.
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(path)) from None
+        file.write(content)
+        file.close()
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        file.discard()
         raise
+
+
+class Pending:
+    """A file that is written little by little under a temporary name; `close` puts it in place, complete.
+
+    Args:
+        path: of the file; until `close` it holds what it held before.
+
+    Raises:
+        OSError: with the name of the file, here and in each method, if that fails.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if self.path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder; name a file", str(path))
+        with _naming(self.path):
+            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.", suffix=_SUFFIX)
+        self._temporary, self._file = Path(name), os.fdopen(handle, "wb")
+
+    def write(self, content: bytes | memoryview) -> None:
+        """Adds bytes at the end."""
+        with _naming(self.path):
+            self._file.write(content)
+
+    def close(self) -> Path:
+        """Puts the file in place when it is on the disk; returns where."""
+        with _naming(self.path):
+            self._file.flush()
+            # Else a machine that loses power may have the new name and not yet the content.
+            os.fsync(self._file.fileno())
+            self._file.close()
+            # mkstemp makes files that only their owner can read; give this one the usual permissions.
+            umask = os.umask(0)
+            os.umask(umask)
+            self._temporary.chmod(0o666 & ~umask)
+            self._temporary.replace(self.path)
+        return self.path
+
+    def discard(self) -> None:
+        """Removes the temporary file; does nothing after `close`."""
+        with suppress(OSError):  # what is not on the disk yet may not fit there
+            self._file.close()
+        self._temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Errors of a temporary file name the file that it is for."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def remove_leftovers(path: str | Path) -> None:

@@ -1,6 +1,25 @@
-"""Detectors at work: load one and find the objects of images."""
+"""Detectors at work: load one and find the objects of images.
 
-from rotx.inference.loading import load
-from rotx.inference.predictor import Prediction, Predictor
+What writes results works without torch, so the names below load it when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from rotx.inference.prediction import Prediction
+
+if TYPE_CHECKING:
+    from rotx.inference.loading import load as load
+    from rotx.inference.predictor import Predictor as Predictor
+
+_NEED_TORCH = {"Predictor": "rotx.inference.predictor", "load": "rotx.inference.loading"}
 
 __all__ = ["Prediction", "Predictor", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NEED_TORCH:
+        return getattr(import_module(_NEED_TORCH[name]), name)
+    raise AttributeError(f"module 'rotx.inference' has no attribute {name!r}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
@@ -21,6 +20,7 @@ from rotx.data.image_files import read_image
 from rotx.data.resizing import fitting
 from rotx.evaluation.task1 import write_task1
 from rotx.geometry import rbox_to_quad
+from rotx.inference.prediction import Prediction
 from rotx.models.detectors import Detector, TwoStage
 from rotx.models.structures import Detections as Found
 from rotx.visualize import Image, draw_boxes
@@ -29,39 +29,6 @@ Floats = NDArray[np.float64]
 
 #: An image's file, or its pixels (H, W, 3) uint8, BGR as OpenCV reads them.
 Source = str | Path | NDArray[np.uint8]
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """The objects that were found in one image, best first, in pixels of that image.
-
-    Attributes:
-        name: of the image: its file's, without the suffix, or ``image0`` and so on.
-        rboxes: (N, 5) float64 ``cx, cy, w, h, angle``, radians, clockwise, w ≥ h (le90).
-        scores: (N,) float64 in [0, 1].
-        labels: (N,) int64.
-        classes: the name of each object's class.
-    """
-
-    name: str
-    rboxes: NDArray[np.float64]
-    scores: NDArray[np.float64]
-    labels: NDArray[np.int64]
-    classes: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    @property
-    def quads(self) -> NDArray[np.float64]:
-        """The corners, (N, 8)."""
-        return rbox_to_quad(self.rboxes)
-
-    def above(self, score_thr: float) -> Prediction:
-        """Those that score more than a threshold."""
-        keep = self.scores > score_thr
-        classes = tuple(name for name, kept in zip(self.classes, keep, strict=True) if kept)
-        return Prediction(self.name, self.rboxes[keep], self.scores[keep], self.labels[keep], classes)
 
 
 class Predictor:
@@ -143,23 +110,7 @@ class Predictor:
 
     def to_json(self, predictions: Prediction | Iterable[Prediction], path: str | Path | None = None) -> str:
         """The objects as JSON: a list with ``image`` and ``objects`` for each image; written to ``path`` if given."""
-        images = [
-            {
-                "image": prediction.name,
-                "objects": [
-                    {"class": name, "label": int(label), "score": float(score), "rbox": rbox, "quad": quad}
-                    for name, label, score, rbox, quad in zip(
-                        prediction.classes,
-                        prediction.labels,
-                        prediction.scores,
-                        prediction.rboxes.tolist(),
-                        prediction.quads.tolist(),
-                        strict=True,
-                    )
-                ],
-            }
-            for prediction in _several(predictions)
-        ]
+        images = [{"image": prediction.name, "objects": prediction.objects()} for prediction in _several(predictions)]
         text = json.dumps(images)
         if path is not None:
             write_text(path, text + "\n")
