@@ -41,7 +41,7 @@ def add_sizes(data: DataSet, folder: Path | None, lenient: bool, progress: bool)
                 f"{len(other):,} images have other sizes than the annotations say, first {first!r}: {w} x {h}, not "
                 f"{w0} x {h0}; those of the files are taken"
             )
-    known = (data.sizes > 0).all(axis=1)
+    known = np.all(data.sizes > 0, axis=1)
     if known.all():
         return
     missing = [data.images[i] for i in np.flatnonzero(~known)]

@@ -106,8 +106,7 @@ def _read_others(path: Path, lenient: bool, jobs: int | None) -> DataSet:
     files, sizes = [""] * count, np.zeros((count, 2), np.int64)
     lost = []
     if have.format == "voc":
-        known = [(file.shown, "", file.data) for file in have.files]
-        files, said = _rust.read_image_info(known, thread_count(jobs))
+        files, said = _rust.read_image_info([(f.shown, "", f.data) for f in have.files], thread_count(jobs))
         sizes = said.astype(np.int64)
     elif have.format == "dota":
         lost.append(_lost(sum(map(_has_header, have.files)), "headers (imagesource, gsd): not kept"))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from rotx import _rust
-from rotx.atomic import replacing
+from rotx.atomic import Pending, remove_leftovers
 from rotx.data.classes import HRSC_CLASSES
 from rotx.data.convert.dataset import DataSet
 from rotx.data.convert.rectangles import NEAR, rectangles
@@ -201,22 +201,32 @@ def _batches(data: DataSet) -> Iterator[_Batch]:
 
 def _write_coco(data: DataSet, out: Path, threads: int, bar: tqdm) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(out) as file:
-        file.write(HEAD + b',\n"categories": [\n')
-        file.write(_lines({"id": i, "name": name} for i, name in enumerate(data.classes, 1)))
-        file.write(b'\n],\n"images": [\n')
-        entries = zip(data.files, data.sizes.tolist(), strict=True)
-        keys = ("id", "file_name", "width", "height")
-        file.write(_lines(dict(zip(keys, (i, name, w, h), strict=True)) for i, (name, (w, h)) in enumerate(entries, 1)))
-        file.write(b'\n],\n"annotations": [\n')
-        images = objects = 0
-        for batch in _batches(data):
-            if objects and len(batch.label):
-                file.write(b",\n")
-            file.write(_rust.coco_annotations(batch, images, objects, threads))
-            images, objects = images + len(batch.names), objects + len(batch.label)
-            bar.update(len(batch.names))
-        file.write(b"\n]}\n")
+    remove_leftovers(out)
+    file = Pending(out)
+    try:
+        for text in _coco(data, threads, bar):
+            file.write(text)
+        file.close()
+    finally:
+        file.discard()
+
+
+def _coco(data: DataSet, threads: int, bar: tqdm) -> Iterator[bytes]:
+    """The file, piece by piece."""
+    yield HEAD + b',\n"categories": [\n'
+    yield _lines({"id": i, "name": name} for i, name in enumerate(data.classes, 1))
+    yield b'\n],\n"images": [\n'
+    images = zip(data.files, data.sizes.tolist(), strict=True)
+    yield _lines({"id": i, "file_name": file, "width": w, "height": h} for i, (file, (w, h)) in enumerate(images, 1))
+    yield b'\n],\n"annotations": [\n'
+    before = objects = 0
+    for batch in _batches(data):
+        if objects and len(batch.label):
+            yield b",\n"
+        yield _rust.coco_annotations(batch, before, objects, threads)
+        before, objects = before + len(batch.names), objects + len(batch.label)
+        bar.update(len(batch.names))
+    yield b"\n]}\n"
 
 
 def _lines(entries: Iterator[dict[str, object]]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from rotx.geometry import thread_count
 
 _LOOKED_AT = 25  # files whose lines are looked at
 _NAMES = "classes.txt"
+_Files = list[tuple[str, str, bytes | PathLike[str]]]
 
 
 @dataclass
@@ -78,7 +80,7 @@ def read(labels: Labels, images: Path | None, lenient: bool, jobs: int | None, p
     lost = []
     if len(folders) > 1:
         lost.append(f"{len(folders)} folders ({some(folders)}): put together; convert one at a time to keep them apart")
-    files = [(str(file), subject, file) for file, subject in zip(labels.files, subjects, strict=True)]
+    files: _Files = [(str(file), subject, file) for file, subject in zip(labels.files, subjects, strict=True)]
     try:
         found = _rust.read_detections("yolo", files, subjects, names, lenient, thread_count(jobs))
     except ValueError as error:
