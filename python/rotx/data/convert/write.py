@@ -25,7 +25,6 @@ from rotx.geometry import thread_count
 FORMATS = ("dota", "coco", "yolo", "voc", "rolabelimg", "hrsc", "labelme")
 
 _BATCH = 4096  # images
-_SHIP = "100000001"  # HRSC2016's number of ships of no kind in particular
 
 
 def _fit(data: DataSet, to: str) -> list[str]:
@@ -94,13 +93,13 @@ def _without_spaces(data: DataSet) -> list[str]:
 
 def _numbers_of_ships(data: DataSet) -> list[str]:
     """Puts HRSC2016's numbers in the place of classes."""
-    numbers = {"ship": _SHIP} | {name: number for number, name in HRSC_CLASSES.items()}
+    numbers = {name: number for number, name in HRSC_CLASSES.items()}
     counts = np.bincount(data.label, minlength=len(data.classes))
     others = [name for name, n in zip(data.classes, counts, strict=True) if n and name not in numbers]
     if others:
         raise FormatError(f"class {others[0]!r}: hrsc holds ships alone, by HRSC2016's numbers of them: use --to voc")
     kinds = int(sum(n for name, n in zip(data.classes, counts, strict=True) if name != "ship"))
-    data.classes = [numbers.get(name, _SHIP) for name in data.classes]
+    data.classes = [numbers.get(name, "") for name in data.classes]
     return [f"{kinds:,} objects are of a kind of ship: most readers take them for 'ship'"] if kinds else []
 
 
