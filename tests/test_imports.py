@@ -19,6 +19,7 @@ TORCH_FREE |= {
     "data.archives",
     "data.browse",
     "data.check",
+    "data.convert",
     "data.files",
     "data.image_files",
     "data.sniff",
@@ -37,7 +38,7 @@ NUMBERS = {"_rust", "geometry", "__version__"}
 TENSORS = NUMBERS | {"boxes", "ops"}
 FLOOR = TENSORS | {"config", "registry"}
 MIDDLE = FLOOR | {"evaluation", "models", "data", "data.formats", "data.split", "data.synthetic", "data.tiling"}
-MIDDLE |= {"data.image_files"}
+MIDDLE |= {"data.convert", "data.image_files"}
 MAY_IMPORT = {
     "config": set(),
     "registry": set(),
@@ -52,6 +53,7 @@ MAY_IMPORT = {
     "data.formats": NUMBERS | {"config", "registry", "data.files", "data.sniff"},
     "data.tiling": {"_rust"},
     "data.image_files": set(),
+    "data.convert": NUMBERS | {"atomic", "data", "data.files", "data.formats", "data.image_files", "data.sniff"},
     "data.split": NUMBERS | {"atomic", "config", "data.formats", "data.image_files", "data.tiling"},
     "data.synthetic": {"atomic"},
     "data": FLOOR

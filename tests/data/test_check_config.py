@@ -16,6 +16,7 @@ from rotx.cli.check import check
 from rotx.config import dumps
 
 LOAD = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations", "with_bbox": True, "box_type": "qbox"}]
+NORMALIZE = {"type": "Normalize", "mean": [1.0, 1.0, 1.0], "std": [1.0, 1.0, 1.0]}
 QUAD = "{0} {1} {2} {1} {2} {3} {0} {3} {4} 0\n"
 
 
@@ -174,6 +175,12 @@ def test_users_mistakes_are_one_line(tmp_path: Path) -> None:
     ]:
         code, out, _ = run(tmp_path, changed, val)
         assert code == 2 and out.count("\n") == 1 and says in out, out
+    for key in ("data_prefix", "data_root", "ann_file", "metainfo"):
+        code, out, _ = run(tmp_path, {**train, key: 5}, val)
+        assert code == 2 and out.count("\n") == 1 and f"{key}: need" in out, out
+    pipeline = [*LOAD, NORMALIZE, {"type": "PhotoMetricDistortion"}]
+    code, out, _ = run(tmp_path, {**train, "pipeline": pipeline}, val)
+    assert code == 1 and "train_dataloader: cannot be used: PhotoMetricDistortion: needs an image of 8 bits" in out
     code, out, _ = run(tmp_path, {}, {})
     assert code == 2 and "has no dataset with annotations in train_dataloader" in out
 

@@ -82,6 +82,7 @@ class Lazy(click.Group):
         "check": ("rotx.cli.check", "check"),
         "check-submission": ("rotx.cli.check_submission", "check_submission"),
         "config": ("rotx.cli.config", "config"),
+        "convert": ("rotx.cli.convert", "convert"),
         "merge": ("rotx.cli.merge", "merge"),
         "split": ("rotx.cli.split", "split"),
         "synth": ("rotx.cli.synth", "synth"),

@@ -40,10 +40,20 @@ class RotatedCocoDataset(FileDataset):
     def _read(self) -> Found:
         file = self._existing("ann_file", self.ann_file)
         folder = self._existing("data_prefix", self.images)
-        try:
-            return _found(_load(file), file, folder)
-        except _Damaged as error:
-            raise ValueError(f"{file}: {error}") from None
+        return read_coco(file, folder)[1]
+
+
+def read_coco(file: Path, folder: Path) -> tuple[Json, Found]:
+    """The json of a file, and what it says of the images in ``folder``; see :class:`RotatedCocoDataset`.
+
+    Raises:
+        ValueError: for what is wrong with it.
+    """
+    try:
+        data = _load(file)
+        return data, _found(data, file, folder)
+    except _Damaged as error:
+        raise ValueError(f"{file}: {error}") from None
 
 
 class SARShipDataset(RotatedCocoDataset):

@@ -102,6 +102,7 @@ def read_annotations(
     lenient: bool = False,
     kept: int = 20,
     jobs: int | None = None,
+    files: Found | None = None,
 ) -> Annotations:
     """Reads the annotations of a data set.
 
@@ -114,13 +115,14 @@ def read_annotations(
         lenient: skip and count what is wrong.
         kept: how many problems are kept with their text; the others are counted only.
         jobs: number of threads; None: one a core.
+        files: those at ``path``, if :func:`rotx.data.sniff.annotation_files` has found them already.
 
     Raises:
         FormatError: for the first thing that is wrong, unless lenient; always if nothing can be read.
     """
     path = Path(path)
     wanted = None if images is None else _read_list(Path(images))
-    have = annotation_files(path)
+    have = files or annotation_files(path)
     notices = list(have.notices)
     found = _call(
         _rust.read_annotations,
@@ -132,7 +134,7 @@ def read_annotations(
         thread_count(jobs),
     )
     skipped = _skipped(found, notices)
-    files = dict(zip(have.subjects, (file.shown for file in have.files), strict=False))
+    shown = dict(zip(have.subjects, (file.shown for file in have.files), strict=False))
     names, other_images = found["images"], list[str]()
     if wanted:
         if wanted.duplicates:
@@ -156,7 +158,7 @@ def read_annotations(
         skipped=skipped,
         problems=[Problem(*problem) for problem in found["problems"]],
         line=found["line"],
-        files=[files.get(name, have.files[0].shown) for name in found["images"]],
+        files=[shown.get(name, have.files[0].shown) for name in found["images"]],
         notices=notices,
     )
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,16 +15,13 @@ from rotx.data.check.faults import Fault
 from rotx.data.coco import read_leniently
 from rotx.data.formats import read_annotations
 from rotx.data.image_files import list_images
+from rotx.data.sniff import Found, annotation_files
+from rotx.geometry import thread_count
 
 #: So many lines that cannot be read are named; of more, only the number is said.
 _KEPT = 10_000
 #: What folders of images are called, beside annotations or above them.
 _FOLDERS = ("images", "JPEGImages", "AllImages", "img", "")
-#: Width and height in xml: VOC's, and HRSC2016's.
-_XML_SIZE = re.compile(
-    rb"<(?:size|Img_SizeWidth)>\s*(?:<width>)?\s*(\d+)\s*</(?:width|Img_SizeWidth)>\s*"
-    rb"<(?:height|Img_SizeHeight)>\s*(\d+)\s*<"
-)
 
 
 @dataclass(eq=False)
@@ -107,7 +102,9 @@ def read_set(
     name = name or str(annotations)
     if annotations.suffix.lower() == ".json" and not annotations.is_dir():
         return _read_json(annotations, images, name)
-    found = read_annotations(annotations, images=names, lenient=True, kept=_KEPT, jobs=jobs)
+    have = annotation_files(annotations)
+    found = read_annotations(annotations, images=names, lenient=True, kept=_KEPT, jobs=jobs, files=have)
+    sizes = _xml_sizes(have, jobs) if have.format == "voc" else {}
     labelled = Labelled(
         name=name,
         annotations=annotations,
@@ -115,7 +112,7 @@ def read_set(
         names=found.images,
         files=found.files,
         paths=[None] * len(found.images),
-        sizes=_xml_sizes(found.files),
+        sizes=[sizes.get(image) for image in found.images],
         classes=found.classes,
         quads=found.quads,
         image=found.image,
@@ -130,7 +127,7 @@ def read_set(
     if more > 0:
         labelled.notices.append(f"{name}: {more:,} more lines cannot be read")
     # One file for many images, or a list of images, may leave out some of the folder.
-    _find_files(labelled, suffix, complete=names is None and str(annotations) not in found.files)
+    _find_files(labelled, suffix, complete=names is None and bool(have.subjects))
     return labelled
 
 
@@ -223,13 +220,8 @@ def _candidates(annotations: Path) -> list[Path]:
     return [base / folder for base in bases for name in _FOLDERS for folder in (Path(name, split), Path(name))]
 
 
-def _xml_sizes(files: Sequence[str]) -> list[tuple[int, int] | None]:
-    """Height and width of each image, where a file of annotations that is xml says them."""
-    sizes: list[tuple[int, int] | None] = []
-    for file in files:
-        match = None
-        if file.lower().endswith(".xml"):
-            with suppress(OSError):  # within an archive, or said already
-                match = _XML_SIZE.search(Path(file).read_bytes())
-        sizes.append((int(match[2]), int(match[1])) if match else None)
-    return sizes
+def _xml_sizes(have: Found, jobs: int | None) -> dict[str, tuple[int, int]]:
+    """Height and width of each image whose xml says them."""
+    _, sizes = _rust.read_image_info([(file.shown, "", file.data) for file in have.files], thread_count(jobs))
+    pairs = zip(have.subjects, sizes.tolist(), strict=True)
+    return {name: (height, width) for name, (width, height) in pairs if width and height}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from rotx.data.check.images import in_threads
 from rotx.data.check.sets import Labelled, read_set
 from rotx.data.classes import wanted_classes
-from rotx.data.datasets import Dataset, FileDataset
+from rotx.data.datasets import Dataset, FileDataset, prefix_of
 from rotx.data.image_files import UnreadableImage
 from rotx.data.sample import keep_sound
 from rotx.data.text_datasets import UCASAODDataset
@@ -51,10 +51,11 @@ class Drops:
 
 
 def config_sets(config: Mapping[str, Any], jobs: int | None = None) -> list[Labelled]:
-    """The sets that the datasets of a config read, each once; what cannot be read at all is a fault of its set.
+    """The sets that the datasets of a config read, each once.
 
     Raises:
-        ValueError: if the config has no dataset with annotations.
+        ValueError: if the config has no dataset with annotations, or nothing of a set can be read.
+        OSError: if images cannot be listed.
     """
     found: dict[tuple[Any, ...], Labelled] = {}
     for key in LOADERS:
@@ -77,12 +78,11 @@ def drops_of(config: Mapping[str, Any], jobs: int | None = None) -> list[Drops]:
         seen.append(dataset)
         try:
             made = build(dataset, f"{key}.dataset")
+            objects = sum(len(made.record(i).labels) for i in range(len(made)))
+            part = Drops(key, len(made), objects, list(made.notices))
+            drops.append(part if made.test_mode else _draw(made, part, jobs))
         except (ValueError, OSError) as error:
             drops.append(Drops(key, error=str(error)))
-            continue
-        objects = sum(len(made.record(i).labels) for i in range(len(made)))
-        part = Drops(key, len(made), objects, list(made.notices))
-        drops.append(part if made.test_mode else _draw(made, part, jobs))
     return drops
 
 
@@ -127,25 +127,34 @@ def _leaves(config: Any) -> Iterator[Mapping[str, Any]]:
 
 def _files(leaf: Mapping[str, Any]) -> list[tuple[Path, Path, Path | None]]:
     """Annotations, folder of images and list of images of a dataset; none without annotations, two of UCAS-AOD."""
-    target, ann_file = resolve(leaf["type"]), leaf.get("ann_file")
-    root, prefix = Path(leaf.get("data_root") or ""), next(iter((leaf.get("data_prefix") or {}).values()), "")
-    assert isinstance(target, type)
+    target = _class_of(leaf)
+    root, ann_file = Path(_text(leaf, "data_root")), _text(leaf, "ann_file")
+    prefix = prefix_of(leaf.get("data_prefix"), target.prefix_keys)
     if not ann_file:
         return []
     if issubclass(target, UCASAODDataset):
         return [(root / prefix / folder, root / prefix / folder, None) for folder in ("CAR", "PLANE")]
     if issubclass(target, HRSCDataset):
-        folders = (PurePosixPath(prefix, leaf.get(*pair)) for pair in _HRSC.items())
-        annotations, images = (root / folder for folder in folders)
-        return [(annotations, images, root / ann_file)]
+        folder = root / prefix
+        annotations = folder / _text(leaf, "ann_subdir", "Annotations")
+        return [(annotations, folder / _text(leaf, "img_subdir", "AllImages"), root / ann_file)]
     if issubclass(target, DIORDataset):
-        annotations = root / leaf.get("ann_subdir", "Annotations/Oriented Bounding Boxes/")
+        annotations = root / _text(leaf, "ann_subdir", "Annotations/Oriented Bounding Boxes/")
         return [(annotations, root / prefix, root / ann_file)]
     return [(root / ann_file, root / prefix, None)]
 
 
-#: The folders of HRSC2016 by the keyword that names them.
-_HRSC = {"ann_subdir": "Annotations", "img_subdir": "AllImages"}
+def _text(leaf: Mapping[str, Any], key: str, default: str = "") -> str:
+    value = leaf.get(key) or default
+    if not isinstance(value, str):
+        raise ValueError(f"{key}: need a path, got {value!r}")
+    return value
+
+
+def _class_of(leaf: Mapping[str, Any]) -> type[FileDataset]:
+    target = resolve(leaf["type"])
+    assert isinstance(target, type) and issubclass(target, FileDataset)
+    return target
 
 
 def _read(
@@ -153,8 +162,7 @@ def _read(
 ) -> Labelled:
     name = f"{key} ({names or annotations})"
     labelled = read_set(annotations, images, name=name, names=names, suffix=leaf.get("img_suffix"), jobs=jobs)
-    target = resolve(leaf["type"])
-    assert isinstance(target, type) and issubclass(target, FileDataset)
+    target = _class_of(leaf)
     if issubclass(target, DIORDataset):
         labelled.classes = [word.lower() for word in labelled.classes]
     wanted = wanted_classes(leaf.get("metainfo"), target.own_classes, Path(leaf.get("data_root") or ""))

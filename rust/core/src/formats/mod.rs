@@ -1,7 +1,8 @@
 //! Annotations and detection results from bytes, in parallel, into structs of arrays.
 //!
 //! One file a format: [`dota`] (`labelTxt`), [`task1`] (DOTA results, tasks 1 and 2), [`icdar`], [`voc`] (xml),
-//! [`ucas`] (UCAS-AOD), [`td500`] (MSRA-TD500) and [`lines`] (one file for many images). Rows keep the order of the files given and of their lines,
+//! [`ucas`] (UCAS-AOD), [`td500`] (MSRA-TD500), [`lines`] (one file for many images) and [`yolo`]; [`write`] is the
+//! way back. Rows keep the order of the files given and of their lines,
 //! whatever the number of threads. Tolerated: CRLF, a missing last newline, blank lines, several spaces or
 //! tabs, a byte-order mark. Everything else that is wrong is a [`Problem`]: the first one is the error, or,
 //! with [`Options::lenient`], every one is skipped and counted.
@@ -10,6 +11,7 @@ mod chunks;
 pub mod dota;
 mod fields;
 pub mod icdar;
+pub mod image_info;
 mod image_list;
 pub mod lines;
 mod names;
@@ -20,6 +22,8 @@ pub mod task1;
 pub mod td500;
 pub mod ucas;
 pub mod voc;
+pub mod write;
+pub mod yolo;
 
 use crate::geom::Quad;
 pub use image_list::{ImageList, read_names};

@@ -16,7 +16,7 @@ use crate::geom::{Quad, rbox_to_quad};
 use roxmltree::{Document, Node};
 use std::f64::consts::TAU;
 
-const DIOR: [&str; 8] = [
+pub(super) const DIOR: [&str; 8] = [
     "x_left_top",
     "y_left_top",
     "x_right_top",
@@ -116,11 +116,11 @@ fn rotated(rbox: [f64; 5]) -> Result<Quad, Reason> {
     Ok(rbox_to_quad(&rbox))
 }
 
-fn child<'a, 'd>(node: Node<'a, 'd>, tag: &str) -> Option<Node<'a, 'd>> {
+pub(super) fn child<'a, 'd>(node: Node<'a, 'd>, tag: &str) -> Option<Node<'a, 'd>> {
     node.children().find(|n| n.has_tag_name(tag))
 }
 
-fn text_of<'a>(node: Node<'a, '_>, tag: &str) -> &'a str {
+pub(super) fn text_of<'a>(node: Node<'a, '_>, tag: &str) -> &'a str {
     child(node, tag).and_then(|n| n.text()).unwrap_or_default().trim()
 }
 
