@@ -59,7 +59,8 @@ MAY_IMPORT = {
     "data": FLOOR
     | {"atomic", "data.files", "data.formats", "data.image_files", "data.sniff", "data.split"}
     | {"data.tiling", "evaluation"},
-    "data.check": NUMBERS | {"atomic", "config", "registry", "data", "data.formats", "data.image_files", "data.sniff"},
+    "data.check": NUMBERS
+    | {"atomic", "config", "registry", "data", "data.convert", "data.formats", "data.image_files", "data.sniff"},
     "data.browse": {"atomic", "registry", "data", "data.check", "data.image_files", "visualize"},
     "evaluation": NUMBERS | {"config", "registry", "atomic", "data.files", "data.formats", "data.tiling"},
     "models": FLOOR,

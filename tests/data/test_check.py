@@ -267,6 +267,37 @@ def test_json(change: Callable[[dict[str, Any]], object], kind: str, start: str,
     assert all(text.startswith(f"train.json{start}") for _, text in found), found
 
 
+def yolo(root: Path, text: str) -> Path:
+    """Labels of one image of 120 × 80 pixels, and the names of the classes."""
+    for folder in ("images/train", "labels/train"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(root / "images/train/P0.png"), picture())
+    (root / "labels/train/P0.txt").write_text("0 0.1 0.1 0.4 0.1 0.4 0.5 0.1 0.5\n" + text)
+    (root / "data.yaml").write_text("names:\n  0: ship\n  1: plane\n")
+    return root / "labels/train"
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "text"),
+    [
+        ("1 0.5 0.5 0.6 0.5 0.6 0.6 0.5 0.6", "", ""),
+        ("1 0.5 0.5 0.6 0.5 0.6 0.5 0.5 0.5", "zero area", "plane: 12 × 0 pixels"),
+        ("0 0.1 0.1 0.4 0.1 0.4 0.5 0.1 0.5", "duplicate", "ship: the same as that of line 1"),
+        ("1 1.2 1.2 1.3 1.2 1.3 1.3 1.2 1.3", "outside", "plane: all of it is beyond the image of 120 × 80, by 36 pix"),
+        ("2 0.5 0.5 0.6 0.5 0.6 0.6 0.5 0.6", "unreadable", "label 2 has no name: there are 2 names"),
+        ("1 50 50 60 50 60 60 50 60", "unreadable", "50 is no share of an image's side"),
+    ],
+)
+def test_yolo(line: str, kind: str, text: str, tmp_path: Path) -> None:
+    labels = yolo(tmp_path, f"\n{line}\n")
+    found = faults(tmp_path, labels)
+    assert [k for k, _ in found] == [kind] * bool(kind)
+    assert all(got.startswith(f"P0.txt:3: {text}") for _, got in found), found
+    (tmp_path / "images/train/P0.png").unlink()
+    cv2.imwrite(str(tmp_path / "images/train/P1.png"), picture())
+    assert "missing image" in [k for k, _ in faults(tmp_path, labels, "--images", tmp_path / "images/train")]
+
+
 def test_users_mistakes_are_one_line(tmp_path: Path) -> None:
     clean(tmp_path)
     for arguments, says in [

@@ -197,9 +197,9 @@ def read_detections(
     have = result_files(path, task, classes, set(other_classes), lenient)
     notices = list(have.notices)
     known = _list([*images, *other_images]) if images else None
-    found = _call(
-        _rust.read_detections, have.format, _with_subjects(have), known, _list(classes), lenient, thread_count(jobs)
-    )
+    kept = _SHOWN if lenient else None
+    subjects, jobs = _with_subjects(have), thread_count(jobs)
+    found = _call(_rust.read_detections, have.format, subjects, known, _list(classes), kept, jobs)
     skipped = _skipped(found, notices)
     if have.unknown:
         skipped["unknown class"] = have.unknown

@@ -155,7 +155,7 @@ def _unknown_class(file: str, name: str, missing: Sequence[str], version: str) -
 
 def _check_file(file: File, task: int) -> Iterator[Finding]:
     """Findings about the lines of a file."""
-    found = _rust.read_detections(f"task{task}", [(file.shown, "", file.data)], None, None, True, 0)
+    found = _rust.read_detections(f"task{task}", [(file.shown, "", file.data)], None, None, 20, 0)
     skipped = sum(count for _, count in found["skipped"])
     problems = [(line or None, text) for _, line, _, text in found["problems"]]
     rows = _Rows(file, problems, skipped, found["image"])

@@ -78,7 +78,7 @@ pub fn read_detections<'py>(
     files: Files<'py>,
     images: Option<Vec<String>>,
     classes: Option<Vec<String>>,
-    lenient: bool,
+    lenient: Option<usize>,
     jobs: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
     let read = match format {
@@ -88,12 +88,13 @@ pub fn read_detections<'py>(
         "yolo" => formats::yolo::read,
         _ => return Err(unknown_format(format)),
     };
-    let options =
-        Options { images: images.as_deref(), classes: classes.as_deref(), lenient, jobs, ..Options::default() };
+    let (kept, lenient) = (lenient.unwrap_or(1), lenient.is_some());
+    let options = Options { images: images.as_deref(), classes: classes.as_deref(), lenient, kept, jobs };
     let sources = sources(&files);
     let found: Detections = py.detach(|| read(&sources, &options)).map_err(error)?;
     let out = table(py, found.images, found.classes, found.quads, [found.image, found.label], found.skipped)?;
     out.set_item("scores", PyArray1::from_vec(py, found.scores))?;
+    out.set_item("line", PyArray1::from_vec(py, found.line))?;
     Ok(out)
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from rotx import _rust
 from rotx.data.check.faults import Fault
 from rotx.data.coco import read_leniently
-from rotx.data.formats import read_annotations
-from rotx.data.image_files import list_images
+from rotx.data.convert import yolo
+from rotx.data.formats import Problem, read_annotations
+from rotx.data.image_files import image_size, list_images
 from rotx.data.sniff import Found, annotation_files
 from rotx.geometry import thread_count
 
@@ -88,7 +90,8 @@ def read_set(
     """Reads a set.
 
     Args:
-        annotations: COCO-style json, or what :func:`rotx.data.formats.read_annotations` takes.
+        annotations: COCO-style json, YOLO-OBB's labels or the set that they are in, or what
+            :func:`rotx.data.formats.read_annotations` takes.
         images: the folder of the images; None: the one that is found beside the annotations.
         name: in messages; the path unless given.
         names: a file that lists the images of the set.
@@ -102,6 +105,8 @@ def read_set(
     name = name or str(annotations)
     if annotations.suffix.lower() == ".json" and not annotations.is_dir():
         return _read_json(annotations, images, name)
+    if annotations.is_dir() and (labels := yolo.find(annotations)):
+        return _read_yolo(labels, annotations, images, name, jobs)
     have = annotation_files(annotations)
     found = read_annotations(annotations, images=names, lenient=True, kept=_KEPT, jobs=jobs, files=have)
     sizes = _xml_sizes(have, jobs) if have.format == "voc" else {}
@@ -120,15 +125,18 @@ def read_set(
         difficult=found.difficult,
         lines=found.line,
     )
-    labelled.faults = [Fault("unreadable", p.file, p.line, p.text) for p in found.problems]
-    more = sum(found.skipped.values()) - len(found.problems)
-    if names is not None:
-        more -= _listed(labelled, names)
-    if more > 0:
-        labelled.notices.append(f"{name}: {more:,} more lines cannot be read")
+    skipped = sum(found.skipped.values()) - (0 if names is None else _listed(labelled, names))
+    _add_unreadable(labelled, found.problems, skipped)
     # One file for many images, or a list of images, may leave out some of the folder.
     _find_files(labelled, suffix, complete=names is None and bool(have.subjects))
     return labelled
+
+
+def _add_unreadable(labelled: Labelled, problems: Sequence[Problem], count: int) -> None:
+    """Adds the problems of lines, of which there are ``count`` in all."""
+    labelled.faults += [Fault("unreadable", p.file, p.line, p.text) for p in problems]
+    if count > len(problems):
+        labelled.notices.append(f"{labelled.name}: {count - len(problems):,} more lines cannot be read")
 
 
 def _listed(labelled: Labelled, names: Path) -> int:
@@ -162,6 +170,38 @@ def _read_json(file: Path, images: Path | None, name: str) -> Labelled:
         notices=found.notices,
     )
     labelled.faults = [Fault("unreadable", str(file), 0, text, number) for number, text in skipped]
+    _add_missing(labelled, [])
+    return labelled
+
+
+def _read_yolo(labels: yolo.Labels, annotations: Path, images: Path | None, name: str, jobs: int | None) -> Labelled:
+    """A set whose coordinates are shares of the images' sides; an image without labels is one without objects."""
+    lines = yolo.read_lines(labels, _KEPT, jobs)
+    found, looked = lines.found, yolo.Images(labels.folder, images)
+    paths = looked.find(lines.inside)
+    sizes = [image_size(path) if path else None for path in paths]
+    scale = np.array([(size[1], size[0]) if size else (np.nan, np.nan) for size in sizes], np.float64).reshape(-1, 2)
+    known = np.isfinite(scale[found["image"], 0])
+    labelled = Labelled(
+        name=name,
+        annotations=annotations,
+        folder=images or (looked.folders(Path())[0] if any(paths) else None),
+        names=lines.subjects,
+        files=[str(file) for file in labels.files],
+        paths=paths,
+        sizes=[None] * len(paths),
+        classes=found["classes"],
+        quads=(found["quads"].reshape(-1, 8) * np.tile(scale[found["image"]], 4))[known],
+        image=found["image"][known],
+        label=found["label"][known],
+        difficult=np.zeros(int(known.sum()), np.uint8),
+        lines=found["line"][known],
+        notices=lines.notices,
+    )
+    if not known.all():
+        count = int((~known).sum())
+        labelled.notices.append(f"{name}: {count:,} objects are on images whose size is not known: not looked at")
+    _add_unreadable(labelled, list(starmap(Problem, found["problems"])), sum(count for _, count in found["skipped"]))
     _add_missing(labelled, [])
     return labelled
 

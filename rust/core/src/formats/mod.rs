@@ -110,6 +110,8 @@ pub struct Detections {
     pub image: Vec<u32>,
     /// Index into `classes`.
     pub label: Vec<u32>,
+    /// The line of its file that it stands on, from 1, in formats of which there are annotations, too; else empty.
+    pub line: Vec<u32>,
     /// What was wrong; empty unless lenient.
     pub skipped: Skipped,
 }

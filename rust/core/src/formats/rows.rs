@@ -43,8 +43,26 @@ pub(crate) struct Object {
 
 impl Value for Object {
     fn after(self, lines: u64) -> Self {
-        Object { line: self.line.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX)), ..self }
+        Object { line: later(self.line, lines), ..self }
     }
+}
+
+/// A detection in a format of which there are annotations, too.
+#[derive(Clone, Copy)]
+pub(crate) struct Scored {
+    pub score: f64,
+    pub line: u32,
+}
+
+impl Value for Scored {
+    fn after(self, lines: u64) -> Self {
+        Scored { line: later(self.line, lines), ..self }
+    }
+}
+
+/// A line number after so many lines more.
+pub(crate) fn later(line: u32, lines: u64) -> u32 {
+    line.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX))
 }
 
 /// What one part of a file holds.
@@ -117,8 +135,7 @@ impl Rows<'_, Object> {
         difficult: u8,
     ) -> Result<(), Reason> {
         let (image, label) = (self.annotated(image)?, self.class(class)?);
-        let line = u32::try_from(line).unwrap_or(u32::MAX);
-        self.push(quad, Object { difficult, line }, image, label);
+        self.push(quad, Object { difficult, line: later(0, line) }, image, label);
         Ok(())
     }
 }
@@ -200,6 +217,22 @@ impl From<Merged<f64>> for Detections {
             scores: all.values,
             image: all.image,
             label: all.label,
+            line: Vec::new(),
+            skipped: all.skipped,
+        }
+    }
+}
+
+impl From<Merged<Scored>> for Detections {
+    fn from(all: Merged<Scored>) -> Self {
+        Detections {
+            images: all.images.list,
+            classes: all.classes.list,
+            quads: all.quads,
+            scores: all.values.iter().map(|value| value.score).collect(),
+            image: all.image,
+            label: all.label,
+            line: all.values.iter().map(|value| value.line).collect(),
             skipped: all.skipped,
         }
     }
