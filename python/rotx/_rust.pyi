@@ -15,6 +15,7 @@ __all__ = [
     "box_iou",
     "box_iou_aligned",
     "clip_convex",
+    "coco_annotations",
     "convex_hull",
     "match_detections",
     "min_area_rect",
@@ -24,12 +25,14 @@ __all__ = [
     "rbox_to_quad",
     "read_annotations",
     "read_detections",
+    "read_image_info",
     "read_names",
     "roi_align_rotated",
     "roi_align_rotated_backward",
     "split_images",
     "tile_cut",
     "tile_windows",
+    "write_annotations",
     "write_task1",
 ]
 
