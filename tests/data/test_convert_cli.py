@@ -20,7 +20,7 @@ from rotx.cli.convert import _FORMATS
 from rotx.data.convert import FORMATS
 from rotx.data.formats import read_annotations
 
-LINES = "imagesource:x\n10 10 40 10 40 30 10 30 ship 0\n1 1 9 1 9 9 1 9 storage_tank 1\n"
+LINES = "imagesource:x\n10 10 40 10 40 30 10 30 ship 0\n-1 1 9 1 9 9 1 9 storage_tank 1\n"
 YOLO = "0 .1 .1 .4 .1 .4 .3 .1 .3\n"
 
 
@@ -83,6 +83,7 @@ def test_what_is_said(dota: Path, tmp_path: Path) -> None:
         "2 classes: ship 1, storage_tank 1",
         "1 headers (imagesource, gsd): not kept",
         "1 difficult flags: lost, yolo has none",
+        "1 objects reach beyond their images: kept, but some trainers refuse them",
     ]
     assert sorted(everything(out)) == [".rotx-convert.json", "data.yaml", "labels/P1.txt", "labels/P2.txt"]
     assert (out / "labels/P1.txt").read_text().splitlines()[0] == "0 0.1 0.2 0.4 0.2 0.4 0.6 0.1 0.6"
@@ -126,7 +127,10 @@ def test_nothing_of_others_is_overwritten(dota: Path, tmp_path: Path) -> None:
     assert (out / "P1.txt").read_text() == "mine"
 
 
-def test_places_that_cannot_be(dota: Path, yolo: Path, tmp_path: Path) -> None:
+def test_places_that_cannot_be(dota: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert failure(dota, ".", "--to", "dota") == ".: is the current folder: name a folder in it"
     assert "name it with .json at its end" in failure(dota, tmp_path / "a", "--to", "coco")
     assert "the annotations are read from here" in failure(dota / "labelTxt", dota / "labelTxt", "--to", "voc")
     assert "the annotations are read from here" in failure(dota / "labelTxt", dota, "--to", "voc")
@@ -137,6 +141,26 @@ def test_places_that_cannot_be(dota: Path, yolo: Path, tmp_path: Path) -> None:
     assert failure(dota, tmp_path / "file/x", "--to", "dota") == f"{tmp_path}/file: File exists"
     assert failure(tmp_path / "no", tmp_path / "out", "--to", "dota").endswith("no: no such file or folder")
     assert failure(tmp_path / "no.json", tmp_path / "out", "--to", "dota").endswith("No such file or directory")
+
+
+def test_empty_folders_and_links_are_places(dota: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty", target_is_directory=True)
+    for _ in range(2):
+        lines = said(dota, tmp_path / "link", "--to", "dota", "--images", dota / "images")
+        assert lines[0] == "note: --images: not needed, dota has no place for sizes"
+    assert (tmp_path / "link").is_symlink() and len(everything(tmp_path / "empty")) == 3
+
+
+def test_a_set_without_objects_and_one_without_images(dota: Path, tmp_path: Path) -> None:
+    (dota / "labelTxt/P1.txt").write_text("")
+    lines = said(dota, tmp_path / "yolo", "--to", "yolo", "--images", dota / "images")
+    assert lines == [f"{tmp_path}/yolo: 2 images (2 without objects), 0 objects", "0 classes"]
+    shutil.copytree(dota / "images", tmp_path / "yolo/images")
+    assert said(tmp_path / "yolo", tmp_path / "back", "--to", "voc")[1].endswith("0 objects")
+    nothing = coco_file(tmp_path / "in.json", [], [])
+    for to in FORMATS:
+        assert "0 images, 0 objects" in said(nothing, tmp_path / f"{to}.json", "--to", to)[0]
 
 
 def test_sizes_that_are_not_known(dota: Path, tmp_path: Path) -> None:

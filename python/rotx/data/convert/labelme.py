@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rotx.data.convert.dataset import DataSet
-from rotx.data.files import FormatError, clear_errors
+from rotx.data.files import FormatError, clear_errors, is_wanted
 from rotx.data.image_files import list_files
 from rotx.geometry import min_area_rect, rbox_to_quad
 
@@ -31,14 +31,14 @@ class _Wrong(ValueError):
 def find(folder: Path) -> list[Path]:
     """The json files of a folder, if the first of them has shapes; else none."""
     with clear_errors(folder):
-        files = [folder / name for name in list_files(folder) if name.lower().endswith(".json") and name[0] != "."]
-    for file in files[:1]:
-        with clear_errors(file):
-            head = file.read_bytes()
-        if b'"shapes"' in head:
-            return files
-        if b'"annotations"' in head:
-            raise FormatError(f"{folder}: holds {file.name}, which looks like COCO's: give the file itself")
+        names = [name for name in list_files(folder) if name[0] != "."]
+        files = [folder / name for name in names if name.lower().endswith(".json")]
+        head = files[0].read_bytes() if files else b""
+    if b'"shapes"' in head:
+        return files
+    others = any(map(is_wanted, names)) or (folder / "labels").is_dir() or (folder / "labelTxt").is_dir()
+    if b'"annotations"' in head and not others:
+        raise FormatError(f"{folder}: holds {files[0].name}, which looks like COCO's: give the file itself")
     return []
 
 

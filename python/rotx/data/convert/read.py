@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from rotx import _rust
-from rotx.data.coco import read_coco
 from rotx.data.convert import labelme, yolo
 from rotx.data.convert.dataset import DataSet
 from rotx.data.files import File, FormatError
@@ -53,6 +52,8 @@ _COCO_KEYS = {"id", "image_id", "category_id", "segmentation", "bbox", "area", "
 
 
 def _read_coco(path: Path) -> DataSet:
+    from rotx.data.coco import read_coco  # most runs need it not
+
     try:
         data, found = read_coco(path, path.parent)
     except ValueError as error:
