@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -182,6 +181,6 @@ def _points(points: Any) -> list[list[float]]:
     if not isinstance(points, list) or not all(isinstance(point, list) and len(point) == 2 for point in points):
         raise _Wrong("damaged shape", f"points: need [[x, y], ...], got {points!r:.40}")
     for v in (v for point in points for v in point):
-        if type(v) not in (int, float) or not math.isfinite(v) or abs(v) > _HUGE:
+        if type(v) not in (int, float) or not abs(v) <= _HUGE:  # NaN is not either
             raise _Wrong("damaged shape", f"points: need numbers up to {_HUGE:.0e}, got {v!r:.40}")
     return [[float(x), float(y)] for x, y in points]

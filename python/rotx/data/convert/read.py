@@ -67,12 +67,12 @@ def _read_coco(path: Path) -> DataSet:
     if others:
         names = sorted(set(others))
         lost.append(f"{len(others):,} entries of objects, such as {names[0]!r}: not kept")
-    sizes = np.array([size or (0, 0) for size in found.sizes], np.int64).reshape(-1, 2)[:, ::-1]
+    sizes = [(w, h) if max(w, h) < 1 << 31 else (0, 0) for h, w in (size or (0, 0) for size in found.sizes)]
     return DataSet(
         images=found.names,
         files=[str(image.get("file_name", image.get("filename"))) for image in data["images"]],
         paths=[None] * len(found.names),
-        sizes=np.ascontiguousarray(sizes),
+        sizes=np.array(sizes, np.int64).reshape(-1, 2),
         classes=found.classes,
         quads=found.quads,
         image=found.image.astype(np.int32),
