@@ -169,7 +169,7 @@ def test_sizes_that_are_not_known(dota: Path, tmp_path: Path) -> None:
     assert line == "image 'P1' (and 1 more): its size is not known: name the folder of the images by --images"
     (dota / "images/P2.png").unlink()
     line = failure(dota, out, "--to", "coco", "--images", dota / "images")
-    assert line.startswith("image 'P2': no file of it in ") and "--images" in line
+    assert line.startswith("image 'P2': no readable file of it in ") and "--images" in line
     lines = said(dota, out, "--to", "coco", "--images", dota / "images", "--lenient")
     assert lines[0].startswith("note: skipped 1 images, first 'P2'") and "1 images, 2 objects" in lines[1]
     (dota / "images/P2.png").write_bytes(b"no image")
@@ -207,7 +207,11 @@ def test_yolo_that_is_wrong(yolo: Path, tmp_path: Path) -> None:
     file.write_text(YOLO)
     (yolo / "images/train/P1.png").unlink()
     line = failure(yolo, tmp_path / "out", "--to", "dota")
-    assert line.startswith("image 'P1': no file of it in ") and "images" in line
+    assert line == "image 'P1': its size is not known: name the folder of the images by --images"
+    line = failure(yolo, tmp_path / "out", "--to", "dota", "--images", yolo / "images")
+    assert line.startswith(f"image 'P1': no readable file of it in {yolo}/images, and its size is needed")
+    lines = said(yolo, tmp_path / "left", "--to", "dota", "--lenient")
+    assert "skipped 1 images, first 'P1'" in lines[1] and "1 images (1 without objects), 0 objects" in lines[2]
     (yolo / "classes.txt").write_text("plane\n")
     assert "name different classes" in failure(yolo, tmp_path / "out", "--to", "dota")
     (yolo / "data.yaml").write_text("names: file.txt\n")
@@ -215,6 +219,19 @@ def test_yolo_that_is_wrong(yolo: Path, tmp_path: Path) -> None:
         f"{yolo}/data.yaml:1: names: need a list of names"
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_yolo_with_images_elsewhere(yolo: Path, tmp_path: Path) -> None:
+    pictures = (yolo / "images").rename(tmp_path / "pictures")
+    for k, (source, images) in enumerate([(yolo, pictures), (yolo / "labels/train", pictures / "train")]):
+        said(source, tmp_path / f"{k}.json", "--to", "coco", "--images", images)
+        record = json.loads((tmp_path / f"{k}.json").read_bytes())
+        assert record["images"][0] == {"id": 1, "file_name": "P1.png", "width": 100, "height": 50}
+        assert record["annotations"][0]["segmentation"] == [[10, 5, 40, 5, 40, 15, 10, 15]]
+    for file in (pictures / "train").iterdir():  # beside the labels
+        file.rename(yolo / "labels/train" / file.name)
+    said(yolo, tmp_path / "beside", "--to", "dota")
+    assert read_annotations(tmp_path / "beside").quads[0].tolist() == [10, 5, 40, 5, 40, 15, 10, 15]
 
 
 def test_yolo_without_names_and_with_scores(yolo: Path, tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def read(labels: Labels, images: Path | None, lenient: bool, jobs: int | None, p
         lost=lost,
         notices=notices,
     )
-    add_sizes(data, images or _Images(labels.folder, None).folders(Path())[0], lenient, progress)
+    add_sizes(data, images, lenient, progress)
     data.quads = data.quads * np.tile(data.sizes[data.image], 4)
     return data
 
@@ -127,14 +127,14 @@ class _Images:
         return [self._one(path) for path in inside]
 
     def _one(self, inside: Path) -> Path | None:
-        for folder in self.folders(inside.parent):
+        for folder in self._folders(inside.parent):
             if folder not in self._listed:
                 self._listed[folder] = list_images(folder) if folder.is_dir() else {}
             if path := one_file(folder, self._listed[folder], inside.name):
                 return path
         return None
 
-    def folders(self, sub: Path) -> list[Path]:
+    def _folders(self, sub: Path) -> list[Path]:
         if self.folder is not None:
             return [self.folder / sub, self.folder]
         parts = list((self.labels.absolute() / sub).parts)
