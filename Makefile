@@ -9,7 +9,7 @@ SOURCES := $(shell find rust -name '*.rs' -not -path '*/tests/*' -not -path '*/b
 	rust/core/Cargo.toml rust/py/Cargo.toml Cargo.toml Cargo.lock pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install train dev demo test lint format bench fuzz cuda wheel clean
+.PHONY: help install train dev demo test lint format bench bench-gpu fuzz cuda cuda-check wheel clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -62,10 +62,16 @@ bench: dev ## measure speed against named baselines
 	$(BIN)/python tests/benches/bench.py
 	cargo bench --package rotx-core
 
+bench-gpu: dev ## measure the CUDA kernels on this machine's GPU; build them first, with `make cuda`
+	$(BIN)/python tests/benches/gpu.py
+
 fuzz: ## feed damaged bytes to the parsers and the readers of images for a minute
 	ROTX_FUZZ_SECONDS=60 cargo test --package rotx-core --test fuzz_formats --test fuzz_images -- --test-threads 1
 
-cuda: $(VENV)/.train $(if $(CUDA_HOME),,build/nvcc/.installed) ## build the CUDA kernels (no op calls them yet), with CUDA_HOME's nvcc or PyPI's
+CUDA_LIBRARY := python/rotx/_lib/rotx_cuda.so
+cuda: $(CUDA_LIBRARY) ## build the CUDA kernels, with or without a GPU, with CUDA_HOME's nvcc or PyPI's
+
+$(CUDA_LIBRARY): $(wildcard cuda/*) $(if $(CUDA_HOME),,build/nvcc/.installed) | $(VENV)/.dev
 	$(BIN)/python cuda/build.py
 
 # Not in .venv: torch's own wheels of the CUDA runtime may be of another version.
@@ -74,7 +80,18 @@ build/nvcc/.installed: cuda/requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --no-deps --target $(@D) --requirement $<
 	@touch $@
 
-wheel: dev ## build an abi3 wheel for manylinux_2_28 into dist/
+# The oldest torch that loads the library, and what its tests need.
+build/torch-2.11/.installed: | $(BIN)/python
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet 'torch==2.11.*' numpy expecttest pytest
+	@touch $@
+
+cuda-check: cuda build/torch-2.11/.installed ## check that the newest torch and 2.11 load the CUDA kernels
+	$(BIN)/torch-abi-audit --check torch $(CUDA_LIBRARY)
+	for python in $(BIN) build/torch-2.11/bin; do PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=python \
+		$$python/python -m pytest --quiet tests/test_cuda_library.py || exit; done
+
+wheel: dev cuda ## build an abi3 wheel for manylinux_2_28 into dist/
 	PATH="$(CURDIR)/$(BIN):$$PATH" maturin build --release --zig --compatibility manylinux_2_28 --out dist
 
 clean: ## remove everything that is built

@@ -1,22 +1,27 @@
 """Builds the CUDA kernels into python/rotx/_lib/rotx_cuda.so, on any Linux machine, with or without a GPU.
 
 One library for torch 2.11 and every later one, whatever CUDA they were built with: it uses torch's stable ABI
-and carries its own CUDA runtime.
+and carries its own CUDA runtime. That one asks for a driver that knows its version of CUDA, 580 or later for CUDA 13.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 TARGET = HERE.parent / "python/rotx/_lib/rotx_cuda.so"
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)  # Turing to Blackwell; PTX of the last serves what comes later
 TORCH = (2, 11)
+NVCC = (12, 8)  # the first that knows Blackwell
 
 
 def find_nvcc() -> str:
@@ -29,6 +34,12 @@ def find_nvcc() -> str:
     nvcc = shutil.which("nvcc", path=path)
     if nvcc is None:
         sys.exit("no nvcc: set CUDA_HOME to a CUDA toolkit, or run `make cuda`, which installs one from PyPI")
+    release = re.search(r"release (\d+)\.(\d+)", subprocess.check_output([nvcc, "--version"], text=True))
+    if release and tuple(map(int, release.groups())) < NVCC:
+        sys.exit(
+            f"{nvcc} is too old: {release[0]}, need {NVCC[0]}.{NVCC[1]} or later; without CUDA_HOME `make cuda` takes "
+            "PyPI's"
+        )
     return nvcc
 
 
@@ -43,41 +54,62 @@ def torch_folder() -> Path:
     return Path(torch.__file__).parent
 
 
-def command(nvcc: str, torch: Path, output: Path) -> list[str]:
-    """The command line that builds all kernels, to be run in their folder: their names stand in error messages."""
+def compiling(nvcc: str, torch: Path, folder: Path) -> list[str]:
+    """The command line that compiles all kernels, to be run beside them: their names stand in error messages."""
     codes = [f"arch=compute_{n},code=sm_{n}" for n in ARCHITECTURES]
     codes.append(f"arch=compute_{ARCHITECTURES[-1]},code=compute_{ARCHITECTURES[-1]}")
     return [
         nvcc,
-        *("-std=c++17", "-O3", "-shared", "--compress-mode=size", "-Xcompiler", "-fPIC,-fvisibility=hidden,-Wall"),
+        *("-std=c++17", "-O3", "--compress-mode=size", "-Xcompiler", "-fPIC,-fvisibility=hidden,-Wall"),
         *("-Xcompiler", f"-fmacro-prefix-map={torch.parent}/="),  # no path of this machine in error messages
         *(f"-gencode={code}" for code in codes),
         *("--threads", str(os.cpu_count() or 1)),
         # The oldest torch that has to load the library: headers refuse what came later. One byte a number.
         f"-DTORCH_TARGET_VERSION=0x{TORCH[0]:02x}{TORCH[1]:02x}{0:012x}",
         "-DUSE_CUDA",
-        *("-isystem", str(torch / "include"), "-L", str(torch / "lib")),
-        *("-L", str(Path(nvcc).parents[1] / "lib")),  # PyPI's nvcc does not look there by itself
-        # Nothing refers to libtorch, which leads to libtorch_cuda: it must be named all the same.
-        *("-Xlinker", "-s,--no-as-needed", "-ltorch", "-ltorch_cpu", "-lc10"),
-        *("-o", str(output)),
+        *("-isystem", str(torch / "include"), "-odir", str(folder), "-c"),
         *sorted(source.name for source in HERE.glob("*.cu")),
     ]
+
+
+def linking(nvcc: str, torch: Path, objects: Iterable[Path], output: Path) -> list[str]:
+    """The command line that links them for manylinux_2_28: zig knows what old versions of glibc have."""
+    runtime = Path(nvcc).parents[1]
+    folders = [runtime / "lib", runtime / "lib64", torch / "lib"]
+    # g++'s own libraries, which zig does not look for.
+    names = ("libstdc++.so", "libgcc_s.so.1")
+    found = [subprocess.check_output(["g++", f"-print-file-name={name}"], text=True).strip() for name in names]
+    return [
+        *(sys.executable, "-m", "ziglang", "cc", "-target", f"{platform.machine()}-linux-gnu.2.28"),
+        *("-shared", "-s", "-o", str(output), *map(str, objects), str(HERE / "glibc.c")),
+        *(f"-L{folder}" for folder in folders if folder.is_dir()),
+        # Nothing refers to libtorch, which leads to libtorch_cuda: it must be named all the same.
+        *("-Wl,--no-as-needed", "-ltorch", "-ltorch_cpu", "-lc10", "-Wl,--as-needed"),
+        *("-lcudart_static", *found, "-lpthread", "-ldl", "-lrt", "-lm"),
+    ]
+
+
+def run(command: list[str]) -> None:
+    """Runs a step of the build, or ends."""
+    if code := subprocess.run(command, cwd=HERE, check=False).returncode:
+        sys.exit(f"{Path(command[0]).name} failed with exit code {code}: what it says above")
 
 
 def main() -> None:
     """Builds the library beside its place and moves it there."""
     nvcc, torch = find_nvcc(), torch_folder()
+    if importlib.util.find_spec("ziglang") is None:
+        sys.exit(f"no zig in {sys.executable}, which links the library: run `make cuda`, or pip install ziglang")
     print(f"building with {nvcc}", flush=True)
     TARGET.parent.mkdir(exist_ok=True)
     output = TARGET.with_name(f".{os.getpid()}.so")
-    try:
-        built = subprocess.run(command(nvcc, torch, output), cwd=HERE, check=False)
-        if built.returncode:
-            sys.exit(f"nvcc failed with exit code {built.returncode}: what it says above")
-        output.replace(TARGET)
-    finally:
-        output.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            run(compiling(nvcc, torch, Path(folder)))
+            run(linking(nvcc, torch, sorted(Path(folder).glob("*.o")), output))
+            output.replace(TARGET)
+        finally:
+            output.unlink(missing_ok=True)
     print(f"{TARGET}: {TARGET.stat().st_size / 1e6:.1f} MB")
 
 

@@ -14,6 +14,11 @@
 #include <cstdint>
 #include <type_traits>
 
+// The dispatch key that kernels are registered for. The tests compile them for CPU: see tests/emulator/.
+#ifndef ROTX_DEVICE
+#define ROTX_DEVICE CUDA
+#endif
+
 namespace rotx {
 
 using torch::headeronly::ScalarType;
@@ -35,8 +40,10 @@ void dispatch_float(const char* name, ScalarType type, Body body) {
     }
 }
 
-// The stream that torch has chosen for the tensor's device.
+// The stream that torch has chosen for the tensor's device, which the caller has made the current one.
 inline cudaStream_t current_stream(const Tensor& tensor) {
+    // Torch tells its own copy of the CUDA runtime; this is the one that launches.
+    STD_CUDA_CHECK(cudaSetDevice(tensor.get_device_index()));
     void* stream = nullptr;
     TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(tensor.get_device_index(), &stream));
     return static_cast<cudaStream_t>(stream);
@@ -44,9 +51,14 @@ inline cudaStream_t current_stream(const Tensor& tensor) {
 
 inline void check_boxes(const char* name, const Tensor& boxes, int64_t columns) {
     STD_TORCH_CHECK(boxes.dim() == 2 && boxes.size(1) == columns, name, ": need shape (N, ", columns, ")");
-    STD_TORCH_CHECK(boxes.is_cuda(), name, ": need a CUDA tensor");
 }
 
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// The grid is a line of blocks: 2^31 - 1 of them, of 128 threads, are more than memory has numbers for.
+inline unsigned blocks(int64_t n) {
+    STD_TORCH_CHECK(n < (int64_t(1) << 31), "too much for one launch");
+    return static_cast<unsigned>(n);
+}
 
 }  // namespace rotx

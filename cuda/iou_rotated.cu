@@ -1,6 +1,4 @@
-// rotx::box_iou_rotated and rotx::box_iou_quadri for CUDA tensors.
-#include <string>
-
+// rotx_cuda::box_iou_rotated and rotx_cuda::box_iou_quadri.
 #include "common.cuh"
 #include "geom.cuh"
 
@@ -47,12 +45,6 @@ __global__ void pairwise_kernel(
     }
 }
 
-// The grid is a line of blocks: 2^31 - 1 of them are 8.8e12 pairs, more than fit in memory.
-unsigned blocks(int64_t n) {
-    STD_TORCH_CHECK(n < (int64_t(1) << 31), "too many boxes for one launch");
-    return static_cast<unsigned>(n);
-}
-
 // Boxes ready for intersections, as bytes.
 template <typename Shape, typename scalar_t>
 Tensor prepared(const Tensor& boxes, cudaStream_t stream) {
@@ -82,12 +74,11 @@ void launch(const Tensor& a, const Tensor& b, Mode mode, bool aligned, Tensor& o
     STD_CUDA_KERNEL_LAUNCH_CHECK();
 }
 
-Tensor new_result(const Tensor& a, const Tensor& b, int64_t box_columns, const std::string& mode, bool aligned) {
+Tensor new_result(const Tensor& a, const Tensor& b, int64_t box_columns, bool aligned) {
     check_boxes("a", a, box_columns);
     check_boxes("b", b, box_columns);
     STD_TORCH_CHECK(a.scalar_type() == b.scalar_type(), "a and b: need one dtype");
     STD_TORCH_CHECK(a.get_device_index() == b.get_device_index(), "a and b: need one device");
-    STD_TORCH_CHECK(mode == "iou" || mode == "iof", "mode: need 'iou' or 'iof', got '", mode, "'");
     const int64_t n = a.size(0), m = b.size(0);
     STD_TORCH_CHECK(!aligned || n == m, "a and b: need as many boxes, got ", n, " and ", m);
     return aligned ? torch::stable::new_empty(a, {n}) : torch::stable::new_empty(a, {n, m});
@@ -95,14 +86,14 @@ Tensor new_result(const Tensor& a, const Tensor& b, int64_t box_columns, const s
 
 // `ShapeOf<scalar_t>` is the shape that boxes of a dtype are.
 template <template <typename> class ShapeOf>
-Tensor box_iou(const Tensor& a, const Tensor& b, std::string mode, bool aligned) {
-    Tensor out = new_result(a, b, ShapeOf<float>::COLUMNS, mode, aligned);
+Tensor box_iou(const Tensor& a, const Tensor& b, bool iof, bool aligned) {
+    Tensor out = new_result(a, b, ShapeOf<float>::COLUMNS, aligned);
     if (out.numel() == 0) return out;
     const torch::stable::accelerator::DeviceGuard guard(a.get_device_index());
     const Tensor first = torch::stable::contiguous(a), second = torch::stable::contiguous(b);
     dispatch_float("a", a.scalar_type(), [&](auto zero) {
         using scalar_t = decltype(zero);
-        launch<ShapeOf<scalar_t>, scalar_t>(first, second, mode == "iof" ? Mode::Iof : Mode::Iou, aligned, out);
+        launch<ShapeOf<scalar_t>, scalar_t>(first, second, iof ? Mode::Iof : Mode::Iou, aligned, out);
     });
     return out;
 }
@@ -114,7 +105,7 @@ using QuadOf = Quad;
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_IMPL(rotx, CUDA, m) {
+STABLE_TORCH_LIBRARY_IMPL(rotx_cuda, ROTX_DEVICE, m) {
     m.impl("box_iou_rotated", TORCH_BOX(&box_iou<RotatedBoxOf>));
     m.impl("box_iou_quadri", TORCH_BOX(&box_iou<QuadOf>));
 }

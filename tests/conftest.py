@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    import torch
 
 #: The folder of reference numbers and real data beside the project.
 SHARED = Path(os.environ.get("ROTX_SHARED", Path(__file__).parents[2] / "shared"))
@@ -17,3 +22,48 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs ../shared (or ROTX_SHARED): reference numbers and real data")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def device() -> torch.device:
+    """What tests/gpu run on: a GPU; or, to see that they do run, the CPU, with ``ROTX_GPU_TESTS_ON=cpu``."""
+    torch = pytest.importorskip("torch", reason="rotx.ops needs torch")
+    from rotx.ops import _cuda
+
+    where = torch.device(os.environ.get("ROTX_GPU_TESTS_ON", "cuda"))
+    if where.type == "cuda":
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device")
+        if os.environ.get("ROTX_NO_CUDA_EXT") != "1":
+            try:
+                _cuda.kernels()
+            except RuntimeError as error:
+                pytest.skip(str(error))
+    return where
+
+
+@pytest.fixture
+def gpu(device: torch.device) -> torch.device:
+    """The same where only kernels on a GPU will do."""
+    if device.type != "cuda" or os.environ.get("ROTX_NO_CUDA_EXT") == "1":
+        pytest.skip("of the kernels alone, on a CUDA device")
+    return device
+
+
+@pytest.fixture(scope="session")
+def many(device: torch.device) -> Callable[[int], int]:
+    """A number for the GPU; on the CPU fewer do."""
+    return lambda number: number if device.type == "cuda" else min(number, 300)
+
+
+@pytest.fixture
+def memory(gpu: torch.device) -> Callable[[float], None]:
+    """Skips where the GPU has fewer free gigabytes."""
+    import torch
+
+    def need(gigabytes: float) -> None:
+        free = torch.cuda.mem_get_info(gpu)[0] / 2**30
+        if free < gigabytes:
+            pytest.skip(f"needs {gigabytes} GB of free memory on the GPU, there are {free:.1f}")
+
+    return need

@@ -61,7 +61,9 @@ MAY_IMPORT = {
     "models": FLOOR,
     "engine": MIDDLE | {"inference", "atomic", "visualize"},
     "inference.prediction": {"geometry"},
-    "inference.outputs": NUMBERS | {"atomic", "data.image_files", "evaluation", "inference.prediction", "visualize"},
+    "inference.outputs": NUMBERS
+    | {"atomic", "data", "data.image_files", "evaluation"}
+    | {"inference.prediction", "visualize"},
     "inference": MIDDLE | {"atomic", "inference.outputs", "inference.prediction", "visualize"},
     "cli": MIDDLE | {"engine", "inference", "inference.outputs", "atomic"},
     # The package itself names its public modules and loads them when they are used.

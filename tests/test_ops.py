@@ -281,8 +281,8 @@ def test_devices_must_be_one() -> None:
         ops.nms_rotated(boxes(3).to("meta"), scores(3), 0.5)
 
 
-# What the dispatcher calls for CUDA tensors can be called without a CUDA device.
-CUDA = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
+# What the dispatcher calls for tensors of a device can be called without that device.
+XPU = torch._C.DispatchKeySet(torch._C.DispatchKey.XPU)
 
 
 @pytest.mark.parametrize(("op", "args"), samples(torch.float32, False))
@@ -290,7 +290,7 @@ def test_other_devices_run_on_the_cpu(op: str, args: tuple[object, ...]) -> None
     overload = getattr(torch.ops.rotx, op).default
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        result = overload.redispatch(CUDA, *args)
+        result = overload.redispatch(XPU, *args)
     assert torch.equal(result, overload(*args))
 
 
@@ -298,10 +298,10 @@ def test_other_devices_warn_once_a_process() -> None:
     code = (
         "import warnings; warnings.simplefilter('always')\n"
         "import torch; from rotx import ops\n"
-        "cuda = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)\n"
+        "xpu = torch._C.DispatchKeySet(torch._C.DispatchKey.XPU)\n"
         "for op in ('box_iou_rotated', 'box_iou_quadri'):\n"
         "    boxes = torch.ones(2, 5 if op == 'box_iou_rotated' else 8)\n"
-        "    for _ in range(3): getattr(torch.ops.rotx, op).default.redispatch(cuda, boxes, boxes)\n"
+        "    for _ in range(3): getattr(torch.ops.rotx, op).default.redispatch(xpu, boxes, boxes)\n"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     warned = [line for line in run.stderr.splitlines() if "UserWarning" in line]
@@ -313,28 +313,15 @@ def test_other_devices_warn_once_a_process() -> None:
 def test_other_devices_make_the_same_checks() -> None:
     overload = torch.ops.rotx.box_iou_rotated.default
     with pytest.raises(ValueError, match="need one device, got cpu and meta"):
-        overload.redispatch(CUDA, boxes(3), boxes(3).to("meta"))
+        overload.redispatch(XPU, boxes(3), boxes(3).to("meta"))
     with warnings.catch_warnings(), pytest.raises(ValueError, match=r"need shape \(N, 5\), got \(3, 8\)"):
         warnings.simplefilter("ignore")
-        overload.redispatch(CUDA, boxes(3, 8), boxes(3, 8))
+        overload.redispatch(XPU, boxes(3, 8), boxes(3, 8))
 
 
 def test_sparse_tensors_meet_one_clear_error() -> None:
     with pytest.raises(NotImplementedError, match=r"box_iou_rotated: got a sparse tensor: make it dense"):
         ops.box_iou_rotated(boxes(3).to_sparse(), boxes(3))
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize(("op", "args"), samples(torch.float32, False))
-def test_cuda_tensors(op: str, args: tuple[object, ...]) -> None:
-    overload = getattr(torch.ops.rotx, op).default
-    moved = [v.cuda() if isinstance(v, torch.Tensor) else v for v in args]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        result = overload(*moved)
-    assert result.is_cuda
-    assert torch.equal(result.cpu(), overload(*args))
 
 
 def test_without_torch_one_line_says_what_to_install() -> None:

@@ -12,7 +12,6 @@ import reference
 
 torch = pytest.importorskip("torch", reason="rotx.ops needs torch")
 
-from rotx import ops  # noqa: E402
 from rotx.ops import roi_align_rotated  # noqa: E402
 
 BACKWARD = torch.ops.rotx.roi_align_rotated_backward
@@ -262,16 +261,3 @@ def test_bad_gradients() -> None:
     for grad, size in ((images(4, 2, 2, 2), [2, 3, 9, 8]), (images(3, 3, 2, 2), [2, 3, 9, 8])):
         with pytest.raises(ValueError, match="grad: need a row for each of 4 rois and the channels of"):
             BACKWARD(grad, rois(4), size, 1.0, 0, True, True)
-
-
-def test_other_devices_run_on_the_cpu() -> None:
-    # What the dispatcher calls for CUDA tensors can be called without a CUDA device.
-    cuda = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
-    x, boxes, grad = images(2, 3, 9, 8), rois(4), images(4, 3, 2, 2)
-    with pytest.warns(UserWarning, match="rotx.ops.roi_align_rotated: got tensors on cpu; this build has no kernel"):
-        found = torch.ops.rotx.roi_align_rotated.default.redispatch(cuda, x, boxes, [2, 2])
-    assert torch.equal(found, ops.roi_align_rotated(x, boxes, 2))
-    with pytest.warns(UserWarning, match="rotx.ops.roi_align_rotated_backward: got tensors on cpu"):
-        args = grad, boxes, [2, 3, 9, 8], 1.0, 0, True, True
-        found = BACKWARD.default.redispatch(cuda, *args)
-    assert torch.equal(found, BACKWARD(*args))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+CUDA = "python/rotx/_lib/rotx_cuda.so"
 
 
 def call(*command: object, **options: object) -> str:
@@ -37,11 +40,29 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_is_abi3_and_manylinux(wheel: Path) -> None:
     assert "-cp310-abi3-manylinux_2_28_" in wheel.name
     shown = call(sys.executable, "-m", "auditwheel", "show", wheel)
-    assert "manylinux_2_28" in shown.replace("\n", " ")
+    # In quotes: of what the wheel's libraries ask for, not of its name.
+    assert f'"manylinux_2_28_{platform.machine()}"' in shown.replace("\n", " ")
     names = zipfile.ZipFile(wheel).namelist()
     assert "rotx/_rust.abi3.so" in names and "rotx/py.typed" in names and "rotx/_rust.pyi" in names
     assert not [n for n in names if n.startswith("tests/") or n.endswith((".png", ".jpg"))]
     assert any(n.endswith("LICENSE") for n in names) and any(n.endswith("NOTICE") for n in names)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (ROOT / CUDA).is_file(), reason="the CUDA library is not built: run `make cuda`")
+def test_wheel_carries_the_cuda_library(wheel: Path) -> None:
+    file = zipfile.ZipFile(wheel).getinfo("rotx/_lib/rotx_cuda.so")
+    assert file.file_size == (ROOT / CUDA).stat().st_size
+    assert file.compress_size < 3e6
+
+
+@pytest.mark.slow
+def test_source_distribution_carries_the_kernels(tmp_path: Path) -> None:
+    call(sys.executable, "-m", "maturin", "sdist", "--out", tmp_path, cwd=ROOT)
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {str(path.relative_to(ROOT)) for path in (ROOT / "cuda").glob("*.*")} <= names
+    assert not [name for name in names if name.endswith(".so")]
 
 
 @pytest.mark.slow

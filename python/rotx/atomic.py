@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -52,18 +53,18 @@ class Pending:
         self.path = Path(path)
         if self.path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "is a folder; name a file", str(path))
-        with _naming(self.path):
+        with naming(self.path):
             handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.", suffix=_SUFFIX)
         self._temporary, self._file = Path(name), os.fdopen(handle, "wb")
 
     def write(self, content: bytes | memoryview) -> None:
         """Adds bytes at the end."""
-        with _naming(self.path):
+        with naming(self.path):
             self._file.write(content)
 
     def close(self) -> Path:
         """Puts the file in place when it is on the disk; returns where."""
-        with _naming(self.path):
+        with naming(self.path):
             self._file.flush()
             # Else a machine that loses power may have the new name and not yet the content.
             os.fsync(self._file.fileno())
@@ -83,7 +84,7 @@ class Pending:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Errors of a temporary file name the file that it is for."""
     try:
         yield
@@ -91,8 +92,60 @@ def _naming(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from None
 
 
+class PendingFolder:
+    """A folder of many files that are written one by one elsewhere; `close` puts all in place.
+
+    Args:
+        path: of the folder; files that it holds stay, unless new ones have their names.
+
+    Raises:
+        OSError: with the name of the file, here and in each method, if that fails.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        with naming(self.path):
+            self._temporary = Path(tempfile.mkdtemp(dir=self.path.parent, prefix=f".{self.path.name}.", suffix=_SUFFIX))
+
+    def write(self, name: str, content: bytes) -> None:
+        """Writes a file; its name may hold folders.
+
+        Raises:
+            ValueError: if one of this name was written.
+        """
+        file = self._temporary / name
+        with naming(self.path / name):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with file.open("xb") as opened:
+                    opened.write(content)
+            except FileExistsError:
+                raise ValueError(f"{self.path / name}: two images have this name") from None
+
+    def close(self) -> Path:
+        """Puts the files in place; returns the folder."""
+        if hasattr(os, "sync"):
+            os.sync()  # as `Pending` does, for all files at once
+        for folder, _, names in os.walk(self._temporary):
+            target = self.path / Path(folder).relative_to(self._temporary)
+            with naming(target):
+                target.mkdir(parents=True, exist_ok=True)
+            for name in names:
+                with naming(target / name):
+                    Path(folder, name).replace(target / name)
+        self.discard()
+        return self.path
+
+    def discard(self) -> None:
+        """Removes what is not in place."""
+        shutil.rmtree(self._temporary, ignore_errors=True)
+
+
 def remove_leftovers(path: str | Path) -> None:
-    """Removes the temporary files that killed writers of ``path`` have left; nobody may be writing it now."""
+    """Removes what killed writers of ``path``, a file or folder, have left; nobody may be writing it now."""
     path = Path(path)
     for left in path.parent.glob(f".{glob.escape(path.name)}.????????{_SUFFIX}"):
-        left.unlink(missing_ok=True)
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections import Counter
 from collections.abc import Sequence
 
 import cv2
@@ -19,20 +20,29 @@ GOLDEN_RATIO = 0.618033988749895
 #: Corners are drawn no farther away, in pixels: far outside of any image, and still a number that OpenCV can hold.
 FAR = 1 << 24
 
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+#: Of the grid that says where text hides nothing, in pixels.
+CELL = 4
+
 
 def draw_boxes(
     image: Image,
     rboxes: NDArray[np.floating],
     labels: NDArray[np.integer],
     captions: Sequence[str] = (),
+    classes: Sequence[str] = (),
 ) -> Image:
     """A copy of an image with boxes on it, a colour for each label.
+
+    Captions stand where they hide no box and no other caption, those of the first boxes first; where there is no
+    such place they are left out. With ``classes`` the picture then says in a corner which colour is which class.
 
     Args:
         image: (H, W, 3) uint8, BGR.
         rboxes: (N, 5) ``cx, cy, w, h, angle``, in pixels and radians, clockwise.
         labels: (N,), they choose the colours.
         captions: a text for each box, or none.
+        classes: the name of each box's class, or none.
 
     Raises:
         ValueError: for another shape or number.
@@ -42,27 +52,86 @@ def draw_boxes(
     if len(labels) != len(rboxes) or len(captions) not in (0, len(rboxes)):
         raise ValueError(f"need a label and a caption a box, got {len(labels)} and {len(captions)} for {len(rboxes)}")
     picture = image.copy()
-    thickness = max(1, round(max(image.shape[:2]) / 600))
-    corners = np.round(rbox_to_quad(rboxes)).reshape(-1, 4, 2).clip(-FAR, FAR).astype(np.int32)
-    for i, (points, label) in enumerate(zip(corners, labels, strict=True)):
-        colour = class_colour(int(label))
-        cv2.polylines(picture, [points], isClosed=True, color=colour, thickness=thickness, lineType=cv2.LINE_AA)
-        if captions:
-            _caption(picture, captions[i], points[points[:, 1].argmin()], colour, thickness)
+    draw_onto(picture, rboxes, labels, captions, classes)
     return picture
+
+
+def draw_onto(
+    picture: Image,
+    rboxes: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    captions: Sequence[str] = (),
+    classes: Sequence[str] = (),
+) -> None:
+    """Draws into an image itself, without a copy; see :func:`draw_boxes`."""
+    longest = max(picture.shape[:2])
+    corners = np.round(rbox_to_quad(rboxes)).reshape(-1, 4, 2).clip(-FAR, FAR).astype(np.int32)
+    # Thin for small objects, which would vanish under their outlines.
+    lines = np.fmax(1, np.fmin(np.asarray(rboxes)[:, 2:4].min(1) / 8, longest / 600)).round().astype(int)
+    for points, label, thickness in zip(corners, labels.tolist(), lines.tolist(), strict=True):
+        cv2.polylines(picture, [points], True, class_colour(label), thickness, cv2.LINE_AA)
+    if not captions:
+        return
+    text = _Text(picture, corners)
+    left_out = [not text.caption(*row) for row in zip(captions, corners, labels.tolist(), strict=True)]
+    if any(left_out):
+        text.legend(sorted(Counter(zip(labels.tolist(), classes, strict=False)).items()))
+
+
+class _Text:
+    """Text on a picture, in places that are free; which ones are is known in cells of `CELL` pixels square."""
+
+    def __init__(self, picture: Image, corners: NDArray[np.int32]) -> None:
+        self.picture = picture
+        self.scale = 0.4 * max(1.0, max(picture.shape[:2]) / 1200)
+        self.thickness = max(1, round(self.scale))
+        self.taken = np.zeros([-(-side // CELL) for side in picture.shape[:2]], np.uint8)
+        for points in corners:
+            cv2.fillPoly(self.taken, [points // CELL], 1)
+
+    def caption(self, text: str, points: NDArray[np.int32], label: int) -> bool:
+        """Writes above a box (4, 2), or below it; returns whether there was room, or no box to be seen."""
+        if (points.max(0) < 0).any() or (points.min(0) >= self.picture.shape[1::-1]).any():
+            return True
+        width, height = self._size(text)
+        top, bottom = points[points[:, 1].argmin()], points[points[:, 1].argmax()]
+        for x, y in ((top[0], top[1] - height - CELL), (bottom[0], bottom[1] + CELL)):
+            x = int(np.clip(x, 0, max(self.picture.shape[1] - width, 0)))
+            y = int(y)
+            area = self.taken[y // CELL : (y + height) // CELL + 1, x // CELL : (x + width) // CELL + 1]
+            if 0 <= y <= self.picture.shape[0] - height and not area.any():
+                area[...] = 1
+                self._write(text, x, y, width, height, class_colour(label))
+                return True
+        return False
+
+    def legend(self, counts: Sequence[tuple[tuple[int, str], int]]) -> None:
+        """Writes each class with its number of boxes, in the corner where the fewest boxes are."""
+        lines = [(f"{name} {count}", class_colour(label)) for (label, name), count in counts]
+        width = max((self._size(text)[0] for text, _ in lines), default=0)
+        height = self._size("")[1]
+        far_x, far_y = (self.picture.shape[1] - width, self.picture.shape[0] - height * len(lines))
+        places = [(x, y) for y in (0, max(far_y, 0)) for x in (0, max(far_x, 0))]
+        across, down = -(-width // CELL), -(-height * len(lines) // CELL)
+        hidden = [self.taken[y // CELL :, x // CELL :][:down, :across].sum() for x, y in places]
+        x, y = places[int(np.argmin(hidden))]
+        for i, (text, colour) in enumerate(lines):
+            self._write(text, x, y + i * height, width, height, colour)
+
+    def _size(self, text: str) -> tuple[int, int]:
+        """Width of a text and height of a line, with a margin around."""
+        (width, _), _ = cv2.getTextSize(text, FONT, self.scale, self.thickness)
+        return int(width + 10 * self.scale), int(36 * self.scale)
+
+    def _write(self, text: str, x: int, y: int, width: int, height: int, colour: tuple[int, int, int]) -> None:
+        blue, green, red = colour
+        ink = (0, 0, 0) if 0.114 * blue + 0.587 * green + 0.299 * red > 100 else (255, 255, 255)
+        cv2.rectangle(self.picture, (x, y), (x + width - 1, y + height - 1), colour, cv2.FILLED)
+        foot = (x + int(5 * self.scale), y + int(26 * self.scale))
+        cv2.putText(self.picture, text, foot, FONT, self.scale, ink, self.thickness, cv2.LINE_AA)
 
 
 def class_colour(label: int) -> tuple[int, int, int]:
     """A bright BGR colour for a label, always the same."""
     red, green, blue = colorsys.hsv_to_rgb(label * GOLDEN_RATIO % 1, 0.85, 1.0)
     return int(blue * 255), int(green * 255), int(red * 255)
-
-
-def _caption(picture: Image, text: str, top: NDArray[np.int32], colour: tuple[int, int, int], thickness: int) -> None:
-    font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.4 * thickness
-    (width, height), below = cv2.getTextSize(text, font, scale, thickness)
-    # Inside the picture, also for boxes at its border.
-    x = int(np.clip(top[0], 0, max(picture.shape[1] - width, 0)))
-    y = int(np.clip(top[1] - below, height, picture.shape[0]))
-    cv2.putText(picture, text, (x, y), font, scale, (0, 0, 0), thickness + 2, cv2.LINE_AA)
-    cv2.putText(picture, text, (x, y), font, scale, colour, thickness, cv2.LINE_AA)

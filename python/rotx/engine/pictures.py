@@ -54,11 +54,9 @@ def write_pictures(
         cv2.polylines(image, list(corners), isClosed=True, color=WHITE, thickness=1, lineType=cv2.LINE_AA)
         seen = seen[detections.scores[seen] >= score_thr]
         labels = detections.label[seen]
-        captions = [
-            f"{detections.classes[label]} {score:.2f}"
-            for label, score in zip(labels, detections.scores[seen], strict=True)
-        ]
-        picture = draw_boxes(image, quad_to_rbox(detections.quads[seen]), labels, captions)
+        names = [detections.classes[label] for label in labels]
+        captions = [f"{name} {score:.2f}" for name, score in zip(names, detections.scores[seen], strict=True)]
+        picture = draw_boxes(image, quad_to_rbox(detections.quads[seen]), labels, captions, names)
         file = folder / f"{record.name}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)  # names of images may hold folders
         write_bytes(file, cv2.imencode(".jpg", picture)[1].tobytes())

@@ -63,7 +63,7 @@ def check_target(out: str | Path, results: str | Path, classes: Sequence[str]) -
     sources = [read, read / "Task1", read / "results", *(path for path in read.parents if path.is_file())]
     if out.exists() and any(path.exists() and path.samefile(out) for path in sources):
         raise ValueError(f"{out}: the results are read from here: name another place to write to")
-    names = {_name(name) for name in classes}
+    names = {file_name(name) for name in classes}
     if other := sorted(path.name for path in out.glob("Task1_*.txt") if path.name not in names):
         many = f" and {len(other) - 1} more" if len(other) > 1 else ""
         raise ValueError(f"{out}: holds {other[0]}{many}, of no class of these results: remove, or name another folder")
@@ -74,14 +74,15 @@ def _write(path: Path, content: bytes | memoryview) -> None:
     write_bytes(path, content)
 
 
-def _name(label: str) -> str:
+def file_name(label: str) -> str:
+    """The file of a class."""
     return f"Task1_{label}.txt"
 
 
 def _files(detections: Detections) -> Iterator[tuple[str, bytes]]:
     d = detections
     for label, name in enumerate(d.classes):
-        yield _name(name), _rust.write_task1(d.images, d.quads, d.scores, d.image, d.label, label)
+        yield file_name(name), _rust.write_task1(d.images, d.quads, d.scores, d.image, d.label, label)
 
 
 def _zip(files: Iterator[tuple[str, bytes]]) -> memoryview:

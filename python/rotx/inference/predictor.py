@@ -89,7 +89,7 @@ class Predictor:
         """A copy of the image, BGR, with the objects that score more than a threshold."""
         shown = prediction.above(score_thr)
         captions = [f"{name} {score:.2f}" for name, score in zip(shown.classes, shown.scores, strict=True)]
-        return draw_boxes(_pixels(image), shown.rboxes, shown.labels, captions)
+        return draw_boxes(_pixels(image), shown.rboxes, shown.labels, captions, shown.classes)
 
     def to_dota(self, predictions: Prediction | Iterable[Prediction], folder: str | Path) -> None:
         """Writes DOTA's Task1 files, ``Task1_<class>.txt`` with ``image score x1 y1 ... x4 y4`` a line.

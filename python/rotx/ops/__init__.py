@@ -5,10 +5,11 @@ A *rotated box* (rbox) is a row ``cx, cy, w, h, angle`` in pixels and radians, c
 never modify their inputs, take empty ones, work under ``torch.compile`` and are not changed by autocast.
 
 `box_iou_rotated`, `box_iou_quadri`, `nms_rotated`, `batched_nms_rotated` and `roi_align_rotated` are ops of torch's
-dispatcher, ``torch.ops.rotx.*``, computed on the CPU in Rust. Tensors of a device without a kernel of its own, which
-this build has for none, are copied to the CPU and the result back, with one warning an op. `roi_align_rotated` is
-differentiable with respect to the features; the results of the others do not require grad. `diff_iou_rotated` is
-the IoU that losses differentiate, in plain torch on any device.
+dispatcher, ``torch.ops.rotx.*``, computed on the CPU in Rust, and for CUDA tensors by a library of kernels that the
+wheel carries and ``make cuda`` builds. With ``ROTX_NO_CUDA_EXT=1`` in the environment CUDA tensors go through plain
+torch, which is slower. Tensors of other devices are copied to the CPU and the result back, with one warning an op.
+`roi_align_rotated` is differentiable with respect to the features; the results of the others do not require grad.
+`diff_iou_rotated` is the IoU that losses differentiate, in plain torch on any device.
 
 The overlaps and suppression on numpy arrays and without torch: `rotx.geometry`.
 """

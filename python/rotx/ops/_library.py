@@ -1,10 +1,11 @@
 """What all ops share: how they enter torch's dispatcher, and how they check and read their arguments.
 
-An op's CPU and fake kernels make the same checks, so that a call fails alike when run and when traced.
+An op's kernels, the fake one too, make the same checks, so that a call fails alike when run and when traced.
 """
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -22,17 +23,22 @@ def define(
     schema: str,
     cpu: Callable[..., Tensor],
     fake: Callable[..., Tensor],
+    cuda: Callable[..., Tensor],
+    plain: Callable[..., Tensor],
     backward: Callable[..., Any] | None = None,
     setup_context: Callable[..., None] | None = None,
 ) -> None:
     """Defines the op ``rotx::<schema>``.
 
-    On a device without a kernel of its own the op runs on the CPU, and says so once a process.
+    CUDA tensors go to the library's kernel, or, where the environment says ``ROTX_NO_CUDA_EXT=1``, to the op in
+    plain torch. On a device without a kernel of its own the op runs on the CPU, and says so once a process.
 
     Args:
         schema: name, arguments and result, as in ``"area(Tensor boxes) -> Tensor"``.
         cpu: the kernel for CPU tensors. Arguments that equal the schema's default may be left out.
         fake: the same without data: makes the checks and returns an empty result of the right shape.
+        cuda: the same for CUDA tensors: makes the checks and calls a kernel of :func:`rotx.ops._cuda.kernels`.
+        plain: the same in plain torch, on the device of its tensors.
         backward: from ``ctx`` and the gradient of the result, the gradient of each argument; as in
             :func:`torch.library.register_autograd`. Without it the result is not differentiable.
         setup_context: saves in ``ctx`` what ``backward`` needs, from ``inputs`` and ``output``.
@@ -42,12 +48,20 @@ def define(
     _LIBRARY.impl(name, cpu, "CPU")
     # For every device without a kernel of its own; one that is registered later goes before this.
     _LIBRARY.impl(name, _through_cpu(name, cpu), "CompositeExplicitAutograd")
+    _LIBRARY.impl(name, _on_cuda(cuda, plain), "CUDA")
     torch.library.register_fake(f"rotx::{name}", fake, lib=_LIBRARY)
     if backward is None:
         # Autograd looks away: by default it would make the result require a grad and fail in the backward pass.
         _LIBRARY.impl(name, torch.library.fallthrough_kernel, "Autograd")
     else:
         torch.library.register_autograd(f"rotx::{name}", backward, setup_context=setup_context, lib=_LIBRARY)
+
+
+def _on_cuda(cuda: Callable[..., Tensor], plain: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def kernel(*args: Any, **kwargs: Any) -> Tensor:
+        return (plain if os.environ.get("ROTX_NO_CUDA_EXT") == "1" else cuda)(*args, **kwargs)
+
+    return kernel
 
 
 def _through_cpu(name: str, cpu: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, cast
 
 import torch
 from torch import Tensor
 
 from rotx import geometry
-from rotx.ops import _library
+from rotx.ops import _cuda, _library, _plain
 
 Mode = Literal["iou", "iof"]
 
@@ -72,20 +73,31 @@ def _check(a: Tensor, b: Tensor, columns: int, mode: str, aligned: bool) -> None
 
 
 def _define(name: str, columns: int) -> None:
-    def cpu(a: Tensor, b: Tensor, mode: Mode = "iou", aligned: bool = False) -> Tensor:
-        _check(a, b, columns, mode, aligned)
-        rows, others = _library.to_numpy(a), _library.to_numpy(b)
-        if aligned:
-            iou = geometry.box_iou_aligned(rows, others, mode)
-        else:
-            iou = geometry.box_iou(rows, others, mode, jobs=torch.get_num_threads())
-        return torch.from_numpy(iou).to(a.dtype)
+    def by(kernel: Callable[[Tensor, Tensor, Mode, bool], Tensor]) -> Callable[..., Tensor]:
+        def checked(a: Tensor, b: Tensor, mode: Mode = "iou", aligned: bool = False) -> Tensor:
+            _check(a, b, columns, mode, aligned)
+            return kernel(a, b, mode, aligned)
 
-    def fake(a: Tensor, b: Tensor, mode: Mode = "iou", aligned: bool = False) -> Tensor:
-        _check(a, b, columns, mode, aligned)
-        return a.new_empty((a.shape[0],) if aligned else (a.shape[0], b.shape[0]))
+        return checked
 
-    _library.define(f"{name}(Tensor a, Tensor b, str mode='iou', bool aligned=False) -> Tensor", cpu=cpu, fake=fake)
+    def cuda(a: Tensor, b: Tensor, mode: Mode, aligned: bool) -> Tensor:
+        return cast(Tensor, getattr(_cuda.kernels(), name)(a, b, mode == "iof", aligned))
+
+    schema = f"{name}(Tensor a, Tensor b, str mode='iou', bool aligned=False) -> Tensor"
+    _library.define(schema, cpu=by(_cpu), fake=by(_fake), cuda=by(cuda), plain=by(_plain.box_iou))
+
+
+def _cpu(a: Tensor, b: Tensor, mode: Mode, aligned: bool) -> Tensor:
+    rows, others = _library.to_numpy(a), _library.to_numpy(b)
+    if aligned:
+        iou = geometry.box_iou_aligned(rows, others, mode)
+    else:
+        iou = geometry.box_iou(rows, others, mode, jobs=torch.get_num_threads())
+    return torch.from_numpy(iou).to(a.dtype)
+
+
+def _fake(a: Tensor, b: Tensor, mode: Mode, aligned: bool) -> Tensor:
+    return a.new_empty((a.shape[0],) if aligned else (a.shape[0], b.shape[0]))
 
 
 _define("box_iou_rotated", columns=5)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
 from torch import Tensor
 
 from rotx import geometry
-from rotx.ops import _library
+from rotx.ops import _cuda, _library, _plain
 
 
 def nms_rotated(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
@@ -64,26 +65,37 @@ def _check(boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: 
     torch._check_value(0 <= iou_threshold <= 1, lambda: f"iou_threshold: need a number in [0, 1], got {iou_threshold}")
 
 
-def _keep(boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: float) -> Tensor:
-    _check(boxes, scores, labels, iou_threshold)
+def _cpu(boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: float) -> Tensor:
     integers = None if labels is None else labels.numpy(force=True)
     keep = geometry.nms(_library.to_numpy(boxes), _library.to_numpy(scores), iou_threshold, integers)
     return torch.from_numpy(keep)
 
 
-def _fake_keep(boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: float) -> Tensor:
-    _check(boxes, scores, labels, iou_threshold)
+def _fake(boxes: Tensor, *_: object) -> Tensor:
     kept = torch.library.get_ctx().new_dynamic_size()
     return boxes.new_empty(kept, dtype=torch.int64)
 
 
-_library.define(
-    "nms_rotated(Tensor boxes, Tensor scores, float iou_threshold) -> Tensor",
-    cpu=lambda boxes, scores, iou_threshold: _keep(boxes, scores, None, iou_threshold),
-    fake=lambda boxes, scores, iou_threshold: _fake_keep(boxes, scores, None, iou_threshold),
-)
-_library.define(
-    "batched_nms_rotated(Tensor boxes, Tensor scores, Tensor labels, float iou_threshold) -> Tensor",
-    cpu=_keep,
-    fake=_fake_keep,
+def _on_cuda(boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: float) -> Tensor:
+    integers = None if labels is None else labels.long()
+    return cast(Tensor, _cuda.kernels().nms_rotated(boxes, scores, integers, iou_threshold))
+
+
+def _define(schema: str, with_labels: bool) -> None:
+    def by(kernel: Callable[[Tensor, Tensor, Tensor | None, float], Tensor]) -> Callable[..., Tensor]:
+        def batched(boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: float) -> Tensor:
+            _check(boxes, scores, labels, iou_threshold)
+            return kernel(boxes, scores, labels, iou_threshold)
+
+        def of_one_class(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+            return batched(boxes, scores, None, iou_threshold)
+
+        return batched if with_labels else of_one_class
+
+    _library.define(schema, cpu=by(_cpu), fake=by(_fake), cuda=by(_on_cuda), plain=by(_plain.nms))
+
+
+_define("nms_rotated(Tensor boxes, Tensor scores, float iou_threshold) -> Tensor", with_labels=False)
+_define(
+    "batched_nms_rotated(Tensor boxes, Tensor scores, Tensor labels, float iou_threshold) -> Tensor", with_labels=True
 )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from rotx import _rust
-from rotx.ops import _library
+from rotx.ops import _cuda, _library, _plain_roi_align
 
 
 def roi_align_rotated(
@@ -30,8 +30,9 @@ def roi_align_rotated(
 
     Samples outside the image count 0, but for the margin of a pixel next to it. A box with a number that is not
     finite, or if ``aligned`` with a negative size, has features 0. Computed in float32, in float64 if ``input``
-    is; sampling points always in float64. The result and its gradient are the same to the bit for any number
-    of threads.
+    is; sampling points always in float64. On the CPU the result and its gradient are the same to the bit for any
+    number of threads. On the GPU the gradient's last bits differ from run to run, but under
+    :func:`torch.use_deterministic_algorithms`, which costs time and makes all of it NaN where a number is not finite.
 
     Args:
         input: (N, C, H, W) feature maps; any floating dtype and memory format.
@@ -51,7 +52,8 @@ def roi_align_rotated(
     Raises:
         TypeError: for a dtype that is not floating.
         ValueError: for another shape, differing devices, an image index that is none of the batch, or an
-            option out of its range.
+            option out of its range. On the GPU a box of no image of the batch has features NaN instead: to raise
+            would be to wait for the GPU.
     """
     rows, columns = (output_size, output_size) if isinstance(output_size, int) else output_size
     options = (rows, columns), spatial_scale, sampling_ratio, aligned, clockwise
@@ -89,72 +91,70 @@ def _check_grad(
     )
 
 
+def _forward_by(compute: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A kernel of the op: checks, then the computation."""
+
+    def kernel(
+        input: Tensor,
+        rois: Tensor,
+        output_size: Sequence[int],
+        spatial_scale: float = 1.0,
+        sampling_ratio: int = 0,
+        aligned: bool = True,
+        clockwise: bool = True,
+    ) -> Tensor:
+        _check("input", input, rois, output_size, spatial_scale, sampling_ratio)
+        return compute(input, rois, output_size, spatial_scale, sampling_ratio, aligned, clockwise)
+
+    return kernel
+
+
+def _backward_by(compute: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def kernel(
+        grad: Tensor,
+        rois: Tensor,
+        input_size: Sequence[int],
+        spatial_scale: float,
+        sampling_ratio: int,
+        aligned: bool,
+        clockwise: bool,
+    ) -> Tensor:
+        _check_grad(grad, rois, input_size, spatial_scale, sampling_ratio)
+        return compute(grad, rois, input_size, spatial_scale, sampling_ratio, aligned, clockwise)
+
+    return kernel
+
+
 def _computed(values: Tensor) -> Tensor:
     """The values as they are computed with: contiguous, in float32 or float64."""
     dtype = torch.float64 if values.dtype == torch.float64 else torch.float32
     return values.detach().to(dtype).contiguous()
 
 
-def _forward(
-    input: Tensor,
-    rois: Tensor,
-    output_size: Sequence[int],
-    spatial_scale: float = 1.0,
-    sampling_ratio: int = 0,
-    aligned: bool = True,
-    clockwise: bool = True,
-) -> Tensor:
-    _check("input", input, rois, output_size, spatial_scale, sampling_ratio)
+def _cpu_forward(input: Tensor, rois: Tensor, output_size: Sequence[int], *options: Any) -> Tensor:
     values, (rows, columns) = _computed(input), output_size
     out = values.new_empty((rois.shape[0], input.shape[1], rows, columns))
-    options = (rows, columns), spatial_scale, sampling_ratio, aligned, clockwise, torch.get_num_threads()
-    boxes = _library.to_numpy(rois.contiguous())
-    _rust.roi_align_rotated(values.numpy(force=True), boxes, *options, out.numpy())
+    pooling: tuple[Any, ...] = ((rows, columns), *options, torch.get_num_threads(), out.numpy())
+    _rust.roi_align_rotated(values.numpy(force=True), _library.to_numpy(rois.contiguous()), *pooling)
     return out.to(input.dtype)
 
 
-def _fake_forward(
-    input: Tensor,
-    rois: Tensor,
-    output_size: Sequence[int],
-    spatial_scale: float = 1.0,
-    sampling_ratio: int = 0,
-    aligned: bool = True,
-    clockwise: bool = True,
-) -> Tensor:
-    _check("input", input, rois, output_size, spatial_scale, sampling_ratio)
-    return input.new_empty((rois.shape[0], input.shape[1], *output_size))
-
-
-def _backward(
-    grad: Tensor,
-    rois: Tensor,
-    input_size: Sequence[int],
-    spatial_scale: float,
-    sampling_ratio: int,
-    aligned: bool,
-    clockwise: bool,
-) -> Tensor:
-    _check_grad(grad, rois, input_size, spatial_scale, sampling_ratio)
+def _cpu_backward(grad: Tensor, rois: Tensor, input_size: Sequence[int], *options: Any) -> Tensor:
     values, (rows, columns) = _computed(grad), grad.shape[2:]
     grad_input = values.new_empty(tuple(input_size))
-    options = (rows, columns), spatial_scale, sampling_ratio, aligned, clockwise, torch.get_num_threads()
-    boxes = _library.to_numpy(rois.contiguous())
-    _rust.roi_align_rotated_backward(values.numpy(force=True), boxes, *options, grad_input.numpy())
+    pooling: tuple[Any, ...] = ((rows, columns), *options, torch.get_num_threads(), grad_input.numpy())
+    _rust.roi_align_rotated_backward(values.numpy(force=True), _library.to_numpy(rois.contiguous()), *pooling)
     return grad_input.to(grad.dtype)
 
 
-def _fake_backward(
-    grad: Tensor,
-    rois: Tensor,
-    input_size: Sequence[int],
-    spatial_scale: float,
-    sampling_ratio: int,
-    aligned: bool,
-    clockwise: bool,
-) -> Tensor:
-    _check_grad(grad, rois, input_size, spatial_scale, sampling_ratio)
-    return grad.new_empty(tuple(input_size))
+def _cuda_forward(input: Tensor, rois: Tensor, output_size: Sequence[int], *options: Any) -> Tensor:
+    return cast(Tensor, _cuda.kernels().roi_align_rotated(input, rois.double().contiguous(), output_size, *options))
+
+
+def _cuda_backward(grad: Tensor, rois: Tensor, input_size: Sequence[int], *options: Any) -> Tensor:
+    options = (*options, torch.are_deterministic_algorithms_enabled())
+    boxes = rois.double().contiguous()
+    return cast(Tensor, _cuda.kernels().roi_align_rotated_backward(grad, boxes, input_size, *options))
 
 
 # Both ops are linear in their first argument, and each is the other's derivative.
@@ -181,16 +181,20 @@ def _grad_of_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 _library.define(
     "roi_align_rotated(Tensor input, Tensor rois, SymInt[] output_size, float spatial_scale=1.0, "
     "int sampling_ratio=0, bool aligned=True, bool clockwise=True) -> Tensor",
-    cpu=_forward,
-    fake=_fake_forward,
+    cpu=_forward_by(_cpu_forward),
+    fake=_forward_by(lambda input, rois, size, *_: input.new_empty((rois.shape[0], input.shape[1], *size))),
+    cuda=_forward_by(_cuda_forward),
+    plain=_forward_by(_plain_roi_align.roi_align_rotated),
     backward=_grad_of_forward,
     setup_context=_save,
 )
 _library.define(
     "roi_align_rotated_backward(Tensor grad, Tensor rois, SymInt[] input_size, float spatial_scale, "
     "int sampling_ratio, bool aligned, bool clockwise) -> Tensor",
-    cpu=_backward,
-    fake=_fake_backward,
+    cpu=_backward_by(_cpu_backward),
+    fake=_backward_by(lambda grad, rois, size, *_: grad.new_empty(tuple(size))),
+    cuda=_backward_by(_cuda_backward),
+    plain=_backward_by(_plain_roi_align.roi_align_rotated_backward),
     backward=_grad_of_backward,
     setup_context=_save,
 )

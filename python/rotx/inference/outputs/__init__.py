@@ -5,19 +5,28 @@ Works without torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tqdm import tqdm
+
+from rotx.data.image_files import UnreadableImage
+from rotx.evaluation.task1 import check_names
+from rotx.inference.outputs.coco import CocoWriter
+from rotx.inference.outputs.geojson import GeoJsonWriter
+from rotx.inference.outputs.georeference import Georeference, NotPlaced, need_rasterio
 from rotx.inference.outputs.picture import draw
 from rotx.inference.outputs.predictions import JsonWriter
 from rotx.inference.outputs.result import Result, Writer
+from rotx.inference.outputs.task1 import Task1Writer
+from rotx.inference.outputs.yolo import YoloWriter
 
 __all__ = ["FORMATS", "Result", "Writer", "check", "draw", "open_writers"]
 
 FORMATS = ("json", "dota", "coco", "yolo", "geojson")
 
 
-def check(formats: Sequence[str], inputs: Iterable[tuple[str, Path]], classes: Sequence[str]) -> None:
+def check(formats: Sequence[str], inputs: Sequence[tuple[str, Path]], classes: Sequence[str]) -> None:
     """Raises what the writers would raise later, as far as it can be known before the work.
 
     Args:
@@ -32,11 +41,32 @@ def check(formats: Sequence[str], inputs: Iterable[tuple[str, Path]], classes: S
     """
     for name in formats:
         if name not in FORMATS:
-            raise ValueError(f"format {name!r}: need one of {', '.join(FORMATS)}")
+            raise ValueError(f"format '{name}': need some of {', '.join(FORMATS)}")
+        if formats.count(name) > 1:
+            raise ValueError(f"format '{name}': named twice")
+    if "dota" in formats:
+        check_names([name for name, _ in inputs], classes)
+    if "geojson" in formats:
+        need_rasterio()
+        _check_places([file for _, file in inputs])
+
+
+def _check_places(files: Sequence[Path]) -> None:
+    unplaced = []
+    for file in tqdm(files, desc="georeferences", unit="image", leave=False):
+        try:
+            Georeference.of(file)
+        except NotPlaced as error:
+            unplaced.append(str(error))
+        except UnreadableImage:
+            pass  # it is said when it is looked at, and stops nothing else
+    if unplaced:
+        more = f"; so are {len(unplaced) - 1:,} more files" if len(unplaced) > 1 else ""
+        raise ValueError(f"{unplaced[0]}{more}: leave out geojson, or what cannot be on the map")
 
 
 def open_writers(formats: Sequence[str], out: Path, classes: Sequence[str]) -> list[Writer]:
-    """The writers of some formats.
+    """The writers of some formats; leftovers of killed writers are removed.
 
     Args:
         formats: of `FORMATS`, each once.
@@ -44,7 +74,23 @@ def open_writers(formats: Sequence[str], out: Path, classes: Sequence[str]) -> l
         classes: names, in the order of the labels.
 
     Raises:
+        ValueError: for names of classes that a format cannot hold.
         OSError: if a file cannot be made; none is left then.
     """
+    makers: dict[str, Callable[[], Writer]] = {
+        "json": lambda: JsonWriter(out),
+        "dota": lambda: Task1Writer(out, classes),
+        "coco": lambda: CocoWriter(out, classes),
+        "yolo": lambda: YoloWriter(out),
+        "geojson": lambda: GeoJsonWriter(out),
+    }
     out.mkdir(parents=True, exist_ok=True)
-    return [JsonWriter(out) for name in formats if name == "json"]
+    writers: list[Writer] = []
+    try:
+        for name in formats:
+            writers.append(makers[name]())
+    except BaseException:
+        for writer in writers:
+            writer.discard()
+        raise
+    return writers

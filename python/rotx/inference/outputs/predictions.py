@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rotx.atomic import Pending
+from rotx.atomic import Pending, remove_leftovers
 from rotx.inference.outputs.result import Result
 
 
@@ -17,6 +17,7 @@ class JsonWriter:
     """
 
     def __init__(self, out: Path) -> None:
+        remove_leftovers(out / "predictions.json")
         self._file = Pending(out / "predictions.json")
         self._before = "[\n"
 

@@ -168,7 +168,7 @@ class RandomSampler:
         hardness: Hardness | None,
     ) -> Tensor:
         """``number`` different indices of more candidates."""
-        device = "cpu" if generator is None else generator.device
+        device = priors.device if generator is None else generator.device
         return torch.randperm(len(priors), generator=generator, device=device)[:number].to(priors.device)
 
 

@@ -108,14 +108,15 @@ class SingleRoIExtractor(nn.Module):
         """
         used = features[: len(self.featmap_strides)]
         levels = self.map_levels(rois)
-        parts, places = [], []
-        for i, (x, stride) in enumerate(zip(used, self.featmap_strides, strict=True)):
-            rows = (levels == i).nonzero().squeeze(1)
-            # Levels without RoIs too, so that their weights get a gradient.
-            parts.append(self.roi_layer(x, rois[rows], 1 / stride))
-            places.append(rows)
-        order = torch.cat(places).argsort()
-        return torch.cat(parts)[order]
+        order = levels.argsort(stable=True)
+        counts = torch.bincount(levels, minlength=len(used)).tolist()
+        # Levels without RoIs too, so that their weights get a gradient.
+        levels_rois = rois[order].split_with_sizes(counts)
+        parts = [
+            self.roi_layer(x, own, 1 / stride)
+            for x, own, stride in zip(used, levels_rois, self.featmap_strides, strict=True)
+        ]
+        return torch.cat(parts)[order.argsort()]
 
     def map_levels(self, rois: Tensor) -> Tensor:
         """The level of each RoI, (R,) int64; the first for one that is not finite, as a diverged model makes them."""

@@ -1,0 +1,62 @@
+"""geojson/<name>.geojson: what was found in a GeoTIFF, as polygons on the map."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+from rotx.atomic import PendingFolder, remove_leftovers
+from rotx.data.image_files import UnreadableImage
+from rotx.inference.outputs.georeference import Georeference, NotPlaced
+from rotx.inference.outputs.result import Result
+
+
+class GeoJsonWriter:
+    """A FeatureCollection an image, in the image's CRS; images that the map has no place for are left out, and said.
+
+    Properties of a polygon are ``class``, ``score``, ``angle`` (of the box in the image: radians, clockwise), and
+    ``length_m`` and ``width_m``, metres on the ground.
+    """
+
+    def __init__(self, out: Path) -> None:
+        remove_leftovers(out / "geojson")
+        self._folder = PendingFolder(out / "geojson")
+
+    def add(self, result: Result) -> None:
+        """Writes the file of an image."""
+        try:
+            place = Georeference.of(result.file, (result.width, result.height))
+        except (NotPlaced, UnreadableImage) as error:
+            warnings.warn(f"{error}; left out of geojson", stacklevel=2)
+            return
+        self._folder.write(f"{result.name}.geojson", json.dumps(_collection(result, place)).encode())
+
+    def close(self) -> list[Path]:
+        """Puts the files in place; returns their folder."""
+        return [self._folder.close()]
+
+    def discard(self) -> None:
+        """Removes the temporary files."""
+        self._folder.discard()
+
+
+def _collection(result: Result, place: Georeference) -> dict[str, Any]:
+    found = result.prediction
+    length, width = place.ground_size(found.rboxes)
+    columns = (place.rings(found.quads), found.scores, found.rboxes[:, 4], length, width)
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"class": name, "score": score, "angle": angle, "length_m": along, "width_m": across},
+            "geometry": {"type": "Polygon", "coordinates": [ring]},
+        }
+        for name, ring, score, angle, along, across in zip(
+            found.classes, *(column.tolist() for column in columns), strict=True
+        )
+    ]
+    collection: dict[str, Any] = {"type": "FeatureCollection"}
+    if place.crs_name is not None:
+        collection["crs"] = {"type": "name", "properties": {"name": place.crs_name}}
+    return collection | {"features": features}

@@ -1,0 +1,134 @@
+"""Where the pixels of a GeoTIFF lie: coordinates of its CRS, and sizes on the ground. Needs rasterio."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rotx.data.image_files import SUFFIXES, UnreadableImage
+from rotx.geometry import rbox_to_quad
+from rotx.inference.outputs.ground import ground_distance
+
+Floats = NDArray[np.float64]
+
+
+class NotPlaced(ValueError):
+    """An image that the map has no place for."""
+
+
+def need_rasterio() -> None:
+    """Raises ImportError, with what to do, if rasterio is not there."""
+    try:
+        import rasterio  # noqa: F401
+    except ImportError:
+        raise ImportError("geojson needs rasterio: pip install 'rotx[geo]'") from None
+
+
+@dataclass(frozen=True, eq=False)
+class Georeference:
+    """Where an image lies.
+
+    Attributes:
+        transform: (2, 3): x and y of the CRS from column, row and 1, where the corner of the first pixel is (0, 0).
+        crs: of rasterio.
+        crs_name: as GeoJSON's ``crs`` names it for GDAL and QGIS; None for longitude and latitude of WGS 84, which
+            need no name.
+    """
+
+    transform: Floats
+    crs: Any
+    crs_name: str | None
+
+    @classmethod
+    def of(cls, file: Path, size: tuple[int, int] | None = None) -> Georeference:
+        """That of a file.
+
+        Args:
+            file: a GeoTIFF, or what else GDAL reads.
+            size: width and height that it was seen with; None: any.
+
+        Raises:
+            NotPlaced: with the file and what is missing.
+            UnreadableImage: for a file that should be an image and that GDAL cannot open.
+        """
+        import rasterio
+        from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                with rasterio.open(file) as image:
+                    t, crs, there, lacks = image.transform, image.crs, (image.width, image.height), _lacking(image)
+        except RasterioError:
+            if file.suffix.lower() in SUFFIXES:
+                raise UnreadableImage(file, "GDAL cannot read it") from None
+            raise NotPlaced(f"{file}: is no GeoTIFF") from None
+        if lacks:
+            raise NotPlaced(f"{file}: {lacks}")
+        if size is not None and size != there:
+            raise NotPlaced(
+                f"{file}: is placed as {there[0]} x {there[1]} pixels, but shows {size[0]} x {size[1]}: "
+                "remove its orientation tag"
+            )
+        return cls(np.array([[t.a, t.b, t.c], [t.d, t.e, t.f]]), crs, _crs_name(crs))
+
+    def at(self, points: Floats) -> Floats:
+        """Points (..., 2) of the image in the CRS.
+
+        The centre of the first pixel is (0, 0) in rotx, and (0.5, 0.5) in the transform.
+        """
+        return (points + 0.5) @ self.transform[:, :2].T + self.transform[:, 2]
+
+    def rings(self, quads: Floats) -> Floats:
+        """Quads (N, 8) of the image as closed rings (N, 5, 2) of the CRS, counter-clockwise with y up."""
+        corners = self.at(quads.reshape(-1, 4, 2))
+        x, y = np.moveaxis(corners - corners[:, :1], 2, 0)
+        turning = (x * np.roll(y, -1, axis=1) - np.roll(x, -1, axis=1) * y).sum(1)
+        corners[turning < 0] = corners[turning < 0, ::-1]
+        return np.concatenate([corners, corners[:, :1]], axis=1)
+
+    def ground_size(self, rboxes: Floats) -> tuple[Floats, Floats]:
+        """Length and width (N,) of rboxes (N, 5), in metres: between the middles of opposite sides.
+
+        They are measured on the ellipsoid, whatever the map makes of them: Web Mercator's metres at 60° N are half
+        as long.
+        """
+        from rasterio.warp import transform
+
+        corners = rbox_to_quad(rboxes).reshape(-1, 4, 2)
+        middles = self.at((corners + np.roll(corners, -1, axis=1)) / 2)
+        x, y = middles.reshape(-1, 2).T
+        lon, lat = transform(self.crs, "EPSG:4326", x, y) if len(x) else (x, y)
+        top, right, bottom, left = np.moveaxis(np.stack([lon, lat], -1).reshape(-1, 4, 2), 1, 0)
+        sides = np.stack([ground_distance(left, right), ground_distance(top, bottom)])
+        return sides.max(0), sides.min(0)
+
+
+def _lacking(image: Any) -> str:
+    """What an open dataset of rasterio lacks, and what helps; empty if it lacks nothing."""
+    placed, points, models = not image.transform.is_identity, image.gcps[0], image.rpcs
+    if not placed and (points or models):
+        means = "ground control points" if points else "a sensor model (RPC)"
+        return f"is placed by {means} only, without an affine transform: warp it first (gdalwarp)"
+    if not placed:
+        return "has a CRS, but no affine transform" if image.crs else "has no georeference: no CRS, no affine transform"
+    if not image.crs:
+        return "has an affine transform, but no CRS: say it first (gdal_edit.py -a_srs EPSG:...)"
+    if image.transform.is_degenerate:
+        return "has an affine transform that maps all pixels to a line"
+    if not (image.crs.is_geographic or image.crs.is_projected):
+        return "has a CRS that is neither geographic nor projected, so that sizes on the ground are unknown"
+    return ""
+
+
+def _crs_name(crs: Any) -> str | None:
+    """A URN if the CRS is in a list of such; else its WKT, which GDAL reads there too."""
+    authority = crs.to_authority()
+    if authority in (("EPSG", "4326"), ("OGC", "CRS84")):
+        return None
+    return f"urn:ogc:def:crs:{authority[0]}::{authority[1]}" if authority else crs.to_wkt()

@@ -1,0 +1,52 @@
+"""Task1/Task1_<class>.txt: DOTA's results, as `rotx-eval score` and the DOTA server take them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rotx import _rust
+from rotx.atomic import Pending, remove_leftovers
+from rotx.evaluation.task1 import check_names, file_name
+from rotx.inference.outputs.result import Result
+
+
+class Task1Writer:
+    """A file for every class, the lines of `rotx.evaluation.write_task1`; best first in each image.
+
+    Over all images they are in the order of the images: no protocol asks for more, and sorting would need all.
+    """
+
+    def __init__(self, out: Path, classes: Sequence[str]) -> None:
+        check_names([], classes)
+        folder = out / "Task1"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._files: list[Pending] = []
+        try:
+            for name in classes:
+                remove_leftovers(folder / file_name(name))
+                self._files.append(Pending(folder / file_name(name)))
+        except OSError:
+            self.discard()
+            raise
+
+    def add(self, result: Result) -> None:
+        """Writes the lines of an image; ValueError for a name with spaces."""
+        check_names([result.name], [])
+        found = result.prediction
+        image, labels = np.zeros(len(found), np.int32), found.labels.astype(np.int32)
+        scores = np.ascontiguousarray(found.scores)
+        for label in set(labels.tolist()):
+            text = _rust.write_task1([result.name], found.quads, scores, image, labels, label)
+            self._files[label].write(text)
+
+    def close(self) -> list[Path]:
+        """Puts the files in place."""
+        return [file.close() for file in self._files]
+
+    def discard(self) -> None:
+        """Removes the temporary files."""
+        for file in self._files:
+            file.discard()

@@ -1,0 +1,40 @@
+"""labels/<name>.txt: the text of YOLO-OBB, with confidences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from rotx.atomic import PendingFolder, remove_leftovers
+from rotx.inference.outputs.result import Result
+
+
+class YoloWriter:
+    """A file an image, ``class x1 y1 ... x4 y4 confidence`` a line, best first; empty if nothing was found.
+
+    Coordinates are shares of the image's width and height, to nine digits; they are not clipped: objects at the
+    border reach below 0 or beyond 1.
+    """
+
+    def __init__(self, out: Path) -> None:
+        remove_leftovers(out / "labels")
+        self._folder = PendingFolder(out / "labels")
+
+    def add(self, result: Result) -> None:
+        """Writes the file of an image."""
+        found = result.prediction
+        shares = found.quads / np.tile([result.width, result.height], 4)
+        lines = [
+            f"{label} {' '.join(f'{share:.9g}' for share in corners)} {score}\n"
+            for label, corners, score in zip(found.labels.tolist(), shares.tolist(), found.scores.tolist(), strict=True)
+        ]
+        self._folder.write(f"{result.name}.txt", "".join(lines).encode())
+
+    def close(self) -> list[Path]:
+        """Puts the files in place; returns their folder."""
+        return [self._folder.close()]
+
+    def discard(self) -> None:
+        """Removes the temporary files."""
+        self._folder.discard()
