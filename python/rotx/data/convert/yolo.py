@@ -54,7 +54,7 @@ def _is_label(words: list[str]) -> bool:
         label, *shares = map(float, words)
     except ValueError:
         return False
-    return label == int(label) and len(shares) >= 4 and all(abs(share) <= 2 for share in shares)
+    return label.is_integer() and len(shares) >= 4 and all(abs(share) <= 2 for share in shares)
 
 
 def read(labels: Labels, images: Path | None, lenient: bool, jobs: int | None, progress: bool) -> DataSet:
