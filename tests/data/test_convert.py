@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ET
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -336,3 +337,48 @@ def test_names_in_yaml_are_those_that_a_library_reads(text: str, tmp_path: Path)
     want = yaml.safe_load(text).get("names")
     want = [want[i] for i in range(len(want))] if want is not None else None
     assert read_names(tmp_path / "data.yaml") == want
+
+
+@needs_data
+def test_one_file_for_many_images_and_scene_text(tmp_path: Path) -> None:
+    report = convert(SHARED / "hrsc_ssdd_gghl/ssdd.txt", tmp_path / "ssdd", "dota")
+    assert (report.images, report.objects, report.lost) == (1_160, 2_549, [])
+    assert_same(read_annotations(tmp_path / "ssdd"), by_name(read_annotations(SHARED / "hrsc_ssdd_gghl/ssdd.txt")))
+    report = convert(SHARED / "scene_text/icdar2015_gt.zip", tmp_path / "icdar", "dota")
+    assert (report.images, report.objects) == (500, 5_230)
+    assert report.lost == ["5,230 transcriptions: not kept, but '###' as difficult"]
+    assert np.count_nonzero(read_annotations(tmp_path / "icdar").difficult) == 3_153
+
+
+def by_name(found: Annotations) -> Annotations:
+    """The same with the images, and the objects on them, in the order of their names."""
+    order = sorted(range(len(found.images)), key=found.images.__getitem__)
+    rank = np.argsort(order)[found.image]
+    rows = np.argsort(rank, kind="stable")
+    arrays = found.quads[rows], rank[rows], found.label[rows], found.difficult[rows]
+    return Annotations([found.images[i] for i in order], found.classes, *arrays)
+
+
+@needs_data
+def test_samples_of_xml_keep_files_and_sizes(tmp_path: Path) -> None:
+    samples = SHARED / "formats/mmrotate_tests"
+    ship, dior = samples / "hrsc/FullDataSet/Annotations", samples / "dior/Annotations/Oriented Bounding Boxes"
+    for source, file, size, count in ((ship, "100000006.bmp", (1172, 816), 1), (dior, "00001.jpg", (800, 800), None)):
+        data = read(source)
+        assert data.files == [file] and data.sizes.tolist() == [list(size)]
+        assert count is None or len(data.quads) == count
+        for to in ANY_QUAD:
+            out = tmp_path / f"{file}-{to}.json"
+            convert(source, out, to)
+            back = read(out, images=write_sized(tmp_path / "sized", file, size) if to == "yolo" else None)
+            assert back.sizes.tolist() == [list(size)]
+            np.testing.assert_allclose(back.quads, data.quads, atol=1e-5)
+    assert convert(ship, tmp_path / "hrsc", "hrsc").lost == []
+    np.testing.assert_allclose(read_annotations(tmp_path / "hrsc").quads, read_annotations(ship).quads, atol=1e-4)
+
+
+def write_sized(folder: Path, file: str, size: tuple[int, int]) -> Path:
+    """An image of some size and name."""
+    folder.mkdir(exist_ok=True)
+    cv2.imwrite(str(folder / f"{Path(file).stem}.png"), np.zeros((size[1], size[0]), np.uint8))
+    return folder

@@ -20,7 +20,7 @@ from rotx.cli.convert import _FORMATS
 from rotx.data.convert import FORMATS
 from rotx.data.formats import read_annotations
 
-LINES = "imagesource:x\n10 10 40 10 40 30 10 30 ship 0\n1 1 9 1 9 9 1 9 storage_tank 1\n"
+LINES = "imagesource:x\n10 10 40 10 40 30 10 30 ship 0\n-1 1 9 1 9 9 1 9 storage_tank 1\n"
 YOLO = "0 .1 .1 .4 .1 .4 .3 .1 .3\n"
 
 
@@ -83,6 +83,7 @@ def test_what_is_said(dota: Path, tmp_path: Path) -> None:
         "2 classes: ship 1, storage_tank 1",
         "1 headers (imagesource, gsd): not kept",
         "1 difficult flags: lost, yolo has none",
+        "1 objects reach beyond their images: kept, but some trainers refuse them",
     ]
     assert sorted(everything(out)) == [".rotx-convert.json", "data.yaml", "labels/P1.txt", "labels/P2.txt"]
     assert (out / "labels/P1.txt").read_text().splitlines()[0] == "0 0.1 0.2 0.4 0.2 0.4 0.6 0.1 0.6"
@@ -126,7 +127,10 @@ def test_nothing_of_others_is_overwritten(dota: Path, tmp_path: Path) -> None:
     assert (out / "P1.txt").read_text() == "mine"
 
 
-def test_places_that_cannot_be(dota: Path, yolo: Path, tmp_path: Path) -> None:
+def test_places_that_cannot_be(dota: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert failure(dota, ".", "--to", "dota") == ".: is the current folder: name a folder in it"
     assert "name it with .json at its end" in failure(dota, tmp_path / "a", "--to", "coco")
     assert "the annotations are read from here" in failure(dota / "labelTxt", dota / "labelTxt", "--to", "voc")
     assert "the annotations are read from here" in failure(dota / "labelTxt", dota, "--to", "voc")
@@ -139,13 +143,33 @@ def test_places_that_cannot_be(dota: Path, yolo: Path, tmp_path: Path) -> None:
     assert failure(tmp_path / "no.json", tmp_path / "out", "--to", "dota").endswith("No such file or directory")
 
 
+def test_empty_folders_and_links_are_places(dota: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty", target_is_directory=True)
+    for _ in range(2):
+        lines = said(dota, tmp_path / "link", "--to", "dota", "--images", dota / "images")
+        assert lines[0] == "note: --images: not needed, dota has no place for sizes"
+    assert (tmp_path / "link").is_symlink() and len(everything(tmp_path / "empty")) == 3
+
+
+def test_a_set_without_objects_and_one_without_images(dota: Path, tmp_path: Path) -> None:
+    (dota / "labelTxt/P1.txt").write_text("")
+    lines = said(dota, tmp_path / "yolo", "--to", "yolo", "--images", dota / "images")
+    assert lines == [f"{tmp_path}/yolo: 2 images (2 without objects), 0 objects", "0 classes"]
+    shutil.copytree(dota / "images", tmp_path / "yolo/images")
+    assert said(tmp_path / "yolo", tmp_path / "back", "--to", "voc")[1].endswith("0 objects")
+    nothing = coco_file(tmp_path / "in.json", [], [])
+    for to in FORMATS:
+        assert "0 images, 0 objects" in said(nothing, tmp_path / f"{to}.json", "--to", to)[0]
+
+
 def test_sizes_that_are_not_known(dota: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     line = failure(dota, out, "--to", "coco")
     assert line == "image 'P1' (and 1 more): its size is not known: name the folder of the images by --images"
     (dota / "images/P2.png").unlink()
     line = failure(dota, out, "--to", "coco", "--images", dota / "images")
-    assert line.startswith("image 'P2': no file of it in ") and "--images" in line
+    assert line.startswith("image 'P2': no readable file of it in ") and "--images" in line
     lines = said(dota, out, "--to", "coco", "--images", dota / "images", "--lenient")
     assert lines[0].startswith("note: skipped 1 images, first 'P2'") and "1 images, 2 objects" in lines[1]
     (dota / "images/P2.png").write_bytes(b"no image")
@@ -183,7 +207,11 @@ def test_yolo_that_is_wrong(yolo: Path, tmp_path: Path) -> None:
     file.write_text(YOLO)
     (yolo / "images/train/P1.png").unlink()
     line = failure(yolo, tmp_path / "out", "--to", "dota")
-    assert line.startswith("image 'P1': no file of it in ") and "images" in line
+    assert line == "image 'P1': its size is not known: name the folder of the images by --images"
+    line = failure(yolo, tmp_path / "out", "--to", "dota", "--images", yolo / "images")
+    assert line.startswith(f"image 'P1': no readable file of it in {yolo}/images, and its size is needed")
+    lines = said(yolo, tmp_path / "left", "--to", "dota", "--lenient")
+    assert "skipped 1 images, first 'P1'" in lines[1] and "1 images (1 without objects), 0 objects" in lines[2]
     (yolo / "classes.txt").write_text("plane\n")
     assert "name different classes" in failure(yolo, tmp_path / "out", "--to", "dota")
     (yolo / "data.yaml").write_text("names: file.txt\n")
@@ -191,6 +219,19 @@ def test_yolo_that_is_wrong(yolo: Path, tmp_path: Path) -> None:
         f"{yolo}/data.yaml:1: names: need a list of names"
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_yolo_with_images_elsewhere(yolo: Path, tmp_path: Path) -> None:
+    pictures = (yolo / "images").rename(tmp_path / "pictures")
+    for k, (source, images) in enumerate([(yolo, pictures), (yolo / "labels/train", pictures / "train")]):
+        said(source, tmp_path / f"{k}.json", "--to", "coco", "--images", images)
+        record = json.loads((tmp_path / f"{k}.json").read_bytes())
+        assert record["images"][0] == {"id": 1, "file_name": "P1.png", "width": 100, "height": 50}
+        assert record["annotations"][0]["segmentation"] == [[10, 5, 40, 5, 40, 15, 10, 15]]
+    for file in (pictures / "train").iterdir():  # beside the labels
+        file.rename(yolo / "labels/train" / file.name)
+    said(yolo, tmp_path / "beside", "--to", "dota")
+    assert read_annotations(tmp_path / "beside").quads[0].tolist() == [10, 5, 40, 5, 40, 15, 10, 15]
 
 
 def test_yolo_without_names_and_with_scores(yolo: Path, tmp_path: Path) -> None:

@@ -27,6 +27,10 @@ const XML: &str = "<?xml version=\"1.0\"?>\n<annotation>\n<object><name>a</name>
 const HRSC: &str = "<HRSC_Image><HRSC_Objects><HRSC_Object><difficult>0</difficult><mbox_cx>1</mbox_cx><mbox_cy>2\
     </mbox_cy><mbox_w>3</mbox_w><mbox_h>4</mbox_h><mbox_ang>-1</mbox_ang></HRSC_Object></HRSC_Objects></HRSC_Image>";
 
+const XML_SIZE: &str =
+    "<annotation><filename>a.jpg</filename><size><width>8</width><height>6</height></size></annotation>";
+const YOLO: &str = "0 0.1 0.2 0.3 .4 0.5 0.6 0.7 0.8\n1.0 0 0 1 0 1 1.05 0 1 0.75\r\n";
+
 /// What damage is made of.
 const PIECES: [&[u8]; 24] = [
     b" ",
@@ -207,6 +211,35 @@ fn ucas() {
 #[test]
 fn td500() {
     annotations("td500", &[TD500], 3, formats::td500::read);
+}
+
+#[test]
+fn yolo() {
+    fuzz("yolo", &[YOLO], 3, |sources, options| {
+        let names = ["plane".to_owned(), "ship".to_owned()];
+        let found = formats::yolo::read(sources, &Options { classes: Some(&names), ..*options })?;
+        let n = found.quads.len();
+        assert!(n == found.image.len() && n == found.label.len() && n == found.scores.len());
+        assert!(found.label.iter().all(|&i| i < 2));
+        assert!(found.quads.as_flattened().iter().all(|v| v.abs() <= 10.0));
+        assert!(found.scores.iter().all(|v| !v.is_infinite())); // NaN: there is none
+        Ok(Read { rows: n, whole: format!("{found:?}"), skipped: found.skipped })
+    });
+}
+
+#[test]
+fn image_info() {
+    let mut random = Random(8);
+    let (start, limit) = (Instant::now(), time_limit(0.5));
+    let (mut runs, mut good) = (0, 0);
+    while start.elapsed() < limit {
+        let text = damaged(&mut random, &[XML_SIZE, HRSC], 1);
+        let source = Source { name: "f".into(), subject: String::new(), data: Data::Bytes(&text) };
+        let found = formats::image_info::read(&[source], 1);
+        runs += 1;
+        good += usize::from(found[0].size == [8, 6] && found[0].file == "a.jpg");
+    }
+    assert!(good > runs / 50, "{good} of {runs} inputs were valid: nothing much is tested");
 }
 
 #[test]

@@ -56,6 +56,8 @@ def convert(
     data = read(source, images=folder, lenient=lenient, jobs=jobs, progress=progress)
     if to != "dota":
         add_sizes(data, folder, lenient, progress)
+    elif folder is not None and not any(data.paths):
+        data.notices.append("--images: not needed, dota has no place for sizes")
     report = report_of(data, out)
     report.lost += write(data, out, to, jobs=jobs, progress=progress)
     return report

@@ -22,32 +22,34 @@ def add_sizes(data: DataSet, folder: Path | None, lenient: bool, progress: bool)
 
     Args:
         data: whose ``sizes`` and ``files`` are filled in.
-        folder: of the images; what their files say counts more than what the annotations say. None: the latter only.
+        folder: of the images whose files are not found yet; what files say counts more than what annotations say.
         lenient: leave out and count images whose size is not known, instead of failing.
         progress: show a bar.
 
     Raises:
         FormatError: for an image whose size is not known, or whose file cannot be read.
     """
-    said = data.sizes.copy()
+    said, before = data.sizes.copy(), list(data.paths)
     if folder is not None:
-        found = _find(data, folder)
-        _read(data, [i for i in found if data.paths[i] is not None], lenient, progress)
-        other = np.flatnonzero((said > 0).all(axis=1) & (data.sizes != said).any(axis=1))
-        if len(other):
-            first = data.images[other[0]]
-            (w, h), (w0, h0) = data.sizes[other[0]], said[other[0]]
-            data.notices.append(
-                f"{len(other):,} images have other sizes than the annotations say, first {first!r}: {w} x {h}, not "
-                f"{w0} x {h0}; those of the files are taken"
-            )
+        _find(data, folder)
+    new = [i for i, path in enumerate(data.paths) if path and (before[i] is None or not data.sizes[i].all())]
+    _read(data, new, lenient, progress)
+    other = np.flatnonzero((said > 0).all(axis=1) & (data.sizes != said).any(axis=1))
+    if len(other):
+        (w, h), (w0, h0) = data.sizes[other[0]], said[other[0]]
+        data.notices.append(
+            f"{len(other):,} images have other sizes than the annotations say, first {data.images[other[0]]!r}: "
+            f"{w} x {h}, not {w0} x {h0}; those of the files are taken"
+        )
     known = np.all(data.sizes > 0, axis=1)
     if known.all():
         return
     missing = [data.images[i] for i in np.flatnonzero(~known)]
     reason = "its size is not known: name the folder of the images by --images"
     if folder is not None:
-        reason = f"no file of it in {folder}, and its size is needed: name the folder of the images by --images"
+        reason = (
+            f"no readable file of it in {folder}, and its size is needed: name the folder of the images by --images"
+        )
     if not lenient or len(missing) == len(data.images):
         more = f" (and {len(missing) - 1:,} more)" if len(missing) > 1 else ""
         raise FormatError(f"image {missing[0]!r}{more}: {reason}")
@@ -67,18 +69,15 @@ def one_file(folder: Path, listed: Mapping[str, Sequence[str]], name: str) -> Pa
     return folder / files[0] if files else None
 
 
-def _find(data: DataSet, folder: Path) -> list[int]:
-    """Finds the files of images that have none yet, and returns which images are still to be read."""
+def _find(data: DataSet, folder: Path) -> None:
+    """Finds the files of images that have none yet."""
     with clear_errors(folder):
         listed = list_images(folder)
-    todo = [i for i, path in enumerate(data.paths) if path is None or not data.sizes[i].all()]
-    for i in todo:
-        file = data.files[i]
+    for i, (name, file) in enumerate(zip(data.images, data.files, strict=True)):
         if data.paths[i] is None and file and (folder / file).is_file():
             data.paths[i] = folder / file
         elif data.paths[i] is None:
-            data.paths[i] = one_file(folder, listed, PurePosixPath(data.images[i]).name)
-    return todo
+            data.paths[i] = one_file(folder, listed, PurePosixPath(name).name)
 
 
 def _read(data: DataSet, which: list[int], lenient: bool, progress: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rotx.data.convert.dataset import DataSet
-from rotx.data.files import FormatError, clear_errors
+from rotx.data.files import FormatError, clear_errors, is_wanted
 from rotx.data.image_files import list_files
 from rotx.geometry import min_area_rect, rbox_to_quad
 
@@ -31,14 +30,14 @@ class _Wrong(ValueError):
 def find(folder: Path) -> list[Path]:
     """The json files of a folder, if the first of them has shapes; else none."""
     with clear_errors(folder):
-        files = [folder / name for name in list_files(folder) if name.lower().endswith(".json") and name[0] != "."]
-    for file in files[:1]:
-        with clear_errors(file):
-            head = file.read_bytes()
-        if b'"shapes"' in head:
-            return files
-        if b'"annotations"' in head:
-            raise FormatError(f"{folder}: holds {file.name}, which looks like COCO's: give the file itself")
+        names = [name for name in list_files(folder) if name[0] != "."]
+        files = [folder / name for name in names if name.lower().endswith(".json")]
+        head = files[0].read_bytes() if files else b""
+    if b'"shapes"' in head:
+        return files
+    others = any(map(is_wanted, names)) or (folder / "labels").is_dir() or (folder / "labelTxt").is_dir()
+    if b'"annotations"' in head and not others:
+        raise FormatError(f"{folder}: holds {files[0].name}, which looks like COCO's: give the file itself")
     return []
 
 
@@ -182,6 +181,6 @@ def _points(points: Any) -> list[list[float]]:
     if not isinstance(points, list) or not all(isinstance(point, list) and len(point) == 2 for point in points):
         raise _Wrong("damaged shape", f"points: need [[x, y], ...], got {points!r:.40}")
     for v in (v for point in points for v in point):
-        if type(v) not in (int, float) or not math.isfinite(v) or abs(v) > _HUGE:
+        if type(v) not in (int, float) or not abs(v) <= _HUGE:  # NaN is not either
             raise _Wrong("damaged shape", f"points: need numbers up to {_HUGE:.0e}, got {v!r:.40}")
     return [[float(x), float(y)] for x, y in points]

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from rotx import _rust
-from rotx.data.coco import read_coco
 from rotx.data.convert import labelme, yolo
 from rotx.data.convert.dataset import DataSet
 from rotx.data.files import File, FormatError
@@ -53,6 +52,8 @@ _COCO_KEYS = {"id", "image_id", "category_id", "segmentation", "bbox", "area", "
 
 
 def _read_coco(path: Path) -> DataSet:
+    from rotx.data.coco import read_coco  # most runs need it not
+
     try:
         data, found = read_coco(path, path.parent)
     except ValueError as error:
@@ -66,12 +67,12 @@ def _read_coco(path: Path) -> DataSet:
     if others:
         names = sorted(set(others))
         lost.append(f"{len(others):,} entries of objects, such as {names[0]!r}: not kept")
-    sizes = np.array([size or (0, 0) for size in found.sizes], np.int64).reshape(-1, 2)[:, ::-1]
+    sizes = [(w, h) if max(w, h) < 1 << 31 else (0, 0) for h, w in (size or (0, 0) for size in found.sizes)]
     return DataSet(
         images=found.names,
         files=[str(image.get("file_name", image.get("filename"))) for image in data["images"]],
         paths=[None] * len(found.names),
-        sizes=np.ascontiguousarray(sizes),
+        sizes=np.array(sizes, np.int64).reshape(-1, 2),
         classes=found.classes,
         quads=found.quads,
         image=found.image.astype(np.int32),

@@ -41,7 +41,7 @@ class Report:
         counts = ", ".join(f"{name} {count:,}" for name, count in self.classes.items())
         return [
             f"{self.out}: {self.images:,} images{empty}, {self.objects:,} objects",
-            f"{len(self.classes)} classes: {counts}",
+            f"{len(self.classes)} classes{': ' if counts else ''}{counts}",
             *self.lost,
         ]
 

@@ -26,6 +26,8 @@ def check_target(out: Path, to: str, source: Path | None = None) -> None:
     """
     if to == "coco" and out.suffix.lower() != ".json":
         raise FormatError(f"{out}: coco is one file: name it with .json at its end")
+    if out.exists() and out.samefile("."):
+        raise FormatError(f"{out}: is the current folder: name a folder in it")
     if out.exists() and out.is_dir() == (to == "coco"):
         raise FormatError(f"{out}: is a {'folder' if out.is_dir() else 'file'}; name a {_kind(to)}")
     if source and out.exists() and any(path.exists() and path.samefile(out) for path in (source, *source.parents)):
@@ -71,7 +73,7 @@ def new_folder(out: Path) -> Iterator[Path]:
         FormatError: if another run is writing it.
         OSError: if it cannot be made.
     """
-    out = out.absolute()
+    out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = out.with_name(f".{out.name}.rotx-convert.tmp")
     folder.mkdir(exist_ok=True)
@@ -117,9 +119,15 @@ def _empty(folder: Path) -> None:
 
 
 def _put(folder: Path, out: Path) -> None:
+    """Puts a folder into the place of another, which is removed."""
     old = out.with_name(f".{out.name}.rotx-convert.old")
     shutil.rmtree(old, ignore_errors=True)
     if out.exists():
         out.rename(old)
-    folder.rename(out)
+    try:
+        folder.rename(out)
+    except BaseException:
+        if old.exists():
+            old.rename(out)
+        raise
     shutil.rmtree(old, ignore_errors=True)

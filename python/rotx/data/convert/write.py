@@ -40,8 +40,13 @@ def _fit(data: DataSet, to: str) -> list[str]:
         what = "lost, yolo has none" if to == "yolo" else "written as difficult"
         lost.append(f"{crowd:,} iscrowd or ignore flags: {what}")
         data.difficult = np.maximum(data.difficult, data.crowd)
-    if difficult and to == "yolo":
-        lost.append(f"{difficult:,} difficult flags: lost, yolo has none")
+    if to == "yolo":
+        if difficult:
+            lost.append(f"{difficult:,} difficult flags: lost, yolo has none")
+        shares = data.quads / np.tile(data.sizes[data.image], 4)
+        beyond = int(((shares < 0) | (shares > 1)).any(axis=1).sum())
+        if beyond:
+            lost.append(f"{beyond:,} objects reach beyond their images: kept, but some trainers refuse them")
     if to == "dota":
         if data.sizes.any():
             lost.append("sizes of images: not kept, dota has no place for them")

@@ -56,7 +56,7 @@ def _is_label(words: list[str]) -> bool:
         label, *shares = map(float, words)
     except ValueError:
         return False
-    return label == int(label) and len(shares) >= 4 and all(abs(share) <= 2 for share in shares)
+    return label.is_integer() and len(shares) >= 4 and all(abs(share) <= 2 for share in shares)
 
 
 class Lines(NamedTuple):
@@ -136,7 +136,7 @@ def read(labels: Labels, images: Path | None, lenient: bool, jobs: int | None, p
         lost=lost,
         notices=notices,
     )
-    add_sizes(data, images or Images(labels.folder, None).folders(Path())[0], lenient, progress)
+    add_sizes(data, images, lenient, progress)
     data.quads = data.quads * np.tile(data.sizes[data.image], 4)
     return data
 
