@@ -89,6 +89,7 @@ class Lazy(click.Group):
         "config": ("rotx.cli.config", "config"),
         "convert": ("rotx.cli.convert", "convert"),
         "merge": ("rotx.cli.merge", "merge"),
+        "predict": ("rotx.cli.predict", "predict"),
         "split": ("rotx.cli.split", "split"),
         "synth": ("rotx.cli.synth", "synth"),
     },
