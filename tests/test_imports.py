@@ -17,6 +17,9 @@ TORCH_FREE = {"rotx", "config", "registry", "geometry", "evaluation", "data.form
 TORCH_FREE |= {
     "atomic",
     "data.archives",
+    "data.browse",
+    "data.check",
+    "data.convert",
     "data.files",
     "data.image_files",
     "data.sniff",
@@ -35,7 +38,7 @@ NUMBERS = {"_rust", "geometry", "__version__"}
 TENSORS = NUMBERS | {"boxes", "ops"}
 FLOOR = TENSORS | {"config", "registry"}
 MIDDLE = FLOOR | {"evaluation", "models", "data", "data.formats", "data.split", "data.synthetic", "data.tiling"}
-MIDDLE |= {"data.image_files"}
+MIDDLE |= {"data.convert", "data.image_files"}
 MAY_IMPORT = {
     "config": set(),
     "registry": set(),
@@ -50,11 +53,15 @@ MAY_IMPORT = {
     "data.formats": NUMBERS | {"config", "registry", "data.files", "data.sniff"},
     "data.tiling": {"_rust"},
     "data.image_files": set(),
+    "data.convert": NUMBERS | {"atomic", "data", "data.files", "data.formats", "data.image_files", "data.sniff"},
     "data.split": NUMBERS | {"atomic", "config", "data.formats", "data.image_files", "data.tiling"},
     "data.synthetic": {"atomic"},
     "data": FLOOR
     | {"atomic", "data.files", "data.formats", "data.image_files", "data.sniff", "data.split"}
     | {"data.tiling", "evaluation"},
+    "data.check": NUMBERS
+    | {"atomic", "config", "registry", "data", "data.convert", "data.formats", "data.image_files", "data.sniff"},
+    "data.browse": {"atomic", "registry", "data", "data.check", "data.image_files", "visualize"},
     "evaluation": NUMBERS | {"config", "registry", "atomic", "data.files", "data.formats", "data.tiling"},
     "models": FLOOR,
     "engine": MIDDLE | {"inference", "atomic", "visualize"},
@@ -63,7 +70,7 @@ MAY_IMPORT = {
     | {"atomic", "data", "data.image_files", "evaluation"}
     | {"inference.prediction", "visualize"},
     "inference": MIDDLE | {"atomic", "inference.outputs", "inference.prediction", "visualize"},
-    "cli": MIDDLE | {"engine", "inference", "inference.outputs", "atomic"},
+    "cli": MIDDLE | {"data.browse", "data.check", "engine", "inference", "inference.outputs", "atomic"},
     # The package itself names its public modules and loads them when they are used.
     "rotx": MIDDLE | {"engine", "inference"},
 }

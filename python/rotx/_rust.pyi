@@ -15,6 +15,7 @@ __all__ = [
     "box_iou",
     "box_iou_aligned",
     "clip_convex",
+    "coco_annotations",
     "convex_hull",
     "match_detections",
     "min_area_rect",
@@ -24,12 +25,14 @@ __all__ = [
     "rbox_to_quad",
     "read_annotations",
     "read_detections",
+    "read_image_info",
     "read_names",
     "roi_align_rotated",
     "roi_align_rotated_backward",
     "split_images",
     "tile_cut",
     "tile_windows",
+    "write_annotations",
     "write_task1",
 ]
 
@@ -104,7 +107,7 @@ def read_annotations(
     files: _Files,
     images: list[str] | None,
     classes: list[str] | None,
-    lenient: bool,
+    lenient: int | None,
     jobs: int,
 ) -> dict[str, Any]: ...
 def read_detections(
@@ -112,10 +115,13 @@ def read_detections(
     files: _Files,
     images: list[str] | None,
     classes: list[str] | None,
-    lenient: bool,
+    lenient: int | None,
     jobs: int,
 ) -> dict[str, Any]: ...
 def read_names(name: str, file: bytes | PathLike[str]) -> tuple[list[str], list[int], int]: ...
+def read_image_info(files: _Files, jobs: int) -> tuple[list[str], NDArray[np.uint32]]: ...
+def write_annotations(format: str, batch: object, folder: str | PathLike[str], jobs: int) -> None: ...
+def coco_annotations(batch: object, first_image: int, first_object: int, jobs: int) -> bytes: ...
 def write_task1(
     names: list[str], quads: _F, scores: _F, image: NDArray[np.int32], label: NDArray[np.int32], of: int
 ) -> bytes: ...

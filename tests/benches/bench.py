@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from convert import convert
 from data_pipeline import data_pipeline
 from dota_like import make_boxes, scene_of
 from measure import DATA, best, process, report
@@ -166,5 +167,5 @@ def steps() -> None:
 
 if __name__ == "__main__":
     print(f"{os.cpu_count()} cores; best of several runs; rotx, baseline, ratio")
-    for part in (files, memory, iou, nms, tiles, roi_align, data_pipeline, steps):
+    for part in (files, memory, iou, nms, tiles, convert, roi_align, data_pipeline, steps):
         part()

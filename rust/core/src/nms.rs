@@ -298,6 +298,6 @@ mod tests {
     fn boxes_without_area_are_kept() {
         let boxes = [[0.0, 0.0, 0.0, 4.0, 0.0], [0.0, 0.0, 4.0, 4.0, 0.0], [f64::NAN, 0.0, 4.0, 4.0, 0.0]];
         assert_eq!(nms::<RotatedBox>(&boxes, &[0.9, 0.8, 0.7], None, 0.0), [0, 1, 2]);
-        assert_eq!(nms::<RotatedBox>(&[], &[], None, 0.5), []);
+        assert!(nms::<RotatedBox>(&[], &[], None, 0.5).is_empty());
     }
 }

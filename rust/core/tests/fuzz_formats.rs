@@ -17,12 +17,19 @@ const ICDAR: &str = "377,117,463,117,465,130,378,130,Genaxis, Theatre\n1,2,3,4,5
 const FLAT: &str = "00001 133 237 684 237 684 672 133 672 golffield 0\n00002 1 2 3 4 5 6 7 8 vehicle\n";
 const GGHL: &str = "F:/x/1.png 1,2,3,4,0,1,2,3,4,5,6,7,8,0.5,10 1,2,3,4,1,1,2,3,4,5,6,7,8\n";
 const GGHL_EMPTY: &str = "/y/2.bmp\n";
+const UCAS: &str =
+    "car 2.7e+02\t9.1e+01\t2.9e+02\t3.8e+01\t3.3e+02\t4.9e+01\t3.1e+02\t1.0e+02\t1.0e+02\t2 38 49 63\t\n";
+const TD500: &str = "0 0 1053 371 264 42 -0.112\n1 1 10 20 30 40 0\n";
 const NAMES: &str = "P0001\n/x/P0002.png\n\nP0001\r\n";
 const XML: &str = "<?xml version=\"1.0\"?>\n<annotation>\n<object><name>a</name><difficult>1</difficult>\n<robndbox>\
     <cx>1</cx><cy>2</cy><w>3</w><h>4</h><angle>0.5</angle></robndbox></object>\n<object><name>b</name><bndbox>\
     <xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox></object></annotation>\n";
 const HRSC: &str = "<HRSC_Image><HRSC_Objects><HRSC_Object><difficult>0</difficult><mbox_cx>1</mbox_cx><mbox_cy>2\
     </mbox_cy><mbox_w>3</mbox_w><mbox_h>4</mbox_h><mbox_ang>-1</mbox_ang></HRSC_Object></HRSC_Objects></HRSC_Image>";
+
+const XML_SIZE: &str =
+    "<annotation><filename>a.jpg</filename><size><width>8</width><height>6</height></size></annotation>";
+const YOLO: &str = "0 0.1 0.2 0.3 .4 0.5 0.6 0.7 0.8\n1.0 0 0 1 0 1 1.05 0 1 0.75\r\n";
 
 /// What damage is made of.
 const PIECES: [&[u8]; 24] = [
@@ -106,7 +113,7 @@ fn fuzz(
         let source = |i: usize| Source { name: format!("f{i}"), subject: subject(i), data: Data::Bytes(&texts[i]) };
         let sources = [source(0), source(1)];
         let images = (random.below(2) == 0).then_some(&known[..]);
-        let options = Options { images, classes: None, lenient: true, jobs: 1 };
+        let options = Options { images, classes: None, lenient: true, kept: 20, jobs: 1 };
         let lenient = read(&sources, &options).unwrap_or_else(|p| panic!("lenient {name} failed: {p}"));
         for problem in &lenient.skipped.first {
             check_problem(problem, &texts[usize::from(problem.file == "f1")]);
@@ -135,6 +142,7 @@ fn annotations(name: &str, seeds: &[&str], copies: usize, read: ReadAnnotations)
         let found = read(sources, options)?;
         let n = found.quads.len();
         assert!(n == found.image.len() && n == found.label.len() && n == found.difficult.len());
+        assert!(n == found.line.len() && found.line.iter().all(|&line| line > 0));
         assert!(found.image.iter().all(|&i| (i as usize) < found.images.len()));
         assert!(found.label.iter().all(|&i| (i as usize) < found.classes.len()));
         assert!(found.difficult.iter().all(|&d| d <= 2));
@@ -193,6 +201,45 @@ fn gghl() {
 #[test]
 fn voc() {
     annotations("voc", &[XML, HRSC], 1, formats::voc::read); // one root element a file
+}
+
+#[test]
+fn ucas() {
+    annotations("ucas", &[UCAS], 3, formats::ucas::read);
+}
+
+#[test]
+fn td500() {
+    annotations("td500", &[TD500], 3, formats::td500::read);
+}
+
+#[test]
+fn yolo() {
+    fuzz("yolo", &[YOLO], 3, |sources, options| {
+        let names = ["plane".to_owned(), "ship".to_owned()];
+        let found = formats::yolo::read(sources, &Options { classes: Some(&names), ..*options })?;
+        let n = found.quads.len();
+        assert!(n == found.image.len() && n == found.label.len() && n == found.scores.len());
+        assert!(found.label.iter().all(|&i| i < 2));
+        assert!(found.quads.as_flattened().iter().all(|v| v.abs() <= 10.0));
+        assert!(found.scores.iter().all(|v| !v.is_infinite())); // NaN: there is none
+        Ok(Read { rows: n, whole: format!("{found:?}"), skipped: found.skipped })
+    });
+}
+
+#[test]
+fn image_info() {
+    let mut random = Random(8);
+    let (start, limit) = (Instant::now(), time_limit(0.5));
+    let (mut runs, mut good) = (0, 0);
+    while start.elapsed() < limit {
+        let text = damaged(&mut random, &[XML_SIZE, HRSC], 1);
+        let source = Source { name: "f".into(), subject: String::new(), data: Data::Bytes(&text) };
+        let found = formats::image_info::read(&[source], 1);
+        runs += 1;
+        good += usize::from(found[0].size == [8, 6] && found[0].file == "a.jpg");
+    }
+    assert!(good > runs / 50, "{good} of {runs} inputs were valid: nothing much is tested");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 use crate::geometry::rows;
-use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2};
-use pyo3::exceptions::PyValueError;
+use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
+use rotx_core::formats::write::Format;
 use rotx_core::formats::{self, Annotations, Data, Detections, Options, Problem, Skipped, Source};
 use rotx_core::geom::Quad;
 use std::path::PathBuf;
@@ -47,22 +48,26 @@ pub fn read_annotations<'py>(
     files: Files<'py>,
     images: Option<Vec<String>>,
     classes: Option<Vec<String>>,
-    lenient: bool,
+    lenient: Option<usize>,
     jobs: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
     let read = match format {
         "dota" => formats::dota::read,
         "icdar" => formats::icdar::read_annotations,
         "voc" => formats::voc::read,
+        "td500" => formats::td500::read,
+        "ucas" => formats::ucas::read,
         "flat" => formats::lines::read_flat,
         "gghl" => formats::lines::read_gghl,
         _ => return Err(unknown_format(format)),
     };
-    let options = Options { images: images.as_deref(), classes: classes.as_deref(), lenient, jobs };
+    let (kept, lenient) = (lenient.unwrap_or(1), lenient.is_some());
+    let options = Options { images: images.as_deref(), classes: classes.as_deref(), lenient, kept, jobs };
     let sources = sources(&files);
     let found: Annotations = py.detach(|| read(&sources, &options)).map_err(error)?;
     let out = table(py, found.images, found.classes, found.quads, [found.image, found.label], found.skipped)?;
     out.set_item("difficult", PyArray1::from_vec(py, found.difficult))?;
+    out.set_item("line", PyArray1::from_vec(py, found.line))?;
     Ok(out)
 }
 
@@ -73,20 +78,23 @@ pub fn read_detections<'py>(
     files: Files<'py>,
     images: Option<Vec<String>>,
     classes: Option<Vec<String>>,
-    lenient: bool,
+    lenient: Option<usize>,
     jobs: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
     let read = match format {
         "task1" => formats::task1::read_task1,
         "task2" => formats::task1::read_task2,
         "icdar" => formats::icdar::read_results,
+        "yolo" => formats::yolo::read,
         _ => return Err(unknown_format(format)),
     };
-    let options = Options { images: images.as_deref(), classes: classes.as_deref(), lenient, jobs };
+    let (kept, lenient) = (lenient.unwrap_or(1), lenient.is_some());
+    let options = Options { images: images.as_deref(), classes: classes.as_deref(), lenient, kept, jobs };
     let sources = sources(&files);
     let found: Detections = py.detach(|| read(&sources, &options)).map_err(error)?;
     let out = table(py, found.images, found.classes, found.quads, [found.image, found.label], found.skipped)?;
     out.set_item("scores", PyArray1::from_vec(py, found.scores))?;
+    out.set_item("line", PyArray1::from_vec(py, found.line))?;
     Ok(out)
 }
 
@@ -125,7 +133,7 @@ fn table<'py>(
     [image, label]: [Vec<u32>; 2],
     skipped: Skipped,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let first: Vec<String> = skipped.first.iter().map(Problem::to_string).collect();
+    let first: Vec<_> = skipped.first.iter().map(|p| (&p.file, p.line, p.kind, p.what())).collect();
     let out = PyDict::new(py);
     out.set_item("images", images)?;
     out.set_item("classes", classes)?;
@@ -142,4 +150,84 @@ fn table<'py>(
 pub fn read_names(name: &str, file: File<'_>) -> PyResult<(Vec<String>, Vec<u64>, u64)> {
     let list = formats::read_names(name, &data(&file)).map_err(error)?;
     Ok((list.names, list.lines, list.duplicates))
+}
+
+/// What VOC-style xml says of its images: names of files, and sizes (N, 2), width and height.
+#[pyfunction]
+pub fn read_image_info<'py>(
+    py: Python<'py>,
+    files: Files<'py>,
+    jobs: usize,
+) -> PyResult<(Vec<String>, Bound<'py, PyArray2<u32>>)> {
+    let sources = sources(&files);
+    let found = py.detach(|| formats::image_info::read(&sources, jobs));
+    let sizes: Vec<u32> = found.iter().flat_map(|info| info.size).collect();
+    let names: Vec<String> = found.into_iter().map(|info| info.file).collect();
+    let rows = names.len();
+    Ok((names, PyArray1::from_vec(py, sizes).reshape([rows, 2])?))
+}
+
+/// Images in a row and the objects on them; fields as those of the Rust struct of this name.
+#[derive(FromPyObject)]
+pub struct Batch<'py> {
+    names: Vec<String>,
+    files: Vec<String>,
+    sizes: PyReadonlyArray2<'py, u32>,
+    bounds: Vec<usize>,
+    classes: Vec<String>,
+    quads: PyReadonlyArray2<'py, f64>,
+    label: PyReadonlyArray1<'py, i32>,
+    difficult: PyReadonlyArray1<'py, u8>,
+    crowd: PyReadonlyArray1<'py, u8>,
+}
+
+impl Batch<'_> {
+    fn borrow(&self) -> PyResult<formats::write::Batch<'_>> {
+        let batch = formats::write::Batch {
+            names: &self.names,
+            files: &self.files,
+            sizes: self.sizes.as_slice()?.as_chunks().0,
+            bounds: &self.bounds,
+            classes: &self.classes,
+            quads: rows("quads", &self.quads)?,
+            label: self.label.as_slice()?,
+            difficult: self.difficult.as_slice()?,
+            crowd: self.crowd.as_slice()?,
+        };
+        if batch.is_sound() { Ok(batch) } else { Err(PyValueError::new_err("lengths or indices do not fit")) }
+    }
+}
+
+/// Writes the files of a batch into a folder.
+#[pyfunction]
+pub fn write_annotations(py: Python<'_>, format: &str, batch: Batch<'_>, folder: PathBuf, jobs: usize) -> PyResult<()> {
+    let format = match format {
+        "dota" => Format::Dota,
+        "yolo" => Format::Yolo,
+        "voc" => Format::Voc,
+        "rolabelimg" => Format::RoLabelImg,
+        "hrsc" => Format::Hrsc,
+        "labelme" => Format::LabelMe,
+        _ => return Err(unknown_format(format)),
+    };
+    let batch = batch.borrow()?;
+    py.detach(|| formats::write::write_files(&batch, format, &folder, jobs)).map_err(|(path, error)| {
+        let reason = error.to_string(); // such as "No space left on device (os error 28)"
+        let reason = reason.split(" (os error").next().unwrap_or_default().to_owned();
+        PyOSError::new_err((error.raw_os_error().unwrap_or_default(), reason, path.display().to_string()))
+    })
+}
+
+/// The entries of COCO's `annotations` for a batch.
+#[pyfunction]
+pub fn coco_annotations<'py>(
+    py: Python<'py>,
+    batch: Batch<'py>,
+    first_image: usize,
+    first_object: usize,
+    jobs: usize,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let batch = batch.borrow()?;
+    let text = py.detach(|| formats::write::coco::annotations(&batch, first_image, first_object, jobs));
+    Ok(PyBytes::new(py, &text))
 }

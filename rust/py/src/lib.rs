@@ -14,7 +14,10 @@ mod _rust {
     #[pymodule_export]
     use super::eval::{Matches, match_detections};
     #[pymodule_export]
-    use super::formats::{read_annotations, read_detections, read_names, write_task1};
+    use super::formats::{
+        coco_annotations, read_annotations, read_detections, read_image_info, read_names, write_annotations,
+        write_task1,
+    };
     #[pymodule_export]
     use super::geometry::{
         areas, box_iou, box_iou_aligned, clip_convex, convex_hull, min_area_rect, nms, points_in_quads, quad_to_rbox,

@@ -7,6 +7,7 @@ use super::fields::{Fields, explain};
 use super::names::Names;
 use super::problem::Reason;
 use super::rows::{Known, Rows};
+use super::write::text::push_coordinate;
 use super::{Detections, Options, Problem, Source};
 use crate::geom::Quad;
 use crate::ranking;
@@ -90,54 +91,10 @@ pub fn write(names: &[String], quads: &[Quad], scores: &[f64], image: &[i32], la
     text
 }
 
-/// A number to six decimals, without zeros at its end.
-fn push_coordinate(text: &mut Vec<u8>, v: f64) {
-    let millionths = (v * 1e6).round();
-    if millionths.is_nan() || millionths.abs() >= 1e18 {
-        let _ = write!(text, "{v:?}");
-        return;
-    }
-    let (whole, mut rest) = (millionths.abs() as u64 / 1_000_000, millionths.abs() as u64 % 1_000_000);
-    if millionths < 0.0 {
-        text.push(b'-');
-    }
-    let _ = write!(text, "{whole}");
-    if rest > 0 {
-        text.push(b'.');
-        while rest > 0 {
-            text.push(b'0' + (rest / 100_000) as u8);
-            rest = rest % 100_000 * 10;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    fn coordinate(v: f64) -> String {
-        let mut text = Vec::new();
-        push_coordinate(&mut text, v);
-        String::from_utf8(text).expect("digits")
-    }
-
-    #[test]
-    fn coordinates_are_as_short_as_they_can_be() {
-        for (v, text) in [
-            (12.34 + 824.0, "836.34"),
-            (-0.25, "-0.25"),
-            (-4e-7, "0"),
-            (5e-7, "0.000001"),
-            (10.0, "10"),
-            (1e9, "1000000000"),
-            (2.0f64.powi(31) + 0.5, "2147483648.5"),
-            (1e300, "1e300"),
-            (f64::NAN, "NaN"),
-        ] {
-            assert_eq!(coordinate(v), text);
-        }
-    }
 
     #[test]
     fn lines_are_sorted_and_of_one_label() {
