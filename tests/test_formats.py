@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from conftest import SHARED
-from damaged import ICDAR, ICDAR_RESULTS, LABELS, RESULTS, TASK2, data_set, write
+from damaged import GGHL, ICDAR, ICDAR_RESULTS, LABELS, RESULTS, TASK2, data_set, write
 from rotx.data import archives
 from rotx.data.formats import Annotations, FormatError, read_annotations, read_detections, read_names
 
@@ -59,6 +59,43 @@ def test_a_folder_without_any_object(tmp_path: Path) -> None:
     found = read_annotations(write(tmp_path, {"a.txt": "", "b.txt": "gsd:\n"}))
     assert (found.images, found.classes) == (["a", "b"], [])
     assert found.quads.shape == (0, 8) and found.image.shape == (0,)
+
+
+def test_lines_and_files_of_objects(tmp_path: Path) -> None:
+    text = "gsd:1\n\n1 2 3 4 5 6 7 8 plane 0\nbad\n1 2 3 4 5 6 7 8 ship 0\n"
+    folder = write(tmp_path / "dota", {"a.txt": text, "b.txt": "1 2 3 4 5 6 7 8 ship 0\n"})
+    found = read_annotations(folder, lenient=True)
+    assert found.line.tolist() == [3, 5, 1] and found.line.dtype == np.uint32
+    assert found.files == [str(folder / "a.txt"), str(folder / "b.txt")]
+    assert [problem[:3] for problem in found.problems] == [(str(folder / "a.txt"), 4, "wrong number of columns")]
+    assert read_annotations(folder, classes=["ship"], lenient=True).line.tolist() == [5, 1]
+
+    (tmp_path / "flat.txt").write_text("a 1 2 3 4 5 6 7 8 ship 0\n\n" * 90_000)  # more than one piece
+    for jobs in (1, 3):
+        found = read_annotations(tmp_path / "flat.txt", jobs=jobs)
+        np.testing.assert_array_equal(found.line, np.arange(1, 180_000, 2))
+    box = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox>"
+    xml = f"<annotation>\n<object><name>a</name>\n{box}</object>\n\n<object>\n<name>b</name>{box}</object></annotation>"
+    assert read_annotations(write(tmp_path / "xml", {"a.xml": xml})).line.tolist() == [2, 5]
+    assert read_annotations(write(tmp_path / "icdar", dict(ICDAR))).line.tolist() == [1, 2, 1]
+    (tmp_path / "gghl.txt").write_text(GGHL)
+    found = read_annotations(tmp_path / "gghl.txt")
+    assert found.line.tolist() == [1, 2] and found.files == [str(tmp_path / "gghl.txt")] * 2
+
+
+def test_as_many_problems_are_kept_as_asked_for(tmp_path: Path) -> None:
+    folder = write(tmp_path, {"a.txt": "bad\n" * 50, "b.txt": "1 2 3 4 5 6 7 8 ship 0\nbad\n"})
+    for kept, want in ((0, []), (3, [1, 2, 3]), (60, [*range(1, 51), 2])):
+        found = read_annotations(folder, lenient=True, kept=kept)
+        assert [problem.line for problem in found.problems] == want
+        assert found.skipped == {"wrong number of columns": 51}
+
+
+def test_angles_in_degrees_are_found(tmp_path: Path) -> None:
+    box = "<robndbox><cx>5</cx><cy>6</cy><w>4</w><h>2</h><angle>45</angle></robndbox>"
+    folder = write(tmp_path, {"a.xml": f"<annotation>\n<object><name>a</name>{box}</object></annotation>"})
+    with pytest.raises(FormatError, match=r"a\.xml:2: the angle must be in radians, clockwise; 45 is more"):
+        read_annotations(folder)
 
 
 def test_classes_wanted(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ TORCH_FREE = {"rotx", "config", "registry", "geometry", "evaluation", "data.form
 TORCH_FREE |= {
     "atomic",
     "data.archives",
+    "data.browse",
+    "data.check",
     "data.convert",
     "data.files",
     "data.image_files",
@@ -57,6 +59,9 @@ MAY_IMPORT = {
     "data": FLOOR
     | {"atomic", "data.files", "data.formats", "data.image_files", "data.sniff", "data.split"}
     | {"data.tiling", "evaluation"},
+    "data.check": NUMBERS
+    | {"atomic", "config", "registry", "data", "data.convert", "data.formats", "data.image_files", "data.sniff"},
+    "data.browse": {"atomic", "registry", "data", "data.check", "data.image_files", "visualize"},
     "evaluation": NUMBERS | {"config", "registry", "atomic", "data.files", "data.formats", "data.tiling"},
     "models": FLOOR,
     "engine": MIDDLE | {"inference", "atomic", "visualize"},
@@ -65,7 +70,7 @@ MAY_IMPORT = {
     | {"atomic", "data", "data.image_files", "evaluation"}
     | {"inference.prediction", "visualize"},
     "inference": MIDDLE | {"atomic", "inference.outputs", "inference.prediction", "visualize"},
-    "cli": MIDDLE | {"engine", "inference", "inference.outputs", "atomic"},
+    "cli": MIDDLE | {"data.browse", "data.check", "engine", "inference", "inference.outputs", "atomic"},
     # The package itself names its public modules and loads them when they are used.
     "rotx": MIDDLE | {"engine", "inference"},
 }

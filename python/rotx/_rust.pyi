@@ -107,7 +107,7 @@ def read_annotations(
     files: _Files,
     images: list[str] | None,
     classes: list[str] | None,
-    lenient: bool,
+    lenient: int | None,
     jobs: int,
 ) -> dict[str, Any]: ...
 def read_detections(
@@ -115,7 +115,7 @@ def read_detections(
     files: _Files,
     images: list[str] | None,
     classes: list[str] | None,
-    lenient: bool,
+    lenient: int | None,
     jobs: int,
 ) -> dict[str, Any]: ...
 def read_names(name: str, file: bytes | PathLike[str]) -> tuple[list[str], list[int], int]: ...

@@ -17,6 +17,9 @@ Image = NDArray[np.uint8]
 #: The hue of each class follows from the one before by this share of the circle: neighbours differ most.
 GOLDEN_RATIO = 0.618033988749895
 
+#: A side has no more dashes and gaps.
+_DASHES = 301
+
 #: Corners are drawn no farther away, in pixels: far outside of any image, and still a number that OpenCV can hold.
 FAR = 1 << 24
 
@@ -64,18 +67,46 @@ def draw_onto(
     classes: Sequence[str] = (),
 ) -> None:
     """Draws into an image itself, without a copy; see :func:`draw_boxes`."""
+    draw_quads(picture, rbox_to_quad(rboxes), labels, captions, classes)
+
+
+def draw_quads(
+    picture: Image,
+    quads: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    captions: Sequence[str] = (),
+    classes: Sequence[str] = (),
+    dashed: NDArray[np.bool_] | None = None,
+) -> None:
+    """Draws quads (N, 8) into an image itself; those that are ``dashed`` (N,), if any, with dashes.
+
+    See :func:`draw_boxes` for the rest.
+    """
     longest = max(picture.shape[:2])
-    corners = np.round(rbox_to_quad(rboxes)).reshape(-1, 4, 2).clip(-FAR, FAR).astype(np.int32)
+    corners = np.round(quads).reshape(-1, 4, 2).clip(-FAR, FAR).astype(np.int32)
+    sides = np.hypot(*np.moveaxis(corners - np.roll(corners, 1, axis=1), 2, 0).astype(np.float64))
     # Thin for small objects, which would vanish under their outlines.
-    lines = np.fmax(1, np.fmin(np.asarray(rboxes)[:, 2:4].min(1) / 8, longest / 600)).round().astype(int)
-    for points, label, thickness in zip(corners, labels.tolist(), lines.tolist(), strict=True):
-        cv2.polylines(picture, [points], True, class_colour(label), thickness, cv2.LINE_AA)
+    lines = np.fmax(1, np.fmin(sides.min(1) / 8, longest / 600)).round().astype(int)
+    for i, (points, label, thickness) in enumerate(zip(corners, labels.tolist(), lines.tolist(), strict=True)):
+        if dashed is not None and dashed[i]:
+            _dashes(picture, points, class_colour(label), thickness)
+        else:
+            cv2.polylines(picture, [points], True, class_colour(label), thickness, cv2.LINE_AA)
     if not captions:
         return
     text = _Text(picture, corners)
     left_out = [not text.caption(*row) for row in zip(captions, corners, labels.tolist(), strict=True)]
     if any(left_out):
         text.legend(sorted(Counter(zip(labels.tolist(), classes, strict=False)).items()))
+
+
+def _dashes(picture: Image, points: NDArray[np.int32], colour: tuple[int, int, int], thickness: int) -> None:
+    """The outline of a quad (4, 2), of dashes as long as the gaps between them."""
+    for start, end in zip(points, np.roll(points, -1, axis=0), strict=True):
+        count = int(np.clip(np.hypot(*(end - start)) // (4 * thickness), 2, _DASHES)) | 1
+        stops = np.linspace(start, end, count + 1).round().astype(np.int32)
+        for a, b in zip(stops[:-1:2], stops[1::2], strict=True):
+            cv2.line(picture, a.tolist(), b.tolist(), colour, thickness, cv2.LINE_AA)
 
 
 class _Text:

@@ -15,8 +15,9 @@ import pytest
 from numpy.typing import NDArray
 
 from results import result
+from rotx.data import preview
 from rotx.data.image_files import UnreadableImage
-from rotx.inference.outputs import Result, draw, picture
+from rotx.inference.outputs import Result, draw
 from rotx.inference.prediction import Prediction
 from rotx.visualize import CELL, class_colour, draw_boxes
 from tiffs import write_tiff
@@ -53,13 +54,13 @@ def test_previews_are_averages_of_areas(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, band: int, suffix: str, longest: int
 ) -> None:
     """Of bands of a row, of some rows, and of all; sides that divide nothing."""
-    monkeypatch.setattr(picture, "BAND_BYTES", band)
+    monkeypatch.setattr(preview, "BAND_BYTES", band)
     path = save(tmp_path / f"x{suffix}", noise(257, 331))
     pixels = cv2.imread(str(path))
     assert pixels is not None
     size = (longest, max(1, round(257 * longest / 331)))
     expected = cv2.resize(pixels.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    shown = picture.preview(path, longest)
+    shown = preview.preview(path, longest)
     assert shown.shape == (size[1], size[0], 3) and shown.dtype == np.uint8
     assert np.abs(shown - expected).max() < 1.01  # rounded twice
 
@@ -68,8 +69,8 @@ def test_previews_are_averages_of_areas(
 def test_previews_of_odd_shapes(tmp_path: Path, shape: tuple[int, int]) -> None:
     pixels = noise(*shape)
     path = save(tmp_path / "x.png", pixels)
-    np.testing.assert_array_equal(picture.preview(path, max(shape)), pixels)
-    small = picture.preview(path, 50)
+    np.testing.assert_array_equal(preview.preview(path, max(shape)), pixels)
+    small = preview.preview(path, 50)
     assert max(small.shape[:2]) == 50 and min(small.shape[:2]) >= 1
     assert abs(small.mean() - pixels.mean()) < 3
 

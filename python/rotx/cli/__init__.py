@@ -78,6 +78,8 @@ class Lazy(click.Group):
 @click.group(
     cls=Lazy,
     commands_in={
+        "browse": ("rotx.cli.browse", "browse"),
+        "check": ("rotx.cli.check", "check"),
         "check-submission": ("rotx.cli.check_submission", "check_submission"),
         "config": ("rotx.cli.config", "config"),
         "convert": ("rotx.cli.convert", "convert"),

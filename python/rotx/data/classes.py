@@ -79,6 +79,11 @@ CLASSES_OF: dict[str, tuple[str, ...]] = {
     "DOTAv2Dataset": DOTA_V2_0,
     "HRSCDataset": ("ship",),
     "DIORDataset": DIOR,
+    "SARShipDataset": ("ship",),
+    "SRSDDDataset": ("Container", "Dredger", "LawEnforce", "Cell-Container", "ore-oil", "Fishing"),
+    "UCASAODDataset": ("car", "airplane"),
+    "TextDataset": ("text",),
+    "HITUAVDataset": ("Person", "Car", "Bicycle", "OtherVehicle"),
 }
 
 #: What ``metainfo`` may say. The palette is for MMDetection's pictures and changes nothing here.

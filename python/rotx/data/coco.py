@@ -7,11 +7,12 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rotx.data.classes import CLASSES_OF
 from rotx.data.datasets import FileDataset
 from rotx.data.found import Found
 from rotx.data.image_files import list_files
@@ -55,6 +56,55 @@ def read_coco(file: Path, folder: Path) -> tuple[Json, Found]:
         raise ValueError(f"{file}: {error}") from None
 
 
+class SARShipDataset(RotatedCocoDataset):
+    """SSDD, HRSID and RSDD-SAR as json: one class, ``ship``."""
+
+    own_classes = CLASSES_OF["SARShipDataset"]
+
+
+class HITUAVDataset(RotatedCocoDataset):
+    """HIT-UAV: persons, cars, bicycles and other vehicles in infrared.
+
+    What it marks as ``DontCare`` is of no class: it is left out and counted.
+    """
+
+    own_classes = CLASSES_OF["HITUAVDataset"]
+
+
+class Lenient(NamedTuple):
+    """What a json file says, without the objects that cannot be read."""
+
+    found: Found
+    folder: Path | None
+    """Of the images; None if no folder holds any."""
+    ids: list[Any]
+    """The ``id`` of each object, or its place in ``annotations`` where it has none."""
+    skipped: list[tuple[Any, str]]
+    """Of the others, and what is wrong with each."""
+
+
+def read_leniently(file: Path, folders: Sequence[Path]) -> Lenient:
+    """Reads a json file, passing over objects that cannot be read.
+
+    Args:
+        file: the json.
+        folders: where its images may be; the first that holds any is taken.
+
+    Raises:
+        ValueError: if it is no json, or its images or categories are damaged.
+    """
+    try:
+        data, skipped = _load(file), dict[int, str]()
+        files = [_file_name(image, f"images[{i}]") for i, image in enumerate(_entries(data, "images"))]
+        folder = next((folder for folder in folders if any(_paths(files, folder))), None)
+        found = _found(data, file, folder or file.parent, skipped)
+    except _Damaged as error:
+        raise ValueError(f"{file}: {error}") from None
+    names = [thing.get("id", i) for i, thing in enumerate(data.get("annotations", ()))]
+    ids = [name for i, name in enumerate(names) if i not in skipped]
+    return Lenient(found, folder, ids, [(names[i], text) for i, text in skipped.items()])
+
+
 class _Damaged(ValueError):
     """What is wrong with a json file; whoever knows the file adds its name."""
 
@@ -75,7 +125,8 @@ def _load(file: Path) -> Json:
     return data
 
 
-def _found(data: Json, file: Path, folder: Path) -> Found:
+def _found(data: Json, file: Path, folder: Path, skipped: dict[int, str] | None = None) -> Found:
+    """What a file says; an object that cannot be read is an error, or goes to ``skipped``: its place, and why."""
     images, categories = _numbered(data, "images"), _numbered(data, "categories")
     # A file for testing has no annotations, but then the key is missing; anything else is damaged.
     objects = _entries(data, "annotations") if "annotations" in data else []
@@ -86,24 +137,37 @@ def _found(data: Json, file: Path, folder: Path) -> Found:
             if count > 1:
                 raise _Damaged(f"{kind} {name!r} stands {count} times")
     shapes = _Shapes([_size(image) for image in data["images"]])
-    image, label = np.zeros(len(objects), np.int64), np.zeros(len(objects), np.int64)
+    image: list[int] = []
+    label: list[int] = []
     for i, thing in enumerate(objects):
         where = f"annotations[{i}]"
-        image[i] = _reference(thing, "image_id", images, where)
-        label[i] = _reference(thing, "category_id", categories, where)
-        shapes.add(thing, int(image[i]), where)
+        try:
+            of = _reference(thing, "image_id", images, where)
+            category = _reference(thing, "category_id", categories, where)
+            shapes.add(thing, of, where)
+        except _Damaged as error:
+            if skipped is None:
+                raise
+            skipped[i] = str(error)
+        else:
+            image.append(of)
+            label.append(category)
     notices = []
     if shapes.horizontal:
         notices.append(f"{file}: {shapes.horizontal:,} objects have horizontal boxes only")
-    flags = [[bool(thing.get(key)) for key in ("difficult", "iscrowd", "ignore")] for thing in objects]
+    flags = [
+        [bool(thing.get(key)) for key in ("difficult", "iscrowd", "ignore")]
+        for i, thing in enumerate(objects)
+        if i not in (skipped or ())
+    ]
     difficult, crowd, ignore = np.array(flags, np.bool_).reshape(-1, 3).T
     return Found(
         names=_names(files),
         paths=_paths(files, folder),
         classes=classes,
         quads=shapes.quads(),
-        image=image,
-        label=label,
+        image=np.array(image, np.int64),
+        label=np.array(label, np.int64),
         difficult=difficult.astype(np.uint8),
         ignored=crowd | ignore,
         sizes=shapes.sizes,

@@ -139,7 +139,7 @@ class FileDataset(Dataset):
         only_local("backend_args", backend_args)
         only_local("file_client_args", file_client_args)
         self.root, self.ann_file, self.img_suffix = Path(data_root or ""), ann_file, img_suffix
-        self.prefix = _prefix(data_prefix, self.prefix_keys)
+        self.prefix = prefix_of(data_prefix, self.prefix_keys)
         self.transforms = checked_pipeline(pipeline, test_mode)
         self.test_mode = test_mode
         self.dropped: Counter[str] = Counter()
@@ -286,7 +286,13 @@ class DOTAv2Dataset(DOTADataset):
     own_classes = CLASSES_OF["DOTAv2Dataset"]
 
 
-def _prefix(data_prefix: Mapping[str, str] | None, keys: Sequence[str]) -> str:
+class SRSDDDataset(DOTADataset):
+    """SRSDD-v1.0: six kinds of ships in SAR images, in files like DOTA's."""
+
+    own_classes = CLASSES_OF["SRSDDDataset"]
+
+
+def prefix_of(data_prefix: Mapping[str, str] | None, keys: Sequence[str]) -> str:
     """The one folder that ``data_prefix`` names, by one of ``keys``."""
     if not isinstance(data_prefix, Mapping | None):
         raise ValueError(f"data_prefix: need dict({keys[0]}='folder/'), got {data_prefix!r}")

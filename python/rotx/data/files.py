@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-_SUFFIXES = (".txt", ".xml")
+_SUFFIXES = (".txt", ".xml", ".gt")
 _NOTES = {"readme", "license", "licence", "notes", "classes", "source"}
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
 
@@ -49,7 +49,7 @@ Groups = dict[str, list[File]]
 
 
 def read_files(path: Path, subfolders: Sequence[str], prefix: str | None = None) -> tuple[list[File], list[str]]:
-    """The ``.txt`` and ``.xml`` files of a folder or an archive, sorted by name, and the names of all others.
+    """The ``.txt``, ``.xml`` and ``.gt`` files of a folder or an archive, sorted by name, and the names of all others.
 
     Of several folders in it, the one is taken whose files start with ``prefix``, or else the one called as
     one of ``subfolders``; of a folder on disk only these sub-folders are looked into. A folder in an archive

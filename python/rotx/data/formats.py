@@ -1,9 +1,9 @@
 """Annotations and detection results of whole data sets, read in Rust into arrays. Needs no torch.
 
-Annotations: DOTA ``labelTxt``, VOC-style xml (DIOR-R, HRSC2016, roLabelImg), ICDAR 2015 ground truth, and one
-file for many images (flat, or as GGHL writes HRSC2016 and SSDD). Results: DOTA Task1 and Task2, ICDAR. The
-format is found by looking at the files. What is wrong is one `FormatError` that names file, line, text and
-reason, or, with ``lenient``, is skipped and counted.
+Annotations: DOTA ``labelTxt``, VOC-style xml (DIOR-R, HRSC2016, roLabelImg), ICDAR 2015 ground truth, the labels of
+UCAS-AOD and MSRA-TD500, and one file for many images (flat, or as GGHL writes HRSC2016 and SSDD). Results: DOTA
+Task1 and Task2, ICDAR. The format is found by looking at the files. What is wrong is one `FormatError` that names
+file, line, text and reason, or, with ``lenient``, is skipped and counted.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,25 @@ from rotx.data.files import FormatError
 from rotx.data.sniff import Found, annotation_files, nearest, result_files
 from rotx.geometry import thread_count
 
-__all__ = ["Annotations", "Detections", "FormatError", "read_annotations", "read_detections", "read_names"]
+#: So many problems are said in the notices.
+_SHOWN = 20
+
+__all__ = ["Annotations", "Detections", "FormatError", "Problem", "read_annotations", "read_detections", "read_names"]
+
+
+class Problem(NamedTuple):
+    """What cannot be read, and where."""
+
+    file: str
+    line: int
+    """From 1; 0: the file as a whole."""
+    reason: str
+    """A few words: all of one kind have the same."""
+    text: str
+    """The reason in full, and what stands there."""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.text}" if self.line else f"{self.file}: {self.text}"
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,12 @@ class Annotations:
     """The other classes that occur, and how many objects of each were left out on these images."""
     skipped: dict[str, int] = field(default_factory=dict)
     """What was wrong and skipped (lenient): how many lines, files or names for each reason."""
+    problems: list[Problem] = field(default_factory=list)
+    """The first of what was skipped."""
+    line: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
+    """(N,): the line of its file that each object stands on, from 1; (0,) if it comes from no file."""
+    files: list[str] = field(default_factory=list)
+    """The file of each image, as messages call it; [] if it comes from no file."""
     notices: list[str] = field(default_factory=list)
     """What the user should know, a sentence each."""
 
@@ -76,6 +100,7 @@ def read_annotations(
     classes: Sequence[str] | None = None,
     images: str | Path | None = None,
     lenient: bool = False,
+    kept: int = 20,
     jobs: int | None = None,
     files: Found | None = None,
 ) -> Annotations:
@@ -88,6 +113,7 @@ def read_annotations(
             order of appearance in the files sorted by name.
         images: a file that lists the images wanted, a name a line. None: all.
         lenient: skip and count what is wrong.
+        kept: how many problems are kept with their text; the others are counted only.
         jobs: number of threads; None: one a core.
         files: those at ``path``, if :func:`rotx.data.sniff.annotation_files` has found them already.
 
@@ -104,10 +130,11 @@ def read_annotations(
         _with_subjects(have),
         have.subjects or None,
         _list(classes),
-        lenient,
+        kept if lenient else None,
         thread_count(jobs),
     )
     skipped = _skipped(found, notices)
+    shown = dict(zip(have.subjects, (file.shown for file in have.files), strict=False))
     names, other_images = found["images"], list[str]()
     if wanted:
         if wanted.duplicates:
@@ -129,6 +156,9 @@ def read_annotations(
         other_images=other_images,
         other_classes=other_classes,
         skipped=skipped,
+        problems=[Problem(*problem) for problem in found["problems"]],
+        line=found["line"],
+        files=[shown.get(name, have.files[0].shown) for name in found["images"]],
         notices=notices,
     )
 
@@ -167,9 +197,9 @@ def read_detections(
     have = result_files(path, task, classes, set(other_classes), lenient)
     notices = list(have.notices)
     known = _list([*images, *other_images]) if images else None
-    found = _call(
-        _rust.read_detections, have.format, _with_subjects(have), known, _list(classes), lenient, thread_count(jobs)
-    )
+    kept = _SHOWN if lenient else None
+    subjects, jobs = _with_subjects(have), thread_count(jobs)
+    found = _call(_rust.read_detections, have.format, subjects, known, _list(classes), kept, jobs)
     skipped = _skipped(found, notices)
     if have.unknown:
         skipped["unknown class"] = have.unknown
@@ -262,7 +292,7 @@ def _skipped(found: Mapping[str, Any], notices: list[str]) -> dict[str, int]:
     if skipped:
         counts = ", ".join(f"{reason} {count:,}" for reason, count in skipped.items())
         notices.append(f"skipped {sum(skipped.values()):,} lines or files: {counts}")
-        notices.extend(f"skipped {problem}" for problem in found["problems"])
+        notices.extend(f"skipped {Problem(*problem)}" for problem in found["problems"][:_SHOWN])
     return skipped
 
 
@@ -280,7 +310,7 @@ def _select(found: dict[str, Any], images: list[str], classes: Sequence[str] | N
     label = new_label[found["label"]]
     keep = (image >= 0) & (label >= 0)
     if not keep.all():
-        _keep_rows(found, ("image", "label", "difficult"), keep)
+        _keep_rows(found, ("image", "label", "difficult", "line"), keep)
         image, label = image[keep], label[keep]
     others = {name: int(n) for name, n, w in zip(found["classes"], counts, wanted, strict=True) if not w}
     found["classes"] = [name for name, w in zip(found["classes"], wanted, strict=True) if w]

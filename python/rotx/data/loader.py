@@ -18,20 +18,15 @@ from typing import Any, NamedTuple, Protocol, cast
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils import data
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from rotx.boxes import AngleVersion, regularize
 from rotx.data.image_files import UnreadableImage
-from rotx.data.sample import Sample
+from rotx.data.sample import Sample, keep_sound
 from rotx.data.samplers import Draw, Records
-from rotx.geometry import quad_to_rbox
 
-#: Objects thinner than this many pixels, as the detector sees them, are dropped in training: no head can learn
-#: them, and their logarithms spoil the losses.
-MIN_SIDE = 0.1
 #: So many images in a row that cannot be read end the training.
 MOST_UNREADABLE = 10
 
@@ -92,7 +87,7 @@ class Items(data.Dataset[Item]):
     """The items of a dataset, by their draws.
 
     In training an image that cannot be read is replaced by a random other one, and objects that are not finite
-    or thinner than ``MIN_SIDE`` are dropped and counted.
+    or thinner than `rotx.data.sample.MIN_SIDE` are dropped and counted.
 
     Args:
         dataset: where samples come from.
@@ -152,7 +147,7 @@ def pack(sample: Sample, angle_version: AngleVersion, test_mode: bool = False) -
     if test_mode:
         rboxes, labels, ignored = torch.zeros(0, 5), torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.bool)
     else:
-        rboxes = torch.from_numpy(_keep_sound(sample)).float()
+        rboxes = torch.from_numpy(keep_sound(sample)).float()
         labels, ignored = torch.from_numpy(sample.labels.astype(np.int64)), torch.from_numpy(sample.ignored)
     rboxes = regularize(rboxes, angle_version)
     height, width = sample.size
@@ -169,16 +164,6 @@ def pack(sample: Sample, angle_version: AngleVersion, test_mode: bool = False) -
         factors=sample.factors,
         dropped=sample.dropped,
     )
-
-
-def _keep_sound(sample: Sample) -> NDArray[np.float64]:
-    """Drops objects that are not finite or too thin; the rboxes (M, 5) of the others."""
-    sample.keep(np.asarray(np.isfinite(sample.quads).all(axis=1)), "not finite")
-    rboxes = quad_to_rbox(sample.quads)
-    sound = np.minimum(rboxes[:, 2], rboxes[:, 3]) >= MIN_SIDE
-    sample.keep(sound, f"thinner than {MIN_SIDE:g} px")
-    kept: NDArray[np.float64] = rboxes[sound]
-    return kept
 
 
 class Loader(data.DataLoader[Any]):

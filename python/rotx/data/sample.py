@@ -10,6 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rotx.geometry import quad_to_rbox
+
+#: Objects thinner than this many pixels, as the detector sees them, are dropped in training: no head can learn
+#: them, and their logarithms spoil the losses.
+MIN_SIDE = 0.1
+
 
 class Window(NamedTuple):
     """A part of the image of a file that is an image of its own.
@@ -83,3 +89,13 @@ class Sample:
         if gone:
             self.quads, self.labels, self.ignored = self.quads[which], self.labels[which], self.ignored[which]
             self.dropped[reason] += gone
+
+
+def keep_sound(sample: Sample) -> NDArray[np.float64]:
+    """Drops objects that are not finite or too thin; the rboxes (M, 5) of the others."""
+    sample.keep(np.asarray(np.isfinite(sample.quads).all(axis=1)), "not finite")
+    rboxes = quad_to_rbox(sample.quads)
+    sound = np.minimum(rboxes[:, 2], rboxes[:, 3]) >= MIN_SIDE
+    sample.keep(sound, f"thinner than {MIN_SIDE:g} px")
+    kept: NDArray[np.float64] = rboxes[sound]
+    return kept

@@ -12,10 +12,13 @@ from rotx.data.files import File, FormatError, read_files, read_text
 
 _LOOKED_FOR = (
     "a folder or archive of labelTxt files (x1 y1 ... x4 y4 class difficulty), of VOC-style xml or of ICDAR"
-    " files (x1,y1,...,x4,y4,transcription), or one .txt or .txt.gz with a line an object (image x1 y1 ..."
-    " x4 y4 class difficulty) or a line an image (path"
+    " files (x1,y1,...,x4,y4,transcription), of UCAS-AOD's or MSRA-TD500's, or one .txt or .txt.gz with a line"
+    " an object (image x1 y1 ... x4 y4 class difficulty) or a line an image (path"
     " xmin,ymin,xmax,ymax,class,x1,y1,...,x4,y4,ratio,angle ...)"
 )
+
+
+_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Found:
     """The files of a data set, their format, and what they are about."""
 
     format: str
-    """Annotations: dota, icdar, voc, flat or gghl; results: task1, task2 or icdar."""
+    """Annotations: dota, icdar, td500, ucas, voc, flat or gghl; results: task1, task2 or icdar."""
     files: list[File]
     subjects: list[str]
     """The image or class of each file; empty for files of many images."""
@@ -41,12 +44,14 @@ def annotation_files(path: Path) -> Found:
     if file := read_text(path):
         return Found(_format_of_lines(file), [file], [])
     files, ignored = read_files(path, ("labelTxt",))
-    xml = [file for file in files if file.name.lower().endswith(".xml")]
-    texts = [file for file in files if file.name.lower().endswith(".txt")]
-    format, files, rest = "voc", xml, texts
-    if len(texts) >= len(xml):
-        format, files, rest = "icdar" if _has_commas(texts) else "dota", texts, xml
-    notices = _not_read(path, ignored + [file.name for file in rest])
+    by_suffix = {
+        suffix: [file for file in files if file.name.lower().endswith(suffix)] for suffix in (".txt", ".xml", ".gt")
+    }
+    suffix = max(by_suffix, key=lambda suffix: len(by_suffix[suffix]))
+    files = by_suffix.pop(suffix)
+    format = {".xml": "voc", ".gt": "td500"}.get(suffix) or _format_of_texts(files)
+    ignored = [name for name in ignored if not name.lower().endswith(_IMAGES)]  # some sets have them beside the labels
+    notices = _not_read(path, ignored + [file.name for rest in by_suffix.values() for file in rest])
     return Found(format, files, _images(files, "gt_" if format == "icdar" else ""), notices)
 
 
@@ -123,6 +128,15 @@ def _images(files: Sequence[File], prefix: str) -> list[str]:
 def _data_lines(head: bytes) -> list[str]:
     lines = (line.strip() for line in head.decode("utf-8-sig", errors="replace").splitlines())
     return [line for line in lines if line and not line.lower().startswith(("imagesource:", "gsd:"))]
+
+
+def _format_of_texts(files: Sequence[File]) -> str:
+    """The format of files of one image each."""
+    if _has_commas(files):
+        return "icdar"
+    lines = next(filter(None, (_data_lines(file.head(4096)) for file in files[:25])), [""])
+    words = lines[0].split()
+    return "ucas" if len(words) in (13, 14) and all(map(_is_number, words[-13:])) else "dota"
 
 
 def _has_commas(files: Sequence[File]) -> bool:

@@ -155,9 +155,10 @@ def _unknown_class(file: str, name: str, missing: Sequence[str], version: str) -
 
 def _check_file(file: File, task: int) -> Iterator[Finding]:
     """Findings about the lines of a file."""
-    found = _rust.read_detections(f"task{task}", [(file.shown, "", file.data)], None, None, True, 0)
+    found = _rust.read_detections(f"task{task}", [(file.shown, "", file.data)], None, None, 20, 0)
     skipped = sum(count for _, count in found["skipped"])
-    rows = _Rows(file, [_split(text, file) for text in found["problems"]], skipped, found["image"])
+    problems = [(line or None, text) for _, line, _, text in found["problems"]]
+    rows = _Rows(file, problems, skipped, found["image"])
     if skipped:
         line, reason = rows.problems[0]
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in found["skipped"])
@@ -232,13 +233,6 @@ def _check_boxes(quads: NDArray[np.float64], rows: _Rows) -> Iterator[Finding]:
     yield from rows.finding("warning", far, text, "use whole-image pixels, and clip to the image")
     flat: NDArray[np.bool_] = geometry.area(quads) == 0
     yield from rows.finding("warning", flat, "whose box has no area", "leave them out: they find nothing")
-
-
-def _split(problem: str, file: File) -> tuple[int | None, str]:
-    """The line and the reason of a problem as the reader puts it."""
-    rest = problem.removeprefix(f"{file.shown}:")
-    match = re.match(r"(\d+): ", rest)
-    return (int(match[1]), rest[match.end() :]) if match else (None, rest.strip())
 
 
 def _count(count: int, name: str) -> str:

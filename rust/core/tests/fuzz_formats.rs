@@ -17,6 +17,9 @@ const ICDAR: &str = "377,117,463,117,465,130,378,130,Genaxis, Theatre\n1,2,3,4,5
 const FLAT: &str = "00001 133 237 684 237 684 672 133 672 golffield 0\n00002 1 2 3 4 5 6 7 8 vehicle\n";
 const GGHL: &str = "F:/x/1.png 1,2,3,4,0,1,2,3,4,5,6,7,8,0.5,10 1,2,3,4,1,1,2,3,4,5,6,7,8\n";
 const GGHL_EMPTY: &str = "/y/2.bmp\n";
+const UCAS: &str =
+    "car 2.7e+02\t9.1e+01\t2.9e+02\t3.8e+01\t3.3e+02\t4.9e+01\t3.1e+02\t1.0e+02\t1.0e+02\t2 38 49 63\t\n";
+const TD500: &str = "0 0 1053 371 264 42 -0.112\n1 1 10 20 30 40 0\n";
 const NAMES: &str = "P0001\n/x/P0002.png\n\nP0001\r\n";
 const XML: &str = "<?xml version=\"1.0\"?>\n<annotation>\n<object><name>a</name><difficult>1</difficult>\n<robndbox>\
     <cx>1</cx><cy>2</cy><w>3</w><h>4</h><angle>0.5</angle></robndbox></object>\n<object><name>b</name><bndbox>\
@@ -110,7 +113,7 @@ fn fuzz(
         let source = |i: usize| Source { name: format!("f{i}"), subject: subject(i), data: Data::Bytes(&texts[i]) };
         let sources = [source(0), source(1)];
         let images = (random.below(2) == 0).then_some(&known[..]);
-        let options = Options { images, classes: None, lenient: true, jobs: 1 };
+        let options = Options { images, classes: None, lenient: true, kept: 20, jobs: 1 };
         let lenient = read(&sources, &options).unwrap_or_else(|p| panic!("lenient {name} failed: {p}"));
         for problem in &lenient.skipped.first {
             check_problem(problem, &texts[usize::from(problem.file == "f1")]);
@@ -139,6 +142,7 @@ fn annotations(name: &str, seeds: &[&str], copies: usize, read: ReadAnnotations)
         let found = read(sources, options)?;
         let n = found.quads.len();
         assert!(n == found.image.len() && n == found.label.len() && n == found.difficult.len());
+        assert!(n == found.line.len() && found.line.iter().all(|&line| line > 0));
         assert!(found.image.iter().all(|&i| (i as usize) < found.images.len()));
         assert!(found.label.iter().all(|&i| (i as usize) < found.classes.len()));
         assert!(found.difficult.iter().all(|&d| d <= 2));
@@ -226,6 +230,16 @@ fn image_info() {
         good += usize::from(found[0].size == [8, 6] && found[0].file == "a.jpg");
     }
     assert!(good > runs / 50, "{good} of {runs} inputs were valid: nothing much is tested");
+}
+
+#[test]
+fn ucas() {
+    annotations("ucas", &[UCAS], 3, formats::ucas::read);
+}
+
+#[test]
+fn td500() {
+    annotations("td500", &[TD500], 3, formats::td500::read);
 }
 
 #[test]

@@ -48,22 +48,26 @@ pub fn read_annotations<'py>(
     files: Files<'py>,
     images: Option<Vec<String>>,
     classes: Option<Vec<String>>,
-    lenient: bool,
+    lenient: Option<usize>,
     jobs: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
     let read = match format {
         "dota" => formats::dota::read,
         "icdar" => formats::icdar::read_annotations,
         "voc" => formats::voc::read,
+        "td500" => formats::td500::read,
+        "ucas" => formats::ucas::read,
         "flat" => formats::lines::read_flat,
         "gghl" => formats::lines::read_gghl,
         _ => return Err(unknown_format(format)),
     };
-    let options = Options { images: images.as_deref(), classes: classes.as_deref(), lenient, jobs };
+    let (kept, lenient) = (lenient.unwrap_or(1), lenient.is_some());
+    let options = Options { images: images.as_deref(), classes: classes.as_deref(), lenient, kept, jobs };
     let sources = sources(&files);
     let found: Annotations = py.detach(|| read(&sources, &options)).map_err(error)?;
     let out = table(py, found.images, found.classes, found.quads, [found.image, found.label], found.skipped)?;
     out.set_item("difficult", PyArray1::from_vec(py, found.difficult))?;
+    out.set_item("line", PyArray1::from_vec(py, found.line))?;
     Ok(out)
 }
 
@@ -74,7 +78,7 @@ pub fn read_detections<'py>(
     files: Files<'py>,
     images: Option<Vec<String>>,
     classes: Option<Vec<String>>,
-    lenient: bool,
+    lenient: Option<usize>,
     jobs: usize,
 ) -> PyResult<Bound<'py, PyDict>> {
     let read = match format {
@@ -84,11 +88,13 @@ pub fn read_detections<'py>(
         "yolo" => formats::yolo::read,
         _ => return Err(unknown_format(format)),
     };
-    let options = Options { images: images.as_deref(), classes: classes.as_deref(), lenient, jobs };
+    let (kept, lenient) = (lenient.unwrap_or(1), lenient.is_some());
+    let options = Options { images: images.as_deref(), classes: classes.as_deref(), lenient, kept, jobs };
     let sources = sources(&files);
     let found: Detections = py.detach(|| read(&sources, &options)).map_err(error)?;
     let out = table(py, found.images, found.classes, found.quads, [found.image, found.label], found.skipped)?;
     out.set_item("scores", PyArray1::from_vec(py, found.scores))?;
+    out.set_item("line", PyArray1::from_vec(py, found.line))?;
     Ok(out)
 }
 
@@ -127,7 +133,7 @@ fn table<'py>(
     [image, label]: [Vec<u32>; 2],
     skipped: Skipped,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let first: Vec<String> = skipped.first.iter().map(Problem::to_string).collect();
+    let first: Vec<_> = skipped.first.iter().map(|p| (&p.file, p.line, p.kind, p.what())).collect();
     let out = PyDict::new(py);
     out.set_item("images", images)?;
     out.set_item("classes", classes)?;

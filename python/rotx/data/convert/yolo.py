@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from rotx.data.convert.dataset import DataSet, some
 from rotx.data.convert.images import add_sizes, one_file
 from rotx.data.convert.yaml_names import read_names
 from rotx.data.files import FormatError, clear_errors, is_wanted
+from rotx.data.formats import Problem
 from rotx.data.image_files import list_images
 from rotx.geometry import thread_count
 
@@ -57,6 +59,42 @@ def _is_label(words: list[str]) -> bool:
     return label.is_integer() and len(shares) >= 4 and all(abs(share) <= 2 for share in shares)
 
 
+class Lines(NamedTuple):
+    """What the files of labels say."""
+
+    inside: list[Path]
+    """The path of each, without suffix, in their folder."""
+    subjects: list[str]
+    """What its image is called."""
+    found: dict[str, Any]
+    """As `rotx._rust.read_detections` gives it: shares of sides, the line of each object, and what is wrong."""
+    notices: list[str]
+
+
+def read_lines(labels: Labels, kept: int | None, jobs: int | None) -> Lines:
+    """Reads labels as they are written.
+
+    Args:
+        labels: what :func:`find` has found.
+        kept: skip and count lines that are wrong, and keep the text of so many; None: the first is an error.
+        jobs: number of threads; None: one a core.
+
+    Raises:
+        FormatError: for the first line that is wrong, unless they are skipped.
+    """
+    names, notices = _names(labels.folder)
+    inside = [file.relative_to(labels.folder).with_suffix("") for file in labels.files]
+    subjects = [path.name for path in inside]
+    if len(set(subjects)) < len(subjects):
+        subjects = [path.as_posix() for path in inside]
+    files: _Files = [(str(file), subject, file) for file, subject in zip(labels.files, subjects, strict=True)]
+    try:
+        found = _rust.read_detections("yolo", files, subjects, names, kept, thread_count(jobs))
+    except ValueError as error:
+        raise FormatError(str(error)) from None
+    return Lines(inside, subjects, found, notices)
+
+
 def read(labels: Labels, images: Path | None, lenient: bool, jobs: int | None, progress: bool) -> DataSet:
     """Reads the objects of one image a file.
 
@@ -71,27 +109,19 @@ def read(labels: Labels, images: Path | None, lenient: bool, jobs: int | None, p
     Raises:
         FormatError: for the first line that is wrong, or an image without a file, unless lenient.
     """
-    names, notices = _names(labels.folder)
-    inside = [file.relative_to(labels.folder).with_suffix("") for file in labels.files]
-    subjects = [path.name for path in inside]
-    if len(set(subjects)) < len(subjects):
-        subjects = [path.as_posix() for path in inside]
+    inside, subjects, found, notices = read_lines(labels, 20 if lenient else None, jobs)
     folders = sorted({path.parent.as_posix() for path in inside})
     lost = []
     if len(folders) > 1:
         lost.append(f"{len(folders)} folders ({some(folders)}): put together; convert one at a time to keep them apart")
-    files: _Files = [(str(file), subject, file) for file, subject in zip(labels.files, subjects, strict=True)]
-    try:
-        found = _rust.read_detections("yolo", files, subjects, names, lenient, thread_count(jobs))
-    except ValueError as error:
-        raise FormatError(str(error)) from None
     if found["skipped"]:
         counts = ", ".join(f"{reason} {count:,}" for reason, count in found["skipped"])
-        notices += [f"skipped lines or files: {counts}", *(f"skipped {problem}" for problem in found["problems"])]
+        notices.append(f"skipped lines or files: {counts}")
+        notices += [f"skipped {Problem(*problem)}" for problem in found["problems"]]
     scores = int(np.isfinite(found["scores"]).sum())
     if scores:
         lost.append(f"{scores:,} scores: not kept")
-    paths = _Images(labels.folder, images).find(inside)
+    paths = Images(labels.folder, images).find(inside)
     data = DataSet(
         images=found["images"],
         files=["" if path is None else path.name for path in paths],
@@ -112,7 +142,7 @@ def read(labels: Labels, images: Path | None, lenient: bool, jobs: int | None, p
 
 
 @dataclass
-class _Images:
+class Images:
     """Where the images of labels are; each folder is listed once."""
 
     labels: Path
@@ -127,14 +157,15 @@ class _Images:
         return [self._one(path) for path in inside]
 
     def _one(self, inside: Path) -> Path | None:
-        for folder in self._folders(inside.parent):
+        for folder in self.folders(inside.parent):
             if folder not in self._listed:
                 self._listed[folder] = list_images(folder) if folder.is_dir() else {}
             if path := one_file(folder, self._listed[folder], inside.name):
                 return path
         return None
 
-    def _folders(self, sub: Path) -> list[Path]:
+    def folders(self, sub: Path) -> list[Path]:
+        """Where the images of a sub-folder of the labels may be."""
         if self.folder is not None:
             return [self.folder / sub, self.folder]
         parts = list((self.labels.absolute() / sub).parts)

@@ -2,7 +2,7 @@
 
 use super::fields::trim;
 use super::problem::{Problems, Reason, Skipped};
-use super::rows::{Known, Merged, Outcome, Rows};
+use super::rows::{Known, Merged, Outcome, Rows, Value};
 use super::{Data, Options, Source};
 use crate::threads;
 use std::borrow::Cow;
@@ -28,7 +28,7 @@ struct Part<'a, V> {
 /// returns how many lines it has.
 pub(crate) fn read<V, W>(sources: &[Source<'_>], piece: u64, known: &Known, options: &Options, work: W) -> Outcome<V>
 where
-    V: Copy + Send,
+    V: Value,
     W: Fn(&mut Rows<'_, V>, &Source<'_>, &[u8], &mut Problems<'_>) -> u64 + Sync,
 {
     let sizes = threads::map(sources.len(), options.jobs, |i| size(&sources[i].data));
@@ -42,7 +42,7 @@ where
     let parts = threads::map(tasks.len(), options.jobs, |t| {
         let (i, range) = tasks[t].clone();
         let mut rows = Rows::new(known);
-        let mut problems = Problems::new(&sources[i].name, options.lenient);
+        let mut problems = Problems::new(&sources[i].name, options);
         let text = match &sizes[i] {
             Ok(size) => piece_of(&sources[i].data, &range, *size).map_err(|e| unreadable(&e)),
             Err(reason) => Err(reason.clone()),
@@ -60,7 +60,7 @@ where
     merge(known, options, &tasks, parts)
 }
 
-fn merge<V: Copy>(known: &Known, options: &Options, tasks: &[(usize, Range<u64>)], parts: Vec<Part<V>>) -> Outcome<V> {
+fn merge<V: Value>(known: &Known, options: &Options, tasks: &[(usize, Range<u64>)], parts: Vec<Part<V>>) -> Outcome<V> {
     let mut all = Merged::new(known, parts.iter().map(|p| p.rows.len()).sum());
     let mut lines = 0; // of this file, before this part
     let mut unreadable = None;
@@ -71,7 +71,7 @@ fn merge<V: Copy>(known: &Known, options: &Options, tasks: &[(usize, Range<u64>)
         if unreadable == Some(i) {
             continue; // its first piece showed that it is no text at all
         }
-        all.skipped.append(part.skipped, lines);
+        all.skipped.append(part.skipped, lines, options.kept);
         if !options.lenient && !all.skipped.is_empty() {
             return Err(all.skipped.first.swap_remove(0));
         }
@@ -79,8 +79,8 @@ fn merge<V: Copy>(known: &Known, options: &Options, tasks: &[(usize, Range<u64>)
             unreadable = Some(i);
             continue;
         }
+        all.append(part.rows, lines);
         lines += part.lines;
-        all.append(part.rows);
     }
     Ok(all)
 }
@@ -246,7 +246,7 @@ mod tests {
                     let range = start..size.min(start + piece);
                     let text = piece_of(&data, &range, size).expect("read").into_owned();
                     prop_assert!(text.is_empty() || text.ends_with(b"\n") || bytes.ends_with(&text));
-                    each_line(&text, &mut Problems::new("", false), |_, line| {
+                    each_line(&text, &mut Problems::new("", &Options::default()), |_, line| {
                         lines.push(String::from_utf8_lossy(line).into_owned());
                         Ok(())
                     });

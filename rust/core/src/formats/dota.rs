@@ -7,7 +7,7 @@ use super::chunks::{PIECE, each_line, read as read_pieces};
 use super::fields::{Fields, difficulty, explain};
 use super::names::Names;
 use super::problem::Reason;
-use super::rows::{Known, Rows, check_class};
+use super::rows::{Known, Object, Rows, check_class};
 use super::{Annotations, Options, Problem, Source};
 use crate::geom::Quad;
 
@@ -17,13 +17,13 @@ use crate::geom::Quad;
 /// The first problem in the order of the sources, unless lenient.
 pub fn read(sources: &[Source<'_>], options: &Options<'_>) -> Result<Annotations, Problem> {
     let known = one_image_a_source(sources, options);
-    let parse = |rows: &mut Rows<'_, u8>, image: &[u8], line: &[u8]| match columns(line) {
-        Ok((quad, class, difficult)) => rows.push_object(image, class, quad, difficult),
+    let parse = |rows: &mut Rows<'_, Object>, number: u64, image: &[u8], line: &[u8]| match columns(line) {
+        Ok((quad, class, difficult)) => rows.push_object(number, image, class, quad, difficult),
         Err(_) if is_header(line) => Ok(()),
         Err(reason) => Err(explain(line, 9..=10, "9 or 10: x1 y1 x2 y2 x3 y3 x4 y4 class difficulty", reason)),
     };
     let all = read_pieces(sources, PIECE, &known, options, |rows, source, text, problems| {
-        each_line(text, problems, |_, line| parse(rows, source.subject.as_bytes(), line))
+        each_line(text, problems, |number, line| parse(rows, number, source.subject.as_bytes(), line))
     });
     all.map(Annotations::from)
 }

@@ -7,7 +7,7 @@ use super::chunks::{PIECE, each_line, read as read_pieces};
 use super::dota::one_image_a_source;
 use super::fields::{coordinate, trim, wrong_columns};
 use super::problem::Reason;
-use super::rows::{Known, Rows};
+use super::rows::{Known, Object, Rows};
 use super::{Annotations, Detections, Options, Problem, Source};
 use crate::geom::Quad;
 
@@ -20,14 +20,14 @@ pub const CLASS: &str = "text";
 /// The first problem in the order of the sources, unless lenient.
 pub fn read_annotations(sources: &[Source<'_>], options: &Options<'_>) -> Result<Annotations, Problem> {
     let known = one_image_a_source(sources, options);
-    let parse = |rows: &mut Rows<'_, u8>, image: &[u8], line: &[u8]| {
+    let parse = |rows: &mut Rows<'_, Object>, number: u64, image: &[u8], line: &[u8]| {
         let (quad, transcription) = columns(line)?;
         let transcription =
             transcription.ok_or_else(|| wrong_columns(8, "9: x1,y1,x2,y2,x3,y3,x4,y4,transcription"))?;
-        rows.push_object(image, CLASS.as_bytes(), quad, u8::from(trim(transcription) == b"###"))
+        rows.push_object(number, image, CLASS.as_bytes(), quad, u8::from(trim(transcription) == b"###"))
     };
     let all = read_pieces(sources, PIECE, &known, options, |rows, source, text, problems| {
-        each_line(text, problems, |_, line| parse(rows, source.subject.as_bytes(), line))
+        each_line(text, problems, |number, line| parse(rows, number, source.subject.as_bytes(), line))
     });
     all.map(Annotations::from)
 }

@@ -4,7 +4,7 @@ use super::chunks::{each_line, whole};
 use super::fields::trim;
 use super::names::{checked, stem};
 use super::problem::{Problem, Problems};
-use super::{Data, Source};
+use super::{Data, Options, Source};
 use std::collections::HashSet;
 
 /// Names of images in the order of a list.
@@ -24,7 +24,7 @@ pub struct ImageList {
 /// If the file cannot be read or is no UTF-8 text.
 pub fn read_names(name: &str, data: &Data<'_>) -> Result<ImageList, Problem> {
     let source = Source { name: name.to_owned(), subject: String::new(), data: data.clone() };
-    let mut problems = Problems::new(&source.name, false);
+    let mut problems = Problems::new(&source.name, &Options::default());
     let (mut list, mut seen) = (ImageList::default(), HashSet::new());
     match whole(&source.data) {
         Ok(text) => {

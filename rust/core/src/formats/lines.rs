@@ -8,7 +8,7 @@ use super::chunks::{PIECE, WHOLE, each_line, read as read_pieces};
 use super::fields::{Fields, coordinate, difficulty, explain, finite, trim, wrong_columns};
 use super::names::{checked, stem};
 use super::problem::Reason;
-use super::rows::{Known, Rows, check_class};
+use super::rows::{Known, Object, Rows, check_class};
 use super::{Annotations, Options, Problem, Source};
 use crate::geom::Quad;
 use std::collections::HashMap;
@@ -18,14 +18,14 @@ use std::collections::HashMap;
 /// # Errors
 /// The first problem in the order of the sources, unless lenient.
 pub fn read_flat(sources: &[Source<'_>], options: &Options<'_>) -> Result<Annotations, Problem> {
-    let parse = |rows: &mut Rows<'_, u8>, line: &[u8]| {
+    let parse = |rows: &mut Rows<'_, Object>, number: u64, line: &[u8]| {
         const MEANT: &str = "10 or 11: image x1 y1 x2 y2 x3 y3 x4 y4 class difficulty";
         let (image, quad, class, difficult) = flat_columns(line).map_err(|e| explain(line, 10..=11, MEANT, e))?;
-        rows.push_object(image, class, quad, difficult)
+        rows.push_object(number, image, class, quad, difficult)
     };
     let known = Known::new(options);
     let all = read_pieces(sources, PIECE, &known, options, |rows, _, text, problems| {
-        each_line(text, problems, |_, line| parse(rows, line))
+        each_line(text, problems, |number, line| parse(rows, number, line))
     });
     all.map(Annotations::from)
 }
@@ -57,7 +57,7 @@ pub fn read_gghl(sources: &[Source<'_>], options: &Options<'_>) -> Result<Annota
     all.map(Annotations::from)
 }
 
-fn gghl_line(rows: &mut Rows<'_, u8>, seen: &mut HashMap<String, u64>, n: u64, line: &[u8]) -> Result<(), Reason> {
+fn gghl_line(rows: &mut Rows<'_, Object>, seen: &mut HashMap<String, u64>, n: u64, line: &[u8]) -> Result<(), Reason> {
     let mut fields = Fields::new(line);
     let path = fields.word();
     if path.is_empty() {
@@ -76,7 +76,7 @@ fn gghl_line(rows: &mut Rows<'_, u8>, seen: &mut HashMap<String, u64>, n: u64, l
     }
     rows.annotated(image.as_bytes())?; // also if it has no objects
     for (class, quad) in objects {
-        rows.push_object(image.as_bytes(), class, quad, 0)?;
+        rows.push_object(n, image.as_bytes(), class, quad, 0)?;
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! Annotations and detection results from bytes, in parallel, into structs of arrays.
 //!
 //! One file a format: [`dota`] (`labelTxt`), [`task1`] (DOTA results, tasks 1 and 2), [`icdar`], [`voc`] (xml),
-//! [`lines`] (one file for many images) and [`yolo`]; [`write`] is the way back. Rows keep the order of the files given and of their lines,
+//! [`ucas`] (UCAS-AOD), [`td500`] (MSRA-TD500), [`lines`] (one file for many images) and [`yolo`]; [`write`] is the
+//! way back. Rows keep the order of the files given and of their lines,
 //! whatever the number of threads. Tolerated: CRLF, a missing last newline, blank lines, several spaces or
 //! tabs, a byte-order mark. Everything else that is wrong is a [`Problem`]: the first one is the error, or,
 //! with [`Options::lenient`], every one is skipped and counted.
@@ -18,6 +19,8 @@ mod number;
 mod problem;
 mod rows;
 pub mod task1;
+pub mod td500;
+pub mod ucas;
 pub mod voc;
 pub mod write;
 pub mod yolo;
@@ -49,7 +52,7 @@ pub struct Source<'a> {
 }
 
 /// How to read.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
     /// Images in this order, whether anything is found on them or not. Annotations of others come after them;
     /// detections on others are a problem. `None`: those found, in order of appearance.
@@ -58,11 +61,20 @@ pub struct Options<'a> {
     pub classes: Option<&'a [String]>,
     /// Skip and count what is wrong instead of failing.
     pub lenient: bool,
+    /// How many problems are kept with their text if lenient; the others are counted only.
+    pub kept: usize,
     /// Number of threads; 0: one a core.
     pub jobs: usize,
 }
 
-/// Objects of many images: one entry an object in `quads`, `image`, `label` and `difficult`.
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Options { images: None, classes: None, lenient: false, kept: 20, jobs: 0 }
+    }
+}
+
+/// Objects of many images: one entry an object in `quads`, `image`, `label`, `difficult` and
+/// `line`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Annotations {
     /// Names of the images, those without objects included.
@@ -77,6 +89,8 @@ pub struct Annotations {
     pub label: Vec<u32>,
     /// 0, 1 (difficult) or 2 (truncated).
     pub difficult: Vec<u8>,
+    /// The line of its file that it stands on, from 1.
+    pub line: Vec<u32>,
     /// What was wrong; empty unless lenient.
     pub skipped: Skipped,
 }
@@ -96,6 +110,8 @@ pub struct Detections {
     pub image: Vec<u32>,
     /// Index into `classes`.
     pub label: Vec<u32>,
+    /// The line of its file that it stands on, from 1, in formats of which there are annotations, too; else empty.
+    pub line: Vec<u32>,
     /// What was wrong; empty unless lenient.
     pub skipped: Skipped,
 }

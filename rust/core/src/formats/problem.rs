@@ -1,10 +1,9 @@
 //! What is wrong with a line: the reason, where it stands, and counting many.
 
+use super::Options;
 use std::fmt;
 use std::ops::ControlFlow;
 
-/// So many problems are kept with their text; the others are counted only.
-const KEPT: usize = 20;
 /// So many characters of a line are shown.
 const SHOWN: usize = 80;
 
@@ -45,11 +44,18 @@ pub struct Problem {
     pub reason: String,
 }
 
+impl Problem {
+    /// The reason, and the line if it is one.
+    pub fn what(&self) -> String {
+        if self.line == 0 { self.reason.clone() } else { format!("{}: '{}'", self.reason, self.text) }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
-            0 => write!(f, "{}: {}", self.file, self.reason),
-            line => write!(f, "{}:{line}: {}: '{}'", self.file, self.reason, self.text),
+            0 => write!(f, "{}: {}", self.file, self.what()),
+            line => write!(f, "{}:{line}: {}", self.file, self.what()),
         }
     }
 }
@@ -57,7 +63,7 @@ impl fmt::Display for Problem {
 /// What was left out: how many of each kind, and the first few in full.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Skipped {
-    /// The first twenty, in file order.
+    /// The first ones, as many as [`Options::kept`], in file order.
     pub first: Vec<Problem>,
     /// Lines (or files) skipped by kind of reason, in order of appearance.
     pub counts: Vec<(&'static str, u64)>,
@@ -77,11 +83,11 @@ impl Skipped {
     }
 
     /// Adds those of a later part, whose lines count from `lines` on.
-    pub(crate) fn append(&mut self, other: Skipped, lines: u64) {
+    pub(crate) fn append(&mut self, other: Skipped, lines: u64, kept: usize) {
         for (kind, n) in other.counts {
             self.count(kind, n);
         }
-        let room = KEPT.saturating_sub(self.first.len());
+        let room = kept.saturating_sub(self.first.len());
         let shift = |mut p: Problem| {
             p.line += if p.line > 0 { lines } else { 0 };
             p
@@ -94,14 +100,17 @@ impl Skipped {
 pub(crate) struct Problems<'a> {
     file: &'a str,
     lenient: bool,
+    kept: usize,
     pub skipped: Skipped,
     /// The file as a whole turned out to be unreadable.
     pub whole_file: bool,
 }
 
 impl<'a> Problems<'a> {
-    pub fn new(file: &'a str, lenient: bool) -> Self {
-        Problems { file, lenient, skipped: Skipped::default(), whole_file: false }
+    pub fn new(file: &'a str, options: &Options<'_>) -> Self {
+        // The first problem is the error unless lenient.
+        let kept = options.kept.max(1);
+        Problems { file, lenient: options.lenient, kept, skipped: Skipped::default(), whole_file: false }
     }
 
     /// Notes a problem; breaks if reading this file ends here.
@@ -109,7 +118,7 @@ impl<'a> Problems<'a> {
     pub fn add(&mut self, line: u64, text: &[u8], reason: Reason) -> ControlFlow<()> {
         self.skipped.count(reason.kind, 1);
         self.whole_file |= reason.whole_file;
-        if self.skipped.first.len() < KEPT {
+        if self.skipped.first.len() < self.kept {
             self.skipped.first.push(Problem {
                 file: self.file.to_owned(),
                 line: if reason.whole_file { 0 } else { line },
@@ -146,9 +155,11 @@ pub(crate) fn shorten(text: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    const LENIENT: Options<'_> = Options { images: None, classes: None, lenient: true, kept: 20, jobs: 1 };
+
     #[test]
     fn a_problem_names_file_line_reason_and_text() {
-        let mut problems = Problems::new("labelTxt/P0003.txt", true);
+        let mut problems = Problems::new("labelTxt/P0003.txt", &LENIENT);
         let reason = Reason::line("not a number", "coordinate 'abc' is not a number");
         assert!(problems.add(17, b"abc 1 2 3\r", reason).is_continue());
         let text = "labelTxt/P0003.txt:17: coordinate 'abc' is not a number: 'abc 1 2 3'";
@@ -170,11 +181,11 @@ mod tests {
     fn parts_add_up() {
         let mut all = Skipped::default();
         for part in 0..3 {
-            let mut problems = Problems::new("f", true);
+            let mut problems = Problems::new("f", &LENIENT);
             for line in 1..=10 {
                 let _ = problems.add(line, b"", Reason::line("k", "r"));
             }
-            all.append(problems.skipped, part * 10);
+            all.append(problems.skipped, part * 10, LENIENT.kept);
         }
         assert_eq!(all.counts, [("k", 30)]);
         assert_eq!(all.first.iter().map(|p| p.line).collect::<Vec<_>>(), (1..=20).collect::<Vec<_>>());

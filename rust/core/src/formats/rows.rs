@@ -24,7 +24,48 @@ impl Known {
     }
 }
 
-/// What one part of a file holds; `V` is the difficulty of an object or the score of a detection.
+/// What a row holds beside its quad, image and label: an [`Object`], or the score of a detection.
+pub(crate) trait Value: Copy + Send {
+    /// The same in a file that has so many lines before the part that was read.
+    fn after(self, _lines: u64) -> Self {
+        self
+    }
+}
+
+impl Value for f64 {}
+
+/// An annotated object.
+#[derive(Clone, Copy)]
+pub(crate) struct Object {
+    difficult: u8,
+    line: u32,
+}
+
+impl Value for Object {
+    fn after(self, lines: u64) -> Self {
+        Object { line: later(self.line, lines), ..self }
+    }
+}
+
+/// A detection in a format of which there are annotations, too.
+#[derive(Clone, Copy)]
+pub(crate) struct Scored {
+    pub score: f64,
+    pub line: u32,
+}
+
+impl Value for Scored {
+    fn after(self, lines: u64) -> Self {
+        Scored { line: later(self.line, lines), ..self }
+    }
+}
+
+/// A line number after so many lines more.
+pub(crate) fn later(line: u32, lines: u64) -> u32 {
+    line.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX))
+}
+
+/// What one part of a file holds.
 pub(crate) struct Rows<'a, V> {
     known: &'a Known,
     pub images: Lookup<'a>,
@@ -35,7 +76,7 @@ pub(crate) struct Rows<'a, V> {
     label: Vec<u32>,
 }
 
-impl<'a, V> Rows<'a, V> {
+impl<'a, V: Value> Rows<'a, V> {
     pub fn new(known: &'a Known) -> Self {
         Rows {
             known,
@@ -82,12 +123,19 @@ impl<'a, V> Rows<'a, V> {
     }
 }
 
-impl Rows<'_, u8> {
-    /// Adds an object.
+impl Rows<'_, Object> {
+    /// Adds an object that stands on a line of this part.
     #[inline]
-    pub fn push_object(&mut self, image: &[u8], class: &[u8], quad: Quad, difficult: u8) -> Result<(), Reason> {
+    pub fn push_object(
+        &mut self,
+        line: u64,
+        image: &[u8],
+        class: &[u8],
+        quad: Quad,
+        difficult: u8,
+    ) -> Result<(), Reason> {
         let (image, label) = (self.annotated(image)?, self.class(class)?);
-        self.push(quad, difficult, image, label);
+        self.push(quad, Object { difficult, line: later(0, line) }, image, label);
         Ok(())
     }
 }
@@ -112,7 +160,7 @@ pub(crate) struct Merged<V> {
     pub skipped: Skipped,
 }
 
-impl<V: Copy> Merged<V> {
+impl<V: Value> Merged<V> {
     pub fn new(known: &Known, rows: usize) -> Self {
         Merged {
             images: known.images.clone(),
@@ -125,9 +173,10 @@ impl<V: Copy> Merged<V> {
         }
     }
 
-    pub fn append(&mut self, part: Rows<'_, V>) {
+    /// Adds a part that stands after so many lines of its file.
+    pub fn append(&mut self, part: Rows<'_, V>, lines: u64) {
         self.quads.extend_from_slice(&part.quads);
-        self.values.extend_from_slice(&part.values);
+        self.values.extend(part.values.iter().map(|value| value.after(lines)));
         let images = part.known.images.list.len();
         append_numbers(&mut self.image, &part.image, images, part.images.new, &mut self.images);
         let classes = part.known.classes.list.len();
@@ -144,15 +193,16 @@ fn append_numbers(out: &mut Vec<u32>, numbers: &[u32], known: usize, new: Names,
     out.extend(numbers.iter().map(|&n| if (n as usize) < known { n } else { new[n as usize - known] }));
 }
 
-impl From<Merged<u8>> for Annotations {
-    fn from(all: Merged<u8>) -> Self {
+impl From<Merged<Object>> for Annotations {
+    fn from(all: Merged<Object>) -> Self {
         Annotations {
             images: all.images.list,
             classes: all.classes.list,
             quads: all.quads,
             image: all.image,
             label: all.label,
-            difficult: all.values,
+            difficult: all.values.iter().map(|value| value.difficult).collect(),
+            line: all.values.iter().map(|value| value.line).collect(),
             skipped: all.skipped,
         }
     }
@@ -167,6 +217,22 @@ impl From<Merged<f64>> for Detections {
             scores: all.values,
             image: all.image,
             label: all.label,
+            line: Vec::new(),
+            skipped: all.skipped,
+        }
+    }
+}
+
+impl From<Merged<Scored>> for Detections {
+    fn from(all: Merged<Scored>) -> Self {
+        Detections {
+            images: all.images.list,
+            classes: all.classes.list,
+            quads: all.quads,
+            scores: all.values.iter().map(|value| value.score).collect(),
+            image: all.image,
+            label: all.label,
+            line: all.values.iter().map(|value| value.line).collect(),
             skipped: all.skipped,
         }
     }

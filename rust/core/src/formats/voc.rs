@@ -9,11 +9,12 @@ use super::chunks::{WHOLE, read as read_files};
 use super::dota::one_image_a_source;
 use super::fields::{coordinate, difficulty};
 use super::problem::{Problems, Reason, shorten};
-use super::rows::Rows;
+use super::rows::{self, Rows};
 use super::task1::hbox_to_quad;
 use super::{Annotations, Options, Problem, Source};
 use crate::geom::{Quad, rbox_to_quad};
 use roxmltree::{Document, Node};
+use std::f64::consts::TAU;
 
 pub(super) const DIOR: [&str; 8] = [
     "x_left_top",
@@ -43,7 +44,12 @@ pub fn read(sources: &[Source<'_>], options: &Options<'_>) -> Result<Annotations
     all.map(Annotations::from)
 }
 
-fn image(rows: &mut Rows<'_, u8>, image: &str, text: &[u8], problems: &mut Problems<'_>) -> Result<(), Reason> {
+fn image(
+    rows: &mut Rows<'_, rows::Object>,
+    image: &str,
+    text: &[u8],
+    problems: &mut Problems<'_>,
+) -> Result<(), Reason> {
     let bad = |e: String| Reason::file("not well-formed xml", e);
     let text = str::from_utf8(text).map_err(|_| bad("is not UTF-8 text".to_owned()))?;
     let broken = |e: roxmltree::Error| bad(format!("is not well-formed xml: {}", shorten(e.to_string().as_bytes())));
@@ -54,14 +60,19 @@ fn image(rows: &mut Rows<'_, u8>, image: &str, text: &[u8], problems: &mut Probl
         "HRSC_Image" => "HRSC_Object",
         _ => return Err(bad(format!("starts with <{root}>; need <annotation> or <HRSC_Image>"))),
     };
+    let (mut line, mut counted) = (1, 0);
     for node in document.descendants().filter(|n| n.has_tag_name(tag)) {
+        // Objects come in the order of the file, so its lines are counted once.
+        let start = node.range().start;
+        line += text.as_bytes()[counted..start].iter().filter(|&&b| b == b'\n').count() as u64;
+        counted = start;
         let parsed = if tag == "object" { object(node) } else { hrsc_object(node) };
-        let pushed = parsed
-            .and_then(|(class, quad, difficult)| rows.push_object(image.as_bytes(), class.as_bytes(), quad, difficult));
+        let pushed = parsed.and_then(|(class, quad, difficult)| {
+            rows.push_object(line, image.as_bytes(), class.as_bytes(), quad, difficult)
+        });
         if let Err(reason) = pushed {
-            let line = document.text_pos_at(node.range().start).row;
             let first = text[node.range()].lines().next().unwrap_or_default();
-            if problems.add(u64::from(line), first.as_bytes(), reason).is_break() {
+            if problems.add(line, first.as_bytes(), reason).is_break() {
                 break;
             }
         }
@@ -77,7 +88,7 @@ fn object<'a>(node: Node<'a, '_>) -> Result<Object<'a>, Reason> {
         if child(shape, DIOR[0]).is_some() {
             coordinates(shape, DIOR)?
         } else {
-            rbox_to_quad(&coordinates(shape, ["cx", "cy", "w", "h", "angle"])?)
+            rotated(coordinates(shape, ["cx", "cy", "w", "h", "angle"])?)?
         }
     } else if let Some(shape) = child(node, "bndbox") {
         if child(shape, CORNERS[0]).is_some() {
@@ -93,7 +104,16 @@ fn object<'a>(node: Node<'a, '_>) -> Result<Object<'a>, Reason> {
 
 fn hrsc_object<'a>(node: Node<'a, '_>) -> Result<Object<'a>, Reason> {
     let rbox = coordinates(node, ["mbox_cx", "mbox_cy", "mbox_w", "mbox_h", "mbox_ang"])?;
-    Ok(("ship", rbox_to_quad(&rbox), difficulty(text_of(node, "difficult").as_bytes())?))
+    Ok(("ship", rotated(rbox)?, difficulty(text_of(node, "difficult").as_bytes())?))
+}
+
+/// The corners of `cx, cy, w, h, angle`. No program writes more than a turn in radians: such an angle is in degrees.
+fn rotated(rbox: [f64; 5]) -> Result<Quad, Reason> {
+    if rbox[4].abs() > TAU + 1e-3 {
+        let text = format!("the angle must be in radians, clockwise; {} is more than a turn", rbox[4]);
+        return Err(Reason::line("angle not in radians", text));
+    }
+    Ok(rbox_to_quad(&rbox))
 }
 
 pub(super) fn child<'a, 'd>(node: Node<'a, 'd>, tag: &str) -> Option<Node<'a, 'd>> {

@@ -7,7 +7,7 @@ use super::dota::one_image_a_source;
 use super::fields::{Fields, explain};
 use super::number;
 use super::problem::{Reason, shorten};
-use super::rows::Rows;
+use super::rows::{Rows, Scored, later};
 use super::{Detections, Options, Problem, Source};
 use crate::geom::Quad;
 
@@ -22,16 +22,16 @@ const MOST: f64 = 10.0;
 /// The first problem in the order of the sources, unless lenient.
 pub fn read(sources: &[Source<'_>], options: &Options<'_>) -> Result<Detections, Problem> {
     let known = one_image_a_source(sources, options);
-    let parse = |rows: &mut Rows<'_, f64>, image: &[u8], line: &[u8]| {
+    let parse = |rows: &mut Rows<'_, Scored>, number: u64, image: &[u8], line: &[u8]| {
         const MEANT: &str = "9: label x1 y1 x2 y2 x3 y3 x4 y4";
         let (class, quad, score) = columns(line).map_err(|reason| explain(line, 9..=10, MEANT, reason))?;
         let class = class_name(class, options.classes)?;
         let (image, label) = (rows.annotated(image)?, rows.class(class.as_bytes())?);
-        rows.push(quad, score, image, label);
+        rows.push(quad, Scored { score, line: later(0, number) }, image, label);
         Ok(())
     };
     let all = read_pieces(sources, PIECE, &known, options, |rows, source, text, problems| {
-        each_line(text, problems, |_, line| parse(rows, source.subject.as_bytes(), line))
+        each_line(text, problems, |number, line| parse(rows, number, source.subject.as_bytes(), line))
     });
     all.map(Detections::from)
 }
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn lines_with_and_without_scores() {
         let read = parse("1 0 0 1 0 1 1 0 1\r\n0.0 0 0 .5 0 .5 .5 0 1.05 0.75\n", None).expect("read");
-        assert_eq!(read.classes, ["1", "0"]);
+        assert_eq!((read.classes, read.line), (vec!["1".to_owned(), "0".to_owned()], vec![1, 2]));
         assert_eq!((read.quads[1][7], read.scores[0].is_nan(), read.scores[1]), (1.05, true, 0.75));
         let names = ["plane".to_owned(), "ship".to_owned()];
         let read = parse("1 0 0 1 0 1 1 0 1", Some(&names)).expect("read");

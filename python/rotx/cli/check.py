@@ -1,0 +1,143 @@
+"""``rotx check``."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rotx.cli import class_names, user_errors
+
+if TYPE_CHECKING:
+    from rotx.data.check import Labelled, Report
+    from rotx.data.check.training import Drops
+
+#: So many faults of a kind are printed.
+_SHOWN = 5
+
+
+@click.command()
+@click.argument("data", nargs=-1, required=True, type=click.Path())
+@click.option(
+    "--images", multiple=True, type=click.Path(), metavar="DIR", help="Of the images; once, or for each DATA."
+)
+@click.option("--classes", metavar="A,B,...", help="The classes that there should be.")
+@click.option("--tiny", type=click.FloatRange(min=0), metavar="PX", help="A side below it is a fault.  [default: 2]")
+@click.option("--json", "json_file", type=click.Path(), metavar="FILE", help="Write all faults as JSON.")
+@click.option("--picture", type=click.Path(), metavar="FILE.png", help="Draw sizes, shapes, angles and counts.")
+@click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE", help="Set a value of the config.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Number of threads.  [default: one a core]")
+@user_errors
+def check(
+    data: tuple[str, ...],
+    tiny: float | None,
+    json_file: str | None,
+    picture: str | None,
+    jobs: int | None,
+    **where: Any,
+) -> None:
+    """Look for faults in DATA, name the file and line of each, and say what training would leave out.
+
+    DATA is a folder or file of annotations (all that rotx-eval takes, and COCO-style json), or one config: then its
+    sets for training and evaluation are looked at. Several DATA are compared: an image that is in two of them is a
+    fault. Images are those beside the annotations unless --images says where they are.
+
+    Exit code 0: nothing is wrong; 1: faults were found; 2: DATA or options cannot be used.
+    """
+    from rotx.data.check import TINY, check_sets
+
+    for path in filter(None, (json_file, picture)):
+        if not Path(path).absolute().parent.is_dir():
+            raise ValueError(f"{path}: its folder does not exist")
+    sets, config = _read(data, jobs, **where)
+    report = check_sets(sets, tiny=TINY if tiny is None else tiny, jobs=jobs)
+    drops: list[Drops] = []
+    if config is not None:
+        from rotx.data.check.training import drops_of
+
+        drops = drops_of(config, jobs)
+    _print(report, drops)
+    if json_file:
+        import json
+        from dataclasses import asdict
+
+        from rotx.atomic import write_text
+
+        content = {**report.to_json(), "training": [asdict(part) for part in drops]}
+        write_text(json_file, json.dumps(content, indent=1) + "\n")
+    if picture:
+        from rotx.data.check.picture import write_picture
+
+        write_picture(sets, picture)
+    sys.exit(1 if report.faults or any(part.error for part in drops) else 0)
+
+
+def _read(
+    data: tuple[str, ...], jobs: int | None, *, images: tuple[str, ...], classes: str | None, options: tuple[str, ...]
+) -> tuple[list[Labelled], dict[str, Any] | None]:
+    """The sets, and the config if it is one that names them."""
+    from rotx.data.check import read_set
+
+    config = next((path for path in data if path.lower().endswith(".py")), None)
+    if config is not None:
+        if images or classes or len(data) > 1:
+            raise ValueError(f"{config}: a config stands alone: it says what its images and classes are")
+        from rotx.cli.config import read
+        from rotx.data.check.training import config_sets
+
+        settings = read(config, options, ())
+        try:
+            return config_sets(settings, jobs), settings
+        except ValueError as error:
+            raise ValueError(f"{config}: {error}") from error
+    if options:
+        raise ValueError("--cfg-options: is for a config, and DATA is none")
+    if len(images) not in (0, 1, len(data)):
+        raise ValueError(f"--images: need one for all, or one for each of {len(data)} DATA, got {len(images)}")
+    folders = [Path(folder) for folder in images] if len(images) == len(data) else [*map(Path, images)] * len(data)
+    sets = [read_set(Path(path), folders[i] if folders else None, jobs=jobs) for i, path in enumerate(data)]
+    names = class_names(classes)
+    for one in sets:
+        one.wanted = None if names is None else tuple(names)
+    return sets, None
+
+
+def _print(report: Report, drops: list[Drops]) -> None:
+    from rotx.data.check import KINDS
+    from rotx.evaluation.report import table
+
+    for one in report.sets:
+        beside = f", images in {one.folder}" if one.folder else ""
+        numbers = f"{len(one.names):,} images, {len(one.quads):,} objects, {len(one.classes)} classes"
+        click.echo(f"{one.name}: {numbers}{beside}")
+        for notice in one.notices:
+            click.echo(f"note: {notice}", err=True)
+    faults = report.faults
+    counts = Counter(fault.kind for fault in faults)
+    if counts:
+        rows = [[kind, f"{counts[kind]:,}", meaning] for kind, meaning in KINDS.items() if kind in counts]
+        click.echo(table([["fault", "count", "what it is"], *rows]))
+    for kind, count in counts.items():
+        click.echo(f"{kind}:")
+        for fault in [fault for fault in faults if fault.kind == kind][:_SHOWN]:
+            click.echo(f"  {fault}")
+        if count > _SHOWN:
+            click.echo(f"  and {count - _SHOWN:,} more; --json FILE lists all")
+    for part in drops:
+        _print_drops(part)
+    click.echo(f"{len(faults):,} fault{'' if len(faults) == 1 else 's'}" if faults else "no faults")
+
+
+def _print_drops(part: Drops) -> None:
+    if part.error:
+        click.echo(f"{part.name}: cannot be used: {part.error}")
+        return
+    click.echo(f"{part.name}: {part.images:,} images with {part.objects:,} objects are used; left out:")
+    for notice in part.notices or ["nothing"]:
+        click.echo(f"  {notice}")
+    if part.drawn:
+        lost = ", ".join(f"{count:,} {reason}" for reason, count in part.lost.items()) or "none"
+        click.echo(f"  by the pipeline, of {part.seen:,} objects on {part.drawn:,} images drawn once: {lost}")

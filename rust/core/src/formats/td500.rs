@@ -1,0 +1,41 @@
+//! MSRA-TD500 scene text: one file an image, `index difficulty x y width height angle`, one class `text`.
+//!
+//! The box has its top left corner at x, y before it is turned about its centre, clockwise, in radians.
+
+use super::chunks::{PIECE, each_line, read as read_pieces};
+use super::dota::one_image_a_source;
+use super::fields::{Fields, difficulty, explain};
+use super::icdar::CLASS;
+use super::problem::Reason;
+use super::rows::{Object, Rows};
+use super::{Annotations, Options, Problem, Source};
+use crate::geom::rbox_to_quad;
+
+const MEANT: &str = "7: index difficulty x y width height angle";
+
+/// Reads the annotations of one image a source.
+///
+/// # Errors
+/// The first problem in the order of the sources, unless lenient.
+pub fn read(sources: &[Source<'_>], options: &Options<'_>) -> Result<Annotations, Problem> {
+    let known = one_image_a_source(sources, options);
+    let parse = |rows: &mut Rows<'_, Object>, number: u64, image: &[u8], line: &[u8]| {
+        let ([x, y, w, h, angle], difficult) = columns(line).map_err(|reason| explain(line, 7..=7, MEANT, reason))?;
+        let quad = rbox_to_quad(&[x + w / 2.0, y + h / 2.0, w, h, angle]);
+        rows.push_object(number, image, CLASS.as_bytes(), quad, difficult)
+    };
+    let all = read_pieces(sources, PIECE, &known, options, |rows, source, text, problems| {
+        each_line(text, problems, |number, line| parse(rows, number, source.subject.as_bytes(), line))
+    });
+    all.map(Annotations::from)
+}
+
+fn columns(line: &[u8]) -> Result<([f64; 5], u8), Reason> {
+    let mut fields = Fields::new(line);
+    let (_, difficult) = (fields.word(), fields.word());
+    let (box_, rest) = (fields.coordinates()?, fields.word());
+    if !rest.is_empty() {
+        return Err(Reason::line("wrong number of columns", "wrong number of columns"));
+    }
+    Ok((box_, difficulty(difficult)?))
+}
