@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from damaged import CASES, Case
+from rotx.cli import user_errors
 from rotx.cli.eval import main as eval_main
 
 SQUARE = "{0} {0} {1} {0} {1} {1} {0} {1}"
@@ -37,6 +38,15 @@ def dataset(tmp_path: Path) -> Path:
     ships = [f"P2 0.9 {SQUARE.format(0, 20)}", f"P2 0.8 {SQUARE.format(1, 20)}", f"P1 0.7 {SQUARE.format(90, 99)}"]
     (tmp_path / "Task1/Task1_ship.txt").write_text("\n".join(ships) + "\n")
     return tmp_path
+
+
+def test_ctrl_c_is_no_fault() -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as ended:
+        user_errors(stop)()
+    assert ended.value.code == 130, "as of shells, and none that says what was found"
 
 
 def test_score_prints_a_table_and_writes_files(dataset: Path, tmp_path: Path) -> None:

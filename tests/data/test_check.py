@@ -18,6 +18,7 @@ from rotx.cli.check import check
 from rotx.data.check import check_sets, read_set
 from rotx.data.check.images import decode
 from rotx.data.check.objects import crossing
+from rotx.data.synthetic import write_dataset
 
 SHIP = "10 10 50 10 50 40 10 40 ship 0\n"
 PLANE = "60 10 90 20 80 50 50 40 plane 1\n"
@@ -72,6 +73,11 @@ def test_a_clean_set_has_no_fault(tmp_path: Path) -> None:
     assert faults(clean(tmp_path)) == []
     assert faults(tmp_path, tmp_path / "labelTxt") == [], "images are found beside the annotations"
     assert faults(tmp_path, tmp_path, "--classes", "plane,ship,harbor") == []
+
+
+def test_synthetic_sets_have_no_fault(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "set", train=6, val=4, size=128)
+    assert faults(tmp_path, tmp_path / "set/train", tmp_path / "set/val") == []
 
 
 @pytest.mark.parametrize(

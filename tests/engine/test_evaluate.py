@@ -18,9 +18,9 @@ from rotx.data.loader import build_loader
 from rotx.data.samplers import Draw
 from rotx.data.tiled import TiledDataset
 from rotx.engine.evaluate import detect, evaluate_detector, predict
-from rotx.engine.tta import views_of
 from rotx.evaluation.metrics import DOTAMetric, RotatedCocoMetric
 from rotx.inference import Predictor
+from rotx.inference.tta import views_of
 from rotx.models import build_detector
 from rotx.registry import build
 from small import small_config

@@ -17,6 +17,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 #: Exit code for what the user can mend: bad options, bad files, an absent extra.
 USER_ERROR = 2
+#: Exit code after Ctrl-C, as of shells.
+INTERRUPTED = 130
 
 
 def fail(message: str) -> NoReturn:
@@ -26,7 +28,7 @@ def fail(message: str) -> NoReturn:
 
 
 def user_errors(command: F) -> F:
-    """Turns the errors that are the user's to mend into one line and exit code 2."""
+    """Turns the errors that are the user's to mend into one line and exit code 2, and Ctrl-C into exit code 130."""
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -39,6 +41,9 @@ def user_errors(command: F) -> F:
             fail(f"{name}{error.strerror or error}")
         except MemoryError:
             fail("out of memory: try fewer files at a time")
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)
+            sys.exit(INTERRUPTED)
 
     return wrapper  # type: ignore[return-value]
 
@@ -84,6 +89,7 @@ class Lazy(click.Group):
         "config": ("rotx.cli.config", "config"),
         "convert": ("rotx.cli.convert", "convert"),
         "merge": ("rotx.cli.merge", "merge"),
+        "predict": ("rotx.cli.predict", "predict"),
         "split": ("rotx.cli.split", "split"),
         "synth": ("rotx.cli.synth", "synth"),
     },

@@ -136,10 +136,10 @@ def model(
     from rotx.engine.evaluate import detect
     from rotx.engine.pictures import write_pictures
     from rotx.engine.subject import load_subject
-    from rotx.engine.tta import views_of
     from rotx.evaluation import get_protocol
     from rotx.evaluation.patches import merge_detections
     from rotx.evaluation.task1 import check_names
+    from rotx.inference.tta import views_of
 
     if more and not options:
         raise ValueError(f"unexpected {more[0]!r}: need one CONFIG and one CHECKPOINT")

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotx.cli import user_errors
+from rotx.cli import INTERRUPTED, user_errors
 
 if TYPE_CHECKING:
     from rotx.data.split import Report
     from rotx.data.tiling import Tiling
-
-_INTERRUPTED = 130
 
 
 @click.command()
@@ -65,7 +63,7 @@ def split(source: str, out: str | None, ann: str | None, preset: str | None, **o
         report = run(config.folders, out, tiling, ext=ext, jobs=jobs, progress=True)
     except KeyboardInterrupt:
         click.echo(f"{out}: stopped; the same command goes on from here", err=True)
-        sys.exit(_INTERRUPTED)
+        sys.exit(INTERRUPTED)
     _print(report, out)
     sys.exit(1 if report.failed else 0)
 

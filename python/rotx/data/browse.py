@@ -60,7 +60,8 @@ def browse(labelled: Labelled, out: str | Path, number: int = 20, seed: int | No
         mine = rows[starts[i] : starts[i + 1]]
         quads, labels = (labelled.quads[mine] + 0.5) * np.tile(factors, 4) - 0.5, labelled.label[mine]
         _draw(image, quads, labels, labelled.classes, labelled.difficult[mine] > 0)
-        return _headed(image, f"{labelled.names[i]}  {whole.width} x {whole.height}", labels, labelled.classes)
+        titles = [labelled.names[i], f"{whole.width} x {whole.height}"]
+        return _headed(image, titles, labels, labelled.classes)
 
     chosen = [there[i] for i in _choose(len(there), number, seed)]
     return _write(Path(out), {labelled.names[i]: i for i in chosen}, picture)
@@ -110,9 +111,10 @@ def _draw_sample(sample: Sample, dataset: Dataset) -> Pixels:
     """A sample as a picture with a head."""
     image = np.ascontiguousarray(_visible(sample.image, dataset.transforms))
     _draw(image, sample.quads, sample.labels, dataset.classes, sample.ignored)
-    lost = "".join(f", {count} {reason}" for reason, count in sample.dropped.items())
     height, width = sample.size
-    return _headed(image, f"{sample.record.name}  {width} x {height}{lost}", sample.labels, dataset.classes)
+    lost = [f"{count} {reason}" for reason, count in sample.dropped.items()]
+    titles = [sample.record.name, f"{width} x {height}", *lost]
+    return _headed(image, titles, sample.labels, dataset.classes)
 
 
 def _visible(image: NDArray[Any], transforms: Sequence[Any]) -> Pixels:
@@ -145,10 +147,10 @@ def _draw(
     draw_quads(image, quads, labels, captions, dashed=dashed)
 
 
-def _headed(image: Pixels, title: str, labels: NDArray[np.integer[Any]], classes: Sequence[str]) -> Pixels:
-    """The image under its title and the number of objects of each class, in the colours of the classes."""
+def _headed(image: Pixels, titles: Sequence[str], labels: NDArray[np.integer[Any]], classes: Sequence[str]) -> Pixels:
+    """The image under its titles and the number of objects of each class, in the colours of the classes."""
     counts = np.bincount(labels, minlength=len(classes)).tolist()
-    words = [(title, (255, 255, 255))]
+    words = [(title, (255, 255, 255)) for title in titles]
     words += [(f"{classes[i]} {count}", class_colour(i)) for i, count in enumerate(counts) if count]
     lines: list[list[tuple[int, str, tuple[int, int, int]]]] = [[]]
     x = 4

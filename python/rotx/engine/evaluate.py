@@ -16,10 +16,10 @@ from rotx.data.formats import Annotations, Detections
 from rotx.data.loader import Item, Samples, build_loader
 from rotx.data.samplers import DefaultSampler
 from rotx.data.window_cache import reading_order
-from rotx.engine.tta import View, predict_views
 from rotx.evaluation.metrics import Metric
 from rotx.evaluation.score import Evaluation
 from rotx.inference.predictor import in_file, join
+from rotx.inference.tta import View, predict_views
 from rotx.models import structures
 from rotx.models.detectors import Detector
 

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from rotx.geometry import rbox_to_quad
 
+#: Objects in one image, (N, 7) float64 ``cx, cy, w, h, angle, score, label``: as `Prediction` has them, in one array.
+Table = NDArray[np.float64]
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:

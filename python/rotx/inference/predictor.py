@@ -18,10 +18,15 @@ from rotx.atomic import write_text
 from rotx.data.formats import Detections
 from rotx.data.image_files import read_image
 from rotx.data.resizing import fitting
+from rotx.evaluation.patches import MERGE_IOU
 from rotx.evaluation.task1 import write_task1
 from rotx.geometry import rbox_to_quad
-from rotx.inference.prediction import Prediction
+from rotx.inference.large import Look, find_whole, merge_windows, windows_found
+from rotx.inference.prediction import Prediction, Table
+from rotx.inference.tta import View, predict_views
+from rotx.inference.windows import WindowedImage
 from rotx.models.detectors import Detector, TwoStage
+from rotx.models.postprocess import NMSRotated
 from rotx.models.structures import Detections as Found
 from rotx.visualize import Image, draw_boxes
 
@@ -116,24 +121,76 @@ class Predictor:
             write_text(path, text + "\n")
         return text
 
+    def predict_large(
+        self,
+        image: str | Path,
+        *,
+        window: int | None = None,
+        gap: int | None = None,
+        score_thr: float = 0.0,
+        batch_size: int = 2,
+        views: Sequence[View] | None = None,
+        progress: bool = False,
+    ) -> Prediction:
+        """Finds the objects of an image of any size, as ``rotx predict`` does; it never is in memory as a whole.
+
+        An image that is larger than a window is cut into windows that overlap; each is seen as `predict` sees an
+        image. What is found in several counts once: see `rotx.inference.seams`.
+
+        Args:
+            image: its file.
+            window: side of the windows in pixels of the file; None: the longer side of ``scale``, or 1024.
+            gap: pixels that neighbours share; objects up to this size are whole in one of them. None: a fifth.
+            score_thr: scores must exceed it, before windows are merged.
+            batch_size: windows at a time.
+            views: ways to see each window, of `rotx.inference.tta.views_of`; None: as it is.
+            progress: whether to show a bar.
+
+        Raises:
+            ValueError: for a file that holds no image, and for bad settings.
+            OSError: for a file that cannot be opened.
+        """
+        source, look = WindowedImage(Path(image)), Look.of(self, window, gap, batch_size, score_thr, views)
+        windows = look.windows(source)
+        if len(windows) == 1:
+            return self.named(Path(image).stem, find_whole(self, [source.whole()], look)[0])
+        batches = list(windows_found(self, source, windows, look, progress=progress))
+        return self.named(Path(image).stem, merge_windows(self, batches, windows, source))
+
     @torch.no_grad()
+    def detect(self, images: Sequence[Image], views: Sequence[View] | None = None) -> list[Table]:
+        """What is found in each image of a batch, (N, 7) float64: rboxes as le90, score, label; best first.
+
+        Args:
+            images: (H, W, 3) uint8, BGR.
+            views: ways to see each; None: as it is.
+        """
+        seen = [self._resize(image) for image in images]
+        tensors = [torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1))).to(self.device) for x in seen]
+        if views is None:
+            found = self.detector.predict(self.detector.data_preprocessor(tensors))
+        else:
+            found = predict_views(self.detector, tensors, views)
+        # The sides are rounded to pixels, so the two factors differ a little.
+        factors = [(x.shape[1] / y.shape[1], x.shape[0] / y.shape[0]) for x, y in zip(seen, images, strict=True)]
+        return [np.column_stack(in_file(one, pair)) for one, pair in zip(found, factors, strict=True)]
+
+    def named(self, name: str, table: Table) -> Prediction:
+        """What `detect` found in an image, as a prediction."""
+        labels = table[:, 6].astype(np.int64)
+        return Prediction(name, table[:, :5], table[:, 5], labels, tuple(self.classes[label] for label in labels))
+
+    @property
+    def merge_iou(self) -> float:
+        """From which IoU on detections are suppressed: as the config says for the detector, if it compares rboxes."""
+        head: Any = self.detector.roi_head if isinstance(self.detector, TwoStage) else self.detector.bbox_head
+        nms = getattr(head, "nms", None)
+        return nms.iou_threshold if isinstance(nms, NMSRotated) else MERGE_IOU
+
     def _one(self, source: Any, name: str, score_thr: float) -> Prediction:
         pixels = _pixels(source, name)
-        height, width = pixels.shape[:2]
-        seen = self._resize(pixels)
-        tensor = torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1))).to(self.device)
-        (found,) = self.detector.predict(self.detector.data_preprocessor([tensor]))
-        # The sides are rounded to pixels, so the two factors differ a little.
-        factors = (seen.shape[1] / width, seen.shape[0] / height)
-        rboxes, scores, labels = in_file(found, factors)
-        prediction = Prediction(
-            Path(source).stem if isinstance(source, str | Path) else name,
-            rboxes,
-            scores,
-            labels,
-            tuple(self.classes[label] for label in labels),
-        )
-        return prediction.above(score_thr)
+        name = Path(source).stem if isinstance(source, str | Path) else name
+        return self.named(name, self.detect([pixels])[0]).above(score_thr)
 
     def _resize(self, image: Image) -> Image:
         """The image at the size that the detector sees."""

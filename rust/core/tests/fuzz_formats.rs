@@ -204,6 +204,16 @@ fn voc() {
 }
 
 #[test]
+fn ucas() {
+    annotations("ucas", &[UCAS], 3, formats::ucas::read);
+}
+
+#[test]
+fn td500() {
+    annotations("td500", &[TD500], 3, formats::td500::read);
+}
+
+#[test]
 fn yolo() {
     fuzz("yolo", &[YOLO], 3, |sources, options| {
         let names = ["plane".to_owned(), "ship".to_owned()];
@@ -230,16 +240,6 @@ fn image_info() {
         good += usize::from(found[0].size == [8, 6] && found[0].file == "a.jpg");
     }
     assert!(good > runs / 50, "{good} of {runs} inputs were valid: nothing much is tested");
-}
-
-#[test]
-fn ucas() {
-    annotations("ucas", &[UCAS], 3, formats::ucas::read);
-}
-
-#[test]
-fn td500() {
-    annotations("td500", &[TD500], 3, formats::td500::read);
 }
 
 #[test]

@@ -68,7 +68,8 @@ def write_picture(sets: Sequence[Labelled], file: str | Path) -> None:
     for i, box in enumerate(boxes):
         panels[0].stairs(np.histogram(box[:, 3].clip(sides[0]), sides)[0], sides, color=_colour(i), linestyle=":")
     if len(sets) > 1:
-        panels[0].legend(fontsize=7, loc="upper right")
+        handles, labels = panels[3].get_legend_handles_labels()
+        figure.legend(handles, labels, fontsize=8, loc="outside upper center", ncols=min(len(sets), 3))
     _draw_classes(figure.add_subplot(grid[2, :]), sets, names)
     content = io.BytesIO()
     figure.savefig(content, format="png")
@@ -90,6 +91,7 @@ def _draw_classes(panel: Any, sets: Sequence[Labelled], names: list[str]) -> Non
     panel.set_yticks(place, names, fontsize=8, parse_math=False)
     panel.set_xscale("log")
     panel.xaxis.set_major_formatter("{x:,g}")
+    panel.margins(x=0.08)
     panel.set_xlim(left=0.7)
     panel.set_ylim(-0.6, len(names) - 0.4)
     panel.set_title("objects of each class", fontsize=10)

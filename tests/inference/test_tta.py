@@ -8,7 +8,7 @@ import torch
 
 from bright import bright_detector, picture
 from rotx import boxes, geometry
-from rotx.engine.tta import View, predict_views, views_of
+from rotx.inference.tta import View, predict_views, views_of
 from rotx.models import build_detector
 from small import small_config
 

@@ -1,0 +1,164 @@
+"""``rotx predict``."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rotx.cli import class_names, fail, user_errors
+from rotx.cli.report import note
+
+if TYPE_CHECKING:
+    from rotx.inference.large import Look
+    from rotx.inference.run import Report
+
+_INTERRUPTED = 130
+
+
+@click.command()
+@click.argument("config", type=click.Path())
+@click.argument("checkpoint", type=click.Path())
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUTS...")
+@click.option("--out", type=click.Path(), required=True, metavar="DIR", help="Where the results go.")
+@click.option(
+    "--format",
+    "formats",
+    default="json",
+    show_default=True,
+    metavar="A,B,...",
+    help="json, dota (Task1 files), coco, yolo (oriented boxes), geojson (of GeoTIFF).",
+)
+@click.option("--show-dir", type=click.Path(), metavar="DIR", help="Also write pictures, and of a video an .mp4.")
+@click.option(
+    "--score-thr",
+    type=click.FloatRange(0, 1),
+    default=0.3,
+    show_default=True,
+    help="Results hold what scores more; for measuring take 0.",
+)
+@click.option("--classes", metavar="A,B,...", help="Only these.")
+@click.option("--tta", metavar="flip,rotate,scales", help="See each image in several ways.")
+@click.option("--window", type=click.IntRange(1), help="Side of the windows of larger images; see above.")
+@click.option("--gap", type=click.IntRange(0), help="Pixels that windows share; default: a fifth of the window.")
+@click.option("--batch-size", type=click.IntRange(1), default=2, show_default=True, help="Images or windows at a time.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, or a GPU if there is one.")
+@click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE", help="Set; +PATH adds; may be repeated.")
+@click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help="Import; it registers what CONFIG names.")
+@click.option("--trust-config", is_flag=True, help="Import what custom_imports of CONFIG says.")
+@user_errors
+def predict(config: str, checkpoint: str, inputs: tuple[str, ...], out: str, **options: Any) -> None:
+    """Find the objects of INPUTS by a trained detector.
+
+    INPUTS are images, folders and all below them, patterns in quotes such as "scenes/*.tif", and videos. Images that
+    are larger than a window are read and looked at window by window. Windows have the longer side of the size that
+    CONFIG resizes test images to, or 1024 pixels if it says none. A run that was stopped is continued by the same
+    command.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None:
+        fail("predicting needs torch: pip install 'rotx[train]'")
+    from rotx.inference.inputs import find_inputs
+
+    place, show_dir = Path(out), Path(options["show_dir"]) if options["show_dir"] else None
+    formats = list(dict.fromkeys(name.strip() for name in options["formats"].split(",")))
+    for path in filter(None, (place, show_dir)):
+        if path.exists() and not path.is_dir():
+            raise ValueError(f"{path}: is a file; name a folder")
+    found, notices = find_inputs(inputs, leave_out=[show_dir] if show_dir else [])
+    note(notices)
+    import torch
+
+    from rotx.inference import load
+    from rotx.inference.large import Look
+    from rotx.inference.run import run
+    from rotx.inference.tta import views_of
+
+    views, names = views_of(options["tta"]) if options["tta"] else None, class_names(options["classes"])
+    keys = {key: options[key] for key in ("options", "plugins", "trust_config")}
+    predictor = load(config, checkpoint, options["device"], **keys)
+    labels = None if names is None else _labels(names, predictor.classes)
+    window, gap, batch_size, score_thr = (options[key] for key in ("window", "gap", "batch_size", "score_thr"))
+    look = Look.of(predictor, window, gap, batch_size, score_thr, views, labels)
+    bound = _bound(config, checkpoint, inputs, options, look, names, str(predictor.device))
+    try:
+        report = run(predictor, found, place, look, formats=formats, show_dir=show_dir, bound=bound, progress=True)
+    except KeyboardInterrupt:
+        click.echo(f"{out}: stopped; the same command goes on from here", err=True)
+        sys.exit(_INTERRUPTED)
+    except torch.OutOfMemoryError:
+        fail("out of memory on the GPU: try a smaller --batch-size or --window")
+    _print(report, predictor.classes, labels)
+    sys.exit(1 if report.failed else 0)
+
+
+def _bound(
+    config: str,
+    checkpoint: str,
+    inputs: tuple[str, ...],
+    options: dict[str, Any],
+    look: Look,
+    names: list[str] | None,
+    device: str,
+) -> dict[str, Any]:
+    """What results depend on, by the words of the command line: only the same command continues a run."""
+    return {
+        "CONFIG": _settings(config, options["options"]),
+        "CHECKPOINT": _digest(Path(checkpoint)),
+        "INPUTS": inputs,
+        "--plugin": options["plugins"],
+        "--score-thr": look.score_thr,
+        "--classes": names,
+        "--tta": options["tta"],
+        "--window": look.window,
+        "--gap": look.gap,
+        "--batch-size": look.batch_size,
+        "--device": device,
+    }
+
+
+def _labels(names: list[str], classes: tuple[str, ...]) -> tuple[int, ...]:
+    from rotx.config.errors import nearest
+
+    for name in names:
+        if name not in classes:
+            raise ValueError(f"--classes: the detector knows no {name!r}{nearest(name, classes)}")
+    return tuple(classes.index(name) for name in names)
+
+
+def _settings(config: str, options: tuple[str, ...]) -> str:
+    """A digest of what a config says, wherever its file is."""
+    from rotx import config as configs
+
+    return hashlib.sha256(configs.dumps(configs.load(config, options)).encode()).hexdigest()[:16]
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()[:16]
+
+
+def _print(report: Report, classes: tuple[str, ...], labels: tuple[int, ...] | None) -> None:
+    if report.earlier:
+        click.echo(f"{report.earlier:,} images were looked at by an earlier run")
+    for label in range(len(classes)) if labels is None else labels:
+        click.echo(f"{classes[label]}: {report.counts[label]:,}")
+    click.echo(f"{report.counts.sum():,} objects in {report.images:,} images: {', '.join(_places(report.files))}")
+    for path, reason in report.failed.items():
+        click.echo(f"error: {path}: {reason}", err=True)
+    if report.failed:
+        click.echo(f"error: {len(report.failed):,} files could not be read, or not to the end", err=True)
+
+
+def _places(files: list[Path]) -> list[str]:
+    """The files, and instead of several of one folder that folder."""
+    counts = Counter(path.parent for path in files if path.suffix == ".txt")
+    return list(dict.fromkeys(str(path.parent if counts[path.parent] > 1 else path) for path in files))

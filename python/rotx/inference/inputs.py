@@ -1,0 +1,136 @@
+"""What a run is to look at: image files, folders of them, patterns such as ``"*.png"``, videos."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rotx.data.image_files import SUFFIXES
+
+#: What files of videos are called, in any case of letters.
+VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file that is to be looked at.
+
+    Attributes:
+        path: of the file.
+        name: what results call it: its path below the folder that was given, ``/`` kept, without suffix.
+    """
+
+    path: Path
+    name: str
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it is looked at frame by frame."""
+        return self.path.suffix.lower() in VIDEOS
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """What tells whether the file is still the same: bytes and time of change."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return 0, 0  # it will be said when it is opened
+        return status.st_size, status.st_mtime_ns
+
+
+def find_inputs(words: Sequence[str], leave_out: Sequence[Path] = ()) -> tuple[list[Input], list[str]]:
+    """The files that are meant by words, and what the user should know of them.
+
+    A file is taken whatever it is called; of a folder and all below it, and of what a pattern matches, the images and
+    videos are taken, sorted. A file that is named several times is taken once.
+
+    Args:
+        words: files, folders or patterns.
+        leave_out: folders of results: what folders and patterns hold of them is no input.
+
+    Raises:
+        ValueError: for a word that means nothing, and for two files of one name.
+        OSError: if a folder cannot be listed.
+    """
+    found: dict[Path, Input] = {}
+    twice = 0
+    results = [path.resolve() for path in leave_out]
+    for word in words:
+        count = 0
+        for one in _meant_by(word):
+            real = one.path.resolve()
+            if Path(word).is_file() or not any(folder in real.parents for folder in results):
+                count += 1
+                twice += real in found
+                found.setdefault(real, one)
+        if count == 0:
+            what = "holds no image or video" if Path(word).is_dir() else "matches no image or video"
+            besides = f", besides those in {leave_out[0]}" if leave_out else ""
+            raise ValueError(f"{word}: {what}{besides} ({' '.join(SUFFIXES + VIDEOS)})")
+    inputs = list(found.values())
+    _check_names(inputs)
+    return inputs, [f"{twice:,} files are named more than once, and taken once"] if twice else []
+
+
+def _meant_by(word: str) -> Iterator[Input]:
+    path = Path(word)
+    if path.is_dir():
+        yield from _below(path)
+    elif path.exists():
+        yield Input(path, path.stem)
+    elif glob.has_magic(word):
+        base = _fixed_part(path)
+        for match in sorted(map(Path, glob.iglob(word, recursive=True))):  # noqa: PTH207 - those take no absolute ones
+            if match.suffix.lower() in SUFFIXES + VIDEOS and not match.is_dir():
+                yield Input(match, match.relative_to(base).with_suffix("").as_posix())
+    else:
+        raise ValueError(f"{word}: no such file or folder")
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """The folder that all matches of a pattern lie in."""
+    base = Path(pattern.anchor)
+    for part in pattern.relative_to(base).parts[:-1]:
+        if glob.has_magic(part):
+            break
+        base /= part
+    return base
+
+
+def _below(top: Path) -> Iterator[Input]:
+    """Images and videos in a folder and all below it, sorted; links are followed, each folder once."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    seen: set[Path] = set()
+    paths: list[Path] = []
+    for folder, folders, files in os.walk(top, onerror=refuse, followlinks=True):
+        real = Path(folder).resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths += [Path(folder, name) for name in files if not name.startswith(".")]
+    for path in sorted(paths):
+        if path.suffix.lower() in SUFFIXES + VIDEOS:
+            yield Input(path, path.relative_to(top).with_suffix("").as_posix())
+
+
+def _check_names(inputs: Sequence[Input]) -> None:
+    first: dict[str, Path] = {}
+    for one in inputs:
+        try:
+            one.name.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{str(one.path)!a}: the file's name is not UTF-8; rename it") from None
+        if one.name in first:
+            raise ValueError(
+                f"{first[one.name]} and {one.path}: results would call both '{one.name}': rename one, "
+                "or give the folder above both"
+            )
+        first[one.name] = one.path

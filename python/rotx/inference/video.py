@@ -1,0 +1,109 @@
+"""Videos: their frames, one after the other, and a video of drawn ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from rotx.data.image_files import UnreadableImage
+from rotx.visualize import Image
+
+#: Frames that a file may lack of those that it says it has: for some kinds the number is an estimate.
+_MISSING = 0.01
+
+
+class Video:
+    """The frames of a file.
+
+    Attributes:
+        path: of the file.
+        count: how many frames the file says it has; 0: it does not say.
+
+    Raises:
+        UnreadableImage: for a file that holds no video.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise UnreadableImage(path, "is no regular file" if path.exists() else "is not there")
+        self.path = path
+        # What is wrong with a file is said once, not by FFmpeg for each block; who wants that sets the variable.
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+        self._capture = cv2.VideoCapture(str(path))
+        if not self._capture.isOpened():
+            raise UnreadableImage(path, "holds no video that OpenCV can read")
+        self.count = max(int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+        self.rate = float(self._capture.get(cv2.CAP_PROP_FPS)) or 25.0
+
+    def frames(self, first: int = 0) -> Iterator[tuple[int, Image]]:
+        """Number and pixels (H, W, 3), BGR, of each frame; may be called once.
+
+        Args:
+            first: the number to begin with; frames before it are decoded and passed over.
+
+        Raises:
+            UnreadableImage: at the end, if the file says that it has more.
+        """
+        number = 0
+        while self._capture.grab():
+            if number >= first:
+                good, frame = self._capture.retrieve()
+                if not good or frame is None:
+                    break
+                yield number, _colours(frame)
+            number += 1
+        missing = self.count - number
+        if number == 0 or missing > max(1, _MISSING * self.count):
+            raise UnreadableImage(self.path, f"ends early: {number:,} of {self.count:,} frames can be read")
+
+
+def _colours(frame: object) -> Image:
+    pixels = np.asarray(frame)
+    if pixels.ndim == 2:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
+    return np.ascontiguousarray(pixels).astype(np.uint8, copy=False)
+
+
+class _Film:
+    """An .mp4 that frames are added to."""
+
+    def __init__(self, path: Path, rate: float) -> None:
+        self.path, self.rate = path, rate
+        self.writer: cv2.VideoWriter | None = None
+
+    def add(self, frame: Image) -> None:
+        """Adds a frame; all have the size of the first."""
+        if self.writer is None:
+            height, width = frame.shape[:2]
+            fourcc = cv2.VideoWriter.fourcc(*"mp4v")
+            self.writer = cv2.VideoWriter(str(self.path), fourcc, self.rate, (width, height))
+            if not self.writer.isOpened():
+                raise OSError(None, "this OpenCV cannot write .mp4", str(self.path))
+        self.writer.write(frame)
+
+
+@contextmanager
+def film(path: Path, rate: float) -> Iterator[_Film]:
+    """A video to add frames to, in place when it is complete.
+
+    Args:
+        path: ends in ``.mp4``; folders are made.
+        rate: frames a second.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.tmp.mp4")
+    made = _Film(temporary, rate)
+    try:
+        yield made
+        if made.writer is not None:
+            made.writer.release()
+            os.replace(temporary, path)  # noqa: PTH105
+    finally:
+        if made.writer is not None:
+            made.writer.release()
+        temporary.unlink(missing_ok=True)

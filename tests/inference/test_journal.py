@@ -1,0 +1,103 @@
+"""The journal gives back what was written, to the bit, wherever a kill has torn it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rotx.inference.journal import Item, Journal
+
+SETTINGS = {"CONFIG": "abc", "INPUTS": ("a", "b"), "--window": 512}
+
+
+def table(rows: int, seed: int) -> NDArray[np.float64]:
+    return np.random.default_rng(seed).normal(size=(rows, 7))
+
+
+def item(name: str) -> Item:
+    return Item(name, (12, 345), 640, 480)
+
+
+def fill(journal: Journal) -> None:
+    journal.add_images([item("a"), item("sub/ü"), item("c")], [table(3, 0), table(0, 0), table(2, 1)])
+    journal.add_windows(item("large"), (table(4, 2), [1, 0, 3]))
+    journal.add_windows(item("large"), (table(0, 0), [0, 0]))
+    journal.add_images([item("large")], [table(3, 3)])
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j", SETTINGS) as journal:
+        fill(journal)
+        assert len(journal) == 4
+    with Journal(tmp_path / "j", {**SETTINGS, "INPUTS": ["a", "b"]}) as journal:
+        assert len(journal) == 4
+        for name, rows, seed in (("a", 3, 0), ("sub/ü", 0, 0), ("c", 2, 1), ("large", 3, 3)):
+            found = journal.image(name, (12, 345))
+            assert found is not None and found[0] == item(name) and np.array_equal(found[1], table(rows, seed))
+        assert journal.has_image("a", (12, 345)) and not journal.has_image("a", (12, 346))
+        assert journal.image("a", (13, 345)) is None and journal.image("none", (12, 345)) is None
+        assert journal.windows("large", (12, 345)) == []  # it is done
+        journal.add_images([item("d")], [table(1, 4)])
+    with Journal(tmp_path / "j", SETTINGS) as journal:
+        assert journal.has_image("d", (12, 345))
+    journal.remove()
+    assert not list(tmp_path.iterdir())
+
+
+def test_windows_go_on_where_they_were(tmp_path: Path) -> None:
+    for first in (0, 2, 4):
+        with Journal(tmp_path / "j", SETTINGS) as journal:
+            known = journal.windows("large", (12, 345))
+            assert [counts for _, counts in known] == [[i, 1] for i in range(first)]
+            assert all(np.array_equal(found, table(i + 1, i)) for i, (found, _) in enumerate(known))
+            assert journal.windows("large", (12, 0)) == []
+            for i in (first, first + 1):
+                journal.add_windows(item("large"), (table(i + 1, i), [i, 1]))
+
+
+def test_torn_anywhere(tmp_path: Path) -> None:
+    with Journal(tmp_path / "whole", SETTINGS) as journal:
+        fill(journal)
+    whole = (tmp_path / "whole").read_bytes()
+    complete = []
+    for end in range(len(whole)):
+        for rest in (b"", b"\0" * 5)[: 1 + (end % 3 == 0)]:  # what a machine that lost power may leave
+            (tmp_path / "j").write_bytes(whole[:end] + rest)
+            with Journal(tmp_path / "j", SETTINGS) as journal:
+                complete.append(len(journal))
+                journal.add_images([item("new")], [table(2, 9)])
+            with Journal(tmp_path / "j", SETTINGS) as journal:
+                assert len(journal) == complete[-1] + 1
+                found = journal.image("new", (12, 345))
+                assert found is not None and np.array_equal(found[1], table(2, 9))
+    assert sorted(set(complete)) == [0, 3] and complete == sorted(complete)
+
+
+def test_bytes_that_have_changed_are_left_out(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j", SETTINGS) as journal:
+        fill(journal)
+    content = bytearray((tmp_path / "j").read_bytes())
+    content[-5] ^= 1
+    (tmp_path / "j").write_bytes(content)
+    with Journal(tmp_path / "j", SETTINGS) as journal:
+        assert len(journal) == 3 and len(journal.windows("large", (12, 345))) == 2
+
+
+def test_another_run(tmp_path: Path) -> None:
+    Journal(tmp_path / "j", SETTINGS).__exit__(None, None, None)
+    message = rf"{tmp_path}: holds a run that has not ended, with another --window: 512 there, 256 here: repeat"
+    with pytest.raises(ValueError, match=message):
+        Journal(tmp_path / "j", {**SETTINGS, "--window": 256})
+    with Journal(tmp_path / "j", SETTINGS), pytest.raises(ValueError, match="another run is writing it; wait until"):
+        Journal(tmp_path / "j", SETTINGS)
+
+
+@pytest.mark.parametrize("content", [b"no journal\n", b"[]\n", b'{"settings": {}}\n', b"\xff\n"])
+def test_another_file(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "j").write_bytes(content)
+    with pytest.raises(ValueError, match="is not the journal of a run: remove it, or give another --out"):
+        Journal(tmp_path / "j", SETTINGS)
+    assert (tmp_path / "j").read_bytes() == content
