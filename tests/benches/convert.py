@@ -23,7 +23,7 @@ ARCHIVE = SHARED / "data/dior_r_annotations/dior_r_xml_full.tar.xz"
 FOLDER = "annotations/oriented"
 ROTX = Path(sys.executable).with_name("rotx")
 OUT = DATA / "convert-out"
-RUNS = 3
+RUNS = 2
 _NUMBERS = count()
 
 

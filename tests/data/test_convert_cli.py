@@ -79,7 +79,7 @@ def test_the_command_has_all_formats() -> None:
 def test_what_is_said(dota: Path, tmp_path: Path) -> None:
     out = tmp_path / "new/yolo"
     assert said(dota, out, "--to", "yolo", "--images", dota / "images") == [
-        f"{out}: 2 images (1 without objects), 2 objects",
+        f"{out}: 2 images (1 without objects), 2 objects, read as dota",
         "2 classes: ship 1, storage_tank 1",
         "1 headers (imagesource, gsd): not kept",
         "1 difficult flags: lost, yolo has none",
@@ -155,9 +155,9 @@ def test_empty_folders_and_links_are_places(dota: Path, tmp_path: Path) -> None:
 def test_a_set_without_objects_and_one_without_images(dota: Path, tmp_path: Path) -> None:
     (dota / "labelTxt/P1.txt").write_text("")
     lines = said(dota, tmp_path / "yolo", "--to", "yolo", "--images", dota / "images")
-    assert lines == [f"{tmp_path}/yolo: 2 images (2 without objects), 0 objects", "0 classes"]
+    assert lines == [f"{tmp_path}/yolo: 2 images (2 without objects), 0 objects, read as dota", "0 classes"]
     shutil.copytree(dota / "images", tmp_path / "yolo/images")
-    assert said(tmp_path / "yolo", tmp_path / "back", "--to", "voc")[1].endswith("0 objects")
+    assert said(tmp_path / "yolo", tmp_path / "back", "--to", "voc")[1].endswith("0 objects, read as yolo")
     nothing = coco_file(tmp_path / "in.json", [], [])
     for to in FORMATS:
         assert "0 images, 0 objects" in said(nothing, tmp_path / f"{to}.json", "--to", to)[0]

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 @dataclass(eq=False)
 class DataSet:
-    """The objects of a data set; one entry an image in the first four, one entry an object in the arrays.
+    """The objects of a data set; one entry an image in the four from ``images`` on, one entry an object in the arrays.
 
     Attributes:
+        format: the source's, as it was found to be.
         images: what they are called, each once.
         files: the names of their files, in folders if the source says so; empty where it does not say.
         paths: of their files, where these were looked for and found.
@@ -28,6 +29,7 @@ class DataSet:
         notices: what else the user should know, a sentence each.
     """
 
+    format: str
     images: list[str]
     files: list[str]
     paths: list[Path | None]

@@ -145,6 +145,7 @@ class _Objects:
             count, first = self._entries.total(), min(self._entries)
             lost.append(f"{count:,} entries or flags of objects, such as {first!r}: not kept")
         return DataSet(
+            format="labelme",
             images=[file.stem for file in files],
             files=[PurePosixPath(path.replace("\\", "/")).name for path, _, _ in said],
             paths=[None] * len(files),

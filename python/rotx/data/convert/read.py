@@ -69,6 +69,7 @@ def _read_coco(path: Path) -> DataSet:
         lost.append(f"{len(others):,} entries of objects, such as {names[0]!r}: not kept")
     sizes = [(w, h) if max(w, h) < 1 << 31 else (0, 0) for h, w in (size or (0, 0) for size in found.sizes)]
     return DataSet(
+        format="coco",
         images=found.names,
         files=[str(image.get("file_name", image.get("filename"))) for image in data["images"]],
         paths=[None] * len(found.names),
@@ -114,6 +115,7 @@ def _read_others(path: Path, lenient: bool, jobs: int | None) -> DataSet:
     elif have.format == "icdar":
         lost.append(_lost(len(read.quads), "transcriptions: not kept, but '###' as difficult"))
     return DataSet(
+        format=have.format,
         images=read.images,
         files=files,
         paths=[None] * count,

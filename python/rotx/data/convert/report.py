@@ -16,6 +16,7 @@ class Report:
 
     Attributes:
         out: where to.
+        format: the source's, as it was found to be.
         images: how many.
         empty: how many of them have no objects.
         classes: the number of objects of each class, as the source calls it.
@@ -24,6 +25,7 @@ class Report:
     """
 
     out: Path
+    format: str
     images: int
     empty: int
     classes: dict[str, int]
@@ -40,7 +42,7 @@ class Report:
         empty = f" ({self.empty:,} without objects)" if self.empty else ""
         counts = ", ".join(f"{name} {count:,}" for name, count in self.classes.items())
         return [
-            f"{self.out}: {self.images:,} images{empty}, {self.objects:,} objects",
+            f"{self.out}: {self.images:,} images{empty}, {self.objects:,} objects, read as {self.format}",
             f"{len(self.classes)} classes{': ' if counts else ''}{counts}",
             *self.lost,
         ]
@@ -51,4 +53,4 @@ def report_of(data: DataSet, out: Path) -> Report:
     counts = np.bincount(data.label, minlength=len(data.classes)).tolist()
     empty = len(data.images) - len(np.unique(data.image))
     classes = dict(zip(data.classes, counts, strict=True))
-    return Report(out, len(data.images), empty, classes, list(data.lost), list(data.notices))
+    return Report(out, data.format, len(data.images), empty, classes, list(data.lost), list(data.notices))

@@ -123,6 +123,7 @@ def read(labels: Labels, images: Path | None, lenient: bool, jobs: int | None, p
         lost.append(f"{scores:,} scores: not kept")
     paths = Images(labels.folder, images).find(inside)
     data = DataSet(
+        format="yolo",
         images=found["images"],
         files=["" if path is None else path.name for path in paths],
         paths=paths,
