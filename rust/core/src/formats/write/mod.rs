@@ -124,7 +124,9 @@ impl Format {
     }
 }
 
-/// Writes the files of a batch into `folder`, which must be there, on up to `jobs` threads (0: one a core).
+/// Writes the files of a batch into `folder`, which must be there. Their text is made on up to `jobs` threads (0: one a
+/// core); one alone makes the files, as several that do so in one folder get into each other's way: ext4 can take four
+/// times as long.
 ///
 /// # Errors
 /// The first file in order that cannot be written, and why; others may be there then.
@@ -132,11 +134,11 @@ impl Format {
 /// # Panics
 /// If the batch is not sound.
 pub fn write_files(batch: &Batch<'_>, format: Format, folder: &Path, jobs: usize) -> Result<(), (PathBuf, io::Error)> {
-    let write = |i: usize| {
-        let path = folder.join(format!("{}.{}", batch.names[i], format.suffix()));
-        fs::write(&path, format.text(batch, i)).map_err(|error| (path, error))
-    };
-    threads::map(batch.names.len(), jobs, write).into_iter().collect()
+    let texts = threads::map(batch.names.len(), jobs, |i| format.text(batch, i));
+    batch.names.iter().zip(texts).try_for_each(|(name, text)| {
+        let path = folder.join(format!("{name}.{}", format.suffix()));
+        fs::write(&path, text).map_err(|error| (path, error))
+    })
 }
 
 #[cfg(test)]
