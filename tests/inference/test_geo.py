@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import warnings
@@ -127,6 +128,13 @@ def test_sizes_in_units_of_the_map(tmp_path: Path) -> None:
         crs, transform, _ = PLACES[place]
         sizes = Georeference.of(image(tmp_path / f"{place}.tif", crs, transform)).ground_size(boxes)
         np.testing.assert_allclose(np.ravel(sizes), [40 * metre, 10 * metre], rtol=3e-3)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.tif")
+    check(["geojson"], [("x", tmp_path / "x.tif")], CLASSES)  # it is said when it is looked at
+    with pytest.raises(UnreadableImage, match="is no regular file"):
+        Georeference.of(tmp_path / "x.tif")
 
 
 def test_what_lies_beyond_the_earth_has_no_size(tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ class Georeference:
         import rasterio
         from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
+        if file.exists() and not file.is_file():  # opening a pipe would wait for ever
+            raise UnreadableImage(file, "is no regular file")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
