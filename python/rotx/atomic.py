@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import glob
 import os
 import shutil
 import tempfile
@@ -141,11 +140,16 @@ class PendingFolder:
         shutil.rmtree(self._temporary, ignore_errors=True)
 
 
-def remove_leftovers(path: str | Path) -> None:
-    """Removes what killed writers of ``path``, a file or folder, have left; nobody may be writing it now."""
-    path = Path(path)
-    for left in path.parent.glob(f".{glob.escape(path.name)}.????????{_SUFFIX}"):
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
+def remove_leftovers(*paths: str | Path) -> None:
+    """Removes what killed writers of files or folders have left; nobody may be writing them now."""
+    names: dict[Path, set[str]] = {}
+    for path in map(Path, paths):
+        names.setdefault(path.parent, set()).add(path.name)
+    for folder, known in names.items():
+        for left in folder.glob(f".*.????????{_SUFFIX}"):
+            if left.name[1 : -len(f".????????{_SUFFIX}")] not in known:
+                continue
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import warnings
@@ -20,6 +21,7 @@ from rotx.data.image_files import UnreadableImage
 from rotx.inference.outputs import Result, check, open_writers
 from rotx.inference.outputs.georeference import Georeference, NotPlaced
 from rotx.inference.outputs.ground import ground_distance
+from rotx.inference.windows import WindowedImage
 
 rasterio = pytest.importorskip("rasterio", reason="needs the extra geo")
 from rasterio.control import GroundControlPoint  # noqa: E402
@@ -126,6 +128,41 @@ def test_sizes_in_units_of_the_map(tmp_path: Path) -> None:
         crs, transform, _ = PLACES[place]
         sizes = Georeference.of(image(tmp_path / f"{place}.tif", crs, transform)).ground_size(boxes)
         np.testing.assert_allclose(np.ravel(sizes), [40 * metre, 10 * metre], rtol=3e-3)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.tif")
+    check(["geojson"], [("x", tmp_path / "x.tif")], CLASSES)  # it is said when it is looked at
+    with pytest.raises(UnreadableImage, match="is no regular file"):
+        Georeference.of(tmp_path / "x.tif")
+
+
+def test_what_lies_beyond_the_earth_has_no_size(tmp_path: Path) -> None:
+    """The earth as a satellite sees it: sky is in the corners."""
+    path = image(tmp_path / "x.tif", "+proj=ortho +lat_0=0 +lon_0=0", from_origin(-6.4e6, 4.8e6, 2e5, 2e5))
+    one, file = on_map(path)
+    features = json.loads(file.read_text(), parse_constant=pytest.fail)["features"]
+    known = [feature["properties"]["length_m"] for feature in features]
+    assert len(known) == len(one.prediction) and None in known
+    assert all(metres > 0 for metres in known if metres is not None) and any(known)
+
+
+@pytest.mark.parametrize("compress", ["none", "deflate", "jpeg"])
+@pytest.mark.parametrize("interleave", ["pixel", "band"])
+def test_tiles_that_are_left_out_are_zeros(tmp_path: Path, compress: str, interleave: str) -> None:
+    """GDAL writes no tiles of zeros if it is told so, as for mosaics with gaps."""
+    profile = {"driver": "GTiff", "width": 100, "height": 90, "count": 3, "dtype": "uint8", "tiled": True}
+    profile |= {"blockxsize": 32, "blockysize": 48, "SPARSE_OK": "TRUE", "interleave": interleave}
+    profile |= {"compress": compress, "crs": "EPSG:32631", "transform": from_origin(500_000, 5_400_000, 1, 1)}
+    pixels = np.random.default_rng(0).integers(1, 256, (3, 90, 100), np.uint8)
+    pixels[:, :, 64:96] = pixels[:, 48:] = 0
+    with rasterio.open(tmp_path / "x.tif", "w", **profile) as opened:
+        opened.write(pixels)
+    with rasterio.open(tmp_path / "x.tif") as opened:
+        stored = opened.read().transpose(1, 2, 0)[..., ::-1]
+    source = WindowedImage(tmp_path / "x.tif")
+    np.testing.assert_array_equal(source.whole(), stored)
+    np.testing.assert_array_equal(source.read(np.array([20, 30, 98, 88])), stored[30:88, 20:98])
 
 
 def test_distances_everywhere_on_the_ellipsoid() -> None:

@@ -79,6 +79,29 @@ def test_two_files_of_one_name(folder: Path) -> None:
         find_inputs([str(folder / "*"), str(folder / "sub/*")])
 
 
+def test_an_image_of_the_name_of_a_frame(folder: Path) -> None:
+    for name in ("film_00001.png", "film_0000001.png", "other_000001.png"):
+        (folder / "sub/deep" / name).touch()
+    assert len(names(folder)) == 7
+    for number in ("000000", "1234567"):
+        image = folder / f"sub/deep/film_{number}.png"
+        image.touch()
+        message = f"{image} and {folder}/sub/deep/film.MP4: results would call the image as they call a frame"
+        with pytest.raises(ValueError, match=message):
+            find_inputs([str(folder)])
+        image.unlink()
+
+
+def test_names_stay_below_the_outputs(folder: Path) -> None:
+    assert names(folder / "sub/*/../../*.png") == ["b"] and names(folder / "sub/../*.png") == ["b"]
+
+
+def test_an_empty_word(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    with pytest.raises(ValueError, match="one of INPUTS is empty: name a file, a folder or a pattern"):
+        find_inputs([""])
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [

@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from PIL import Image
 
-import bright  # noqa: F401 - registers the detector
+import bright  # registers the detector
 from rotx.cli import main
 from rotx.inference import Predictor, load
+from rotx.inference import run as running
 from scenes import CLASSES, missed_or_doubled, planted, scene, write_model, write_scene
 from tiffs import write_tiff
 
@@ -174,11 +176,93 @@ def test_pictures(model: list[str], folder: Path, tmp_path: Path) -> None:
     assert run.exit_code == 2 and "other: pictures would take the place of inputs: name another folder" in run.stderr
 
 
+def test_pictures_of_what_only_opencv_reads(model: list[str], tmp_path: Path) -> None:
+    """A format of its own, a suffix that lies, signed numbers, and a JPEG that is damaged in its midst."""
+    image = scene(LARGE, *planted(LARGE))
+    (tmp_path / "in").mkdir()
+    Image.fromarray(image).save(tmp_path / "in/a.gif")
+    (tmp_path / "in/b.png").write_bytes(cv2.imencode(".webp", image)[1].tobytes())
+    write_tiff(tmp_path / "in/c.tif", image.astype(np.uint16), 2, tags={339: (3, [2, 2, 2])})
+    content = bytearray(cv2.imencode(".jpg", image)[1].tobytes())
+    content[9_000:9_010] = range(10)
+    (tmp_path / "in/d.jpg").write_bytes(content)
+    for window in ("512", "128"):
+        out = tmp_path / window
+        words = ["--out", out, "--show-dir", out / "drawn", "--window", window]
+        run = predict(*model, *sorted((tmp_path / "in").iterdir()), *words)
+        found = set(objects(out))
+        assert run.exit_code == (0 if len(found) == 4 else 1), run.output
+        assert {"a", "b", "c"} <= found == {path.stem for path in (out / "drawn").iterdir()}
+
+
+def test_inputs_that_vanish_before_they_are_drawn(
+    model: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was found in them is written, and they are named."""
+    for i in range(4):
+        write_scene(tmp_path / f"in/{i}.png", (120, 160), i)
+    write_video(tmp_path / "in/road.avi", 2)
+    write = running._write
+
+    def vanish(*args: Any) -> None:
+        (tmp_path / "in/1.png").unlink()
+        (tmp_path / "in/2.png").write_bytes(b"junk")
+        (tmp_path / "in/road.avi").unlink()
+        write(*args)
+
+    monkeypatch.setattr(running, "_write", vanish)
+    run = predict(*model, tmp_path / "in", "--out", tmp_path / "out", "--show-dir", tmp_path / "drawn", *WINDOWS)
+    assert run.exit_code == 1, run.output
+    assert list(objects(tmp_path / "out")) == ["0", "1", "2", "3", "road_000000", "road_000001"]
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["0.jpg", "3.jpg"]
+    reasons = [
+        "1.png: has no picture: No such",
+        "2.png: has no picture: holds no",
+        "road.avi: has no film: is not there",
+    ]
+    for line, reason in zip(run.stderr.splitlines()[-4:-1], reasons, strict=True):
+        assert line.startswith(f"error: {tmp_path / 'in'}/{reason}")
+
+
+def test_a_folder_for_pictures_that_cannot_be(model: list[str], folder: Path, tmp_path: Path) -> None:
+    """It is said before the work."""
+    (tmp_path / "file").touch()
+    run = predict(*model, folder, "--out", tmp_path / "out", "--show-dir", tmp_path / "file/drawn", *WINDOWS)
+    assert run.exit_code == 2 and run.stderr == f"error: {tmp_path / 'file/drawn'}: Not a directory\n"
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_labels_of_the_inputs_are_safe(model: list[str], tmp_path: Path) -> None:
     write_scene(tmp_path / "images/a.png", (40, 40))
     run = predict(*model, tmp_path / "images", "--out", tmp_path, "--format", "json,yolo")
     assert run.exit_code == 2 and "holds inputs, and perhaps their labels, which yolo would replace" in run.stderr
     assert predict(*model, tmp_path / "images", "--out", tmp_path).exit_code == 0
+
+
+def test_a_tiff_of_many_bands(model: list[str], tmp_path: Path) -> None:
+    """OpenCV reads none: the first band is seen in windows, and as a whole."""
+    bands = scene(LARGE, *planted(LARGE))[..., [0, 1, 2, 0, 1]]
+    write_tiff(tmp_path / "many.tif", bands, 1)
+    counts = []
+    for window in (128, 512):
+        run = predict(*model, tmp_path / "many.tif", "--out", tmp_path / "out", *WINDOWS, "--window", window)
+        assert run.exit_code == 0, run.output
+        counts.append(len(objects(tmp_path / "out")["many"]["objects"]))
+    assert counts[0] == counts[1] > 0
+
+
+def test_tiffs_that_nobody_reads(model: list[str], tmp_path: Path) -> None:
+    """In a process of its own, as OpenCV reads when it is imported that it is to be quiet."""
+    image = scene((40, 40), *planted((40, 40)))
+    write_tiff(tmp_path / "a.tif", image, 2, tags={60_000: (3, [1])})
+    write_tiff(tmp_path / "b.tif", image, 2, tags={259: (3, [50_000])})
+    code = "import sys; from rotx.cli import main; import bright; main(sys.argv[1:])"
+    words = ["predict", *model, tmp_path / "a.tif", tmp_path / "b.tif", "--out", tmp_path / "out", *WINDOWS]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), *sys.path])}
+    run = subprocess.run([sys.executable, "-c", code, *map(str, words)], env=env, capture_output=True, text=True)
+    assert run.returncode == 1 and "TIFF_" not in run.stderr and "WARN" not in run.stderr, run.stderr
+    reason = "is a TIFF compressed by ZSTD (50000), which is not read: write it with LZW, Deflate or JPEG"
+    assert run.stderr.splitlines()[-2].startswith(f"error: {tmp_path / 'b.tif'}: {reason}")
 
 
 # Videos
@@ -379,6 +463,37 @@ def test_a_disk_that_is_full(runs: Runs, dying: list[str], folder: Path, tmp_pat
         assert journal > before
     assert runs(*words, "--out", tmp_path / "out")[0] == 0
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_a_film_on_a_disk_that_is_full(runs: Runs, dying: list[str], tmp_path: Path) -> None:
+    write_video(tmp_path / "road.avi", 20)
+    words = [*dying, tmp_path / "road.avi", "--out", tmp_path / "out", "--show-dir", tmp_path / "drawn"]
+    words += ["--score-thr", 0.9]
+    code, errors = runs(*words, limit=10_000)
+    message = f"error: {tmp_path / 'drawn/road.mp4'}: cannot be written to its end: is the disk full?\n"
+    assert code == 2 and errors.endswith(message), errors
+    assert list((tmp_path / "drawn").iterdir()) == [] and (tmp_path / "out/.progress").exists()
+    assert runs(*words)[0] == 0
+    film = cv2.VideoCapture(str(tmp_path / "drawn/road.mp4"))
+    assert sum(film.grab() for _ in range(30)) == 20
+
+
+def test_what_a_killed_run_left_of_pictures_goes(model: list[str], folder: Path, tmp_path: Path) -> None:
+    left, other = tmp_path / "drawn/some/.a0.jpg.abcd1234.tmp", tmp_path / "drawn/some/.z.jpg.abcd1234.tmp"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    other.touch()
+    assert predict(*model, folder, "--out", tmp_path, "--show-dir", tmp_path / "drawn", *WINDOWS).exit_code == 0
+    assert not left.exists() and other.exists()
+
+
+def test_too_little_memory(model: list[str], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's own words, of an array that no machine holds."""
+    monkeypatch.setattr(bright.BrightHead, "predict", lambda *_: torch.empty(1 << 58))
+    run = predict(*model, folder, "--out", tmp_path, "--device", "cpu")
+    assert run.exit_code == 2 and run.stderr.endswith(
+        "error: out of memory on cpu: try a smaller --batch-size or --window\n"
+    )
 
 
 def test_an_image_that_changes_is_looked_at_again(runs: Runs, dying: list[str], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ answers at once.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -14,6 +15,10 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# What is wrong with a file is said once, by us; OpenCV adds a line for each tag of a TIFF that it does not know. It
+# reads this when it is imported; who wants those lines sets the variable.
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
 #: Exit code for what the user can mend: bad options, bad files, an absent extra.
 USER_ERROR = 2

@@ -91,8 +91,10 @@ def predict(config: str, checkpoint: str, inputs: tuple[str, ...], out: str, **o
     except KeyboardInterrupt:
         click.echo(f"{out}: stopped; the same command goes on from here", err=True)
         sys.exit(_INTERRUPTED)
-    except torch.OutOfMemoryError:
-        fail("out of memory on the GPU: try a smaller --batch-size or --window")
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise  # torch has no class of its own for the memory of the CPU
+        fail(f"out of memory on {predictor.device}: try a smaller --batch-size or --window")
     _print(report, predictor.classes, labels)
     sys.exit(1 if report.failed else 0)
 

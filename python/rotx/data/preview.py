@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotx._rust import ImageReader
-from rotx.data.image_files import UnreadableImage
+from rotx.data.image_files import read_image
 from rotx.data.window_cache import Pixels, Reader, open_image
 
 #: Of the rows that are read at a time, unless one row has more.
@@ -24,17 +24,16 @@ def preview(file: Path, longest: int) -> Pixels:
     Memory is that of the preview and of a band of rows; files that cannot be read in bands are read whole.
 
     Raises:
-        UnreadablePixels: for a file that holds no image.
+        UnreadableImage: for a file that holds no image.
     """
-    reader = open_image(file)
     try:
-        factor = longest / max(reader.width, reader.height)
-        if factor >= 1:
-            return reader.read(0, 0, reader.width, reader.height)
-        size = max(1, round(reader.width * factor)), max(1, round(reader.height * factor))
-        return _averaged(bands(reader), reader.height, size)
-    except (ValueError, OSError) as error:
-        raise error if isinstance(error, UnreadableImage) else UnreadableImage(file, str(error)) from None
+        reader = open_image(file)
+        size = reader.width, reader.height
+        return reader.read(0, 0, *size) if max(size) <= longest else _averaged(bands(reader), size, longest)
+    except (ValueError, OSError):  # OpenCV reads more kinds, and goes on where a JPEG is damaged
+        pixels = read_image(file)
+        size = pixels.shape[1], pixels.shape[0]
+        return pixels if max(size) <= longest else _averaged(iter([pixels]), size, longest)
 
 
 def bands(reader: Reader) -> Iterator[Pixels]:
@@ -47,11 +46,13 @@ def bands(reader: Reader) -> Iterator[Pixels]:
         yield reader.read(0, y, reader.width, min(rows, reader.height - y))
 
 
-def _averaged(bands: Iterator[Pixels], height: int, size: tuple[int, int]) -> Pixels:
-    """Bands of ``height`` rows together as an image of ``size``, width and height: each pixel is the mean of its area.
+def _averaged(bands: Iterator[Pixels], whole: tuple[int, int], longest: int) -> Pixels:
+    """An image of ``whole``, width and height, that comes in bands: each pixel of the result is the mean of its area.
 
     OpenCV averages along the rows; what is above a pixel of the result may lie in two bands.
     """
+    factor, height = longest / max(whole), whole[1]
+    size = max(1, round(whole[0] * factor)), max(1, round(height * factor))
     out: NDArray[np.uint8] = np.empty((size[1], size[0], 3), np.uint8)
     step = height / size[1]
     waiting, first = np.empty((0, size[0], 3), np.uint8), 0  # rows that are still needed, from `first` on

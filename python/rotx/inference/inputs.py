@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from rotx.data.image_files import SUFFIXES
@@ -31,9 +33,9 @@ class Input:
         """Whether it is looked at frame by frame."""
         return self.path.suffix.lower() in VIDEOS
 
-    @property
+    @cached_property
     def stamp(self) -> tuple[int, int]:
-        """What tells whether the file is still the same: bytes and time of change."""
+        """What tells a later run whether the file is still the same: bytes and time of change, when first asked."""
         try:
             status = self.path.stat()
         except OSError:
@@ -77,6 +79,8 @@ def find_inputs(words: Sequence[str], leave_out: Sequence[Path] = ()) -> tuple[l
 
 def _meant_by(word: str) -> Iterator[Input]:
     path = Path(word)
+    if not word:  # as a path it would be the working folder
+        raise ValueError("one of INPUTS is empty: name a file, a folder or a pattern")
     if path.is_dir():
         yield from _below(path)
     elif path.exists():
@@ -85,7 +89,9 @@ def _meant_by(word: str) -> Iterator[Input]:
         base = _fixed_part(path)
         for match in sorted(map(Path, glob.iglob(word, recursive=True))):  # noqa: PTH207 - those take no absolute ones
             if match.suffix.lower() in SUFFIXES + VIDEOS and not match.is_dir():
-                yield Input(match, match.relative_to(base).with_suffix("").as_posix())
+                name = match.relative_to(base).with_suffix("")
+                # Outputs are named so: ".." would lead out of their folder.
+                yield Input(match, match.stem if ".." in name.parts else name.as_posix())
     else:
         raise ValueError(f"{word}: no such file or folder")
 
@@ -121,8 +127,14 @@ def _below(top: Path) -> Iterator[Input]:
             yield Input(path, path.relative_to(top).with_suffix("").as_posix())
 
 
+def frame_name(video: Input, number: int) -> str:
+    """What results call a frame of a video."""
+    return f"{video.name}_{number:06d}"
+
+
 def _check_names(inputs: Sequence[Input]) -> None:
     first: dict[str, Path] = {}
+    videos = {one.name: one.path for one in inputs if one.is_video}
     for one in inputs:
         try:
             one.name.encode()
@@ -134,3 +146,9 @@ def _check_names(inputs: Sequence[Input]) -> None:
                 "or give the folder above both"
             )
         first[one.name] = one.path
+        frame = re.fullmatch(r"(.*)_(\d{6}|[1-9]\d{6,})", one.name, re.DOTALL)
+        if frame and not one.is_video and frame[1] in videos:
+            raise ValueError(
+                f"{one.path} and {videos[frame[1]]}: results would call the image as they call a frame of the video, "
+                f"'{one.name}': rename one, or give another --out to each"
+            )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from rotx.atomic import remove_leftovers
 from rotx.data.image_files import UnreadableImage
-from rotx.inference.inputs import Input
+from rotx.inference.inputs import Input, frame_name
 from rotx.inference.journal import Item, Journal
 from rotx.inference.large import Look, find_whole, merge_windows, windows_found
 from rotx.inference.outputs import Result, check, draw, open_writers
@@ -78,7 +78,9 @@ def run(
         raise ValueError(f"{show_dir}: pictures would take the place of inputs: name another folder to show")
     if "yolo" in formats and any(out.resolve() in original.parents for original in originals):
         raise ValueError(f"{out}: holds inputs, and perhaps their labels, which yolo would replace: name another --out")
-    out.mkdir(parents=True, exist_ok=True)
+    for folder in (out, show_dir):
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
     failed: dict[Path, str] = {}
     with Journal(out / JOURNAL, bound) as journal:
         earlier = len(journal)
@@ -92,7 +94,7 @@ def run(
         report = Report(0, np.zeros(len(predictor.classes), np.int64), failed, earlier)
         _write(predictor, journal, inputs, out, formats, report, progress)
         if show_dir is not None:
-            _show(predictor, journal, inputs, show_dir, progress)
+            _show(predictor, journal, inputs, show_dir, report, progress)
             report.files.append(show_dir)
     journal.remove()
     return report
@@ -158,11 +160,6 @@ class _Looking:
         self.journal.add_images([item], [merge_windows(self.predictor, batches, windows, image)])
 
 
-def frame_name(video: Input, number: int) -> str:
-    """What results call a frame of a video."""
-    return f"{video.name}_{number:06d}"
-
-
 def _results(predictor: Predictor, journal: Journal, inputs: Sequence[Input]) -> Iterator[tuple[Input, Result]]:
     """What is known of each image and frame, in the order of the inputs."""
     for one in inputs:
@@ -201,17 +198,24 @@ def _write(
         raise
 
 
-def _show(predictor: Predictor, journal: Journal, inputs: Sequence[Input], folder: Path, progress: bool) -> None:
+def _show(
+    predictor: Predictor, journal: Journal, inputs: Sequence[Input], folder: Path, report: Report, progress: bool
+) -> None:
     """Writes pictures of images, and films of videos, with what was found."""
-    folder.mkdir(parents=True, exist_ok=True)
     images = [one for one in inputs if not one.is_video]
+    remove_leftovers(*(_drawn(one, folder) for one in images))
     results = _results(predictor, journal, images)
     for one, result in tqdm(results, total=len(images), desc="draw", leave=False, disable=not progress):
-        draw(result, _drawn(one, folder))
+        try:
+            draw(result, _drawn(one, folder))
+        except UnreadableImage as error:  # it was there when it was looked at
+            report.failed[one.path] = f"has no picture: {error.reason}"
     for one in inputs:
         if one.is_video:
-            with suppress(UnreadableImage):  # it was said when it was looked at
+            try:
                 _film(predictor, journal, one, _drawn(one, folder))
+            except UnreadableImage as error:
+                report.failed.setdefault(one.path, f"has no film: {error.reason}")
 
 
 def _drawn(one: Input, folder: Path) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from rotx.atomic import naming
 from rotx.data.image_files import UnreadableImage
 from rotx.visualize import Image
 
@@ -73,7 +74,7 @@ class _Film:
     """An .mp4 that frames are added to."""
 
     def __init__(self, path: Path, rate: float) -> None:
-        self.path, self.rate = path, rate
+        self.path, self.rate, self.count = path, rate, 0
         self.writer: cv2.VideoWriter | None = None
 
     def add(self, frame: Image) -> None:
@@ -85,6 +86,14 @@ class _Film:
             if not self.writer.isOpened():
                 raise OSError(None, "this OpenCV cannot write .mp4", str(self.path))
         self.writer.write(frame)
+        self.count += 1
+
+    def close(self) -> None:
+        """Completes the file; OSError if it does not hold all frames: OpenCV says nothing of a full disk."""
+        if self.writer is not None:
+            self.writer.release()
+            if round(cv2.VideoCapture(str(self.path)).get(cv2.CAP_PROP_FRAME_COUNT)) != self.count:
+                raise OSError(None, "cannot be written to its end: is the disk full?", str(self.path))
 
 
 @contextmanager
@@ -94,15 +103,19 @@ def film(path: Path, rate: float) -> Iterator[_Film]:
     Args:
         path: ends in ``.mp4``; folders are made.
         rate: frames a second.
+
+    Raises:
+        OSError: if it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.tmp.mp4")
     made = _Film(temporary, rate)
     try:
         yield made
-        if made.writer is not None:
-            made.writer.release()
-            os.replace(temporary, path)  # noqa: PTH105
+        with naming(path):
+            made.close()
+            if made.count:
+                temporary.replace(path)
     finally:
         if made.writer is not None:
             made.writer.release()

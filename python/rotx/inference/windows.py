@@ -18,6 +18,8 @@ WINDOW = 1024
 #: What neighbours share, as a part of the side, where nothing else is said.
 GAP = 0.2
 
+_TIFF = (".tif", ".tiff")
+
 
 def grid(width: int, height: int, window: int, gap: int) -> NDArray[np.int64]:
     """The windows (W, 4) of an image, x0, y0, x1, y1 in pixels, row by row; one if the image is no larger.
@@ -69,8 +71,8 @@ class WindowedImage:
                 reader = _rust.ImageReader(image)
                 self._path, self._block = image, reader.block
                 self.width, self.height = reader.width, reader.height
-            except (ValueError, OSError):
-                self._pixels = read_image(image)
+            except (ValueError, OSError) as error:
+                self._pixels = _by_opencv(image, str(error))
         if self._pixels is not None:
             self.height, self.width = self._pixels.shape[:2]
         self._cache = WindowCache()
@@ -84,7 +86,13 @@ class WindowedImage:
         if self._pixels is not None:
             return self._pixels
         assert self._path is not None
-        return read_image(self._path)
+        try:
+            return read_image(self._path)
+        except UnreadableImage:
+            if self._path.suffix.lower() not in _TIFF:
+                raise
+            # OpenCV reads no more than four bands.
+            return self._cache.read(self._path, Window((0, 0, self.width, self.height), None, 0))
 
     def read(self, area: NDArray[np.int64]) -> Image:
         """The pixels of a window x0, y0, x1, y1; those are fastest row by row.
@@ -101,3 +109,13 @@ class WindowedImage:
         rows = min(((y1 - y0) // down + 2) * down, self.height)
         budget = (rows * (self.width + across) + across * down) * 3
         return self._cache.read(self._path, Window((x0, y0, x1, y1), None, budget))
+
+
+def _by_opencv(path: Path, reason: str) -> Image:
+    """An image that `rotx._rust` does not read, for a reason."""
+    try:
+        return read_image(path)
+    except UnreadableImage:
+        if path.suffix.lower() in _TIFF and path.stat().st_size:
+            raise UnreadableImage(path, reason) from None  # it says what helps
+        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ class GeoJsonWriter:
     """A FeatureCollection an image, in the image's CRS; images that the map has no place for are left out, and said.
 
     Properties of a polygon are ``class``, ``score``, ``angle`` (of the box in the image: radians, clockwise), and
-    ``length_m`` and ``width_m``, metres on the ground.
+    ``length_m`` and ``width_m``, metres on the ground, or null for what lies beyond the earth's edge.
     """
 
     def __init__(self, out: Path) -> None:
@@ -44,8 +45,8 @@ class GeoJsonWriter:
 
 def _collection(result: Result, place: Georeference) -> dict[str, Any]:
     found = result.prediction
-    length, width = place.ground_size(found.rboxes)
-    columns = (place.rings(found.quads), found.scores, found.rboxes[:, 4], length, width)
+    columns = (place.rings(found.quads), found.scores, found.rboxes[:, 4])
+    sizes = [[m if math.isfinite(m) else None for m in size.tolist()] for size in place.ground_size(found.rboxes)]
     features = [
         {
             "type": "Feature",
@@ -53,7 +54,7 @@ def _collection(result: Result, place: Georeference) -> dict[str, Any]:
             "geometry": {"type": "Polygon", "coordinates": [ring]},
         }
         for name, ring, score, angle, along, across in zip(
-            found.classes, *(column.tolist() for column in columns), strict=True
+            found.classes, *(column.tolist() for column in columns), *sizes, strict=True
         )
     ]
     collection: dict[str, Any] = {"type": "FeatureCollection"}

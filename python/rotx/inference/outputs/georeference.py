@@ -59,6 +59,8 @@ class Georeference:
         import rasterio
         from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
+        if file.exists() and not file.is_file():  # opening a pipe would wait for ever
+            raise UnreadableImage(file, "is no regular file")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -96,17 +98,30 @@ class Georeference:
         """Length and width (N,) of rboxes (N, 5), in metres: between the middles of opposite sides.
 
         They are measured on the ellipsoid, whatever the map makes of them: Web Mercator's metres at 60° N are half
-        as long.
+        as long. NaN for what the CRS has no place on the earth for, such as the sky around it in a satellite's view.
         """
-        from rasterio.warp import transform
-
         corners = rbox_to_quad(rboxes).reshape(-1, 4, 2)
         middles = self.at((corners + np.roll(corners, -1, axis=1)) / 2)
-        x, y = middles.reshape(-1, 2).T
-        lon, lat = transform(self.crs, "EPSG:4326", x, y) if len(x) else (x, y)
-        top, right, bottom, left = np.moveaxis(np.stack([lon, lat], -1).reshape(-1, 4, 2), 1, 0)
+        top, right, bottom, left = np.moveaxis(_degrees(self.crs, middles.reshape(-1, 2)).reshape(-1, 4, 2), 1, 0)
         sides = np.stack([ground_distance(left, right), ground_distance(top, bottom)])
         return sides.max(0), sides.min(0)
+
+
+def _degrees(crs: Any, points: Floats) -> Floats:
+    """Longitude and latitude (N, 2) of points (N, 2) of a CRS; NaN where it has none."""
+    from rasterio._err import CPLE_BaseError  # it has no public name
+    from rasterio.warp import transform
+
+    if len(points) == 0:
+        return points
+    try:
+        found = np.stack(transform(crs, "EPSG:4326", *points.T), -1)
+        return np.where(np.isfinite(found), found, np.nan)
+    except CPLE_BaseError:  # for all, if one has none
+        if len(points) == 1:
+            return np.full((1, 2), np.nan)
+        half = len(points) // 2
+        return np.concatenate([_degrees(crs, points[:half]), _degrees(crs, points[half:])])
 
 
 def _lacking(image: Any) -> str:

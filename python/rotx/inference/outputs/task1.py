@@ -25,8 +25,8 @@ class Task1Writer:
         folder.mkdir(parents=True, exist_ok=True)
         self._files: list[Pending] = []
         try:
+            remove_leftovers(*(folder / file_name(name) for name in classes))
             for name in classes:
-                remove_leftovers(folder / file_name(name))
                 self._files.append(Pending(folder / file_name(name)))
         except OSError:
             self.discard()

@@ -19,6 +19,9 @@ use streams::{Compression, Jpeg, Rows, undo_differences};
 /// More samples a pixel than any sensor has bands; it bounds the memory for a row.
 const MOST_SAMPLES: u64 = 1024;
 
+/// Place of a strip or tile that is not in the file, as GDAL leaves out those of zeros.
+const LEFT_OUT: (u64, u64) = (0, 0);
+
 /// The first image of a TIFF file.
 struct Tiff {
     file: Arc<File>,
@@ -172,6 +175,9 @@ impl Tiff {
             return Err(ImageError(format!("is a TIFF with {} of {needed} strips or tiles", self.places.len())));
         }
         for (i, &(start, held)) in self.places[..needed].iter().enumerate() {
+            if (start, held) == LEFT_OUT {
+                continue;
+            }
             let rows = if across > 1 || self.tile.0 > self.size.0 {
                 self.tile.1
             } else {
@@ -196,6 +202,11 @@ impl Tiff {
         let bytes = self.row_bytes();
         let (start, length) = self.places[index];
         let pixel = self.samples * self.bits / 8;
+        if (start, length) == LEFT_OUT {
+            self.row.clear();
+            self.row.resize(bytes, 0);
+            return Ok(());
+        }
         if self.compression == Compression::None && self.in_rows() {
             let (first, wanted) =
                 if self.bits < 8 { (0, bytes) } else { (columns.start * pixel, columns.len() * pixel) };
