@@ -60,7 +60,9 @@ ROTX_HD Pair<T> dot(Pair<T> a, Pair<T> b, Pair<T> c, Pair<T> d) {
     const T ab = std::fma(a.hi, b.hi, T(0)), cd = std::fma(c.hi, d.hi, T(0));
     const T lost = std::fma(a.hi, b.hi, -ab) + std::fma(c.hi, d.hi, -cd);
     const Pair<T> sum = difference(ab, -cd);
-    return {sum.hi, sum.lo + lost + ((a.hi * b.lo + a.lo * b.hi) + (c.hi * d.lo + c.lo * d.hi))};
+    // Fused so that these cancel where (c, d) is (−b, a), as for the angle of a box with itself.
+    const T small = std::fma(a.lo, b.hi, a.hi * b.lo) + std::fma(c.hi, d.lo, c.lo * d.hi);
+    return {sum.hi, sum.lo + lost + small};
 }
 
 template <typename T>

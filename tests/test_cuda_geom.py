@@ -153,6 +153,16 @@ def test_equal_boxes_written_differently(overlap: Overlap, dtype: type) -> None:
 
 
 @PRECISIONS
+def test_a_box_with_itself_however_thin(overlap: Overlap, dtype: type) -> None:
+    rng = np.random.default_rng(3)
+    for aspect in (1, 1e4, 1e7, 1e10):
+        a = rboxes(rng, 20_000)
+        a[:, 3] = a[:, 2] / aspect
+        a[::2, 2:4] = a[::2, 3:1:-1]
+        assert overlap(a, a, dtype=dtype).min() > 1 - 1e-6
+
+
+@PRECISIONS
 def test_known_overlaps(overlap: Overlap, dtype: type) -> None:
     unit = [0, 0, 2, 2, 0]
     others = [[1, 0, 2, 2, 0], [2, 0, 2, 2, 0], [0, 0, 2, 2, math.pi / 4], [0, 0, 1, 1, 0.3], [0, 0, 9, 1, 0], unit]

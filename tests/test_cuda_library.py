@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -60,7 +61,24 @@ def test_a_library_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(_cuda, "LIBRARY", damaged)
     monkeypatch.setattr(torch.version, "cuda", "13.2")
     error = refused(*CALLS[0])
-    assert str(damaged) in error and "build them again with `make cuda`" in error
+    # What the loader says, of whatever system, and no more than torch's "could not load".
+    with pytest.raises(OSError) as loader:
+        ctypes.CDLL(str(damaged))
+    assert f"here: {loader.value}: build them again with `make cuda`" in error
+
+
+def test_gpus_that_are_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    capabilities = [(6, 1), (7, 0)]
+    monkeypatch.setattr(torch.version, "cuda", "12.6")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(capabilities))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capabilities[device])
+    error = refused(*CALLS[0])
+    assert "they need a GPU of compute capability 7.5 or later, here the newest has 7.0" in error
+    # One that has code may be the one that is used.
+    capabilities.append((8, 6))
+    monkeypatch.setattr(_cuda, "LIBRARY", Path("nowhere/rotx_cuda.so"))
+    monkeypatch.setattr(_cuda, "_load", _cuda._load.__wrapped__)
+    assert "is not built" in refused(*CALLS[0])
 
 
 def test_torch_too_old_or_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,6 +185,7 @@ def test_a_compiler_that_is_too_old(tmp_path: Path) -> None:
     assert run.stderr.startswith(f"{nvcc} is too old: release 12.4, need 12.8 or later; without CUDA_HOME")
 
 
-def test_the_build_and_the_package_need_the_same_torch() -> None:
+def test_the_build_and_the_package_need_the_same_torch_and_gpu() -> None:
     source = BUILD.read_text(encoding="utf-8")
     assert f"TORCH = {_cuda._TORCH}" in source
+    assert "ARCHITECTURES = ({}{},".format(*_cuda._CAPABILITY) in source

@@ -130,6 +130,14 @@ def test_roi_align(sampling_ratio: int, aligned: bool, clockwise: bool) -> None:
     torch.testing.assert_close(found, BACKWARD(grad, boxes, x.shape, *options), rtol=0, atol=1e-12)
 
 
+def test_roi_align_of_bins_with_more_samples_than_a_chunk() -> None:
+    x, boxes, options = images(2, 3, 10, 13), rois(4, side=10), (1.0, 9, True, True)
+    chunks = [len(bins) for bins, _, _ in _plain_roi_align._samples(boxes, x.shape, (2, 1), *options)]
+    assert len(chunks) > 50 and max(chunks) <= 500 // _plain_roi_align._PER_SAMPLE
+    found = _plain_roi_align.roi_align_rotated(x, boxes, (2, 1), *options)
+    torch.testing.assert_close(found, FORWARD(x, boxes, (2, 1), *options), rtol=0, atol=1e-12)
+
+
 def test_roi_align_of_huge_boxes() -> None:
     x, boxes = images(1, 2, 30, 40), torch.tensor([0, 20, 15, 8, 6, 0.3]).repeat(8, 1)
     for i, size in enumerate((1e3, 1e5, 1e9, 1e30)):

@@ -15,6 +15,8 @@ import torch
 LIBRARY = Path(__file__).parents[1] / "_lib" / "rotx_cuda.so"
 #: The oldest torch that loads it.
 _TORCH = (2, 11)
+#: The oldest GPUs that they have code for: Turing.
+_CAPABILITY = (7, 5)
 _SCHEMAS = (
     "box_iou_rotated(Tensor a, Tensor b, bool iof, bool aligned) -> Tensor",
     "box_iou_quadri(Tensor a, Tensor b, bool iof, bool aligned) -> Tensor",
@@ -58,10 +60,15 @@ def _load() -> str:
         return f"torch is {torch.__version__}, they need {_TORCH[0]}.{_TORCH[1]} or later: upgrade torch"
     if torch.version.cuda is None:
         return f"torch {torch.__version__} was built without CUDA: install one with it, see https://pytorch.org"
+    newest = max(map(torch.cuda.get_device_capability, range(torch.cuda.device_count())), default=_CAPABILITY)
+    if newest < _CAPABILITY:
+        least, most = ("{}.{}".format(*number) for number in (_CAPABILITY, newest))
+        return f"they need a GPU of compute capability {least} or later, here the newest has {most}"
     if not LIBRARY.is_file():
         return f"{LIBRARY} is not built: run `make cuda` in a clone of rotx, or install its wheel for Linux by pip"
     try:
         torch.ops.load_library(LIBRARY)  # type: ignore[no-untyped-call]
     except OSError as error:
-        return f"{error}: build them again with `make cuda`, or install the wheel for this machine by pip"
+        why = error.__cause__ or error  # torch's own error tells the path alone, not the loader's words
+        return f"{why}: build them again with `make cuda`, or install the wheel for this machine by pip"
     return ""

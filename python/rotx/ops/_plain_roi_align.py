@@ -12,8 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-#: Numbers of features that are sampled at a time.
+#: Numbers of features that are sampled at a time; what else is kept for a sample counts as this many.
 _FEATURES = 1 << 24
+_PER_SAMPLE = 64
 #: Greater than any count of samples, and an int64.
 _MANY = float(1 << 62)
 
@@ -125,7 +126,7 @@ def _samples(
     down = _Axis.of(h, rows, sampling_ratio, to_y * cos - to_x * sin, reach_down)
     across = _Axis.of(w, columns, sampling_ratio, to_x * cos + to_y * sin, reach_across)
     counts = (down.number[:, :, None] * across.number[:, None] * good[:, None, None]).flatten()  # of all bins
-    for bin, i in _numbered(counts, max(1, _FEATURES // channels)):
+    for bin, i in _numbered(counts, max(1, _FEATURES // max(channels, _PER_SAMPLE))):
         region, row, column = bin // (rows * columns), bin // columns % rows, bin % columns
         wide = across.number[region, column]
         v, u = down.at(region, row, i // wide), across.at(region, column, i % wide)
@@ -148,17 +149,13 @@ def _check_images(image: Tensor, images: int) -> None:
 
 
 def _numbered(counts: Tensor, most: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """For counts (B,), as many numbers of each, from 0, and whose they are; about ``most`` at a time."""
+    """For counts (B,), as many numbers of each, from 0, and whose they are; at most ``most`` at a time."""
     ends = counts.cumsum(dim=0)
     total = int(ends[-1]) if len(ends) else 0
-    stops = torch.searchsorted(ends, torch.arange(most, total + most, most, device=ends.device), right=True)
-    begin = 0
-    for stop in torch.unique(stops).tolist():
-        which = torch.arange(begin, stop, device=ends.device).repeat_interleave(counts[begin:stop])
-        before = int(ends[begin - 1]) if begin else 0
-        numbers = torch.arange(before, before + len(which), device=ends.device) - (ends - counts)[which]
-        yield which, numbers
-        begin = stop
+    for begin in range(0, total, most):
+        numbers = torch.arange(begin, min(begin + most, total), device=ends.device)
+        which = torch.searchsorted(ends, numbers, right=True)
+        yield which, numbers - (ends - counts)[which]
 
 
 def _taps(image: Tensor, x: Tensor, y: Tensor, weight: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
