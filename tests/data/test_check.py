@@ -308,6 +308,9 @@ def test_yolo(line: str, kind: str, text: str, tmp_path: Path) -> None:
 
 def test_users_mistakes_are_one_line(tmp_path: Path) -> None:
     clean(tmp_path)
+    for folder, key in (("labelme", "shapes"), ("coco", "annotations")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.json").write_text(json.dumps({key: []}))
     for arguments, says in [
         ((tmp_path / "no",), "no: no such file or folder"),
         ((tmp_path, "--images", tmp_path / "no"), "no: No such file or directory"),
@@ -317,6 +320,8 @@ def test_users_mistakes_are_one_line(tmp_path: Path) -> None:
         ((tmp_path / "no.py",), "no.py"),
         ((tmp_path / "no.py", tmp_path), "no.py: a config stands alone"),
         ((tmp_path / "no.json",), "no.json: cannot be read: No such file"),
+        ((tmp_path / "labelme",), "labelme: holds labelme's json, which is not checked as it is: first rotx convert"),
+        ((tmp_path / "coco",), "coco: holds a.json, which looks like COCO's: give the file itself"),
     ]:
         code, out = run(*arguments)
         assert code == 2 and out.count("\n") == 1 and out.startswith("error: ") and says in out, out

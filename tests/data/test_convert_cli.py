@@ -239,6 +239,11 @@ def test_yolo_with_images_elsewhere(yolo: Path, tmp_path: Path) -> None:
     assert read_annotations(tmp_path / "beside").quads[0].tolist() == [10, 5, 40, 5, 40, 15, 10, 15]
 
 
+def test_yolo_with_capital_letters(yolo: Path, tmp_path: Path) -> None:
+    (yolo / "labels/train/P1.txt").rename(yolo / "labels/train/P1.TXT")
+    assert any(" 1 objects, read as yolo" in line for line in said(yolo, tmp_path / "out", "--to", "dota"))
+
+
 def test_yolo_without_names_and_with_scores(yolo: Path, tmp_path: Path) -> None:
     (yolo / "data.yaml").unlink()
     (yolo / "labels/train/P1.txt").write_text(YOLO[:-1] + " 0.75\n")

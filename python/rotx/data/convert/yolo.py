@@ -36,8 +36,9 @@ def find(path: Path) -> Labels | None:
     folder = path / "labels" if (path / "labels").is_dir() else path
     deep = "labels" in folder.absolute().parts
     with clear_errors(path):
-        found = folder.rglob("*.txt") if deep else folder.glob("*.txt")
-        files = sorted(file for file in found if is_wanted(file.name) and file.is_file())
+        found = folder.rglob("*") if deep else folder.iterdir()
+        files = sorted(file for file in found if file.suffix.lower() == ".txt" and is_wanted(file.name))
+        files = [file for file in files if file.is_file()]
     votes: list[bool] = []
     for file in files:
         with clear_errors(file), file.open("rb") as opened:
