@@ -239,6 +239,15 @@ def test_yolo_with_images_elsewhere(yolo: Path, tmp_path: Path) -> None:
     assert read_annotations(tmp_path / "beside").quads[0].tolist() == [10, 5, 40, 5, 40, 15, 10, 15]
 
 
+@pytest.mark.parametrize("suffix", ["webp", "ppm", "tif", "bmp"])
+def test_sizes_of_all_images_that_training_reads(suffix: str, dota: Path, tmp_path: Path) -> None:
+    for file in (dota / "images").iterdir():
+        cv2.imwrite(str(tmp_path / f"{file.stem}.{suffix}"), np.zeros((30, 70, 3), np.uint8))
+    said(dota, tmp_path / "out.json", "--to", "coco", "--images", tmp_path)
+    images = json.loads((tmp_path / "out.json").read_text())["images"]
+    assert {(image["width"], image["height"]) for image in images} == {(70, 30)}
+
+
 def test_yolo_with_capital_letters(yolo: Path, tmp_path: Path) -> None:
     (yolo / "labels/train/P1.txt").rename(yolo / "labels/train/P1.TXT")
     assert any(" 1 objects, read as yolo" in line for line in said(yolo, tmp_path / "out", "--to", "dota"))
