@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +167,32 @@ def test_users_mistakes_are_one_line(tmp_path: Path) -> None:
         code, printed = run(*arguments)
         last = printed.splitlines()[-1]
         assert code == 2 and last.startswith("error: ") and says in last, printed
+
+
+def test_images_of_the_set_are_never_replaced(tmp_path: Path) -> None:
+    make(tmp_path / "set")
+    before = {file.name for file in (tmp_path / "set/images").iterdir()}
+    (tmp_path / "link").symlink_to(tmp_path / "set/images")
+    for out in (tmp_path / "set/images", tmp_path / "link"):
+        code, said = run(tmp_path / "set", "--out", out)
+        assert code == 2
+        assert said == f"error: {out}: holds images of the set, which could be replaced: name another folder\n"
+    assert run("--augment", config(tmp_path / "set", []), "--out", tmp_path / "set/images")[0] == 2
+    assert {file.name for file in (tmp_path / "set/images").iterdir()} == before
+
+
+def test_pictures_of_images_anywhere_stay_in_their_folder(tmp_path: Path) -> None:
+    files = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        files.append(tmp_path / folder / "P0.jpg")
+        cv2.imwrite(str(files[-1]), np.full((100, 120, 3), 100, np.uint8))
+    before = [file.read_bytes() for file in files]
+    for names in ([str(file) for file in files], ["../a/P0.jpg", "../b/P0.jpg"]):
+        record = {"images": [{"id": i, "file_name": name} for i, name in enumerate(names)], "categories": []}
+        (tmp_path / "set.json").write_text(json.dumps(record))
+        code, said = run(tmp_path / "set.json", "--images", tmp_path / "a", "--out", tmp_path / "out")
+        assert (code, said) == (0, f"{tmp_path}/out: 2 pictures\n")
+    assert [file.read_bytes() for file in files] == before
+    found = sorted(str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*.jpg"))
+    assert found == sorted([*(str(file)[1:] for file in files), "_/a/P0.jpg", "_/b/P0.jpg"])

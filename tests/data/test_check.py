@@ -15,10 +15,11 @@ from click.testing import CliRunner
 
 from conftest import SHARED
 from rotx.cli.check import check
-from rotx.data.check import check_sets, read_set
+from rotx.data.check import check_sets, objects, read_set
 from rotx.data.check.images import decode
 from rotx.data.check.objects import crossing
 from rotx.data.synthetic import write_dataset
+from rotx.geometry import box_iou
 
 SHIP = "10 10 50 10 50 40 10 40 ship 0\n"
 PLANE = "60 10 90 20 80 50 50 40 plane 1\n"
@@ -262,6 +263,7 @@ NAN = float("nan")
         (last(bbox=[30, 30, 20, 10, 45.0]), "unreadable", " 71: annotations[1].bbox: the angle must be in radians"),
         (last(segmentation=FLAT), "zero area", " 71: ship: 8 × 0"),
         (last(bbox=[NAN, 30, 20, 10, 0.0]), "unreadable", " 71: a coordinate is not finite"),
+        (last(bbox=[1e300, 30, 20, 10, 0.0]), "unreadable", " 71: a coordinate is not finite, or beyond 1e+09 pixels"),
         (last(image_id=0), "duplicate", " 71: ship: the same as that of annotation 70"),
         (lambda d: d["images"][0].update(width=60), "wrong size", ": '0' is said to be 60 × 80"),
         (lambda d: d["images"].append({"id": 5, "file_name": "5.png"}), "missing image", ": image '5' is not in"),
@@ -306,6 +308,9 @@ def test_yolo(line: str, kind: str, text: str, tmp_path: Path) -> None:
 
 def test_users_mistakes_are_one_line(tmp_path: Path) -> None:
     clean(tmp_path)
+    for folder, key in (("labelme", "shapes"), ("coco", "annotations")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.json").write_text(json.dumps({key: []}))
     for arguments, says in [
         ((tmp_path / "no",), "no: no such file or folder"),
         ((tmp_path, "--images", tmp_path / "no"), "no: No such file or directory"),
@@ -315,6 +320,8 @@ def test_users_mistakes_are_one_line(tmp_path: Path) -> None:
         ((tmp_path / "no.py",), "no.py"),
         ((tmp_path / "no.py", tmp_path), "no.py: a config stands alone"),
         ((tmp_path / "no.json",), "no.json: cannot be read: No such file"),
+        ((tmp_path / "labelme",), "labelme: holds labelme's json, which is not checked as it is: first rotx convert"),
+        ((tmp_path / "coco",), "coco: holds a.json, which looks like COCO's: give the file itself"),
     ]:
         code, out = run(*arguments)
         assert code == 2 and out.count("\n") == 1 and out.startswith("error: ") and says in out, out
@@ -362,6 +369,24 @@ def test_duplicates_in_crowds_are_those_of_all_pairs(tmp_path: Path) -> None:
     assert len(want) > 1
     report = check_sets([read_set(tmp_path)])
     assert {f.line: int(f.text.split()[-1]) for f in report.faults if f.kind == "duplicate"} == want
+
+
+def test_duplicates_are_looked_for_nearby(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    monkeypatch.setattr(objects, "box_iou", lambda a, b, jobs: compared.append(len(b)) or box_iou(a, b, jobs=jobs))
+    corners = np.random.default_rng(0).uniform(0, 20_000, (1000, 2)).round()
+    text = "".join(f"{x} {y} {x + 9} {y} {x + 9} {y + 9} {x} {y + 9} ship 0\n" for x, y in corners.tolist())
+    (tmp_path / "P.txt").write_text(2 * text)
+    faults = check_sets([read_set(tmp_path)]).faults
+    assert [(f.kind, f.line) for f in faults] == [("duplicate", i) for i in range(1001, 2001)]
+    assert sum(compared) < 5 * len(faults)
+
+
+def test_an_odd_shape_is_found_to_be_a_duplicate_too(tmp_path: Path) -> None:
+    # A long thin tip moves the middle of its bounds far, and its area hardly changes.
+    (tmp_path / "P.txt").write_text("0 0 10 0 10 10 0 10 ship 0\n0 0 10 0 40 9.9 0 10 ship 0\n" * 2)
+    faults = check_sets([read_set(tmp_path)], tiny=0).faults
+    assert [f.line for f in faults if f.kind == "duplicate"] == [3, 4]
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no real data sets in ../shared or ROTX_SHARED")

@@ -128,10 +128,21 @@ def test_an_image_of_training_in_validation(tmp_path: Path) -> None:
     assert found[0]["file"].endswith("D.png") and f"A.png of train_dataloader ({train['data_root']}" in found[0]["text"]
 
 
+def test_validation_on_what_is_trained_is_said(tmp_path: Path) -> None:
+    train, val = split(tmp_path / "train", TRAIN, 0), split(tmp_path / "val", VAL, 1)
+    both = {"type": "ConcatDataset", "datasets": [{**val, "pipeline": LOAD}, {**train, "pipeline": LOAD}]}
+    config = {"test_dataloader": {"batch_size": 1, "dataset": both}}
+    code, out, _ = run(tmp_path, train, val, **config)
+    folder = f"{train['data_root']}/labelTxt"
+    said = f"note: train_dataloader ({folder}): test_dataloader reads it too: what is trained is measured\n"
+    assert code == 0 and out.count("reads it too") == 1 and said in out
+
+
 def test_unreadable_lines_stop_the_training_and_are_all_named(tmp_path: Path) -> None:
     train = split(tmp_path / "train", dict(TRAIN, B="bad\n" + square(30, 30) + "worse\n"), 0)
-    code, _, written = run(tmp_path, train, split(tmp_path / "val", VAL, 1))
+    code, out, written = run(tmp_path, train, split(tmp_path / "val", VAL, 1))
     assert code == 1 and [fault["line"] for fault in written["sets"][0]["faults"]] == [1, 3]
+    assert out.endswith("\n2 faults, and 1 of 2 datasets cannot be used\n")
     assert "B.txt:1: 1 column" in written["training"][0]["error"]
 
 

@@ -326,8 +326,13 @@ def test_shapes_of_labelme_and_what_is_not_kept(tmp_path: Path) -> None:
         "names:\n  - a\n\n  - b",
         "names: {0: a, 1: 'b, c'}\ntrain: x",
         "names: {1: b, 0: a}",
+        "names: {'0': a, \"1\": b}",
+        "names:\n  '0': a",
+        '"names": [a]',
+        "names :\n  0: a",
         "names: []",
         "names: {}",
+        "'names':  {}",
         "train: images",
     ],
 )
@@ -335,7 +340,8 @@ def test_names_in_yaml_are_those_that_a_library_reads(text: str, tmp_path: Path)
     yaml = pytest.importorskip("yaml")
     (tmp_path / "data.yaml").write_text(text)
     want = yaml.safe_load(text).get("names")
-    want = [want[i] for i in range(len(want))] if want is not None else None
+    if isinstance(want, dict):
+        want = [name for _, name in sorted((int(number), name) for number, name in want.items())]
     assert read_names(tmp_path / "data.yaml") == want
 
 

@@ -201,9 +201,14 @@ def test_yolo_that_is_wrong(yolo: Path, tmp_path: Path) -> None:
         file.write_text(YOLO + YOLO + YOLO + text)
         line = failure(yolo, tmp_path / "out", "--to", "dota")
         assert line.startswith(f"{file}:4: {reason}"), line
-        assert (
-            "3 objects" in said(yolo, tmp_path / f"out-{reason[:5]}", "--to", "dota", "--lenient")[-5:][-0:][0] or True
-        )
+        lines = said(yolo, tmp_path / f"out-{reason[:5]}", "--to", "dota", "--lenient")
+        assert any(" 3 objects" in line for line in lines)
+    for text, reason in (
+        ("0 10 10 40 10 40 30 10 30\n", "40 is no share of an image's side"),
+        ("0 nan .1 .4 .1 .4 .3 .1 .3\n", "coordinate 'nan' is not finite"),
+    ):
+        file.write_text(text)
+        assert failure(yolo, tmp_path / "out", "--to", "dota").startswith(f"{file}:1: {reason}")
     file.write_text(YOLO)
     (yolo / "images/train/P1.png").unlink()
     line = failure(yolo, tmp_path / "out", "--to", "dota")
@@ -234,6 +239,20 @@ def test_yolo_with_images_elsewhere(yolo: Path, tmp_path: Path) -> None:
     assert read_annotations(tmp_path / "beside").quads[0].tolist() == [10, 5, 40, 5, 40, 15, 10, 15]
 
 
+@pytest.mark.parametrize("suffix", ["webp", "ppm", "tif", "bmp"])
+def test_sizes_of_all_images_that_training_reads(suffix: str, dota: Path, tmp_path: Path) -> None:
+    for file in (dota / "images").iterdir():
+        cv2.imwrite(str(tmp_path / f"{file.stem}.{suffix}"), np.zeros((30, 70, 3), np.uint8))
+    said(dota, tmp_path / "out.json", "--to", "coco", "--images", tmp_path)
+    images = json.loads((tmp_path / "out.json").read_text())["images"]
+    assert {(image["width"], image["height"]) for image in images} == {(70, 30)}
+
+
+def test_yolo_with_capital_letters(yolo: Path, tmp_path: Path) -> None:
+    (yolo / "labels/train/P1.txt").rename(yolo / "labels/train/P1.TXT")
+    assert any(" 1 objects, read as yolo" in line for line in said(yolo, tmp_path / "out", "--to", "dota"))
+
+
 def test_yolo_without_names_and_with_scores(yolo: Path, tmp_path: Path) -> None:
     (yolo / "data.yaml").unlink()
     (yolo / "labels/train/P1.txt").write_text(YOLO[:-1] + " 0.75\n")
@@ -254,6 +273,7 @@ def test_yolo_without_names_and_with_scores(yolo: Path, tmp_path: Path) -> None:
         ('{"shapes": [{"label": "a", "points": [[1, 2]]}]}', "points: need three corners or more, got 1"),
         ('{"shapes": [{"label": "a", "points": [[1, 2], [3], [4, 5]]}]}', "points: need [[x, y], ...]"),
         ('{"shapes": [{"label": "a", "points": [[1, NaN], [3, 3], [4, 5]]}]}', "points: need numbers up to"),
+        (f'{{"shapes": [], "imageWidth": {"9" * 5000}}}', "holds a number of too many digits"),
     ],
 )
 def test_labelme_that_is_wrong(content: str, reason: str, tmp_path: Path) -> None:
@@ -266,6 +286,25 @@ def test_labelme_that_is_wrong(content: str, reason: str, tmp_path: Path) -> Non
     lines = said(folder, tmp_path / "out", "--to", "dota", "--lenient")
     assert lines[0].startswith("note: skipped 1 shapes or files: ") and reason in lines[1]
     assert "2 images (2 without objects), 0 objects" in lines[2]
+
+
+def test_two_files_of_labelme_for_one_image(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.JSON", "a.json"):
+        (folder / name).write_text('{"shapes": []}')
+    line = failure(folder, tmp_path / "out", "--to", "dota")
+    assert line == f"{folder}/a.json: image 'a' has a file already: a.JSON"
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e300"])
+def test_coco_with_numbers_that_no_image_has(number: str, tmp_path: Path) -> None:
+    file = coco_file(tmp_path / "set.json", ["a.png"], ["a", "b"])
+    file.write_text(
+        file.read_text().replace("[[0, 0, 10, 0, 10, 10, 0, 10]]}]", f"[[0, 0, {number}, 0, 9, 9, 0, 9]]}}]")
+    )
+    line = failure(file, tmp_path / "out", "--to", "dota")
+    assert line == f"{file}: annotations[1]: need finite coordinates up to 1e+09 pixels"
 
 
 def test_other_formats_that_are_wrong(dota: Path, tmp_path: Path) -> None:

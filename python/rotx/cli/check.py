@@ -128,7 +128,10 @@ def _print(report: Report, drops: list[Drops]) -> None:
             click.echo(f"  and {count - _SHOWN:,} more; --json FILE lists all")
     for part in drops:
         _print_drops(part)
-    click.echo(f"{len(faults):,} fault{'' if len(faults) == 1 else 's'}" if faults else "no faults")
+    failed = sum(bool(part.error) for part in drops)
+    end = f"{len(faults):,} fault{'' if len(faults) == 1 else 's'}" if faults else "no faults"
+    joined = "and" if faults else "but"
+    click.echo(f"{end}, {joined} {failed} of {len(drops)} datasets cannot be used" if failed else end)
 
 
 def _print_drops(part: Drops) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import Any
 
 import cv2
@@ -42,7 +42,7 @@ def browse(labelled: Labelled, out: str | Path, number: int = 20, seed: int | No
         How many were written, and why others were not.
 
     Raises:
-        ValueError: if no image has a file.
+        ValueError: if no image has a file, or ``out`` holds images of the set.
         OSError: if a file cannot be written.
     """
     there = sorted((i for i, path in enumerate(labelled.paths) if path), key=lambda i: labelled.names[i])
@@ -64,7 +64,7 @@ def browse(labelled: Labelled, out: str | Path, number: int = 20, seed: int | No
         return _headed(image, titles, labels, labelled.classes)
 
     chosen = [there[i] for i in _choose(len(there), number, seed)]
-    return _write(Path(out), {labelled.names[i]: i for i in chosen}, picture)
+    return _write(Path(out), {labelled.names[i]: i for i in chosen}, picture, filter(None, labelled.paths))
 
 
 def browse_training(
@@ -83,7 +83,7 @@ def browse_training(
         As :func:`browse`.
 
     Raises:
-        ValueError: for a config without a training set, or with one that cannot be made.
+        ValueError: for a config without a training set, or with one that cannot be made; if ``out`` holds its images.
         OSError: if a file cannot be written.
     """
     loader = config.get("train_dataloader")
@@ -104,7 +104,7 @@ def browse_training(
         return np.hstack(padded)
 
     names = {dataset.record(i).name: i for i in _choose(len(dataset), number, seed)}
-    return _write(Path(out), names, picture)
+    return _write(Path(out), names, picture, (dataset.record(i).path for i in range(len(dataset))))
 
 
 def _draw_sample(sample: Sample, dataset: Dataset) -> Pixels:
@@ -168,16 +168,29 @@ def _headed(image: Pixels, titles: Sequence[str], labels: NDArray[np.integer[Any
     return np.concatenate([head, image])
 
 
-def _write(out: Path, names: Mapping[str, int], picture: Callable[[int], Pixels]) -> tuple[int, list[str]]:
+def _write(
+    out: Path, names: Mapping[str, int], picture: Callable[[int], Pixels], images: Iterable[Path]
+) -> tuple[int, list[str]]:
+    """Writes pictures; raises ValueError rather than put one among the images of the set."""
+    files = {out / f"{_inside(name)}.jpg": i for name, i in names.items()}
+    theirs = {folder.resolve() for folder in {image.parent for image in images}}
+    for folder in {file.parent for file in files}:
+        if folder.resolve() in theirs:
+            raise ValueError(f"{folder}: holds images of the set, which could be replaced: name another folder")
     out.mkdir(parents=True, exist_ok=True)
     problems = []
-    for name, i in tqdm(names.items(), desc="pictures", unit="image", leave=False, delay=1):
+    for file, i in tqdm(files.items(), desc="pictures", unit="image", leave=False, delay=1):
         try:
             content = cv2.imencode(".jpg", picture(i))[1].tobytes()
         except UnreadableImage as error:
             problems.append(str(error))
             continue
-        file = out / f"{name}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)  # names of images may hold folders
         write_bytes(file, content)
-    return len(names) - len(problems), problems
+    return len(files) - len(problems), problems
+
+
+def _inside(name: str) -> PurePath:
+    """The name of an image, which may be a path to anywhere, as a path within a folder."""
+    path = PurePath(name)
+    return PurePath(*("_" if part == ".." else part for part in path.relative_to(path.anchor).parts))

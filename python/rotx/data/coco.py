@@ -118,6 +118,8 @@ def _load(file: Path) -> Json:
         raise _Damaged(f"is not json, or is cut off: line {error.lineno}, column {error.colno}: {error.msg}") from None
     except UnicodeDecodeError:
         raise _Damaged("is not UTF-8 text") from None
+    except ValueError:
+        raise _Damaged("holds a number of too many digits") from None
     except RecursionError:
         raise _Damaged("is nested too deeply") from None
     if not isinstance(data, dict):

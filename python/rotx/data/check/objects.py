@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotx.data.check.sets import Labelled
+from rotx.data.convert.dataset import HUGE
 from rotx.data.datasets import LEAST_SIDE
 from rotx.data.sniff import nearest
 from rotx.geometry import box_iou, box_iou_aligned, nms, quad_to_rbox, rbox_to_quad
@@ -29,9 +30,9 @@ def check_objects(labelled: Labelled, tiny: float) -> None:
         labelled: the set.
         tiny: objects with a shorter side, in pixels, are a fault.
     """
-    finite = np.asarray(np.isfinite(labelled.quads).all(axis=1))
+    finite = np.asarray((np.abs(labelled.quads) <= HUGE).all(axis=1))  # NaN is not either
     for row in np.flatnonzero(~finite).tolist():
-        labelled.add("unreadable", row, "a coordinate is not finite")
+        labelled.add("unreadable", row, f"a coordinate is not finite, or beyond {HUGE:.0e} pixels")
     rboxes = quad_to_rbox(labelled.quads)
     side = rboxes[:, 2:4].min(axis=1, initial=np.inf)
     for row in np.flatnonzero(finite & (side < LEAST_SIDE)).tolist():
@@ -107,15 +108,22 @@ def _duplicates(labelled: Labelled) -> Iterator[tuple[int, int, float]]:
     kept = nms(labelled.quads, np.zeros(len(key)), SAME, key)
     single = np.zeros(len(key), np.bool_)
     single[kept] = True
-    groups = kept[np.argsort(key[kept], kind="stable")]
-    twice = np.flatnonzero(~single)
-    starts = np.searchsorted(key[groups], key[twice], side="left")
-    stops = np.searchsorted(key[groups], key[twice], side="right")
-    for row, start, stop in zip(twice.tolist(), starts.tolist(), stops.tolist(), strict=True):
-        others = groups[start:stop]
-        overlaps = box_iou(labelled.quads[row][None], labelled.quads[others], jobs=1)[0]
-        best = int((overlaps > SAME).argmax())
-        yield row, int(others[best]), float(overlaps[best])
+    x = labelled.quads[:, 0::2]
+    centre, width = (x.min(axis=1) + x.max(axis=1)) / 2, np.ptp(x, axis=1)
+    kept = kept[np.lexsort((centre[kept], key[kept]))]
+    keys, centres = key[kept], centre[kept]
+    for row in np.flatnonzero(~single).tolist():
+        group = slice(*np.searchsorted(keys, (key[row], key[row] + 1)).tolist())
+        # Boxes that are nearly the same have nearly the same centre; for odd shapes all of the group are tried.
+        reach = centre[row] - width[row] / 4, centre[row] + width[row] / 4
+        near = slice(*(group.start + np.searchsorted(centres[group], reach)).tolist())
+        for part in (near, group):
+            others = np.sort(kept[part])
+            overlaps = box_iou(labelled.quads[row][None], labelled.quads[others], jobs=1)[0]
+            if (overlaps > SAME).any():
+                best = int((overlaps > SAME).argmax())
+                yield row, int(others[best]), float(overlaps[best])
+                break
 
 
 def _check_classes(labelled: Labelled) -> None:

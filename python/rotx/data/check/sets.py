@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from rotx import _rust
 from rotx.data.check.faults import Fault
 from rotx.data.coco import read_leniently
-from rotx.data.convert import yolo
-from rotx.data.formats import Problem, read_annotations
+from rotx.data.convert import labelme, yolo
+from rotx.data.formats import FormatError, Problem, read_annotations
 from rotx.data.image_files import image_size, list_images
 from rotx.data.sniff import Found, annotation_files
 from rotx.geometry import thread_count
@@ -107,7 +107,7 @@ def read_set(
         return _read_json(annotations, images, name)
     if annotations.is_dir() and (labels := yolo.find(annotations)):
         return _read_yolo(labels, annotations, images, name, jobs)
-    have = annotation_files(annotations)
+    have = _text_files(annotations)
     found = read_annotations(annotations, images=names, lenient=True, kept=_KEPT, jobs=jobs, files=have)
     sizes = _xml_sizes(have, jobs) if have.format == "voc" else {}
     labelled = Labelled(
@@ -130,6 +130,17 @@ def read_set(
     # One file for many images, or a list of images, may leave out some of the folder.
     _find_files(labelled, suffix, complete=names is None and bool(have.subjects))
     return labelled
+
+
+def _text_files(annotations: Path) -> Found:
+    try:
+        return annotation_files(annotations)
+    except FormatError:
+        if annotations.is_dir() and labelme.find(annotations):  # says so itself if there is COCO's
+            raise FormatError(
+                f"{annotations}: holds labelme's json, which is not checked as it is: first rotx convert it"
+            ) from None
+        raise
 
 
 def _add_unreadable(labelled: Labelled, problems: Sequence[Problem], count: int) -> None:

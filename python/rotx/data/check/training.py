@@ -51,18 +51,23 @@ class Drops:
 
 
 def config_sets(config: Mapping[str, Any], jobs: int | None = None) -> list[Labelled]:
-    """The sets that the datasets of a config read, each once.
+    """The sets that the datasets of a config read, each once; one of training that serves evaluation too says so.
 
     Raises:
         ValueError: if the config has no dataset with annotations, or nothing of a set can be read.
         OSError: if images cannot be listed.
     """
     found: dict[tuple[Any, ...], Labelled] = {}
+    trained: set[tuple[Any, ...]] = set()
     for key in LOADERS:
         for leaf in _leaves(_dataset(config, key)):
             for files in _files(leaf):
                 if files not in found:
                     found[files] = _read(leaf, key, *files, jobs)
+                    if key == LOADERS[0]:
+                        trained.add(files)
+                elif key != LOADERS[0] and files in trained:
+                    found[files].notices.append(f"{found[files].name}: {key} reads it too: what is trained is measured")
     if not found:
         raise ValueError(f"has no dataset with annotations in {', '.join(LOADERS)}")
     return list(found.values())

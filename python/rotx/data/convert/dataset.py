@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+#: No image has coordinates beyond this; the readers in Rust refuse them, too.
+HUGE = 1e9
+
 
 @dataclass(eq=False)
 class DataSet:

@@ -12,8 +12,10 @@ from tqdm import tqdm
 from rotx import _rust
 from rotx.data.convert.dataset import DataSet
 from rotx.data.files import FormatError, clear_errors
-from rotx.data.image_files import list_images
+from rotx.data.image_files import image_size, list_images
 
+#: Endings of images that training reads, and the reader in Rust does not.
+_OTHERS = (".webp", ".ppm", ".pgm")
 _WORKERS = 8  # reading waits for the disk more than it computes
 
 
@@ -96,6 +98,8 @@ def _size(path: Path | None, lenient: bool) -> tuple[int, int]:
     try:
         reader = _rust.ImageReader(path)  # type: ignore[arg-type]
     except (ValueError, OSError) as error:
+        if path is not None and path.suffix.lower() in _OTHERS and (size := image_size(path)):
+            return size[1], size[0]
         if lenient:
             return 0, 0
         raise FormatError(f"{path}: {error}") from None

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from rotx.data.convert.dataset import DataSet
+from rotx.data.convert.dataset import HUGE, DataSet
 from rotx.data.files import FormatError, clear_errors, is_wanted
 from rotx.data.image_files import list_files
 from rotx.geometry import min_area_rect, rbox_to_quad
 
 _SHAPE_KEYS = {"label", "points", "shape_type", "flags", "difficult", "direction"}
 _HELD = {"difficult", "truncated"}
-_HUGE = 1e9
 
 
 class _Wrong(ValueError):
@@ -34,6 +33,10 @@ def find(folder: Path) -> list[Path]:
         files = [folder / name for name in names if name.lower().endswith(".json")]
         head = files[0].read_bytes() if files else b""
     if b'"shapes"' in head:
+        first: dict[str, str] = {}
+        for file in files:
+            if first.setdefault(file.stem, file.name) != file.name:
+                raise FormatError(f"{file}: image {file.stem!r} has a file already: {first[file.stem]}")
         return files
     others = any(map(is_wanted, names)) or (folder / "labels").is_dir() or (folder / "labelTxt").is_dir()
     if b'"annotations"' in head and not others:
@@ -91,6 +94,8 @@ def _load(file: Path) -> dict[str, Any]:
         raise _Wrong("not json", f"line {error.lineno}: is not json, or is cut off: {error.msg}") from None
     except (UnicodeDecodeError, RecursionError):
         raise _Wrong("not json", "is not json in UTF-8") from None
+    except ValueError:
+        raise _Wrong("not json", "holds a number of too many digits") from None
     if not isinstance(record, dict) or not isinstance(record.get("shapes"), list):
         raise _Wrong("not labelme's", "need an object with a list of shapes, as labelme writes it")
     return record
@@ -182,6 +187,6 @@ def _points(points: Any) -> list[list[float]]:
     if not isinstance(points, list) or not all(isinstance(point, list) and len(point) == 2 for point in points):
         raise _Wrong("damaged shape", f"points: need [[x, y], ...], got {points!r:.40}")
     for v in (v for point in points for v in point):
-        if type(v) not in (int, float) or not abs(v) <= _HUGE:  # NaN is not either
-            raise _Wrong("damaged shape", f"points: need numbers up to {_HUGE:.0e}, got {v!r:.40}")
+        if type(v) not in (int, float) or not abs(v) <= HUGE:  # NaN is not either
+            raise _Wrong("damaged shape", f"points: need numbers up to {HUGE:.0e}, got {v!r:.40}")
     return [[float(x), float(y)] for x, y in points]

@@ -9,7 +9,7 @@ import numpy as np
 
 from rotx import _rust
 from rotx.data.convert import labelme, yolo
-from rotx.data.convert.dataset import DataSet
+from rotx.data.convert.dataset import HUGE, DataSet
 from rotx.data.files import File, FormatError
 from rotx.data.formats import read_annotations
 from rotx.data.sniff import annotation_files
@@ -59,6 +59,9 @@ def _read_coco(path: Path) -> DataSet:
     except ValueError as error:
         raise FormatError(str(error)) from None
     things = data.get("annotations", [])
+    far = np.flatnonzero(~(np.abs(found.quads) <= HUGE).all(axis=1))  # NaN is not either
+    if len(far):
+        raise FormatError(f"{path}: annotations[{far[0]}]: need finite coordinates up to {HUGE:.0e} pixels")
     lost = [
         _lost(sum(_is_other_polygon(thing) for thing in things), "polygons or masks: kept as the least rectangles"),
         _lost(sum("score" in thing for thing in things), "scores: not kept"),

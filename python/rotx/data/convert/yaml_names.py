@@ -12,7 +12,8 @@ _QUOTED = r""""(?:[^"\\]|\\.)*"|'(?:[^']|'')*'"""
 _COMMENT = re.compile(rf"({_QUOTED})|(?:^|\s)#.*")
 _ITEM = re.compile(rf"(?:{_QUOTED}|[^,\[\]{{}}\"'])+")
 _FLOW = re.compile(rf"[\[{{]((?:{_QUOTED}|[^\[\]{{}}\"'])*)[\]}}]")
-_NUMBERED = re.compile(r"(\d+)\s*:\s*(.*)")
+_KEY = re.compile(r"""(["']?)names\1\s*:(?=\s|$)""")
+_NUMBERED = re.compile(r"""(["']?)(\d+)\1\s*:\s*(.*)""")
 
 
 def read_names(file: Path) -> list[str] | None:
@@ -24,17 +25,18 @@ def read_names(file: Path) -> list[str] | None:
     with clear_errors(file):
         text = file.read_text(encoding="utf-8-sig", errors="replace")
     lines = [_COMMENT.sub(lambda found: found[1] or "", line).rstrip() for line in text.splitlines()]
-    start = next((i for i, line in enumerate(lines) if line.startswith("names:")), None)
+    start = next((i for i, line in enumerate(lines) if _KEY.match(line)), None)
     if start is None:
         return None
-    items = _items(lines[start].removeprefix("names:").strip(), lines[start + 1 :])
+    first = _KEY.sub("", lines[start], count=1).strip()
+    items = _items(first, lines[start + 1 :])
     numbered = [_NUMBERED.fullmatch(item) for item in items]
     if items and all(numbered):
-        by_number = {int(found[1]): _plain(found[2]) for found in numbered if found}
+        by_number = {int(found[2]): _plain(found[3]) for found in numbered if found}
         names = [by_number.get(i, "") for i in range(len(items))]
     else:
         names = [_plain(item) for item in items]
-    if not all(names) or (not names and lines[start].split() not in (["names:", "{}"], ["names:", "[]"])):
+    if not all(names) or (not names and first not in ("{}", "[]")):
         need = "a list of names, or names by numbers that count from 0"
         raise FormatError(f"{file}:{start + 1}: names: need {need}")
     return names

@@ -36,27 +36,32 @@ def find(path: Path) -> Labels | None:
     folder = path / "labels" if (path / "labels").is_dir() else path
     deep = "labels" in folder.absolute().parts
     with clear_errors(path):
-        found = folder.rglob("*.txt") if deep else folder.glob("*.txt")
-        files = sorted(file for file in found if is_wanted(file.name) and file.is_file())
+        found = folder.rglob("*") if deep else folder.iterdir()
+        files = sorted(file for file in found if file.suffix.lower() == ".txt" and is_wanted(file.name))
+        files = [file for file in files if file.is_file()]
     votes: list[bool] = []
     for file in files:
         with clear_errors(file), file.open("rb") as opened:
             line = opened.readline(1000).decode("utf-8-sig", errors="replace")
         if words := line.split():
-            votes.append(_is_label(words))
+            votes.append(_is_label(words, deep))
         if len(votes) == _LOOKED_AT:
             break
     looks_so = 2 * sum(votes) > len(votes) if votes else deep
     return Labels(folder, files) if files and looks_so else None
 
 
-def _is_label(words: list[str]) -> bool:
-    """Whether the words of a line are a label and shares of sides, as those of a horizontal box or a polygon are."""
+def _is_label(words: list[str], sure: bool) -> bool:
+    """Whether the words of a line are a label and shares of sides, as those of a horizontal box or a polygon are.
+
+    ``sure``: so are a label and any eight numbers, which are wrong then.
+    """
     try:
         label, *shares = map(float, words)
     except ValueError:
         return False
-    return label.is_integer() and len(shares) >= 4 and all(abs(share) <= 2 for share in shares)
+    small = all(abs(share) <= 2 for share in shares)
+    return label.is_integer() and len(shares) >= 4 and (small or (sure and len(shares) == 8))
 
 
 class Lines(NamedTuple):
