@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from conftest import SHARED
 from rotx import geometry
 from test_geometry import Floats, pairs, rboxes, swapped
 
@@ -172,6 +173,22 @@ def test_known_overlaps(overlap: Overlap, dtype: type) -> None:
     iou = area / (4 + geometry.area(b) - area)
     np.testing.assert_allclose(overlap(a, b, dtype=dtype), iou, rtol=0, atol=TOLERANCE[dtype])
     assert overlap(a[:0], b[:0], dtype=dtype).shape == (0,)
+
+
+@pytest.mark.parametrize("mode", ["iou", "iof"])
+def test_overlaps_equal_the_stored_ones(overlap: Overlap, mode: str) -> None:
+    file = SHARED / "goldens/ops/box_iou_rotated.npz"
+    if not file.is_file():
+        pytest.skip(f"no reference numbers at {file}: set ROTX_SHARED")
+    with np.load(file) as golden:
+        a, b, jittered, pairwise = golden["A"], golden["B"], golden["J"], golden[f"pairwise_{mode}"]
+        aligned, exact = golden[f"aligned_{mode}"], golden["aligned_iou_float64_shapely"]
+    rows, columns = (index.ravel() for index in np.indices(pairwise.shape))
+    # mmcv computes in float32: up to 1.06e-6 off.
+    np.testing.assert_allclose(overlap(a[rows], b[columns], mode, np.float32), pairwise.ravel(), rtol=0, atol=2e-6)
+    np.testing.assert_allclose(overlap(a, jittered, mode, np.float32), aligned, rtol=0, atol=2e-6)
+    if mode == "iou":
+        np.testing.assert_allclose(overlap(a, jittered), exact, rtol=0, atol=1e-12)
 
 
 def any_quads(n: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
