@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from damaged import CASES, Case
+from rotx.cli import main as rotx_main
 from rotx.cli import user_errors
 from rotx.cli.eval import main as eval_main
 
@@ -142,6 +143,21 @@ def test_mistakes_give_one_line_and_exit_code_2(dataset: Path, arguments: list, 
     assert message in result.stderr, result.stderr
     errors = [line for line in result.stderr.splitlines() if not line.startswith("note: ")]
     assert len(errors) == 1 and errors[0].startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["merge", "in", "out", "--iou-thr", "nan"], "'--iou-thr': nan is not a number"),
+        (["check", "data", "--tiny", "nan"], "'--tiny': nan is not a number"),
+        (["predict", "c", "k", "i", "--out", "o", "--score-thr", "nan"], "'--score-thr': nan is not a number"),
+        (["predict", "c", "k", "i", "--out", "o", "--score-thr", "2"], "2.0 is not in the range 0<=x<=1"),
+    ],
+)
+def test_numbers_are_in_their_range(arguments: list[str], message: str) -> None:
+    done = CliRunner().invoke(rotx_main, arguments)
+    assert done.exit_code == 2
+    assert message in done.output
 
 
 def test_a_panic_or_traceback_never_reaches_the_user_of_train(tmp_path: Path) -> None:

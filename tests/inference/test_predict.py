@@ -356,6 +356,7 @@ def test_a_large_image_that_is_cut_off(model: list[str], folder: Path, tmp_path:
             "--classes: the detector knows no 'rde': did you mean 'red'?",
         ),
         (["CONFIG", "CHECKPOINT", "IN", "--tta", "turn"], "tta: need flip, rotate, scales"),
+        (["CONFIG", "CHECKPOINT", "IN", "--tta", ""], "tta: need flip, rotate, scales"),
         (["CONFIG", "CHECKPOINT", "IN", "--gap", "2000"], "gap: need 0 or more, and less than the window, got 2000"),
         (["CONFIG", "CHECKPOINT", "IN", "--device", "cuda:99"], "CUDA devices, so there is no 'cuda:99'"),
         (["CHECKPOINT", "CHECKPOINT", "IN"], "model.pth: "),

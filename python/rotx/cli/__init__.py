@@ -53,6 +53,17 @@ def user_errors(command: F) -> F:
     return wrapper  # type: ignore[return-value]
 
 
+class Number(click.FloatRange):
+    """A number in a range; NaN, which click takes to be in every range, is in none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See click."""
+        number = super().convert(value, param, ctx)
+        if number != number:
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
+
+
 def class_names(option: str | None) -> list[str] | None:
     """The names of ``--classes A,B,...``; None without it."""
     if option is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotx.cli import class_names, user_errors
+from rotx.cli import Number, class_names, user_errors
 
 if TYPE_CHECKING:
     from rotx.data.check import Labelled, Report
@@ -25,7 +25,7 @@ _SHOWN = 5
     "--images", multiple=True, type=click.Path(), metavar="DIR", help="Of the images; once, or for each DATA."
 )
 @click.option("--classes", metavar="A,B,...", help="The classes that there should be.")
-@click.option("--tiny", type=click.FloatRange(min=0), metavar="PX", help="A side below it is a fault.  [default: 2]")
+@click.option("--tiny", type=Number(min=0), metavar="PX", help="A side below it is a fault.  [default: 2]")
 @click.option("--json", "json_file", type=click.Path(), metavar="FILE", help="Write all faults as JSON.")
 @click.option("--picture", type=click.Path(), metavar="FILE.png", help="Draw sizes, shapes, angles and counts.")
 @click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE", help="Set a value of the config.")

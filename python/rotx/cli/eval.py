@@ -145,7 +145,7 @@ def model(
         raise ValueError(f"unexpected {more[0]!r}: need one CONFIG and one CHECKPOINT")
     if whole and not merge:
         raise ValueError("--whole: needs --merge")
-    output, views = Outputs(**outputs), views_of(tta) if tta else None
+    output, views = Outputs(**outputs), None if tta is None else views_of(tta)
     rules = get_protocol(protocol) if protocol else None
     world = distributed.start(device)
     try:

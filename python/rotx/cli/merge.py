@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import click
 
-from rotx.cli import class_names, user_errors
+from rotx.cli import Number, class_names, user_errors
 from rotx.cli.report import note
 
 
 @click.command()
 @click.argument("results", type=click.Path())
 @click.argument("out", type=click.Path())
-@click.option(
-    "--iou-thr", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Drop what overlaps a better more."
-)
+@click.option("--iou-thr", type=Number(0, 1), default=0.1, show_default=True, help="Drop what overlaps a better more.")
 @click.option(
     "--boxes",
     type=click.Choice(["quad", "rbox"]),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotx.cli import class_names, fail, user_errors
+from rotx.cli import Number, class_names, fail, user_errors
 from rotx.cli.report import note
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _INTERRUPTED = 130
 @click.option("--show-dir", type=click.Path(), metavar="DIR", help="Also write pictures, and of a video an .mp4.")
 @click.option(
     "--score-thr",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     default=0.3,
     show_default=True,
     help="Results hold what scores more; for measuring take 0.",
@@ -79,7 +79,7 @@ def predict(config: str, checkpoint: str, inputs: tuple[str, ...], out: str, **o
     from rotx.inference.run import run
     from rotx.inference.tta import views_of
 
-    views, names = views_of(options["tta"]) if options["tta"] else None, class_names(options["classes"])
+    views, names = None if options["tta"] is None else views_of(options["tta"]), class_names(options["classes"])
     keys = {key: options[key] for key in ("options", "plugins", "trust_config")}
     predictor = load(config, checkpoint, options["device"], **keys)
     labels = None if names is None else _labels(names, predictor.classes)
