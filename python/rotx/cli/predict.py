@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotx.cli import Number, class_names, fail, user_errors
+from rotx.cli import INTERRUPTED, Number, class_names, fail, user_errors
 from rotx.cli.report import note
 
 if TYPE_CHECKING:
     from rotx.inference.large import Look
     from rotx.inference.run import Report
-
-_INTERRUPTED = 130
 
 
 @click.command()
@@ -90,7 +88,7 @@ def predict(config: str, checkpoint: str, inputs: tuple[str, ...], out: str, **o
         report = run(predictor, found, place, look, formats=formats, show_dir=show_dir, bound=bound, progress=True)
     except KeyboardInterrupt:
         click.echo(f"{out}: stopped; the same command goes on from here", err=True)
-        sys.exit(_INTERRUPTED)
+        sys.exit(INTERRUPTED)
     except RuntimeError as error:
         if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
             raise  # torch has no class of its own for the memory of the CPU
