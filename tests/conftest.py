@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 GOLDENS = Path(__file__).parent / "goldens"
 #: Folder of real images and annotations, which are not part of the repository.
 SHARED = Path(os.environ.get("ROTX_SHARED", Path(__file__).parents[2] / "shared"))
+#: The photograph that some reference numbers were made with; their README says where it can be found.
+PHOTO = SHARED / "goldens/input/P2805__1024__0___0.png"
 
 
 @pytest.fixture

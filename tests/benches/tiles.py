@@ -2,8 +2,9 @@
 
     python tests/benches/tiles.py
 
-Real images come from the folder of real data, ROTX_SHARED; what is made of them stays in bench-data. The limit of the codecs is
-the time that decoding the images and encoding the patches takes, and nothing else, shared out over the threads.
+Real images come from the folder of real data, ROTX_SHARED; what is made of them stays in bench-data. The limit of the
+codecs is the time that decoding the images and encoding the patches takes, and nothing else, shared out over the
+threads.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 from dota_like import scene_of
 from measure import DATA, process, report
 
-from rotx.data.formats import Detections
+from rotx.annotations.formats import Detections
 from rotx.evaluation import write_task1
 from rotx.geometry import rbox_to_quad
 

@@ -16,13 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import recipe
-from conftest import GOLDENS, SHARED
+from conftest import GOLDENS, PHOTO
 from rotx import config
 from rotx.models import Batch, Targets, build_detector
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-#: The image of ``real224x320``, of 170 x 170 pixels.
-PHOTO = SHARED / "goldens/input/P2805__1024__0___0.png"
 
 #: All kept: what was drawn at random in training is not compared.
 ALL = 1_000_000
@@ -81,7 +79,7 @@ class Case:
         if run not in self.meta["runs"]:
             pytest.skip(f"no numbers of {run} are stored")
         if run == "real224x320" and not PHOTO.is_file():
-            pytest.skip("needs the image that this run was made with: set ROTX_SHARED")
+            pytest.skip("needs the photograph of the goldens: set ROTX_SHARED")
 
     def image(self, run: str) -> Tensor:
         """The image of a run, normalised, (1, 3, H, W)."""
