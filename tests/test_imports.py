@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "geometry": {"_rust"},
     "visualize": {"geometry"},
     "boxes": TENSORS,
-    "ops": TENSORS,
+    "ops": NUMBERS,
     "data.archives": set(),
     "data.files": {"data.archives"},
     "data.sniff": {"data.files"},

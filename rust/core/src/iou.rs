@@ -12,7 +12,7 @@
 use std::cmp::Ordering;
 
 use crate::along_x::AlongX;
-use crate::geom::{self, Quad, RBox};
+use crate::geom::{self, Point, Quad, RBox};
 use crate::lanes::{F4, wide};
 use crate::threads;
 
@@ -40,6 +40,19 @@ pub struct Bounds {
 impl Bounds {
     pub(crate) const EMPTY: Bounds =
         Bounds { x0: f64::INFINITY, y0: f64::INFINITY, x1: f64::NEG_INFINITY, y1: f64::NEG_INFINITY };
+
+    /// The box around finite points.
+    #[inline]
+    pub(crate) fn around(points: &[Point]) -> Bounds {
+        let mut bounds = Bounds::EMPTY;
+        for p in points {
+            bounds.x0 = bounds.x0.min(p.x);
+            bounds.x1 = bounds.x1.max(p.x);
+            bounds.y0 = bounds.y0.min(p.y);
+            bounds.y1 = bounds.y1.max(p.y);
+        }
+        bounds
+    }
 
     /// Whether the insides of both meet.
     #[inline(always)]
@@ -198,7 +211,7 @@ impl Shape for QuadShape {
         if !raw.iter().all(|v| v.is_finite()) || signed_area == 0.0 || !signed_area.is_finite() {
             return QuadShape { raw: *raw, signed_area: 0.0, bounds: Bounds::EMPTY };
         }
-        QuadShape { raw: *raw, signed_area, bounds: quad_bounds(raw) }
+        QuadShape { raw: *raw, signed_area, bounds: Bounds::around(&geom::corners(raw)) }
     }
 
     #[inline(always)]
@@ -264,18 +277,6 @@ fn within_unit_triangle(u: F4, v: F4) -> f64 {
 fn twice_mean_positive(a: F4, b: F4) -> F4 {
     let (pa, pb) = (a.at_least(F4::all(0.0)), b.at_least(F4::all(0.0)));
     (pa + pb) * (pb - pa).over(b - a, 1.0)
-}
-
-/// The box around four finite corners.
-pub(crate) fn quad_bounds(quad: &Quad) -> Bounds {
-    let mut bounds = Bounds::EMPTY;
-    for p in geom::corners(quad) {
-        bounds.x0 = bounds.x0.min(p.x);
-        bounds.x1 = bounds.x1.max(p.x);
-        bounds.y0 = bounds.y0.min(p.y);
-        bounds.y1 = bounds.y1.max(p.y);
-    }
-    bounds
 }
 
 fn lexicographic(a: &[f64], b: &[f64]) -> Ordering {
