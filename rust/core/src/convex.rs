@@ -4,8 +4,9 @@
 
 use std::cmp::Ordering;
 
+use crate::bounds::Bounds;
 use crate::geom::{self, Point};
-use crate::iou::{Bounds, QuadShape, Shape};
+use crate::iou::{QuadShape, Shape};
 
 /// A generalized IoU nearer to 1 than this is its greatest: the two hulls are one.
 const ROUNDING: f64 = 1e-12;

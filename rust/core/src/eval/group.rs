@@ -1,10 +1,12 @@
 //! Matching within groups: the detections and objects of one image and class.
 
 use crate::along_x::AlongX;
+use crate::bounds::Bounds;
 use crate::eval::devkit;
-use crate::eval::matching::{Detections, Measure, Rules, Truth};
+use crate::eval::rules::{Measure, Rules};
+use crate::eval::truth::{Detections, Truth};
 use crate::geom::{self, Quad};
-use crate::iou::{Bounds, Mode, QuadShape, Shape};
+use crate::iou::{Mode, QuadShape, Shape};
 use crate::lanes::wide;
 
 /// Pixels by which the devkit enlarges horizontal boxes.
