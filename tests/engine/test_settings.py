@@ -10,8 +10,8 @@ from torch import nn
 
 import mmrotate_style
 from rotx import config
+from rotx.annotations.classes import CLASSES_OF
 from rotx.config import ConfigError
-from rotx.data.classes import CLASSES_OF
 from rotx.engine.ema import build_ema
 from rotx.engine.optim import build_optimizer
 from rotx.engine.schedule import build_schedule

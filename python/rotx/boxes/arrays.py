@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,5 +33,6 @@ def like(values: Any, array: Array) -> Array:
     if is_tensor(array):
         out: Array = sys.modules["torch"].as_tensor(values, dtype=model.dtype, device=model.device)
     else:
-        out = cast("Array", np.asarray(values, dtype=model.dtype))
+        arrays: Any = np.asarray(values, dtype=model.dtype)
+        out = arrays
     return out
