@@ -40,9 +40,10 @@ __all__ = [
     "write_task1",
 ]
 
-# Window, file, and the text beside it; path, size and patches.
+# Window, file, and the text beside it.
 _Patch = tuple[tuple[int, int, int, int], str, tuple[str, str] | None]
-_Image = tuple[Path, tuple[int, int], list[_Patch]]
+# A file, or a function that gives all pixels, (H, W, 3) BGR; width and height; patches.
+_Image = tuple[Path | Callable[[], NDArray[np.uint8]], tuple[int, int], list[_Patch]]
 _F = NDArray[np.float64]
 _U = NDArray[np.uint32]
 _Boxes = tuple[_F, _U, _U]

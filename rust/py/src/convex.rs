@@ -10,9 +10,10 @@ use rotx_core::iou;
 use crate::geometry::{mode, point_rows};
 
 type Floats<'py> = PyReadonlyArray2<'py, f64>;
+type Rows<'a> = Vec<&'a [f64]>;
 
 /// The rows of both arrays, as many of each.
-fn aligned<'a>(points: &'a Floats<'_>, others: &'a Floats<'_>) -> PyResult<(Vec<&'a [f64]>, Vec<&'a [f64]>)> {
+fn aligned<'a>(points: &'a Floats<'_>, others: &'a Floats<'_>) -> PyResult<(Rows<'a>, Rows<'a>)> {
     let (rows, other_rows) = (point_rows("points", points)?, point_rows("others", others)?);
     if rows.len() != other_rows.len() {
         let message = format!("points and others: need as many rows, got {} and {}", rows.len(), other_rows.len());
