@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from rotx import _rust
 from rotx.images.files import UnreadableImage, image_size, read_image
+from rotx.images.tiff import open_tiff
 from rotx.records import Window
 
 Pixels = NDArray[np.uint8]
@@ -77,17 +78,32 @@ def open_image(path: Path) -> Reader:
     """Opens an image and reads its header.
 
     Raises:
-        UnreadableImage: if it has none.
+        UnreadableImage: The file holds no image, or one of a kind that is not read.
+    """
+    return WholeImage(path) if path.suffix.lower() in _WHOLE else open_in_pieces(path)
+
+
+def open_in_pieces(path: Path) -> Reader:
+    """Opens an image of which a window is read without the rest, as far as its format allows.
+
+    `rotx._rust` reads PNG, JPEG, TIFF and BMP; rasterio (``rotx[geo]``) reads further kinds of TIFF.
+
+    Raises:
+        UnreadableImage: The file holds no such image.
     """
     try:
-        return _Whole(path) if path.suffix.lower() in _WHOLE else _rust.ImageReader(path)
-    except UnreadableImage:
-        raise
+        return _rust.ImageReader(path)
     except (ValueError, OSError) as error:
+        reason = str(error)
+    try:
+        return open_tiff(path, reason)
+    except ValueError as error:
         raise UnreadableImage(path, str(error)) from None
+    except OSError:
+        raise UnreadableImage(path, reason) from None
 
 
-class _Whole:
+class WholeImage:
     """An image of a format that is only read whole."""
 
     def __init__(self, path: Path) -> None:
