@@ -71,13 +71,13 @@ class TiffReader:
 
     def _grey(self, samples: NDArray[Any]) -> NDArray[Any]:
         most = (1 << self._bits) - 1
-        wide = samples.astype(np.uint32)
-        grey: NDArray[Any] = wide >> (self._bits - 8) if self._bits > 8 else wide * 255 // most
+        wide: NDArray[np.uint32] = samples.astype(np.uint32)
+        grey = wide >> (self._bits - 8) if self._bits > 8 else wide * 255 // most
         return 255 - grey if self._inverted else grey
 
     def _colours(self, samples: NDArray[Any]) -> NDArray[Any]:
         most = (1 << self._bits) - 1
-        wide = samples.astype(np.uint32)
+        wide: NDArray[np.uint32] = samples.astype(np.uint32)
         if most != 255:
             wide = (wide * 255 + most // 2) // most
         if self._cmyk:
