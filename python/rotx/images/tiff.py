@@ -77,12 +77,14 @@ class TiffReader:
 
     def _colours(self, samples: NDArray[Any]) -> NDArray[Any]:
         most = (1 << self._bits) - 1
-        wide: NDArray[np.uint32] = samples.astype(np.uint32)
+        colours: NDArray[Any] = samples.astype(np.uint32)
         if most != 255:
-            wide = (wide * 255 + most // 2) // most
+            colours = (colours * 255 + most // 2) // most
         if self._cmyk:
-            return (255 - wide[3]) * (255 - wide[:3]) // 255
-        return (wide[:3] * wide[3] + 127) // 255 if self._alpha else wide
+            colours = (255 - colours[3]) * (255 - colours[:3]) // 255
+        elif self._alpha:
+            colours = (colours[:3] * colours[3] + 127) // 255
+        return colours
 
 
 def open_tiff(path: Path, reason: str) -> TiffReader:
