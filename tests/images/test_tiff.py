@@ -134,6 +134,27 @@ def test_only_the_windows_that_are_needed_are_read(tmp_path: Path) -> None:
     assert "is damaged" in decode(path).problem
 
 
+def test_memory_is_that_of_a_row_of_windows(tmp_path: Path) -> None:
+    """Of an image of 108 MB; GDAL itself would keep all of it."""
+    pytest.importorskip("resource", reason="Windows has no such module")
+    row = np.random.default_rng(0).integers(0, 255, (3, 1, 6000), np.uint8)
+    path = write(tmp_path / "a.tif", np.broadcast_to(row, (3, 6000, 6000)), compress="zstd", **TILED)
+    code = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from rotx.tiling.windowed_image import WindowedImage, grid\n"
+        "image = WindowedImage(Path(sys.argv[1]))\n"
+        "windows = grid(image.width, image.height, 512, 100)\n"
+        "image.read(windows[0])\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "for window in windows: image.read(window)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True, timeout=120)
+    unit = 1 if sys.platform == "darwin" else 1024
+    assert int(done.stdout) * unit < 80e6
+
+
 def test_previews_and_checks(tmp_path: Path) -> None:
     bands = scene(3)
     known = write(tmp_path / "known.tif", bands, compress="deflate")

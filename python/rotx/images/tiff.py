@@ -15,6 +15,9 @@ _KNOWN_COMPRESSIONS = ("", "LZW", "DEFLATE", "PACKBITS", "JPEG", "YCbCr JPEG")
 _KNOWN_BITS = (1, 2, 4, 8, 16)
 # How reasons begin that say of which kind a file is, rather than that it is damaged.
 _OTHER_KIND = ("is a TIFF compressed by", "is a TIFF with", "is a TIFF of", "holds no image that OpenCV can read")
+# GDAL would keep blocks in a twentieth of the memory, beside those that `rotx.images.window_cache` keeps, and look for
+# files beside the image.
+_SETTINGS = {"GDAL_CACHEMAX": 32 << 20, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
 #: Rows that are read at once from an image without tiles, at least.
 _ROWS = 64
 
@@ -53,11 +56,13 @@ class TiffReader:
         Raises:
             ValueError: The file does not hold those pixels.
         """
+        from rasterio import Env
         from rasterio.errors import RasterioError
         from rasterio.windows import Window
 
         try:
-            samples: NDArray[Any] = self._dataset.read(self._bands, window=Window(x, y, width, height))
+            with Env(**_SETTINGS):
+                samples: NDArray[Any] = self._dataset.read(self._bands, window=Window(x, y, width, height))
         except RasterioError:
             raise ValueError("is damaged: GDAL cannot read its pixels") from None
         if self._palette is not None:
@@ -107,7 +112,7 @@ def open_tiff(path: Path, reason: str) -> TiffReader:
     except ImportError:
         raise ValueError(f"{reason}; more kinds of TIFF are read after pip install 'rotx[geo]'") from None
     try:
-        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"), warnings.catch_warnings():
+        with rasterio.Env(**_SETTINGS), warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             dataset = rasterio.open(path, driver="GTiff", sharing=False)
     except RasterioError:
