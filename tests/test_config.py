@@ -15,7 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from rotx.cli import main
-from rotx.config import ConfigError, apply_options, custom_imports, dumps, load, merge
+from rotx.compat import load_config as load
+from rotx.config import ConfigError, apply_options, custom_imports, dumps, merge
 from rotx.config.source import MAX_BYTES
 
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,7 @@ import rotx
 PACKAGE = Path(rotx.__file__).parent
 
 # Parts of the package that work without torch. `cli` may import it, but only when a command runs.
-TORCH_FREE = {"rotx", "config", "registry", "geometry", "evaluation", "data.formats", "data.split"}
+TORCH_FREE = {"rotx", "config", "registry", "compat", "geometry", "evaluation", "data.formats", "data.split"}
 TORCH_FREE |= {
     "atomic",
     "data.archives",
@@ -36,12 +36,13 @@ TORCH_LATE = {"cli"}
 # import nothing of rotx, `models` no data and no engine, `evaluation` neither models nor torch.
 NUMBERS = {"_rust", "geometry", "__version__"}
 TENSORS = NUMBERS | {"boxes", "ops"}
-FLOOR = TENSORS | {"config", "registry"}
+FLOOR = TENSORS | {"config", "registry", "compat"}
 MIDDLE = FLOOR | {"evaluation", "models", "data", "data.formats", "data.split", "data.synthetic", "data.tiling"}
 MIDDLE |= {"data.convert", "data.image_files"}
 MAY_IMPORT = {
     "config": set(),
     "registry": set(),
+    "compat": {"config", "registry"},
     "atomic": set(),
     "geometry": {"_rust"},
     "visualize": {"geometry"},
@@ -60,9 +61,19 @@ MAY_IMPORT = {
     | {"atomic", "data.files", "data.formats", "data.image_files", "data.sniff", "data.split"}
     | {"data.tiling", "evaluation"},
     "data.check": NUMBERS
-    | {"atomic", "config", "registry", "data", "data.convert", "data.formats", "data.image_files", "data.sniff"},
-    "data.browse": {"atomic", "registry", "data", "data.check", "data.image_files", "visualize"},
-    "evaluation": NUMBERS | {"config", "registry", "atomic", "data.files", "data.formats", "data.tiling"},
+    | {
+        "atomic",
+        "config",
+        "registry",
+        "compat",
+        "data",
+        "data.convert",
+        "data.formats",
+        "data.image_files",
+        "data.sniff",
+    },
+    "data.browse": {"atomic", "compat", "data", "data.check", "data.image_files", "visualize"},
+    "evaluation": NUMBERS | {"config", "registry", "compat", "atomic", "data.files", "data.formats", "data.tiling"},
     "models": FLOOR,
     "engine": MIDDLE | {"inference", "atomic", "visualize"},
     "inference.prediction": {"geometry"},
@@ -153,6 +164,8 @@ def test_imports_follow_the_order(name: str) -> None:
         ("rotx.evaluation.dota", "from . import x\nfrom rotx.data.formats import read", None),
         ("rotx.evaluation.dota", "from rotx import __version__", None),
         ("rotx.geometry", "from rotx import _rust", None),
+        ("rotx.config", "from rotx.compat import load_config", "'config' must not import rotx.compat"),
+        ("rotx.compat.parts", "from rotx import models", "'compat' must not import rotx.models"),
         ("rotx.cli.eval", "import rotx", "'cli' must not import rotx"),
         ("rotx.cli.eval", "from rotx import evaluate", "'cli' must not import rotx.evaluate"),
         ("rotx.cli.train", "def main():\n    import torch\n    from rotx.engine import trainer", None),

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rotx import config, geometry, registry
+from rotx import geometry, registry
+from rotx.compat import load_config
 from rotx.data.formats import Annotations, Detections
 from rotx.evaluation.metrics import DOTAMetric, RotatedCocoMetric, Several, build_metric
 from rotx.evaluation.protocols import DOTA_V1_0, DOTA_V1_5, DOTA_V2_0, PROTOCOLS
@@ -42,7 +43,7 @@ def problem(
 
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
 def test_every_config_names_a_metric(file: Path) -> None:
-    settings = config.load(file)
+    settings = load_config(file)
     for key in ("val_evaluator", "test_evaluator"):
         metric = build_metric(settings[key], key)
         evaluation = metric.evaluate(*problem([SHIP], [0], [SHIP], [0.9]))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from rotx.config import load
+from rotx.compat import load_config as load
 from rotx.data.classes import CLASSES_OF, HRSC_CLASSES
 from rotx.data.datasets import Dataset
 from rotx.data.formats import read_annotations

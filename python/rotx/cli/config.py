@@ -31,11 +31,11 @@ def config_arguments(command: F) -> F:
 
 def read(file: str, options: tuple[str, ...], more: tuple[str, ...]) -> dict[str, Any]:
     """The config; as in MMRotate, several values may follow one --cfg-options."""
-    from rotx.config import load
+    from rotx.compat import load_config
 
     if more and not options:
         raise ValueError(f"unexpected {more[0]!r}: need one FILE; values are set with --cfg-options path=value")
-    return load(file, (*options, *more), notice=lambda sentence: click.echo(f"note: {sentence}", err=True))
+    return load_config(file, (*options, *more), notice=lambda sentence: click.echo(f"note: {sentence}", err=True))
 
 
 @config.command()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from rotx.atomic import write_bytes
+from rotx.compat import build
 from rotx.data.check.sets import Labelled
 from rotx.data.datasets import Dataset
 from rotx.data.image_files import UnreadableImage
@@ -19,7 +20,6 @@ from rotx.data.preview import preview
 from rotx.data.sample import Sample, keep_sound
 from rotx.data.transforms import Normalize
 from rotx.data.window_cache import open_image
-from rotx.registry import build
 from rotx.visualize import class_colour, draw_quads
 
 Pixels = NDArray[np.uint8]

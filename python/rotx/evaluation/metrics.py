@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rotx import registry
+from rotx.compat import build
 from rotx.data.formats import Annotations, Detections
 from rotx.evaluation.patches import MERGE_IOU
 from rotx.evaluation.protocols import DOTA_V1_5, DOTA_V2_0, Protocol, get_protocol
@@ -208,7 +208,7 @@ def build_metric(config: Any, where: str) -> Metric:
             raise ValueError(f"{where}: {error}") from None
     if not isinstance(config, Mapping):
         raise ValueError(f"{where}: need a metric, such as dict(type='DOTAMetric'), or several, got {config!r}")
-    metric: Metric = registry.build(config, where)
+    metric: Metric = build(config, where)
     return metric
 
 

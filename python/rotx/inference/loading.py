@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from rotx import config
+from rotx.compat import load_config
 from rotx.data.classes import CLASSES_OF
 from rotx.inference.predictor import Predictor, number_of_classes
 from rotx.models import build_detector, load_checkpoint
@@ -47,7 +48,7 @@ def load(
         ImportError: for a plug-in that cannot be found.
     """
     where = _device(device)
-    settings = config.load(config_file, options)
+    settings = load_config(config_file, options)
     try:
         imports = config.custom_imports(settings, trusted=trust_config)
         load_plugins([*plugins, *imports])

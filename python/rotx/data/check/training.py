@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from rotx.compat import build
 from rotx.data.check.images import in_threads
 from rotx.data.check.sets import Labelled, read_set
 from rotx.data.classes import wanted_classes
@@ -18,7 +19,7 @@ from rotx.data.image_files import UnreadableImage
 from rotx.data.sample import keep_sound
 from rotx.data.text_datasets import UCASAODDataset
 from rotx.data.xml_datasets import DIORDataset, HRSCDataset
-from rotx.registry import build, resolve
+from rotx.registry import resolve
 
 #: The keys of a config whose datasets are looked at.
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")

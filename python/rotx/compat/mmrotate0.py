@@ -1,6 +1,6 @@
 """Configs of MMRotate 0.x, brought into the keys of 1.x: schedule, optimizer and runtime.
 
-The model is translated by :mod:`rotx.config.translate_model`, the data by :mod:`rotx.config.translate_data`.
+The model is translated by :mod:`rotx.compat.mmrotate0_model`, the data by :mod:`rotx.compat.mmrotate0_data`.
 What changed is from the two versions' configs and the defaults of their constructors.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rotx.compat.mmrotate0_data import annotated, translate_data
+from rotx.compat.mmrotate0_model import is_old_model, translate_model
 from rotx.config.errors import ConfigError
-from rotx.config.translate_data import annotated, translate_data
-from rotx.config.translate_model import is_old_model, translate_model
 
 Config = dict[str, Any]
 Notice = Callable[[str], None]

@@ -1,0 +1,119 @@
+"""Whether every key of a config is one that its class takes; else the nearest one, and where the key belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from rotx.compat.harmless import EVERYWHERE, class_name, harmless_keys
+from rotx.config.errors import ConfigError
+from rotx.registry import TABLE, keywords_of, nearest, resolve
+
+#: So many places are named where a key would belong.
+_NAMED = 2
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A dict in a config, and the keys that may stand in it.
+
+    Attributes:
+        path: Where it stands in the config.
+        config: The dict.
+        owner: What takes the keys, for messages: the name of a class.
+        keys: Keys that may stand in it, besides ``type``.
+        elsewhere: Keys of the same owner that stand in another dict: key → its path.
+        takes_others: Whether any other key may stand in it.
+    """
+
+    path: str
+    config: Mapping[str, Any]
+    owner: str
+    keys: tuple[str, ...]
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    takes_others: bool = False
+
+
+def check_keys(config: Any, where: str) -> None:
+    """Raises unless every key of a config, or a part of one, is a keyword of its class.
+
+    Args:
+        config: Config without its harmless keys.
+        where: Path of ``config`` in its file, for messages.
+
+    Raises:
+        ConfigError: For an unknown key or type.
+    """
+    check_slots(list(typed_slots(config, where)))
+
+
+def typed_slots(config: Any, where: str) -> Iterator[Slot]:
+    """A slot for each dict with a ``type`` in a config, from the outside in.
+
+    Raises:
+        ConfigError: For an unknown type.
+    """
+    if isinstance(config, list | tuple):
+        for i, item in enumerate(config):
+            yield from typed_slots(item, f"{where}.{i}")
+    if not isinstance(config, Mapping):
+        return
+    if "type" in config:
+        target = resolved(config["type"], where)
+        keywords, takes_others = keywords_of(target)
+        keys = (*keywords, *harmless_keys(config["type"]))
+        yield Slot(where, config, name_of(target), keys, takes_others=takes_others)
+    elif near := get_close_matches("type", map(str, config), n=1, cutoff=0.75):
+        raise ConfigError(f"{where}: takes no {near[0]!r}: did you mean 'type'?")
+    for key, value in config.items():
+        yield from typed_slots(value, f"{where}.{key}")
+
+
+def check_slots(slots: Sequence[Slot]) -> None:
+    """Raises ConfigError for a key that may not stand in its slot; the other slots tell where it belongs."""
+    for slot in slots:
+        for key in slot.config:
+            if key == "type" or key in slot.keys:
+                continue
+            if key in slot.elsewhere:
+                raise ConfigError(f"{slot.path}.{key}: belongs in {slot.elsewhere[key]}")
+            if not slot.takes_others:
+                problem = f"{slot.owner} takes no {key!r}{nearest(key, _named(slot))}"
+                raise ConfigError(f"{slot.path}: {problem}{belongs(key, slots)}")
+
+
+def belongs(key: object, slots: Sequence[Slot]) -> str:
+    """``; 'x' belongs in model.neck`` if a key may stand in one of the slots, or nothing."""
+    paths = [slot.path for slot in slots if key in _named(slot)]
+    return f"; {key!r} belongs in {' or '.join(paths[:_NAMED])}" if paths else ""
+
+
+def _named(slot: Slot) -> list[str]:
+    return [key for key in slot.keys if key not in EVERYWHERE]
+
+
+def resolved(kind: object, where: str) -> Callable[..., Any]:
+    """The class that a ``type`` means.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    try:
+        target = resolve(kind) if isinstance(kind, str) else kind
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    if not callable(target):
+        raise ConfigError(f"{where}: type must be a name, got {kind!r}")
+    return target
+
+
+def name_of(target: Callable[..., Any]) -> str:
+    """The name of a class or function, for messages."""
+    return getattr(target, "__name__", repr(target))
+
+
+def is_ours(kind: object) -> bool:
+    """Whether a ``type`` means a class of rotx, not one that a user registered."""
+    return class_name(kind) in TABLE
