@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from damaged import CASES, Case, data_set
-from rotx.data.formats import Annotations, Detections, FormatError, read_annotations, read_detections
+from rotx.annotations.formats import Annotations, Detections, FormatError, read_annotations, read_detections
 
 
 def read(case: Case, root: Path, lenient: bool) -> tuple[Annotations, Detections]:

@@ -22,8 +22,8 @@ from click.testing import CliRunner, Result
 import rotx
 from bright import bright_config, bright_detector, picture
 from rotx import config, geometry
+from rotx.annotations.formats import read_detections
 from rotx.cli.eval import main
-from rotx.data.formats import read_detections
 from rotx.models import build_detector
 from small import small_config
 

@@ -13,7 +13,7 @@ import pytest
 
 from reference import voc07, voc12, voc_curve
 from rotx import geometry
-from rotx.data.formats import Annotations, Detections
+from rotx.annotations.formats import Annotations, Detections
 from rotx.evaluation import PROTOCOLS, Evaluation, evaluate, evaluate_boxes, get_protocol
 from rotx.evaluation.explain import explain
 from rotx.evaluation.report import verdicts

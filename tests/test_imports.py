@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,78 +13,44 @@ import rotx
 
 PACKAGE = Path(rotx.__file__).parent
 
-# Parts of the package that work without torch. `cli` may import it, but only when a command runs.
-TORCH_FREE = {"rotx", "config", "registry", "compat", "geometry", "evaluation", "data.formats", "data.split"}
-TORCH_FREE |= {
-    "atomic",
-    "data.archives",
-    "data.browse",
-    "data.check",
-    "data.convert",
-    "data.files",
-    "data.image_files",
-    "data.sniff",
-    "data.synthetic",
-    "data.tiling",
-    "inference.outputs",
-    "inference.prediction",
-    "visualize",
-}
-TORCH_LATE = {"cli"}
+# The rooms from the top down. A room imports from rooms below its own line alone; those on one line are siblings.
+ROOMS = (
+    ("rotx",),
+    ("cli",),
+    ("engine", "inference"),
+    ("evaluation",),
+    ("models",),
+    ("datasets",),
+    ("tiling",),
+    ("annotations",),
+    ("images",),
+    ("compat",),
+    ("records",),
+    ("boxes",),
+    ("ops",),
+    ("config", "registry", "geometry", "atomic", "renamed"),
+    ("_rust", "_lib", "__version__"),
+)
+LEVELS = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
+# Rooms that import less than their line allows.
+ALONE = {"config": set(), "registry": set(), "atomic": set(), "renamed": set(), "compat": {"config", "registry"}}
 
-# Each part and the parts it may import from, besides itself; from the bottom up. A part is a module or a
-# package with all in it; `data.formats` and `data.split` are parts of their own. `config` and `registry`
-# import nothing of rotx, `models` no data and no engine, `evaluation` neither models nor torch.
-NUMBERS = {"_rust", "geometry", "__version__"}
-TENSORS = NUMBERS | {"boxes", "ops"}
-FLOOR = TENSORS | {"config", "registry", "compat"}
-MIDDLE = FLOOR | {"evaluation", "models", "data", "data.formats", "data.split", "data.synthetic", "data.tiling"}
-MIDDLE |= {"data.convert", "data.image_files"}
-MAY_IMPORT = {
-    "config": set(),
-    "registry": set(),
-    "compat": {"config", "registry"},
-    "atomic": set(),
-    "geometry": {"_rust"},
-    "visualize": {"geometry"},
-    "boxes": TENSORS,
-    "ops": TENSORS,
-    "data.archives": set(),
-    "data.files": {"data.archives"},
-    "data.sniff": {"data.files"},
-    "data.formats": NUMBERS | {"config", "registry", "data.files", "data.sniff"},
-    "data.tiling": {"_rust"},
-    "data.image_files": set(),
-    "data.convert": NUMBERS | {"atomic", "data", "data.files", "data.formats", "data.image_files", "data.sniff"},
-    "data.split": NUMBERS | {"atomic", "config", "data.formats", "data.image_files", "data.tiling"},
-    "data.synthetic": {"atomic"},
-    "data": FLOOR
-    | {"atomic", "data.files", "data.formats", "data.image_files", "data.sniff", "data.split"}
-    | {"data.tiling", "evaluation"},
-    "data.check": NUMBERS
-    | {
-        "atomic",
-        "config",
-        "registry",
-        "compat",
-        "data",
-        "data.convert",
-        "data.formats",
-        "data.image_files",
-        "data.sniff",
-    },
-    "data.browse": {"atomic", "compat", "data", "data.check", "data.image_files", "visualize"},
-    "evaluation": NUMBERS | {"config", "registry", "compat", "atomic", "data.files", "data.formats", "data.tiling"},
-    "models": FLOOR,
-    "engine": MIDDLE | {"inference", "atomic", "visualize"},
-    "inference.prediction": {"geometry"},
-    "inference.outputs": NUMBERS
-    | {"atomic", "data", "data.image_files", "evaluation"}
-    | {"inference.prediction", "visualize"},
-    "inference": MIDDLE | {"atomic", "inference.outputs", "inference.prediction", "visualize"},
-    "cli": MIDDLE | {"data.browse", "data.check", "engine", "inference", "inference.outputs", "atomic"},
-    # The package itself names its public modules and loads them when they are used.
-    "rotx": MIDDLE | {"engine", "inference"},
+# Rooms that work without torch, whole or, of `datasets`, all but the loader; `cli` imports it only when a command runs.
+TORCH_FREE = {"rotx", "annotations", "atomic", "boxes", "compat", "config", "datasets", "geometry", "images", "records"}
+TORCH_FREE |= {"registry", "renamed", "tiling", "evaluation"}
+TORCH_LATE = {"cli", "boxes", "records", "evaluation"}
+NEEDS_TORCH = {"rotx.datasets.loader"}
+
+
+# What is still against the order; each goes with a coming move.
+PENDING = {
+    "rotx.annotations.check.objects",
+    "rotx.annotations.check.sets",
+    "rotx.annotations.convert.read",
+    "rotx.engine.evaluate",
+    "rotx.engine.setup",
+    "rotx.engine.subject",
+    "rotx.ops._plain",
 }
 
 
@@ -99,13 +66,9 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def part(module: str) -> str:
-    """The part a module of rotx belongs to: ``rotx.data.formats.dota`` → ``data.formats``."""
-    if module == "rotx":
-        return "rotx"
-    names = module.split(".")[1:]
-    longer = ".".join(names[:2])
-    return longer if longer in MAY_IMPORT else names[0]
+def room(module: str) -> str:
+    """The room a module of rotx is in: ``rotx.tiling.split.folder`` → ``tiling``."""
+    return module.split(".")[1] if "." in module else "rotx"
 
 
 def imported(name: str, source: str) -> set[str]:
@@ -128,22 +91,104 @@ def imported(name: str, source: str) -> set[str]:
 
 def violations(name: str, source: str) -> list[str]:
     """What a module imports against the order, a sentence each."""
-    here = part(name)
-    if here not in MAY_IMPORT:
-        return [f"{name}: '{here}' has no place in the order yet: add it to MAY_IMPORT"]
+    here = room(name)
+    if here not in LEVELS:
+        return [f"{name}: '{here}' has no place in the order yet: add it to ROOMS"]
     wrong = []
     for other in sorted(imported(name, source)):
+        there = room(other)
         if other.split(".")[0] == "rotx":
-            if part(other) not in MAY_IMPORT[here] | {here}:
+            below = there in LEVELS and LEVELS[there] > LEVELS[here]
+            if there != here and not (below and there in ALONE.get(here, {there})):
                 wrong.append(f"{name}: '{here}' must not import {other}")
-        elif other.split(".")[0] in ("torch", "torchvision") and here in TORCH_FREE:
+        elif other.split(".")[0] in ("torch", "torchvision") and light(name):
             wrong.append(f"{name}: '{here}' must work without {other}")
     return wrong
 
 
+def light(name: str) -> bool:
+    """Whether a module may not even name torch; in TORCH_LATE a function may import it when it is called."""
+    return room(name) in TORCH_FREE - TORCH_LATE and name not in NEEDS_TORCH
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """The groups of modules that import each other, by Tarjan's algorithm."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found = []
+
+    def visit(name: str) -> None:
+        index[name] = low[name] = len(index)
+        stack.append(name)
+        for other in sorted(graph[name]):
+            if other not in index:
+                visit(other)
+                low[name] = min(low[name], low[other])
+            elif other in stack:
+                low[name] = min(low[name], index[other])
+        if low[name] == index[name]:
+            group = [stack.pop()]
+            while group[-1] != name:
+                group.append(stack.pop())
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for name in graph:
+        if name not in index:
+            visit(name)
+    return found
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Which modules of rotx each imports; what a type checker alone imports does not count."""
+    graph = {}
+    for name, path in MODULES.items():
+        if name != "rotx":  # names its public modules and loads them when they are used
+            source = path.read_text(encoding="utf-8")
+            graph[name] = imported(name, source) & MODULES.keys() - {name, "rotx"}
+    return graph
+
+
+@pytest.mark.xfail(strict=True, reason="goes with a coming move")
+def test_no_modules_import_each_other() -> None:
+    assert circles(import_graph()) == []
+
+
+def test_circles_are_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+    assert circles({"a": {"b"}, "b": set(), "c": {"a", "b"}}) == []
+
+
+@pytest.mark.xfail(strict=True, reason="goes with a coming move")
+def test_class_names_are_unique() -> None:
+    where: dict[str, list[str]] = {}
+    for name, path in MODULES.items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                where.setdefault(node.name, []).append(name)
+    assert {name: modules for name, modules in where.items() if len(modules) > 1} == {}
+
+
+# An index of the last dimension of an array compared with the width of a kind of boxes.
+KIND_TEST = re.compile(r"shape\[-?1\]\s*(==|!=|in|not in)\s*[({\[]?\s*[458]\b")
+
+
+@pytest.mark.xfail(strict=True, reason="goes with a coming move")
+def test_kinds_are_told_by_their_value_outside_boxes() -> None:
+    found = [
+        f"{name}:{number}"
+        for name, path in MODULES.items()
+        if room(name) not in ("boxes", "geometry", "ops")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if KIND_TEST.search(line)
+    ]
+    assert found == []
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_imports_follow_the_order(name: str) -> None:
-    assert not violations(name, MODULES[name].read_text(encoding="utf-8"))
+    assert bool(violations(name, MODULES[name].read_text(encoding="utf-8"))) == (name in PENDING)
 
 
 @pytest.mark.parametrize(
@@ -151,17 +196,16 @@ def test_imports_follow_the_order(name: str) -> None:
     [
         ("rotx.registry", "import rotx.geometry", "'registry' must not import rotx.geometry"),
         ("rotx.config", "from rotx import __version__", "'config' must not import rotx.__version__"),
-        ("rotx.models.heads", "from rotx.data import formats", "'models' must not import rotx.data"),
-        (
-            "rotx.models.heads",
-            "from rotx.engine.hooks import x",
-            "'models' must not import rotx.engine.hooks",
-        ),
+        ("rotx.compat.parts", "from rotx.records import Instances", "'compat' must not import rotx.records"),
+        ("rotx.compat.parts", "from rotx.config import read", None),
+        ("rotx.models.heads", "from rotx.evaluation import x", "'models' must not import rotx.evaluation"),
+        ("rotx.models.heads", "from rotx.engine.hooks import x", "'models' must not import rotx.engine.hooks"),
         ("rotx.ops.iou", "def f():\n    from ..models import x", "'ops' must not import rotx.models"),
-        ("rotx.evaluation.dota", "import torch.nn", "'evaluation' must work without torch.nn"),
-        ("rotx.evaluation.dota", "from rotx import ops", "'evaluation' must not import rotx.ops"),
-        ("rotx.evaluation.dota", "from rotx.data import dataset", "'evaluation' must not import rotx.data"),
-        ("rotx.evaluation.dota", "from . import x\nfrom rotx.data.formats import read", None),
+        ("rotx.ops.iou", "from rotx.boxes import convert", "'ops' must not import rotx.boxes"),
+        ("rotx.annotations.dota", "import torch.nn", "'annotations' must work without torch.nn"),
+        ("rotx.annotations.dota", "from rotx.datasets import x", "'annotations' must not import rotx.datasets"),
+        ("rotx.engine.trainer", "from rotx.inference import load", "'engine' must not import rotx.inference"),
+        ("rotx.evaluation.dota", "from . import x\nfrom rotx.annotations.formats import read", None),
         ("rotx.evaluation.dota", "from rotx import __version__", None),
         ("rotx.geometry", "from rotx import _rust", None),
         ("rotx.config", "from rotx.compat import load_config", "'config' must not import rotx.compat"),
@@ -179,7 +223,7 @@ def test_the_order_is_held(name: str, source: str, wrong: str | None) -> None:
 
 def test_files_of_the_models_are_short() -> None:
     lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in MODULES.items()}
-    assert {name: lines for name, lines in lengths.items() if part(name) == "models" and lines > 500} == {}
+    assert {name: lines for name, lines in lengths.items() if room(name) == "models" and lines > 500} == {}
 
 
 def bases_of_ours(cls: type) -> list[str]:
@@ -196,7 +240,7 @@ def test_no_class_of_the_models_is_deeper_than_one_base_of_ours() -> None:
     classes = {
         value
         for name in MODULES
-        if part(name) == "models"
+        if room(name) == "models"
         for value in vars(importlib.import_module(name)).values()
         if isinstance(value, type) and value.__module__ == name
     }
@@ -217,7 +261,7 @@ def test_import_rotx_loads_neither_numpy_nor_torch() -> None:
 
 
 def test_no_torch_until_it_is_needed() -> None:
-    light = [name for name in MODULES if part(name) in TORCH_FREE | TORCH_LATE and not name.endswith("__main__")]
+    light = [name for name in MODULES if room(name) in TORCH_FREE | TORCH_LATE and name not in NEEDS_TORCH]
     assert {"rotx", "rotx.geometry", "rotx.evaluation", "rotx.cli"} <= set(light)
     code = (
         "import importlib, sys\n"

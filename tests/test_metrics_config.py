@@ -12,10 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from rotx import geometry, registry
+from rotx.annotations.classes import DOTA_V1_0, DOTA_V1_5, DOTA_V2_0
+from rotx.annotations.formats import Annotations, Detections
 from rotx.compat import load_config
-from rotx.data.formats import Annotations, Detections
 from rotx.evaluation.metrics import DOTAMetric, RotatedCocoMetric, Several, build_metric
-from rotx.evaluation.protocols import DOTA_V1_0, DOTA_V1_5, DOTA_V2_0, PROTOCOLS
+from rotx.evaluation.protocols import PROTOCOLS
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs/_base_/datasets").glob("*.py"))
 SHIP = np.array([50.0, 50, 40, 20, 0.3])

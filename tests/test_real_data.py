@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from rotx.annotations.formats import read_annotations
 from rotx.cli.eval import main
-from rotx.data.formats import read_annotations
 
 
 def score(*arguments: object) -> str:

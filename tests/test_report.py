@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rotx import geometry
-from rotx.data.formats import Annotations, Detections
+from rotx.annotations.formats import Annotations, Detections
 from rotx.evaluation import DetectionMetric, evaluate_text, get_protocol
 from rotx.evaluation.confusion import confusion_matrix
 from rotx.evaluation.html import NO_PLOTS, best_f1, rules, write_report

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rotx.data.files import FormatError
-from rotx.evaluation.protocols import DOTA_V1_0, DOTA_V1_5, DOTA_V2_0
+from rotx.annotations.classes import DOTA_V1_0, DOTA_V1_5, DOTA_V2_0
+from rotx.annotations.files import FormatError
 from rotx.evaluation.submission import CLASSES, check_submission
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rotx import renamed as _renamed
+
 if TYPE_CHECKING:
     __version__: str
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from rotx.evaluation import evaluate as evaluate
     from rotx.inference import load as load
     from rotx.registry import register as register
+
+_renamed.install()
 
 _MODULES = ("boxes", "config", "evaluation", "geometry", "inference", "models", "ops")
 _FUNCTIONS = {"evaluate": "rotx.evaluation", "load": "rotx.inference", "register": "rotx.registry"}

@@ -1,4 +1,4 @@
-"""The compiled core. Private: use `rotx.geometry`, `rotx.data.formats` and `rotx.evaluation`."""
+"""The compiled core. Private: use `rotx.geometry`, `rotx.annotations.formats` and `rotx.evaluation`."""
 
 from collections.abc import Callable, Iterator
 from os import PathLike

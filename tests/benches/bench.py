@@ -17,9 +17,9 @@ from measure import DATA, best, process, report
 from tiles import tiles
 
 from rotx import geometry
-from rotx.data.formats import Annotations, Detections
+from rotx.annotations.classes import DOTA_V1_0
+from rotx.annotations.formats import Annotations, Detections
 from rotx.evaluation import DetectionMetric, evaluate_boxes, get_protocol
-from rotx.evaluation.protocols import DOTA_V1_0
 
 HERE = Path(__file__).parent
 

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 import torch
 
-from rotx.data.loader import build_loader, pack
-from rotx.data.sample import Record, Sample
-from rotx.data.samplers import DefaultSampler, Draw
-from rotx.data.transforms import LoadAnnotations, LoadImageFromFile
-from rotx.data.turning import RandomFlip, RandomRotate
+from rotx.datasets.loader import build_loader, pack
+from rotx.datasets.sample import Record, Sample
+from rotx.datasets.samplers import DefaultSampler, Draw
+from rotx.datasets.transforms.loading import LoadAnnotations, LoadImageFromFile
+from rotx.datasets.transforms.turning import RandomFlip, RandomRotate
 
 SIZE, FILES, OBJECTS = 1024, 24, 60
 

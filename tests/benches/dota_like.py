@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rotx.evaluation.protocols import DOTA_V1_0
+from rotx.annotations.classes import DOTA_V1_0
 from rotx.geometry import rbox_to_quad
 
 # Share of the objects and typical long side in pixels, roughly as in DOTA-v1.0 val.

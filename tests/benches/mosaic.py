@@ -28,8 +28,8 @@ import numpy as np
 from measure import DATA
 from numpy.typing import NDArray
 
-from rotx.data.formats import Annotations, Detections, read_annotations
-from rotx.data.synthetic import write_dataset
+from rotx.annotations.formats import Annotations, Detections, read_annotations
+from rotx.datasets.synthetic import write_dataset
 from rotx.evaluation import evaluate_boxes, get_protocol
 from rotx.geometry import area, box_iou, quad_to_rbox
 

@@ -20,7 +20,7 @@ import numpy as np
 from dota_like import scene_of
 from measure import DATA, process, report
 
-from rotx.data.formats import Detections
+from rotx.annotations.formats import Detections
 from rotx.evaluation import write_task1
 from rotx.geometry import rbox_to_quad
 

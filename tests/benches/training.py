@@ -25,9 +25,9 @@ import torch
 from torch import Tensor, nn
 
 from rotx.compat import load_config
-from rotx.data.loader import Items
-from rotx.data.samplers import DefaultSampler, Draw
-from rotx.data.synthetic import CLASSES, write_dataset
+from rotx.datasets.loader import Items
+from rotx.datasets.samplers import DefaultSampler, Draw
+from rotx.datasets.synthetic import CLASSES, write_dataset
 from rotx.models import build_detector
 from rotx.models.detectors import Detector, total_loss
 from rotx.models.layers import ConvModule

@@ -13,10 +13,10 @@ import torch
 
 from bright import bright_detector, picture
 from rotx import geometry
-from rotx.data.datasets import DOTADataset
-from rotx.data.loader import build_loader
-from rotx.data.samplers import Draw
-from rotx.data.tiled import TiledDataset
+from rotx.datasets.dataset import DOTADataset
+from rotx.datasets.loader import build_loader
+from rotx.datasets.samplers import Draw
+from rotx.datasets.tiled import TiledDataset
 from rotx.engine.evaluate import detect, evaluate_detector, predict
 from rotx.evaluation.metrics import DOTAMetric, RotatedCocoMetric
 from rotx.inference import Predictor

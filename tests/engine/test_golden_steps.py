@@ -10,7 +10,7 @@ import torch
 
 import goldens
 from rotx.compat import load_config
-from rotx.data.loader import Item
+from rotx.datasets.loader import Item
 from rotx.engine import Trainer
 from rotx.engine.distributed import World
 from rotx.engine.log import Log

@@ -10,9 +10,9 @@ from torch import nn
 
 import mmrotate_style
 from rotx import config
+from rotx.annotations.classes import CLASSES_OF
 from rotx.compat import load_config
 from rotx.config import ConfigError
-from rotx.data.classes import CLASSES_OF
 from rotx.engine.ema import build_ema
 from rotx.engine.optim import build_optimizer
 from rotx.engine.schedule import build_schedule

@@ -17,11 +17,11 @@ import shapely
 from PIL import Image
 
 from results import CLASSES, result
-from rotx.data.image_files import UnreadableImage
+from rotx.images.files import UnreadableImage
 from rotx.inference.outputs import Result, check, open_writers
 from rotx.inference.outputs.georeference import Georeference, NotPlaced
 from rotx.inference.outputs.ground import ground_distance
-from rotx.inference.windows import WindowedImage
+from rotx.tiling.windowed_image import WindowedImage
 
 rasterio = pytest.importorskip("rasterio", reason="needs the extra geo")
 from rasterio.control import GroundControlPoint  # noqa: E402

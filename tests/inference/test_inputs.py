@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from rotx.inference.inputs import find_inputs
-from rotx.inference.windows import WindowedImage, grid
+from rotx.tiling.windowed_image import WindowedImage, grid
 from tiffs import write_tiff
 
 
@@ -140,7 +140,7 @@ def test_a_grid() -> None:
 READ_ALL = """
 import re, sys
 from pathlib import Path
-from rotx.inference.windows import WindowedImage, grid
+from rotx.tiling.windowed_image import WindowedImage, grid
 def most(): return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 image = WindowedImage(Path(sys.argv[1]))
 before = most()

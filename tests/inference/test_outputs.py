@@ -15,9 +15,9 @@ import pytest
 from shapely import Polygon
 
 from results import CLASSES, prediction, result
-from rotx.data.coco import RotatedCocoDataset
-from rotx.data.formats import read_detections
-from rotx.evaluation.task1 import write_task1
+from rotx.annotations.formats import read_detections
+from rotx.annotations.task1 import write_task1
+from rotx.datasets.coco import RotatedCocoDataset
 from rotx.inference.outputs import Result, check, open_writers
 from rotx.registry import build
 

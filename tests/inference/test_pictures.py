@@ -15,11 +15,11 @@ import pytest
 from numpy.typing import NDArray
 
 from results import result
-from rotx.data import preview
-from rotx.data.image_files import UnreadableImage
+from rotx.images import preview
+from rotx.images.draw import CELL, class_colour, draw_boxes
+from rotx.images.files import UnreadableImage
 from rotx.inference.outputs import Result, draw
 from rotx.inference.prediction import Prediction
-from rotx.visualize import CELL, class_colour, draw_boxes
 from tiffs import write_tiff
 
 Pixels = NDArray[np.uint8]

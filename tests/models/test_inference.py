@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 import rotx
 from rotx import boxes, config, geometry
-from rotx.data.formats import read_detections
+from rotx.annotations.formats import read_detections
 from rotx.evaluation import evaluate
+from rotx.images.draw import draw_boxes
 from rotx.inference import Prediction, Predictor
 from rotx.models import build_detector
-from rotx.visualize import draw_boxes
 from small import small_config
 
 NAME = "rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota"

@@ -35,14 +35,14 @@ def browse(
     DATA is a folder or file of annotations: all that rotx-eval takes, and COCO-style json. Difficult objects are
     dashed; with --augment, those that training ignores. Exit code 1: an image could not be read.
     """
-    from rotx.data import browse as run
+    from rotx.datasets import browse as run
 
     if (data is None) == (augment is None):
         raise ValueError("need DATA, or --augment CONFIG, whose training set is shown then; not both")
     if data is not None:
         if draws > 1 or options:
             raise ValueError("--draws and --cfg-options: are for --augment CONFIG")
-        from rotx.data.check import read_set
+        from rotx.annotations.check import read_set
 
         labelled = read_set(Path(data), Path(images) if images else None)
         if labelled.faults:

@@ -12,8 +12,8 @@ import click
 from rotx.cli import Number, class_names, user_errors
 
 if TYPE_CHECKING:
-    from rotx.data.check import Labelled, Report
-    from rotx.data.check.training import Drops
+    from rotx.annotations.check import Labelled, Report
+    from rotx.datasets.check import Drops
 
 #: So many faults of a kind are printed.
 _SHOWN = 5
@@ -47,7 +47,7 @@ def check(
 
     Exit code 0: nothing is wrong; 1: faults were found; 2: DATA or options cannot be used.
     """
-    from rotx.data.check import TINY, check_sets
+    from rotx.annotations.check import TINY, check_sets
 
     for path in filter(None, (json_file, picture)):
         if not Path(path).absolute().parent.is_dir():
@@ -56,7 +56,7 @@ def check(
     report = check_sets(sets, tiny=TINY if tiny is None else tiny, jobs=jobs)
     drops: list[Drops] = []
     if config is not None:
-        from rotx.data.check.training import drops_of
+        from rotx.datasets.check import drops_of
 
         drops = drops_of(config, jobs)
     _print(report, drops)
@@ -69,7 +69,7 @@ def check(
         content = {**report.to_json(), "training": [asdict(part) for part in drops]}
         write_text(json_file, json.dumps(content, indent=1) + "\n")
     if picture:
-        from rotx.data.check.picture import write_picture
+        from rotx.annotations.check.picture import write_picture
 
         write_picture(sets, picture)
     sys.exit(1 if report.faults or any(part.error for part in drops) else 0)
@@ -79,14 +79,14 @@ def _read(
     data: tuple[str, ...], jobs: int | None, *, images: tuple[str, ...], classes: str | None, options: tuple[str, ...]
 ) -> tuple[list[Labelled], dict[str, Any] | None]:
     """The sets, and the config if it is one that names them."""
-    from rotx.data.check import read_set
+    from rotx.annotations.check import read_set
 
     config = next((path for path in data if path.lower().endswith(".py")), None)
     if config is not None:
         if images or classes or len(data) > 1:
             raise ValueError(f"{config}: a config stands alone: it says what its images and classes are")
         from rotx.cli.config import read
-        from rotx.data.check.training import config_sets
+        from rotx.datasets.check import config_sets
 
         settings = read(config, options, ())
         try:
@@ -106,7 +106,7 @@ def _read(
 
 
 def _print(report: Report, drops: list[Drops]) -> None:
-    from rotx.data.check import KINDS
+    from rotx.annotations.check import KINDS
     from rotx.evaluation.report import table
 
     for one in report.sets:

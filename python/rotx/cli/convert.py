@@ -27,7 +27,7 @@ def convert(source: str, out: str, to: str, images: str | None, lenient: bool, j
     whatever rotx-eval reads; which of them is found by looking. voc is xml with corners, as DIOR-R's; rolabelimg and
     hrsc hold rectangles only. What OUT cannot hold is said at the end. Images are not copied.
     """
-    from rotx.data.convert import convert as run
+    from rotx.annotations.convert import convert as run
 
     report = run(source, out, to, images=images, lenient=lenient, jobs=jobs, progress=sys.stderr.isatty())
     note(report.notices)

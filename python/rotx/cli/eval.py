@@ -11,11 +11,11 @@ from rotx.cli import class_names, user_errors
 from rotx.cli.report import Outputs, note, output_options, print_table
 
 if TYPE_CHECKING:
-    from rotx.data.formats import Annotations, Detections
+    from rotx.annotations.formats import Annotations, Detections
     from rotx.engine.subject import Subject
     from rotx.evaluation import Protocol
     from rotx.evaluation.metrics import Metric
-    from rotx.evaluation.patches import Patches
+    from rotx.tiling.merging import Patches
 
 _PROTOCOLS = "dota-v1.0, dota-v1.5, dota-v2.0, voc07, voc12, coco or mmrotate"
 
@@ -131,15 +131,15 @@ def model(
     CHECKPOINT holds the weights. With --merge the detections on patches are moved to the whole images, and both
     mAPs are printed; JSON, CSV and report are of the whole images. Under torchrun each process takes a share.
     """
-    from rotx.data.loader import check_shared_memory
+    from rotx.annotations.task1 import check_names
+    from rotx.datasets.loader import check_shared_memory
     from rotx.engine import distributed
     from rotx.engine.evaluate import detect
     from rotx.engine.pictures import write_pictures
     from rotx.engine.subject import load_subject
     from rotx.evaluation import get_protocol
-    from rotx.evaluation.patches import merge_detections
-    from rotx.evaluation.task1 import check_names
     from rotx.inference.tta import views_of
+    from rotx.tiling.merging import merge_detections
 
     if more and not options:
         raise ValueError(f"unexpected {more[0]!r}: need one CONFIG and one CHECKPOINT")
@@ -193,8 +193,8 @@ def model(
 
 def _whole_images(subject: Subject, whole: str | None) -> tuple[Patches, Annotations]:
     """Where the patches lie, and the annotations of the whole images."""
-    from rotx.data.formats import read_annotations
-    from rotx.evaluation.patches import merge_annotations, of_images, parse_patches
+    from rotx.annotations.formats import read_annotations
+    from rotx.tiling.merging import merge_annotations, of_images, parse_patches
 
     patches = parse_patches(subject.annotations.images)
     if whole is None and subject.whole is not None:

@@ -29,10 +29,10 @@ def merge(results: str, out: str, iou_thr: float, boxes: str, classes: str | Non
     """
     from dataclasses import replace
 
-    from rotx.data.formats import read_detections
+    from rotx.annotations.formats import read_detections
+    from rotx.annotations.task1 import check_names, check_target
     from rotx.evaluation import merge_detections, parse_patches, write_task1, write_task1_zip
     from rotx.evaluation.report import merge_table
-    from rotx.evaluation.task1 import check_names, check_target
     from rotx.geometry import quad_to_rbox, rbox_to_quad
 
     found = read_detections(results, classes=class_names(classes))

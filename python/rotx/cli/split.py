@@ -12,8 +12,8 @@ import click
 from rotx.cli import INTERRUPTED, user_errors
 
 if TYPE_CHECKING:
-    from rotx.data.split import Report
-    from rotx.data.tiling import Tiling
+    from rotx.tiling.split import Report
+    from rotx.tiling.windows import Tiling
 
 
 @click.command()
@@ -40,8 +40,8 @@ def split(source: str, out: str | None, ann: str | None, preset: str | None, **o
     """
     from dataclasses import replace
 
-    from rotx.data.split import split as run
-    from rotx.data.split.config import SplitConfig, read_config
+    from rotx.tiling.split import split as run
+    from rotx.tiling.split.config import SplitConfig, read_config
 
     jobs, ext = options.pop("jobs"), options.pop("ext")
     if Path(source).suffix.lower() == ".json":
@@ -82,7 +82,7 @@ def _folders(source: str, ann: str | None) -> tuple[Path, str | Path | None]:
 
 
 def _preset(name: str | None) -> Tiling:
-    from rotx.data.tiling import PRESETS
+    from rotx.tiling.windows import PRESETS
 
     if name is not None and name not in PRESETS:
         raise ValueError(f"--preset: there is no {name!r}: there are {', '.join(PRESETS)}")

@@ -22,7 +22,7 @@ def synth(out: str, train: int, val: int, size: int, seed: int) -> None:
     """
     from tqdm import tqdm
 
-    from rotx.data.synthetic import write_dataset
+    from rotx.datasets.synthetic import write_dataset
 
     counts = write_dataset(
         out, train=train, val=val, size=size, seed=seed, progress=lambda images: tqdm(images, unit="image", leave=False)

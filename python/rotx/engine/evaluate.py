@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed
 from tqdm import tqdm
 
-from rotx.data.formats import Annotations, Detections
-from rotx.data.loader import Item, Samples, build_loader
-from rotx.data.samplers import DefaultSampler
-from rotx.data.window_cache import reading_order
+from rotx.annotations.formats import Annotations, Detections
+from rotx.datasets.loader import Item, Samples, build_loader
+from rotx.datasets.samplers import DefaultSampler
 from rotx.evaluation.metrics import Metric
 from rotx.evaluation.score import Evaluation
+from rotx.images.window_cache import reading_order
 from rotx.inference.predictor import in_file, join
 from rotx.inference.tta import View, predict_views
 from rotx.models import structures
@@ -65,7 +65,7 @@ def predict(
 
     Args:
         detector: on ``device``.
-        loader: gives lists of items, as `rotx.data.loader.build_loader` makes it.
+        loader: gives lists of items, as `rotx.datasets.loader.build_loader` makes it.
         device: that the detector is on.
         tta: views to see each image in; None: as it is.
         progress: whether to show a bar.

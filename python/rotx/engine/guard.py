@@ -15,7 +15,7 @@ from rotx.atomic import write_bytes
 from rotx.models.detectors import Losses
 
 if TYPE_CHECKING:
-    from rotx.data.loader import Item
+    from rotx.datasets.loader import Item
 
 #: Steps in a row without a finite gradient after which a dynamic loss scale, which skips such steps, is given up.
 PATIENCE = 50

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from rotx.annotations.formats import Detections
 from rotx.atomic import write_bytes
-from rotx.data.formats import Detections
-from rotx.data.image_files import UnreadableImage
-from rotx.data.window_cache import read_record, reading_order
 from rotx.engine.evaluate import Annotated
 from rotx.geometry import quad_to_rbox
-from rotx.visualize import draw_boxes
+from rotx.images.draw import draw_boxes
+from rotx.images.files import UnreadableImage
+from rotx.images.window_cache import read_record, reading_order
 
 WHITE = (255, 255, 255)
 

@@ -17,10 +17,10 @@ import torch
 from torch.optim import Optimizer
 
 from rotx import config as configs
+from rotx.annotations.classes import few
 from rotx.atomic import write_text
 from rotx.compat import build
-from rotx.data.classes import few
-from rotx.data.loader import check_shared_memory
+from rotx.datasets.loader import check_shared_memory
 from rotx.engine import checkpoints, distributed
 from rotx.engine.distributed import World
 from rotx.engine.ema import build_ema

@@ -10,15 +10,15 @@ from typing import Any
 
 import torch
 
+from rotx.annotations.classes import few
+from rotx.annotations.formats import Annotations
 from rotx.compat import build, load_config
-from rotx.data.classes import few
-from rotx.data.formats import Annotations
-from rotx.data.tiled import TiledDataset
+from rotx.datasets.tiled import TiledDataset
 from rotx.engine.evaluate import Annotated
 from rotx.evaluation.metrics import Metric, build_metric
-from rotx.evaluation.patches import MERGE_IOU
 from rotx.inference.loading import load
 from rotx.models.detectors import Detector
+from rotx.tiling.merging import MERGE_IOU
 
 #: Where a config says what images a detector is tested on, most telling first.
 _LOADERS = {"test_dataloader": "test_evaluator", "val_dataloader": "val_evaluator"}

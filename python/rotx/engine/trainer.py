@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rotx.data.loader import Item, Loader, build_loader
+from rotx.datasets.loader import Item, Loader, build_loader
 from rotx.engine import distributed, guard
 from rotx.engine.checkpoints import Keeper, Position
 from rotx.engine.distributed import World

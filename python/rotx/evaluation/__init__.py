@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rotx.data.formats import read_annotations, read_detections
+from rotx.annotations.formats import read_annotations, read_detections
+from rotx.annotations.task1 import write_task1, write_task1_zip
 from rotx.evaluation.icdar import TextEvaluation, evaluate_text
 from rotx.evaluation.metric import DetectionMetric
-from rotx.evaluation.patches import Patches, merge_annotations, merge_detections, parse_patches
 from rotx.evaluation.protocols import ICDAR2015, PROTOCOLS, Protocol, get_protocol
 from rotx.evaluation.score import Evaluation, evaluate_boxes
-from rotx.evaluation.task1 import write_task1, write_task1_zip
+from rotx.tiling.merging import Patches, merge_annotations, merge_detections, parse_patches
 
 __all__ = [
     "ICDAR2015",
@@ -66,7 +66,7 @@ def evaluate(
         jobs: number of threads; None: one a core.
 
     Raises:
-        ValueError: for an unknown protocol, option or class, and (as `rotx.data.formats.FormatError`) for files
+        ValueError: for an unknown protocol, option or class, and (as `rotx.annotations.formats.FormatError`) for files
             that cannot be read, naming file, line and reason.
     """
     record = None if protocol == ICDAR2015 else get_protocol(protocol)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotx import geometry
-from rotx.data.formats import Annotations, Detections
+from rotx.annotations.formats import Annotations, Detections
 
 #: A detection does not count if more than this part of it lies in a don't-care object.
 DONT_CARE_IOF = 0.5

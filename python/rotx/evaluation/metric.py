@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rotx import geometry
-from rotx.data.formats import Annotations, Detections
+from rotx.annotations.formats import Annotations, Detections
 from rotx.evaluation.protocols import get_protocol
 from rotx.evaluation.score import Evaluation, evaluate_boxes
 

@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from rotx.annotations.classes import DOTA_V1_5, DOTA_V2_0
+from rotx.annotations.formats import Annotations, Detections
 from rotx.compat import build
-from rotx.data.formats import Annotations, Detections
-from rotx.evaluation.patches import MERGE_IOU
-from rotx.evaluation.protocols import DOTA_V1_5, DOTA_V2_0, Protocol, get_protocol
+from rotx.evaluation.protocols import Protocol, get_protocol
 from rotx.evaluation.score import Evaluation, evaluate_boxes
+from rotx.tiling.merging import MERGE_IOU
 
 
 class Metric(typing.Protocol):

@@ -10,25 +10,7 @@ import difflib
 from dataclasses import dataclass
 from typing import Literal
 
-DOTA_V1_0 = (
-    "plane",
-    "baseball-diamond",
-    "bridge",
-    "ground-track-field",
-    "small-vehicle",
-    "large-vehicle",
-    "ship",
-    "tennis-court",
-    "basketball-court",
-    "storage-tank",
-    "soccer-ball-field",
-    "roundabout",
-    "harbor",
-    "swimming-pool",
-    "helicopter",
-)
-DOTA_V1_5 = (*DOTA_V1_0, "container-crane")
-DOTA_V2_0 = (*DOTA_V1_5, "airport", "helipad")
+from rotx.annotations.classes import DOTA_V1_0, DOTA_V1_5, DOTA_V2_0
 
 COCO_IOU = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 

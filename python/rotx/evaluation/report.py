@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from rotx.data.formats import Detections
+from rotx.annotations.formats import Detections
 from rotx.evaluation.explain import Step
 from rotx.evaluation.icdar import HIT, IGNORED, TextEvaluation
 from rotx.evaluation.score import Evaluation

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotx import _rust, geometry
-from rotx.data.formats import Annotations, Detections
+from rotx.annotations.formats import Annotations, Detections
 from rotx.evaluation.protocols import Protocol
 
 Floats = NDArray[np.float64]

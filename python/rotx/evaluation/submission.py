@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotx import _rust, geometry
-from rotx.data.files import File, FormatError, read_files
-from rotx.data.tiling import PATCH
-from rotx.evaluation.protocols import DOTA_V1_0, DOTA_V1_5, DOTA_V2_0
+from rotx.annotations.classes import DOTA_V1_0, DOTA_V1_5, DOTA_V2_0
+from rotx.annotations.files import File, FormatError, read_files
+from rotx.tiling.windows import PATCH
 
 CLASSES = {"1.0": DOTA_V1_0, "1.5": DOTA_V1_5, "2.0": DOTA_V2_0}
 

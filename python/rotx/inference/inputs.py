@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from rotx.data.image_files import SUFFIXES
+from rotx.images.files import SUFFIXES
 
 #: What files of videos are called, in any case of letters.
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from rotx.images.draw import Image
 from rotx.inference.prediction import Table
-from rotx.inference.seams import resolve
 from rotx.inference.tta import View
-from rotx.inference.windows import WINDOW, WindowedImage, grid, window_and_gap
-from rotx.visualize import Image
+from rotx.tiling.seams import resolve
+from rotx.tiling.windowed_image import WINDOW, WindowedImage, grid, window_and_gap
 
 if TYPE_CHECKING:
     from rotx.inference.predictor import Predictor

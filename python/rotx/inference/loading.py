@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from rotx import config
+from rotx.annotations.classes import CLASSES_OF
 from rotx.compat import load_config
-from rotx.data.classes import CLASSES_OF
 from rotx.inference.predictor import Predictor, number_of_classes
 from rotx.models import build_detector, load_checkpoint
 from rotx.registry import load_plugins

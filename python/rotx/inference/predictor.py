@@ -14,21 +14,21 @@ import torch
 from numpy.typing import NDArray
 
 from rotx import boxes
+from rotx.annotations.formats import Detections
+from rotx.annotations.task1 import write_task1
 from rotx.atomic import write_text
-from rotx.data.formats import Detections
-from rotx.data.image_files import read_image
-from rotx.data.resizing import fitting
-from rotx.evaluation.patches import MERGE_IOU
-from rotx.evaluation.task1 import write_task1
+from rotx.datasets.transforms.resizing import fitting
 from rotx.geometry import rbox_to_quad
+from rotx.images.draw import Image, draw_boxes
+from rotx.images.files import read_image
 from rotx.inference.large import Look, find_whole, merge_windows, windows_found
 from rotx.inference.prediction import Prediction, Table
 from rotx.inference.tta import View, predict_views
-from rotx.inference.windows import WindowedImage
 from rotx.models.detectors import Detector, TwoStage
 from rotx.models.postprocess import NMSRotated
 from rotx.models.structures import Detections as Found
-from rotx.visualize import Image, draw_boxes
+from rotx.tiling.merging import MERGE_IOU
+from rotx.tiling.windowed_image import WindowedImage
 
 Floats = NDArray[np.float64]
 
@@ -135,7 +135,7 @@ class Predictor:
         """Finds the objects of an image of any size, as ``rotx predict`` does; it never is in memory as a whole.
 
         An image that is larger than a window is cut into windows that overlap; each is seen as `predict` sees an
-        image. What is found in several counts once: see `rotx.inference.seams`.
+        image. What is found in several counts once: see `rotx.tiling.seams`.
 
         Args:
             image: its file.

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from rotx.atomic import remove_leftovers
-from rotx.data.image_files import UnreadableImage
+from rotx.images.draw import Image, draw_boxes
+from rotx.images.files import UnreadableImage
 from rotx.inference.inputs import Input, frame_name
 from rotx.inference.journal import Item, Journal
 from rotx.inference.large import Look, find_whole, merge_windows, windows_found
 from rotx.inference.outputs import Result, check, draw, open_writers
 from rotx.inference.predictor import Predictor
 from rotx.inference.video import Video, film
-from rotx.inference.windows import WindowedImage
-from rotx.visualize import Image, draw_boxes
+from rotx.tiling.windowed_image import WindowedImage
 
 #: The journal's file, in the folder of the outputs.
 JOURNAL = ".progress"

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from rotx.atomic import naming
-from rotx.data.image_files import UnreadableImage
-from rotx.visualize import Image
+from rotx.images.draw import Image
+from rotx.images.files import UnreadableImage
 
 #: Frames that a file may lack of those that it says it has: for some kinds the number is an estimate.
 _MISSING = 0.01

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from rotx.data.image_files import UnreadableImage
-from rotx.evaluation.task1 import check_names
+from rotx.annotations.task1 import check_names
+from rotx.images.files import UnreadableImage
 from rotx.inference.outputs.coco import CocoWriter
 from rotx.inference.outputs.geojson import GeoJsonWriter
 from rotx.inference.outputs.georeference import Georeference, NotPlaced, need_rasterio

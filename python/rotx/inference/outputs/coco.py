@@ -1,4 +1,4 @@
-"""coco.json: images, categories and annotations with scores, for COCO's tools and `rotx.data.coco`."""
+"""coco.json: images, categories and annotations with scores, for COCO's tools and `rotx.datasets.coco`."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rotx.atomic import PendingFolder, remove_leftovers
-from rotx.data.image_files import UnreadableImage
+from rotx.images.files import UnreadableImage
 from rotx.inference.outputs.georeference import Georeference, NotPlaced
 from rotx.inference.outputs.result import Result
 

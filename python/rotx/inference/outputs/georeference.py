@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rotx.data.image_files import SUFFIXES, UnreadableImage
 from rotx.geometry import rbox_to_quad
+from rotx.images.files import SUFFIXES, UnreadableImage
 from rotx.inference.outputs.ground import ground_distance
 
 Floats = NDArray[np.float64]

@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 
 from rotx.atomic import write_bytes
-from rotx.data.preview import preview
+from rotx.images.draw import draw_onto
+from rotx.images.preview import preview
 from rotx.inference.outputs.result import Result
-from rotx.visualize import draw_onto
 
 
 def draw(result: Result, picture: str | Path, longest: int = 4096) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from rotx import _rust
+from rotx.annotations.task1 import check_names, file_name
 from rotx.atomic import Pending, remove_leftovers
-from rotx.evaluation.task1 import check_names, file_name
 from rotx.inference.outputs.result import Result
 
 

@@ -1,0 +1,126 @@
+"""Faults of images: every one is decoded once, in bands of rows, on all cores."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from os import cpu_count
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from tqdm import tqdm
+
+from rotx.annotations.check.faults import Fault
+from rotx.annotations.check.sets import Labelled
+from rotx.images.files import UnreadableImage, read_image
+from rotx.images.preview import bands
+from rotx.images.window_cache import open_image
+
+#: How the reasons begin that no other decoder can do anything about.
+_BROKEN = ("is cut off", "is damaged", "is empty", "no such file")
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Image(NamedTuple):
+    """What decoding an image shows."""
+
+    size: tuple[int, int] | None
+    """Height and width; None if it cannot be decoded."""
+    digest: bytes
+    """The same for the same pixels and size, whatever the format of the file."""
+    problem: str = ""
+    """Why it cannot be decoded."""
+
+
+def decode_all(paths: Iterable[Path], jobs: int | None = None) -> dict[Path, Image]:
+    """Decodes images, each once; shows how far it is.
+
+    Args:
+        paths: of the files.
+        jobs: number of threads; None: one a core.
+    """
+    unique = list(dict.fromkeys(paths))
+    return dict(zip(unique, in_threads(decode, unique, "images", jobs), strict=True))
+
+
+def in_threads(work: Callable[[T], R], items: Sequence[T], what: str, jobs: int | None) -> Iterator[R]:
+    """What ``work`` makes of each item, in turn; shows how far it is, and ends at once when it is interrupted."""
+    pool = ThreadPoolExecutor(jobs or cpu_count())
+    try:
+        yield from tqdm(pool.map(work, items), total=len(items), desc=what, unit="image", leave=False, delay=1)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def decode(path: Path) -> Image:
+    """Decodes an image in bands."""
+    try:
+        return _by_bands(path)
+    except UnreadableImage as error:
+        # Of what is whole, the decoders of bands know fewer kinds than OpenCV, which training reads with.
+        if error.reason.startswith(_BROKEN):
+            return Image(None, b"", error.reason)
+    try:
+        pixels = read_image(path)
+    except UnreadableImage as error:
+        return Image(None, b"", error.reason)
+    size = pixels.shape[0], pixels.shape[1]
+    return Image(size, hashlib.blake2b(pixels.data, digest_size=16, person=_person(size)).digest())
+
+
+def _by_bands(path: Path) -> Image:
+    image = open_image(path)
+    size = image.height, image.width
+    digest = hashlib.blake2b(digest_size=16, person=_person(size))
+    try:
+        for band in bands(image):
+            digest.update(np.ascontiguousarray(band).data)
+    except (ValueError, OSError) as error:
+        raise UnreadableImage(path, str(error)) from None
+    return Image(size, digest.digest())
+
+
+def _person(size: tuple[int, int]) -> bytes:
+    """Makes digests of images of different sizes different."""
+    return b"".join(side.to_bytes(8, "little") for side in size)
+
+
+def check_images(labelled: Labelled, images: dict[Path, Image]) -> list[tuple[int, int] | None]:
+    """Adds the faults of the images of a set.
+
+    Returns:
+        Height and width of each image, of its file, or else of its annotations.
+    """
+    sizes = list(labelled.sizes)
+    for i, path in enumerate(labelled.paths):
+        if path is None:
+            continue
+        image, said = images[path], labelled.sizes[i]
+        if image.size is None:
+            labelled.faults.append(Fault("bad image", str(path), 0, image.problem.removeprefix(f"{path}: ")))
+            continue
+        sizes[i] = image.size
+        if said is not None and said != image.size:
+            text = f"is said to be {said[1]} × {said[0]}; {path} is {image.size[1]} × {image.size[0]}"
+            labelled.faults.append(Fault("wrong size", labelled.files[i], 0, f"'{labelled.names[i]}' {text}"))
+    return sizes
+
+
+def check_same(sets: Sequence[Labelled], images: dict[Path, Image]) -> None:
+    """Adds images whose pixels are those of another one, to the set of the later of both."""
+    first: dict[bytes, tuple[int, Path]] = {}
+    for number, labelled in enumerate(sets):
+        for path in filter(None, labelled.paths):
+            digest = images[path].digest
+            if not digest:
+                continue
+            where, other = first.setdefault(digest, (number, path))
+            if (where, other) == (number, path):
+                continue
+            of = f" of {sets[where].name}" if where != number else ""
+            text = f"the same file is in {sets[where].name} too" if path == other else f"the same pixels as {other}{of}"
+            labelled.faults.append(Fault("same image", str(path), 0, text))

@@ -1,0 +1,141 @@
+"""Faults of objects, from their corners and classes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rotx.annotations.check.sets import Labelled
+from rotx.annotations.convert.dataset import HUGE
+from rotx.annotations.sniff import nearest
+from rotx.datasets.dataset import LEAST_SIDE
+from rotx.geometry import box_iou, box_iou_aligned, nms, quad_to_rbox, rbox_to_quad
+
+#: Two objects of a class that overlap more are one that is annotated twice.
+SAME = 0.95
+#: A larger share of an object beyond the image is a fault: splitting drops what is inside by less (``iof_thr`` 0.7).
+BEYOND = 0.3
+#: Nobody annotates more exactly than by so many pixels.
+_NEAR = 1.0
+
+Points = NDArray[np.float64]
+
+
+def check_objects(labelled: Labelled, tiny: float) -> None:
+    """Adds the faults of objects that do not depend on the image.
+
+    Args:
+        labelled: the set.
+        tiny: objects with a shorter side, in pixels, are a fault.
+    """
+    finite = np.asarray((np.abs(labelled.quads) <= HUGE).all(axis=1))  # NaN is not either
+    for row in np.flatnonzero(~finite).tolist():
+        labelled.add("unreadable", row, f"a coordinate is not finite, or beyond {HUGE:.0e} pixels")
+    rboxes = quad_to_rbox(labelled.quads)
+    side = rboxes[:, 2:4].min(axis=1, initial=np.inf)
+    for row in np.flatnonzero(finite & (side < LEAST_SIDE)).tolist():
+        labelled.add("zero area", row, f"{_class(labelled, row)}: {rboxes[row, 2]:.4g} × {side[row]:.3g} pixels")
+    for row in np.flatnonzero(finite & (side >= LEAST_SIDE) & crossing(labelled.quads)).tolist():
+        labelled.add("self-crossing", row, f"{_class(labelled, row)}: two of its sides cross")
+    for row in np.flatnonzero(finite & (side >= LEAST_SIDE) & (side < tiny)).tolist():
+        text = f"{_class(labelled, row)}: {rboxes[row, 2]:.4g} × {side[row]:.4g} pixels, a side below {tiny:g}"
+        labelled.add("tiny", row, text)
+    for row, other, overlap in _duplicates(labelled):
+        same = np.array_equal(labelled.quads[row], labelled.quads[other])
+        how = "the same as" if same else f"IoU {overlap:.3f} with"
+        labelled.add("duplicate", row, f"{_class(labelled, row)}: {how} that of {labelled.place(other)}")
+    _check_classes(labelled)
+
+
+def check_inside(labelled: Labelled, sizes: Sequence[tuple[int, int] | None]) -> None:
+    """Adds the objects that are beyond their image.
+
+    Args:
+        labelled: the set.
+        sizes: height and width of each image; None: not known.
+    """
+    if not len(labelled.quads):
+        return
+    known = np.array([size or (np.inf, np.inf) for size in sizes], np.float64)
+    height, width = known[labelled.image].T
+    x, y = labelled.quads[:, 0::2], labelled.quads[:, 1::2]
+    reach = np.max([-x.min(1), -y.min(1), x.max(1) - width, y.max(1) - height], axis=0)
+    rboxes = quad_to_rbox(labelled.quads)
+    # Rectangles, for what crosses itself has less area than it covers, and what has none overlaps nothing.
+    rows = np.flatnonzero(np.isfinite(reach) & (reach > 0) & (rboxes[:, 2:4].min(axis=1) >= LEAST_SIDE))
+    none = np.zeros(len(rows))
+    image = np.stack([none, none, width[rows], none, width[rows], height[rows], none, height[rows]], axis=1)
+    # An image of unknown size has no border at the right and below.
+    image[~np.isfinite(image)] = 1e9
+    outside = 1 - box_iou_aligned(rbox_to_quad(rboxes[rows]), image, "iof")
+    for row, share in zip(rows.tolist(), outside.tolist(), strict=True):
+        if share > BEYOND:
+            part = "all" if share > 1 - 1e-9 else f"{100 * share:.0f} %"
+            size = sizes[labelled.image[row]]
+            where = f"image of {size[1]} × {size[0]}" if size else "image"
+            text = f"{_class(labelled, row)}: {part} of it is beyond the {where}, by {reach[row]:.4g} pixels"
+            labelled.add("outside", row, text)
+    count = int((reach[rows] > _NEAR).sum())
+    if count:
+        text = f"{count:,} objects reach beyond their image, by up to {reach[rows].max():.4g} pixels"
+        labelled.notices.append(f"{labelled.name}: {text}")
+
+
+def crossing(quads: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether two opposite sides of each quad (N, 8) cross, touching not included: (N,) bool."""
+    a, b, c, d = quads.reshape(-1, 4, 2).swapaxes(0, 1)
+    return np.asarray(_cross(a, b, c, d) | _cross(b, c, d, a))
+
+
+def _cross(a: Points, b: Points, c: Points, d: Points) -> NDArray[np.bool_]:
+    """Whether the segments a–b and c–d, each (N, 2), cross."""
+
+    def side(p: Points, q: Points, r: Points) -> NDArray[np.float64]:
+        """On which side of the line p–q the point r is."""
+        u, v = q - p, r - p
+        return np.asarray(np.sign(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]))
+
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray((side(a, b, c) * side(a, b, d) < 0) & (side(c, d, a) * side(c, d, b) < 0))
+
+
+def _duplicates(labelled: Labelled) -> Iterator[tuple[int, int, float]]:
+    """Objects that are an earlier one of their image and class: the later, the earlier, and their IoU."""
+    key = labelled.image.astype(np.int64) * max(len(labelled.classes), 1) + labelled.label
+    # Of equal scores the first comes first: what is suppressed is like an earlier one.
+    kept = nms(labelled.quads, np.zeros(len(key)), SAME, key)
+    single = np.zeros(len(key), np.bool_)
+    single[kept] = True
+    x = labelled.quads[:, 0::2]
+    centre, width = (x.min(axis=1) + x.max(axis=1)) / 2, np.ptp(x, axis=1)
+    kept = kept[np.lexsort((centre[kept], key[kept]))]
+    keys, centres = key[kept], centre[kept]
+    for row in np.flatnonzero(~single).tolist():
+        group = slice(*np.searchsorted(keys, (key[row], key[row] + 1)).tolist())
+        # Boxes that are nearly the same have nearly the same centre; for odd shapes all of the group are tried.
+        reach = centre[row] - width[row] / 4, centre[row] + width[row] / 4
+        near = slice(*(group.start + np.searchsorted(centres[group], reach)).tolist())
+        for part in (near, group):
+            others = np.sort(kept[part])
+            overlaps = box_iou(labelled.quads[row][None], labelled.quads[others], jobs=1)[0]
+            if (overlaps > SAME).any():
+                best = int((overlaps > SAME).argmax())
+                yield row, int(others[best]), float(overlaps[best])
+                break
+
+
+def _check_classes(labelled: Labelled) -> None:
+    """Adds the objects of classes that are not wanted."""
+    if labelled.wanted is None:
+        return
+    for label, name in enumerate(labelled.classes):
+        if name not in labelled.wanted:
+            text = f"unknown class '{name}'{nearest(name, labelled.wanted)}"
+            for row in np.flatnonzero(labelled.label == label).tolist():
+                labelled.add("unknown class", row, text)
+
+
+def _class(labelled: Labelled, row: int) -> str:
+    return labelled.classes[int(labelled.label[row])]

@@ -1,0 +1,133 @@
+"""Where a conversion goes: a folder or a file that appears when it is complete, and replaces only its like."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rotx.annotations.files import FormatError
+
+#: The first bytes of a file, and the name of a file in a folder, that say who has made them.
+HEAD = b'{"info": {"description": "made by rotx convert"}'
+MARK = ".rotx-convert.json"
+
+_ANOTHER = "name another place, or remove this one"
+
+
+def check_target(out: Path, to: str, source: Path | None = None) -> None:
+    """Raises FormatError unless ``out`` is new, empty, or made by an earlier conversion and not changed since.
+
+    It must not be, nor hold, the ``source`` either.
+    """
+    if to == "coco" and out.suffix.lower() != ".json":
+        raise FormatError(f"{out}: coco is one file: name it with .json at its end")
+    if out.exists() and out.samefile("."):
+        raise FormatError(f"{out}: is the current folder: name a folder in it")
+    if out.exists() and out.is_dir() == (to == "coco"):
+        raise FormatError(f"{out}: is a {'folder' if out.is_dir() else 'file'}; name a {_kind(to)}")
+    if source and out.exists() and any(path.exists() and path.samefile(out) for path in (source, *source.parents)):
+        raise FormatError(f"{out}: the annotations are read from here: name another place to write to")
+    if out.is_dir():
+        _check_folder(out)
+    elif out.exists() and not _head(out).startswith(HEAD):
+        raise FormatError(f"{out}: is there already, and not made by rotx convert: {_ANOTHER}")
+
+
+def _kind(to: str) -> str:
+    return "file" if to == "coco" else "folder"
+
+
+def _head(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(len(HEAD))
+
+
+def _check_folder(folder: Path) -> None:
+    files = [Path(parent) / name for parent, _, names in os.walk(folder) for name in names]
+    if not files:
+        return
+    mark = folder / MARK
+    try:
+        count, when = json.loads(mark.read_bytes())["files"], mark.stat().st_mtime_ns
+    except (OSError, ValueError, TypeError, KeyError):
+        first = min(files).relative_to(folder)
+        raise FormatError(f"{folder}: holds other files, such as {first}: {_ANOTHER}") from None
+    changed = [file for file in files if file.stat().st_mtime_ns > when]
+    if changed or len(files) != count + 1:
+        what = f"{min(changed).relative_to(folder)} is newer" if changed else f"{len(files) - 1:,} files, not {count:,}"
+        raise FormatError(f"{folder}: has been changed since rotx convert made it ({what}): {_ANOTHER}")
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder beside ``out`` to be filled, which takes its place at the end; after an error nothing is left of it.
+
+    It is not forced onto the disk: that would take longer than to convert again after a power cut.
+
+    Raises:
+        FormatError: if another run is writing it.
+        OSError: if it cannot be made.
+    """
+    out = out.resolve()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = out.with_name(f".{out.name}.rotx-convert.tmp")
+    folder.mkdir(exist_ok=True)
+    lock = _lock(folder, out)
+    try:
+        _empty(folder)
+        yield folder
+        count = sum(len(names) for _, _, names in os.walk(folder))
+        (folder / MARK).write_text(json.dumps({"made_by": "rotx convert", "files": count}) + "\n")
+        _put(folder, out)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _lock(folder: Path, out: Path) -> int | None:
+    """Keeps other runs out, where the system and the file system can, until this one ends."""
+    if sys.platform == "win32":
+        return None
+    import fcntl  # not on Windows
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise FormatError(f"{out}: another run is writing it; wait until it has ended") from None
+    except OSError:
+        pass  # some file systems have no locks
+    return handle
+
+
+def _empty(folder: Path) -> None:
+    """Removes what a killed run has left."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _put(folder: Path, out: Path) -> None:
+    """Puts a folder into the place of another, which is removed."""
+    old = out.with_name(f".{out.name}.rotx-convert.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        out.rename(old)
+    try:
+        folder.rename(out)
+    except BaseException:
+        if old.exists():
+            old.rename(out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,200 @@
+"""Reading YOLO-OBB: ``label x1 y1 ... x4 y4`` a line, as shares of the image's sides; names in a yaml file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rotx import _rust
+from rotx.annotations.convert.dataset import DataSet, some
+from rotx.annotations.convert.images import add_sizes, one_file
+from rotx.annotations.convert.yaml_names import read_names
+from rotx.annotations.files import FormatError, clear_errors, is_wanted
+from rotx.annotations.formats import Problem
+from rotx.geometry import thread_count
+from rotx.images.files import list_images
+
+_LOOKED_AT = 25  # files whose lines are looked at
+_NAMES = "classes.txt"
+_Files = list[tuple[str, str, bytes | PathLike[str]]]
+
+
+@dataclass
+class Labels:
+    """The files of labels of a data set: those in ``folder`` and all in it."""
+
+    folder: Path
+    files: list[Path]
+
+
+def find(path: Path) -> Labels | None:
+    """The files of labels in a folder, or in its sub-folder ``labels``; None if they are of another format."""
+    folder = path / "labels" if (path / "labels").is_dir() else path
+    deep = "labels" in folder.absolute().parts
+    with clear_errors(path):
+        found = folder.rglob("*") if deep else folder.iterdir()
+        files = sorted(file for file in found if file.suffix.lower() == ".txt" and is_wanted(file.name))
+        files = [file for file in files if file.is_file()]
+    votes: list[bool] = []
+    for file in files:
+        with clear_errors(file), file.open("rb") as opened:
+            line = opened.readline(1000).decode("utf-8-sig", errors="replace")
+        if words := line.split():
+            votes.append(_is_label(words, deep))
+        if len(votes) == _LOOKED_AT:
+            break
+    looks_so = 2 * sum(votes) > len(votes) if votes else deep
+    return Labels(folder, files) if files and looks_so else None
+
+
+def _is_label(words: list[str], sure: bool) -> bool:
+    """Whether the words of a line are a label and shares of sides, as those of a horizontal box or a polygon are.
+
+    ``sure``: so are a label and any eight numbers, which are wrong then.
+    """
+    try:
+        label, *shares = map(float, words)
+    except ValueError:
+        return False
+    small = all(abs(share) <= 2 for share in shares)
+    return label.is_integer() and len(shares) >= 4 and (small or (sure and len(shares) == 8))
+
+
+class Lines(NamedTuple):
+    """What the files of labels say."""
+
+    inside: list[Path]
+    """The path of each, without suffix, in their folder."""
+    subjects: list[str]
+    """What its image is called."""
+    found: dict[str, Any]
+    """As `rotx._rust.read_detections` gives it: shares of sides, the line of each object, and what is wrong."""
+    notices: list[str]
+
+
+def read_lines(labels: Labels, kept: int | None, jobs: int | None) -> Lines:
+    """Reads labels as they are written.
+
+    Args:
+        labels: what :func:`find` has found.
+        kept: skip and count lines that are wrong, and keep the text of so many; None: the first is an error.
+        jobs: number of threads; None: one a core.
+
+    Raises:
+        FormatError: for the first line that is wrong, unless they are skipped.
+    """
+    names, notices = _names(labels.folder)
+    inside = [file.relative_to(labels.folder).with_suffix("") for file in labels.files]
+    subjects = [path.name for path in inside]
+    if len(set(subjects)) < len(subjects):
+        subjects = [path.as_posix() for path in inside]
+    files: _Files = [(str(file), subject, file) for file, subject in zip(labels.files, subjects, strict=True)]
+    try:
+        found = _rust.read_detections("yolo", files, subjects, names, kept, thread_count(jobs))
+    except ValueError as error:
+        raise FormatError(str(error)) from None
+    return Lines(inside, subjects, found, notices)
+
+
+def read(labels: Labels, images: Path | None, lenient: bool, jobs: int | None, progress: bool) -> DataSet:
+    """Reads the objects of one image a file.
+
+    Args:
+        labels: what :func:`find` has found.
+        images: the folder of the images, with the sub-folders of the labels; None: that of the labels with its
+            part ``labels`` called ``images``, or that of the labels itself.
+        lenient: skip and count lines that are wrong, and images without a file.
+        jobs: number of threads; None: one a core.
+        progress: show a bar.
+
+    Raises:
+        FormatError: for the first line that is wrong, or an image without a file, unless lenient.
+    """
+    inside, subjects, found, notices = read_lines(labels, 20 if lenient else None, jobs)
+    folders = sorted({path.parent.as_posix() for path in inside})
+    lost = []
+    if len(folders) > 1:
+        lost.append(f"{len(folders)} folders ({some(folders)}): put together; convert one at a time to keep them apart")
+    if found["skipped"]:
+        counts = ", ".join(f"{reason} {count:,}" for reason, count in found["skipped"])
+        notices.append(f"skipped lines or files: {counts}")
+        notices += [f"skipped {Problem(*problem)}" for problem in found["problems"]]
+    scores = int(np.isfinite(found["scores"]).sum())
+    if scores:
+        lost.append(f"{scores:,} scores: not kept")
+    paths = Images(labels.folder, images).find(inside)
+    data = DataSet(
+        format="yolo",
+        images=found["images"],
+        files=["" if path is None else path.name for path in paths],
+        paths=paths,
+        sizes=np.zeros((len(subjects), 2), np.int64),
+        classes=found["classes"],
+        quads=found["quads"].reshape(-1, 8),
+        image=found["image"].astype(np.int32),
+        label=found["label"].astype(np.int32),
+        difficult=np.zeros(len(found["label"]), np.uint8),
+        crowd=np.zeros(len(found["label"]), np.uint8),
+        lost=lost,
+        notices=notices,
+    )
+    add_sizes(data, images, lenient, progress)
+    data.quads = data.quads * np.tile(data.sizes[data.image], 4)
+    return data
+
+
+@dataclass
+class Images:
+    """Where the images of labels are; each folder is listed once."""
+
+    labels: Path
+    folder: Path | None
+    _listed: dict[Path, dict[str, list[str]]] = field(default_factory=dict)
+
+    def find(self, inside: list[Path]) -> list[Path | None]:
+        """The file of each image by its path in the folder of the labels."""
+        if self.folder is not None:
+            with clear_errors(self.folder):
+                self._listed[self.folder] = list_images(self.folder)
+        return [self._one(path) for path in inside]
+
+    def _one(self, inside: Path) -> Path | None:
+        for folder in self.folders(inside.parent):
+            if folder not in self._listed:
+                self._listed[folder] = list_images(folder) if folder.is_dir() else {}
+            if path := one_file(folder, self._listed[folder], inside.name):
+                return path
+        return None
+
+    def folders(self, sub: Path) -> list[Path]:
+        """Where the images of a sub-folder of the labels may be."""
+        if self.folder is not None:
+            return [self.folder / sub, self.folder]
+        parts = list((self.labels.absolute() / sub).parts)
+        last = max((i for i, part in enumerate(parts) if part == "labels"), default=None)
+        if last is None:
+            return [self.labels / sub]
+        return [Path(*parts[:last], "images", *parts[last + 1 :]), self.labels / sub]
+
+
+def _names(folder: Path) -> tuple[list[str] | None, list[str]]:
+    """The names of the classes, from a yaml file or ``classes.txt`` in the folder or above; and notices."""
+    for place in (folder, *folder.absolute().parents[:3]):
+        found = [(file, names) for file in sorted(place.glob("*.y*ml")) if (names := read_names(file)) is not None]
+        if file := next((file for file in (place / _NAMES,) if file.is_file()), None):
+            with clear_errors(file):
+                lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+            found.append((file, [line.strip() for line in lines if line.strip()]))
+        if len({tuple(names) for _, names in found}) > 1:
+            files = " and ".join(str(file) for file, _ in found)
+            raise FormatError(f"{files}: name different classes; leave one of them there")
+        if found:
+            file, names = found[0]
+            if len(set(names)) < len(names):
+                raise FormatError(f"{file}: a name of a class stands twice")
+            return names, [f"names of classes from {file}"]
+    return None, [f"{folder}: no names of classes (data.yaml, {_NAMES}): they are called by their numbers"]

@@ -1,0 +1,172 @@
+"""The text files of a folder or an archive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+_SUFFIXES = (".txt", ".xml", ".gt")
+_NOTES = {"readme", "license", "licence", "notes", "classes", "source"}
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
+
+
+class FormatError(ValueError):
+    """A file that cannot be used, for a reason the user can mend. Its text is the one clear message."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A text file, by path or already in memory."""
+
+    name: str
+    """Its name without folders."""
+    shown: str
+    """Its name in messages."""
+    data: Path | bytes
+
+    @property
+    def stem(self) -> str:
+        """The name without the suffix."""
+        return PurePosixPath(self.name).stem
+
+    def head(self, size: int = 1 << 16) -> bytes:
+        """The first bytes; empty if it cannot be read (reading it in full will say why)."""
+        if isinstance(self.data, bytes):
+            return self.data[:size]
+        try:
+            if not self.data.is_file():
+                return b""
+            with self.data.open("rb") as file:
+                return file.read(size)
+        except OSError:
+            return b""
+
+
+Groups = dict[str, list[File]]
+"""Files by the folder they are in."""
+
+
+def read_files(path: Path, subfolders: Sequence[str], prefix: str | None = None) -> tuple[list[File], list[str]]:
+    """The ``.txt``, ``.xml`` and ``.gt`` files of a folder or an archive, sorted by name, and the names of all others.
+
+    Of several folders in it, the one is taken whose files start with ``prefix``, or else the one called as
+    one of ``subfolders``; of a folder on disk only these sub-folders are looked into. A folder in an archive
+    may also be named outright, as in ``results.zip/Task1``. Hidden files, and notes such as ``README.txt``,
+    do not count.
+
+    Raises:
+        FormatError: if there is no such folder or archive, or nothing in it, or it is not safe to read.
+    """
+    archive = next((p for p in (path, *path.parents) if p.name.lower().endswith(_ARCHIVES)), None)
+    with clear_errors(path):
+        if path.is_dir():
+            groups, others = _list_folder(path, subfolders)
+        elif archive and archive.is_file():
+            groups, others = _unpack(archive, path.relative_to(archive).as_posix())
+        elif path.is_file():
+            raise FormatError(f"{path}: need a folder or an archive ({', '.join(_ARCHIVES)})")
+        else:
+            raise _no_file(path)
+    return _choose(path, groups, subfolders, prefix), others
+
+
+def read_text(path: Path) -> File | None:
+    """One file of text, unpacked if it is called ``.txt.gz``; None if the path is not called so.
+
+    Raises:
+        FormatError: if it is missing, broken or too large.
+    """
+    name = path.name.lower()
+    with clear_errors(path):
+        if not name.endswith((".txt", ".txt.gz")) or path.is_dir():
+            return None
+        if not path.is_file():
+            raise _no_file(path)
+        if name.endswith(".txt"):
+            return File(path.name, str(path), path)
+        return File(path.name[:-3], str(path), _unpack_text(path))
+
+
+def is_wanted(name: str) -> bool:
+    """Whether a file of this name may hold data."""
+    path = PurePosixPath(name.lower())
+    return path.suffix in _SUFFIXES and path.stem not in _NOTES and not name.startswith(".")
+
+
+@contextmanager
+def clear_errors(path: Path) -> Iterator[None]:
+    """Turns what the system says of a file into one message."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename if isinstance(error.filename, str) else path
+        raise FormatError(f"{where}: cannot be read: {error.strerror or error}") from None
+
+
+def _no_file(path: Path) -> FormatError:
+    if path.is_symlink():
+        return FormatError(f"{path}: is a symbolic link to nothing")
+    if path.exists():
+        return FormatError(f"{path}: is neither a folder nor a regular file")
+    return FormatError(f"{path}: no such file or folder")
+
+
+def _list_folder(path: Path, subfolders: Sequence[str]) -> tuple[Groups, list[str]]:
+    groups: Groups = {}
+    others = []
+    for folder in (path, *(path / name for name in subfolders)):
+        if not folder.is_dir():
+            continue
+        group = groups.setdefault(folder.name if folder != path else "", [])
+        for item in folder.iterdir():
+            if is_wanted(item.name):
+                group.append(File(item.name, str(item), item))
+            elif folder == path and not item.name.startswith(".") and not item.is_dir():
+                others.append(item.name)
+    return groups, sorted(others)
+
+
+def _unpack(path: Path, folder: str) -> tuple[Groups, list[str]]:
+    from rotx.annotations import archives  # most runs need no decompressors
+
+    try:
+        packed, others = archives.read_archive(path, folder, is_wanted)
+    except archives.ArchiveError as error:
+        raise FormatError(str(error)) from None
+    groups = {}
+    for parent, files in packed.items():
+        shown = f"{path}/{parent}" if parent else str(path)
+        groups[parent] = [File(name, f"{shown}/{name}", content) for name, content in files]
+    return groups, others
+
+
+def _unpack_text(path: Path) -> bytes:
+    from rotx.annotations import archives
+
+    try:
+        return archives.read_gzip(path)
+    except archives.ArchiveError as error:
+        raise FormatError(str(error)) from None
+
+
+def _choose(path: Path, groups: Groups, subfolders: Sequence[str], prefix: str | None) -> list[File]:
+    filled = {name: files for name, files in groups.items() if files}
+    if not filled:
+        where = f"in it, nor in a sub-folder {' or '.join(subfolders)}"
+        raise FormatError(f"{path}: no .txt or .xml file {where}")
+    begun = [name for name in filled if prefix and any(f.name.startswith(prefix) for f in filled[name])]
+    named = [name for name in filled if PurePosixPath(name).name in subfolders]
+    chosen = next((names for names in (begun, named, list(filled)) if len(names) == 1), None)
+    if chosen is None:
+        folders = ", ".join(f"'{name or '.'}'" for name in sorted(filled)[:5])
+        one = path / min(filled)
+        raise FormatError(f"{path}: files in more than one folder ({folders}): give the one you mean, as {one}")
+    files = filled[chosen[0]]
+    for file in files:
+        try:
+            file.shown.encode()
+        except UnicodeEncodeError:
+            raise FormatError(f"{file.shown!a}: the file's name is not UTF-8") from None
+    return sorted(files, key=lambda file: file.name)

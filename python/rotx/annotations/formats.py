@@ -1,0 +1,334 @@
+"""Annotations and detection results of whole data sets, read in Rust into arrays. Needs no torch.
+
+Annotations: DOTA ``labelTxt``, VOC-style xml (DIOR-R, HRSC2016, roLabelImg), ICDAR 2015 ground truth, the labels of
+UCAS-AOD and MSRA-TD500, and one file for many images (flat, or as GGHL writes HRSC2016 and SSDD). Results: DOTA
+Task1 and Task2, ICDAR. The format is found by looking at the files. What is wrong is one `FormatError` that names
+file, line, text and reason, or, with ``lenient``, is skipped and counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rotx import _rust
+from rotx.annotations.files import FormatError
+from rotx.annotations.sniff import Found, annotation_files, nearest, result_files
+from rotx.geometry import thread_count
+
+#: So many problems are said in the notices.
+_SHOWN = 20
+
+__all__ = ["Annotations", "Detections", "FormatError", "Problem", "read_annotations", "read_detections", "read_names"]
+
+
+class Problem(NamedTuple):
+    """What cannot be read, and where."""
+
+    file: str
+    line: int
+    """From 1; 0: the file as a whole."""
+    reason: str
+    """A few words: all of one kind have the same."""
+    text: str
+    """The reason in full, and what stands there."""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.text}" if self.line else f"{self.file}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The objects of a data set; one entry an object in the arrays, in file order."""
+
+    images: list[str]
+    """Names of the images, those without objects included."""
+    classes: list[str]
+    quads: NDArray[np.float64]
+    """(N, 8): corners as written."""
+    image: NDArray[np.int32]
+    """(N,): index into ``images``."""
+    label: NDArray[np.int32]
+    """(N,): index into ``classes``."""
+    difficult: NDArray[np.uint8]
+    """(N,): 0, 1 (difficult) or 2 (truncated)."""
+    other_images: list[str] = field(default_factory=list)
+    """Annotated images that the list of images leaves out."""
+    other_classes: dict[str, int] = field(default_factory=dict)
+    """The other classes that occur, and how many objects of each were left out on these images."""
+    skipped: dict[str, int] = field(default_factory=dict)
+    """What was wrong and skipped (lenient): how many lines, files or names for each reason."""
+    problems: list[Problem] = field(default_factory=list)
+    """The first of what was skipped."""
+    line: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
+    """(N,): the line of its file that each object stands on, from 1; (0,) if it comes from no file."""
+    files: list[str] = field(default_factory=list)
+    """The file of each image, as messages call it; [] if it comes from no file."""
+    notices: list[str] = field(default_factory=list)
+    """What the user should know, a sentence each."""
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The detections on a data set; one entry a detection in the arrays, in file order."""
+
+    images: list[str]
+    classes: list[str]
+    quads: NDArray[np.float64]
+    """(M, 8): corners as written; horizontal boxes clockwise from the top left."""
+    scores: NDArray[np.float64]
+    """(M,): finite; 1 where the format has none."""
+    image: NDArray[np.int32]
+    """(M,): index into ``images``."""
+    label: NDArray[np.int32]
+    """(M,): index into ``classes``."""
+    skipped: dict[str, int] = field(default_factory=dict)
+    """What was wrong and skipped (lenient): how many lines, files or names for each reason."""
+    notices: list[str] = field(default_factory=list)
+    """What the user should know, a sentence each."""
+
+
+def read_annotations(
+    path: str | Path,
+    *,
+    classes: Sequence[str] | None = None,
+    images: str | Path | None = None,
+    lenient: bool = False,
+    kept: int = 20,
+    jobs: int | None = None,
+    files: Found | None = None,
+) -> Annotations:
+    """Reads the annotations of a data set.
+
+    Args:
+        path: a folder (or one with a sub-folder ``labelTxt``), a .zip or .tar[.gz|.xz|.bz2] of one, perhaps
+            followed by the folder in it, or a .txt or .txt.gz for many images.
+        classes: the classes wanted, in this order; objects of others are left out and counted. None: all, in
+            order of appearance in the files sorted by name.
+        images: a file that lists the images wanted, a name a line. None: all.
+        lenient: skip and count what is wrong.
+        kept: how many problems are kept with their text; the others are counted only.
+        jobs: number of threads; None: one a core.
+        files: those at ``path``, if :func:`rotx.annotations.sniff.annotation_files` has found them already.
+
+    Raises:
+        FormatError: for the first thing that is wrong, unless lenient; always if nothing can be read.
+    """
+    path = Path(path)
+    wanted = None if images is None else _read_list(Path(images))
+    have = files or annotation_files(path)
+    notices = list(have.notices)
+    found = _call(
+        _rust.read_annotations,
+        have.format,
+        _with_subjects(have),
+        have.subjects or None,
+        _list(classes),
+        kept if lenient else None,
+        thread_count(jobs),
+    )
+    skipped = _skipped(found, notices)
+    shown = dict(zip(have.subjects, (file.shown for file in have.files), strict=False))
+    names, other_images = found["images"], list[str]()
+    if wanted:
+        if wanted.duplicates:
+            notices.append(f"{images}: {wanted.duplicates:,} repeated names dropped")
+        if have.format == "flat" and not wanted.lines.keys().isdisjoint(names):
+            names = list(dict.fromkeys([*names, *wanted.lines]))  # no line for an image without objects
+        names, other_images = _listed(wanted, names, path, lenient, skipped, notices)
+    other_classes = _select(found, names, classes)
+    left_out = [f"{name} {count:,}" for name, count in other_classes.items() if count]
+    if left_out:
+        notices.append(f"{path}: objects of other classes left out: {', '.join(left_out)}")
+    return Annotations(
+        images=found["images"],
+        classes=found["classes"],
+        quads=found["quads"].reshape(-1, 8),
+        image=found["image"],
+        label=found["label"],
+        difficult=found["difficult"],
+        other_images=other_images,
+        other_classes=other_classes,
+        skipped=skipped,
+        problems=[Problem(*problem) for problem in found["problems"]],
+        line=found["line"],
+        files=[shown.get(name, have.files[0].shown) for name in found["images"]],
+        notices=notices,
+    )
+
+
+def read_detections(
+    path: str | Path,
+    *,
+    images: Sequence[str] | None = None,
+    other_images: Sequence[str] = (),
+    classes: Sequence[str] | None = None,
+    other_classes: Iterable[str] = (),
+    task: int = 1,
+    lenient: bool = False,
+    jobs: int | None = None,
+) -> Detections:
+    """Reads detection results.
+
+    Args:
+        path: a folder (or one with a sub-folder ``Task1`` or ``results``) or a .zip or .tar[.gz|.xz|.bz2] of
+            one, perhaps followed by the folder in it. Its files are ``Task1_<class>.txt`` or
+            ``<class>.txt``, for ICDAR ``res_<image>.txt`` or ``<image>.txt``.
+        images: the images of the data set; a detection on another is an error. None or empty: any image.
+        other_images: images whose detections are dropped and counted.
+        classes: the classes of the data set; a file of another is an error. None: those of the files.
+        other_classes: classes whose files are passed over.
+        task: 1 (quads) or 2 (horizontal boxes, in files ``Task2_<class>.txt``).
+        lenient: skip and count what is wrong.
+        jobs: number of threads; None: one a core.
+
+    Raises:
+        FormatError: for the first thing that is wrong, unless lenient; always if nothing can be read.
+    """
+    path = Path(path)
+    if task not in (1, 2):
+        raise ValueError(f"task: need 1 or 2, got {task}")
+    have = result_files(path, task, classes, set(other_classes), lenient)
+    notices = list(have.notices)
+    known = _list([*images, *other_images]) if images else None
+    kept = _SHOWN if lenient else None
+    subjects, jobs = _with_subjects(have), thread_count(jobs)
+    found = _call(_rust.read_detections, have.format, subjects, known, _list(classes), kept, jobs)
+    skipped = _skipped(found, notices)
+    if have.unknown:
+        skipped["unknown class"] = have.unknown
+    if images and other_images:
+        dropped = _keep_first_images(found, len(images))
+        if dropped:
+            notices.append(f"{path}: {dropped:,} detections on images outside the list dropped")
+    return Detections(
+        images=found["images"],
+        classes=found["classes"],
+        quads=found["quads"].reshape(-1, 8),
+        scores=found["scores"],
+        image=found["image"].view(np.int32),
+        label=found["label"].view(np.int32),
+        skipped=skipped,
+        notices=notices,
+    )
+
+
+def read_names(path: str | Path) -> list[str]:
+    """The names in a list of images, one a line, without paths, image suffixes and repetitions.
+
+    Raises:
+        FormatError: if it cannot be read or is empty.
+    """
+    return list(_read_list(Path(path)).lines)
+
+
+@dataclass(frozen=True)
+class _ImageList:
+    path: Path
+    lines: dict[str, int]
+    """The line of each name."""
+    duplicates: int
+
+
+def _read_list(path: Path) -> _ImageList:
+    names, lines, duplicates = _call(_rust.read_names, str(path), path)
+    if not names:
+        raise FormatError(f"{path}: no image name in it")
+    return _ImageList(path, dict(zip(names, lines, strict=True)), duplicates)
+
+
+def _listed(
+    wanted: _ImageList,
+    annotated: Sequence[str],
+    path: Path,
+    lenient: bool,
+    skipped: dict[str, int],
+    notices: list[str],
+) -> tuple[list[str], list[str]]:
+    """The annotated images that are in the list, in its order, and those that are not."""
+    have = set(annotated)
+    names = [name for name in wanted.lines if name in have]
+    missing = [name for name in wanted.lines if name not in have]
+    if not names:
+        raise FormatError(f"{wanted.path}: none of its images has an annotation in {path}")
+    if missing:
+        where, hint = f"{wanted.path}:{wanted.lines[missing[0]]}", nearest(missing[0], annotated)
+        problem = f"{where}: image '{missing[0]}' has no annotation in {path}{hint}"
+        if not lenient:
+            raise FormatError(problem)
+        skipped["image without annotation"] = len(missing)
+        notices.append(f"skipped {len(missing):,} images of the list, first {problem}")
+    return names, [name for name in annotated if name not in wanted.lines]
+
+
+def _with_subjects(have: Found) -> list[tuple[str, str, Path | bytes]]:
+    subjects = have.subjects or [""] * len(have.files)
+    return [(file.shown, subject, file.data) for file, subject in zip(have.files, subjects, strict=True)]
+
+
+def _list(names: Sequence[str] | None) -> list[str] | None:
+    for name, count in Counter(names or ()).items():
+        if count > 1:
+            raise FormatError(f"'{name}' is named {count} times")
+    return None if names is None else list(names)
+
+
+def _call(function: Any, *args: Any) -> Any:
+    try:
+        return function(*args)
+    except ValueError as error:
+        raise FormatError(str(error)) from None
+
+
+def _skipped(found: Mapping[str, Any], notices: list[str]) -> dict[str, int]:
+    """How many lines were skipped for each reason; notes them."""
+    skipped = dict(found["skipped"])
+    if skipped:
+        counts = ", ".join(f"{reason} {count:,}" for reason, count in skipped.items())
+        notices.append(f"skipped {sum(skipped.values()):,} lines or files: {counts}")
+        notices.extend(f"skipped {Problem(*problem)}" for problem in found["problems"][:_SHOWN])
+    return skipped
+
+
+def _select(found: dict[str, Any], images: list[str], classes: Sequence[str] | None) -> dict[str, int]:
+    """Keeps the objects on some images and of some classes (None: those that these images have).
+
+    Returns the other classes and how many objects of each the images have.
+    """
+    number = {name: i for i, name in enumerate(images)}
+    new_image = np.array([number.get(name, -1) for name in found["images"]], dtype=np.int32)
+    image = new_image[found["image"]]
+    counts = np.bincount(found["label"][image >= 0], minlength=len(found["classes"]))
+    wanted = counts > 0 if classes is None else np.arange(len(counts)) < len(classes)
+    new_label = np.where(wanted, np.cumsum(wanted) - 1, -1).astype(np.int32)
+    label = new_label[found["label"]]
+    keep = (image >= 0) & (label >= 0)
+    if not keep.all():
+        _keep_rows(found, ("image", "label", "difficult", "line"), keep)
+        image, label = image[keep], label[keep]
+    others = {name: int(n) for name, n, w in zip(found["classes"], counts, wanted, strict=True) if not w}
+    found["classes"] = [name for name, w in zip(found["classes"], wanted, strict=True) if w]
+    found["images"], found["image"], found["label"] = images, image, label
+    return dict(sorted(others.items(), key=lambda item: -item[1]))
+
+
+def _keep_first_images(found: dict[str, Any], images: int) -> int:
+    """Keeps the detections on the first ``images`` images; returns how many are dropped."""
+    keep = found["image"] < images
+    found["images"] = found["images"][:images]
+    dropped = int(keep.size - np.count_nonzero(keep))
+    if dropped:
+        _keep_rows(found, ("image", "label", "scores"), keep)
+    return dropped
+
+
+def _keep_rows(found: dict[str, Any], columns: Sequence[str], keep: NDArray[np.bool_]) -> None:
+    for column in columns:
+        found[column] = found[column][keep]
+    found["quads"] = found["quads"].reshape(-1, 8)[keep]

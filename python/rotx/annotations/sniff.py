@@ -1,0 +1,177 @@
+"""Which format files are in, found by their names and first lines, and what each file is about."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rotx.annotations.files import File, FormatError, read_files, read_text
+
+_LOOKED_FOR = (
+    "a folder or archive of labelTxt files (x1 y1 ... x4 y4 class difficulty), of VOC-style xml or of ICDAR"
+    " files (x1,y1,...,x4,y4,transcription), of UCAS-AOD's or MSRA-TD500's, or one .txt or .txt.gz with a line"
+    " an object (image x1 y1 ... x4 y4 class difficulty) or a line an image (path"
+    " xmin,ymin,xmax,ymax,class,x1,y1,...,x4,y4,ratio,angle ...)"
+)
+
+
+_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Found:
+    """The files of a data set, their format, and what they are about."""
+
+    format: str
+    """Annotations: dota, icdar, td500, ucas, voc, flat or gghl; results: task1, task2 or icdar."""
+    files: list[File]
+    subjects: list[str]
+    """The image or class of each file; empty for files of many images."""
+    notices: list[str] = field(default_factory=list)
+    unknown: int = 0
+    """Result files passed over (lenient) because their class is unknown."""
+
+
+def annotation_files(path: Path) -> Found:
+    """Finds annotations.
+
+    Raises:
+        FormatError: if there are none, or two files are about one image.
+    """
+    if file := read_text(path):
+        return Found(_format_of_lines(file), [file], [])
+    files, ignored = read_files(path, ("labelTxt",))
+    by_suffix = {
+        suffix: [file for file in files if file.name.lower().endswith(suffix)] for suffix in (".txt", ".xml", ".gt")
+    }
+    suffix = max(by_suffix, key=lambda suffix: len(by_suffix[suffix]))
+    files = by_suffix.pop(suffix)
+    format = {".xml": "voc", ".gt": "td500"}.get(suffix) or _format_of_texts(files)
+    ignored = [name for name in ignored if not name.lower().endswith(_IMAGES)]  # some sets have them beside the labels
+    notices = _not_read(path, ignored + [file.name for rest in by_suffix.values() for file in rest])
+    return Found(format, files, _images(files, "gt_" if format == "icdar" else ""), notices)
+
+
+def result_files(
+    path: Path, task: int, classes: Sequence[str] | None, other_classes: Container[str], lenient: bool
+) -> Found:
+    """Finds detection results; the arguments are those of `rotx.annotations.formats.read_detections`.
+
+    Raises:
+        FormatError: if there are none, or, unless lenient, a file is of an unknown class.
+    """
+    files, ignored = read_files(path, (f"Task{task}", "results"), f"Task{task}_")
+    if not any(file.name.startswith(("Task1_", "Task2_")) for file in files) and _has_commas(files):
+        if classes is not None and "text" not in classes:
+            raise FormatError(f"{path}: ICDAR results, of class 'text'; the classes are {_some(classes)}")
+        return Found("icdar", files, _images(files, "res_"), _not_read(path, ignored))
+
+    prefix, other = f"Task{task}_", f"Task{3 - task}_"
+    if not any(file.name.startswith(prefix) for file in files):
+        prefix = ""
+        if any(file.name.startswith(other) for file in files):
+            raise FormatError(f"{path}: files {other}<class>.txt: these are results of task {3 - task}")
+    chosen: dict[str, File] = {}
+    notices: list[str] = []
+    unknown = 0
+    for file in files:
+        name = file.stem.removeprefix(prefix)
+        if not (file.name.startswith(prefix) and file.name.lower().endswith(".txt")):
+            ignored.append(file.name)
+        elif classes is None or name in classes:
+            chosen[name] = file
+        elif name in other_classes:
+            notices.append(f"{file.shown}: not read, no object of '{name}' is asked for")
+        else:
+            problem = f"{file.shown}: unknown class '{name}'; the classes are {_some(classes)}"
+            problem += nearest(name, classes)
+            if not lenient:
+                raise FormatError(problem)
+            notices.append(f"skipped {problem}")
+            unknown += 1
+    if not (chosen or notices):
+        raise FormatError(f"{path}: no result file; looked for Task{task}_<class>.txt and <class>.txt")
+    if missing := [name for name in classes or () if name not in chosen]:
+        notices.append(f"{path}: no result file for {_some(missing)}")
+    notices += _not_read(path, ignored)
+    return Found(f"task{task}", list(chosen.values()), list(chosen), notices, unknown)
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A hint with the known name that is most like it, if any is."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _some(names: Sequence[str], count: int = 20) -> str:
+    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
+
+
+def _not_read(path: Path, ignored: Sequence[str]) -> list[str]:
+    return [f"{path}: not read: {_some(ignored, 5)}"] if ignored else []
+
+
+def _images(files: Sequence[File], prefix: str) -> list[str]:
+    """The image of each file, by its name."""
+    first: dict[str, File] = {}
+    for file in files:
+        image = file.stem.removeprefix(prefix)
+        if image in first:
+            raise FormatError(f"{file.shown}: image '{image}' has a file already: {first[image].name}")
+        first[image] = file
+    return list(first)
+
+
+def _data_lines(head: bytes) -> list[str]:
+    lines = (line.strip() for line in head.decode("utf-8-sig", errors="replace").splitlines())
+    return [line for line in lines if line and not line.lower().startswith(("imagesource:", "gsd:"))]
+
+
+def _format_of_texts(files: Sequence[File]) -> str:
+    """The format of files of one image each."""
+    if _has_commas(files):
+        return "icdar"
+    lines = next(filter(None, (_data_lines(file.head(4096)) for file in files[:25])), [""])
+    words = lines[0].split()
+    return "ucas" if len(words) in (13, 14) and all(map(_is_number, words[-13:])) else "dota"
+
+
+def _has_commas(files: Sequence[File]) -> bool:
+    """Whether most of the first files with content part their columns by commas."""
+    votes: list[bool] = []
+    for file in files:
+        if lines := _data_lines(file.head(4096)):
+            votes.append(lines[0].count(",") >= 4 and len(lines[0].split()) < 9)
+        if len(votes) == 25:
+            break
+    return 2 * sum(votes) > len(votes)
+
+
+def _format_of_lines(file: File) -> str:
+    """The format that most of the first lines of a file for many images have."""
+    votes: Counter[str] = Counter()
+    for line in _data_lines(file.head(1 << 16))[:100]:
+        words = line.split()
+        if len(words) > 1 and words[1].count(",") >= 11:
+            votes["gghl"] += 1
+        elif len(words) in (10, 11) and "," not in line and _is_number(words[8]):
+            votes["flat"] += 1
+        elif len(words) in (9, 10) and "," not in line:
+            votes["labelTxt"] += 1
+    if not votes:
+        raise FormatError(f"{file.shown}: no known format; looked for {_LOOKED_FOR}")
+    format = votes.most_common(1)[0][0]
+    if format == "labelTxt":
+        raise FormatError(f"{file.shown}: is the labelTxt file of one image; give the folder of all of them")
+    return format
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

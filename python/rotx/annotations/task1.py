@@ -1,0 +1,96 @@
+"""Writing detections as DOTA's Task1 files, in a folder or in the archive that its server takes."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rotx import _rust
+from rotx.annotations.formats import Detections
+from rotx.atomic import remove_leftovers, write_bytes
+
+
+def write_task1(detections: Detections, folder: str | Path) -> None:
+    """Writes ``Task1_<class>.txt`` files with ``image score x1 y1 ... x4 y4`` a line, best first.
+
+    There is one for every class, also for those that were not found: the DOTA server needs all. Scores are
+    read as the numbers they were, coordinates within a millionth of a pixel.
+
+    Args:
+        detections: in pixels of whole images, if they are for the server.
+        folder: where the files go; made if it is not there.
+
+    Raises:
+        ValueError: for names that these files cannot hold; nothing is written then.
+        OSError: if a file cannot be written.
+    """
+    check_names(detections.images, detections.classes)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in _files(detections):
+        _write(folder / name, text)
+
+
+def write_task1_zip(detections: Detections, path: str | Path) -> None:
+    """Writes the files of `write_task1` packed in a .zip, ready to be sent; raises the same."""
+    check_names(detections.images, detections.classes)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, _zip(_files(detections)))
+
+
+def check_names(images: Sequence[str], classes: Sequence[str]) -> None:
+    """Raises ValueError for names of images or classes that Task1 files cannot hold."""
+    for name in images:
+        if len(name.split()) != 1:
+            raise ValueError(f"image {name!r}: the format has no spaces in names, nor empty ones: give it another name")
+    for name in classes:
+        if "/" in name or "\\" in name:
+            raise ValueError(f"class {name!r}: no name of a file: name it otherwise in the config")
+
+
+def check_target(out: str | Path, results: str | Path, classes: Sequence[str]) -> None:
+    """Raises ValueError if Task1 files of other results must not be written to ``out``.
+
+    That is so if ``results`` are read from there, or if it holds files of other classes: they would be scored,
+    or sent, along with the new ones.
+    """
+    out, read = Path(out), Path(results)
+    if out.exists() and out.is_dir() == (out.suffix.lower() == ".zip"):
+        raise ValueError(f"{out}: is {'a folder' if out.is_dir() else 'no folder'}: name a folder, or an archive .zip")
+    sources = [read, read / "Task1", read / "results", *(path for path in read.parents if path.is_file())]
+    if out.exists() and any(path.exists() and path.samefile(out) for path in sources):
+        raise ValueError(f"{out}: the results are read from here: name another place to write to")
+    names = {file_name(name) for name in classes}
+    if other := sorted(path.name for path in out.glob("Task1_*.txt") if path.name not in names):
+        many = f" and {len(other) - 1} more" if len(other) > 1 else ""
+        raise ValueError(f"{out}: holds {other[0]}{many}, of no class of these results: remove, or name another folder")
+
+
+def _write(path: Path, content: bytes | memoryview) -> None:
+    remove_leftovers(path)
+    write_bytes(path, content)
+
+
+def file_name(label: str) -> str:
+    """The file of a class."""
+    return f"Task1_{label}.txt"
+
+
+def _files(detections: Detections) -> Iterator[tuple[str, bytes]]:
+    d = detections
+    for label, name in enumerate(d.classes):
+        yield file_name(name), _rust.write_task1(d.images, d.quads, d.scores, d.image, d.label, label)
+
+
+def _zip(files: Iterator[tuple[str, bytes]]) -> memoryview:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, text in files:
+            # Without the time of writing: the same detections make the same archive.
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, text, zipfile.ZIP_DEFLATED)
+    return buffer.getbuffer()

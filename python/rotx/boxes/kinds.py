@@ -1,0 +1,44 @@
+"""The kinds of boxes and the shapes of their arrays."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+BoxKind = Literal["hbox", "rbox", "quad", "points"]
+
+#: All kinds, by the number of points that decide a box.
+KINDS: tuple[BoxKind, ...] = get_args(BoxKind)
+
+_WIDTHS = {"hbox": 4, "rbox": 5, "quad": 8}
+
+
+def width(kind: BoxKind, default: int = 0) -> int:
+    """The length of the last dimension of boxes of a kind.
+
+    Args:
+        kind: Kind of the boxes.
+        default: What to return for ``"points"``, which may be any even number.
+
+    Raises:
+        ValueError: For an unknown kind.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind of boxes: need one of {', '.join(map(repr, KINDS))}, got {kind!r}")
+    return _WIDTHS.get(kind, default)
+
+
+def check_boxes(boxes: Any, kind: BoxKind, name: str = "boxes") -> None:
+    """Checks that the last dimension of boxes is that of their kind.
+
+    Args:
+        boxes: Array or tensor (..., D).
+        kind: Kind of the boxes.
+        name: What the error calls them.
+
+    Raises:
+        ValueError: For an unknown kind, or boxes of another width.
+    """
+    columns = boxes.shape[-1] if len(boxes.shape) else 0
+    need = width(kind)
+    if (columns != need) if need else (columns % 2 or columns < 2):
+        raise ValueError(f"{name}: need {kind} boxes (..., {need or '2k'}), got shape {tuple(boxes.shape)}")

@@ -1,0 +1,109 @@
+"""Areas, sides, overlaps and suppression of boxes, by their kind."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, cast
+
+from rotx import geometry
+from rotx.boxes.arrays import Array, is_tensor, namespace
+from rotx.boxes.convert import convert, hbox2rbox
+from rotx.boxes.kinds import BoxKind, check_boxes
+
+Mode = Literal["iou", "iof"]
+
+# The torch operators of each family of kinds.
+_OVERLAPS = {"quad": "box_iou_quadri", "rbox": "box_iou_rotated"}
+_SUPPRESSIONS = {"quad": "batched_nms_quadri", "rbox": "batched_nms_rotated"}
+
+
+def area(boxes: Array, kind: BoxKind) -> Array:
+    """Areas (...,) of hboxes, rboxes, quads (by the shoelace formula), or of the polygon that points make in turn."""
+    check_boxes(boxes, kind)
+    xp = namespace(boxes)
+    if kind in ("hbox", "rbox"):
+        lengths = sides(boxes, kind)
+        out: Array = lengths[..., 0] * lengths[..., 1]
+        return out
+    x, y = boxes[..., 0::2], boxes[..., 1::2]
+    # Relative to the first point: products of large coordinates would cancel.
+    x, y = x - x[..., :1], y - y[..., :1]
+    crosses = x * xp.roll(y, -1, -1) - xp.roll(x, -1, -1) * y
+    areas: Array = xp.abs(xp.sum(crosses, axis=-1)) / 2
+    return areas
+
+
+def sides(boxes: Array, kind: BoxKind) -> Array:
+    """Widths and heights (..., 2): of rboxes their own, of other kinds those of the hboxes around them."""
+    if kind == "rbox":
+        return boxes[..., 2:4]
+    hboxes = convert(boxes, kind, "hbox")
+    out: Array = hboxes[..., 2:4] - hboxes[..., :2]
+    return out
+
+
+def iou(a: Array, b: Array, kind: BoxKind, mode: Mode = "iou") -> Array:
+    """Overlaps (N, M) of boxes (N, D) with boxes (M, D) of the same kind; see `rotx.geometry.box_iou`.
+
+    Args:
+        a: Boxes (N, D).
+        b: Boxes (M, D).
+        kind: Their kind; points count by the rectangles of least area around them.
+        mode: ``"iou"``: over the union; ``"iof"``: over the area of the box of ``a``.
+    """
+    family = "quad" if kind == "quad" else "rbox"
+    first: Any = _comparable(a, kind)
+    second: Any = _comparable(b, kind)
+    overlaps: Array
+    if is_tensor(a):
+        from rotx import ops
+
+        overlaps = getattr(ops, _OVERLAPS[family])(first, second, mode)
+    else:
+        overlaps = cast("Array", geometry.box_iou(first, second, mode))
+    return overlaps
+
+
+def nms(boxes: Array, scores: Array, labels: Array, kind: BoxKind, iou_threshold: float) -> Array:
+    """Non-maximum suppression within each label; see `rotx.geometry.nms`.
+
+    Args:
+        boxes: Boxes (N, D).
+        scores: Scores (N,).
+        labels: Integers (N,); boxes of different labels do not suppress each other.
+        kind: Kind of the boxes; points count by the rectangles of least area around them.
+        iou_threshold: A box is dropped if its IoU with a better one is greater; in [0, 1].
+
+    Returns:
+        Indices (K,) int64 of the kept boxes, best first.
+    """
+    keep: Array
+    rows: Any = boxes
+    if not is_tensor(boxes):
+        keep = cast("Array", geometry.nms(_comparable(rows, kind), scores, iou_threshold, labels))
+    elif kind == "hbox":
+        keep = _nms_upright(rows, scores, labels, iou_threshold)
+    else:
+        from rotx import ops
+
+        suppress = getattr(ops, _SUPPRESSIONS["quad" if kind == "quad" else "rbox"])
+        keep = suppress(_comparable(rows, kind), scores, labels, iou_threshold)
+    return keep
+
+
+def _nms_upright(boxes: Any, scores: Any, labels: Any, iou_threshold: float) -> Any:
+    import torchvision
+
+    # Half precision cannot hold the coordinates.
+    hboxes = boxes.float()
+    if len(hboxes):
+        # torchvision moves the labels apart by the greatest coordinate, and forgets that some are negative.
+        hboxes = hboxes - hboxes.min()
+    return torchvision.ops.batched_nms(hboxes, scores.float(), labels, iou_threshold)
+
+
+def _comparable(boxes: Array, kind: BoxKind) -> Array:
+    """Boxes as the kernels take them: quads as they are, all else as rboxes."""
+    check_boxes(boxes, kind)
+    if kind in ("quad", "rbox"):
+        return boxes
+    return hbox2rbox(boxes) if kind == "hbox" else convert(boxes, kind, "rbox")

@@ -1,0 +1,1 @@
+"""Datasets: images with their objects, transforms, samplers and the loader."""

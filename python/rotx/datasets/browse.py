@@ -1,0 +1,196 @@
+"""Pictures of a set: images with their objects as annotated, or as a training sees them. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from rotx.annotations.check.sets import Labelled
+from rotx.atomic import write_bytes
+from rotx.compat import build
+from rotx.datasets.dataset import Dataset
+from rotx.datasets.sample import Sample, keep_sound
+from rotx.datasets.transforms.loading import Normalize
+from rotx.images.draw import class_colour, draw_quads
+from rotx.images.files import UnreadableImage
+from rotx.images.preview import preview
+from rotx.images.window_cache import open_image
+
+Pixels = NDArray[np.uint8]
+
+#: Images with a longer side are shown smaller.
+LONGEST = 2048
+_HEAD = 22  # pixels of the line above a picture
+
+
+def browse(labelled: Labelled, out: str | Path, number: int = 20, seed: int | None = None) -> tuple[int, list[str]]:
+    """Writes images with their objects, those that are difficult or truncated dashed, as ``out``/<name>.jpg.
+
+    Args:
+        labelled: the set.
+        out: a folder, made if it is not there; files of these names are replaced.
+        number: of images, at most.
+        seed: images are drawn at random; None: evenly from the first to the last by name.
+
+    Returns:
+        How many were written, and why others were not.
+
+    Raises:
+        ValueError: if no image has a file, or ``out`` holds images of the set.
+        OSError: if a file cannot be written.
+    """
+    there = sorted((i for i, path in enumerate(labelled.paths) if path), key=lambda i: labelled.names[i])
+    if not there:
+        raise ValueError(f"{labelled.name}: none of its images is found; name their folder by --images")
+    rows = np.argsort(labelled.image, kind="stable")
+    starts = np.searchsorted(labelled.image[rows], np.arange(len(labelled.names) + 1))
+
+    def picture(i: int) -> Pixels:
+        path = labelled.paths[i]
+        assert path is not None
+        whole = open_image(path)
+        image = preview(path, LONGEST)
+        factors = image.shape[1] / whole.width, image.shape[0] / whole.height
+        mine = rows[starts[i] : starts[i + 1]]
+        quads, labels = (labelled.quads[mine] + 0.5) * np.tile(factors, 4) - 0.5, labelled.label[mine]
+        _draw(image, quads, labels, labelled.classes, labelled.difficult[mine] > 0)
+        titles = [labelled.names[i], f"{whole.width} x {whole.height}"]
+        return _headed(image, titles, labels, labelled.classes)
+
+    chosen = [there[i] for i in _choose(len(there), number, seed)]
+    return _write(Path(out), {labelled.names[i]: i for i in chosen}, picture, filter(None, labelled.paths))
+
+
+def browse_training(
+    config: Mapping[str, Any], out: str | Path, number: int = 20, seed: int | None = None, draws: int = 1
+) -> tuple[int, list[str]]:
+    """Writes images of a config's training as its pipeline gives them; see :func:`browse`.
+
+    Objects that a training drops are not drawn; those that it ignores are dashed.
+
+    Args:
+        config: as :func:`rotx.config.load` returns it.
+        out, number, seed: as of :func:`browse`; the seed is that of the transforms, too.
+        draws: of each image, side by side.
+
+    Returns:
+        As :func:`browse`.
+
+    Raises:
+        ValueError: for a config without a training set, or with one that cannot be made; if ``out`` holds its images.
+        OSError: if a file cannot be written.
+    """
+    loader = config.get("train_dataloader")
+    if not isinstance(loader, Mapping) or "dataset" not in loader:
+        raise ValueError("has no train_dataloader.dataset")
+    dataset: Dataset = build(loader["dataset"], "train_dataloader.dataset")
+
+    def picture(i: int) -> Pixels:
+        shown = []
+        for draw in range(draws):
+            sample = dataset.sample(i, np.random.default_rng((seed or 0, i, draw)))
+            if 0 in sample.size:
+                raise ValueError("train_dataloader.dataset.pipeline: loads no image: it needs LoadImageFromFile")
+            keep_sound(sample)
+            shown.append(_draw_sample(sample, dataset))
+        height = max(one.shape[0] for one in shown)
+        padded = [cv2.copyMakeBorder(one, 0, height - one.shape[0], 0, 4, cv2.BORDER_CONSTANT) for one in shown]
+        return np.hstack(padded)
+
+    names = {dataset.record(i).name: i for i in _choose(len(dataset), number, seed)}
+    return _write(Path(out), names, picture, (dataset.record(i).path for i in range(len(dataset))))
+
+
+def _draw_sample(sample: Sample, dataset: Dataset) -> Pixels:
+    """A sample as a picture with a head."""
+    image = np.ascontiguousarray(_visible(sample.image, dataset.transforms))
+    _draw(image, sample.quads, sample.labels, dataset.classes, sample.ignored)
+    height, width = sample.size
+    lost = [f"{count} {reason}" for reason, count in sample.dropped.items()]
+    titles = [sample.record.name, f"{width} x {height}", *lost]
+    return _headed(image, titles, sample.labels, dataset.classes)
+
+
+def _visible(image: NDArray[Any], transforms: Sequence[Any]) -> Pixels:
+    """The image of a sample as 8 bits, BGR: what a Normalize did is undone."""
+    for transform in reversed(transforms):
+        if image.dtype != np.uint8 and isinstance(transform, Normalize):
+            image = image * transform.std + transform.mean
+            image = image[:, :, ::-1] if transform.to_rgb else image
+    return image.clip(0, 255).round().astype(np.uint8)
+
+
+def _choose(count: int, number: int, seed: int | None) -> list[int]:
+    """``number`` of ``count`` indices, rising."""
+    number = min(number, count)
+    if seed is None:
+        return [round(i) for i in np.linspace(0, count - 1, number).tolist()]
+    return sorted(np.random.default_rng(seed).choice(count, number, replace=False).tolist())
+
+
+def _draw(
+    image: Pixels,
+    quads: NDArray[np.float64],
+    labels: NDArray[np.integer[Any]],
+    classes: Sequence[str],
+    dashed: NDArray[np.bool_],
+) -> None:
+    finite = np.asarray(np.isfinite(quads).all(axis=1))
+    quads, labels, dashed = quads[finite], labels[finite], dashed[finite]
+    captions = [classes[label] for label in labels.tolist()]
+    draw_quads(image, quads, labels, captions, dashed=dashed)
+
+
+def _headed(image: Pixels, titles: Sequence[str], labels: NDArray[np.integer[Any]], classes: Sequence[str]) -> Pixels:
+    """The image under its titles and the number of objects of each class, in the colours of the classes."""
+    counts = np.bincount(labels, minlength=len(classes)).tolist()
+    words = [(title, (255, 255, 255)) for title in titles]
+    words += [(f"{classes[i]} {count}", class_colour(i)) for i, count in enumerate(counts) if count]
+    lines: list[list[tuple[int, str, tuple[int, int, int]]]] = [[]]
+    x = 4
+    for text, colour in words:
+        width = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)[0][0]
+        if lines[-1] and x + width > image.shape[1]:
+            lines.append([])
+            x = 4
+        lines[-1].append((x, text, colour))
+        x += width + 14
+    head = np.full((_HEAD * len(lines), image.shape[1], 3), 32, np.uint8)
+    for i, line in enumerate(lines):
+        for x, text, colour in line:
+            cv2.putText(head, text, (x, _HEAD * i + 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, cv2.LINE_AA)
+    return np.concatenate([head, image])
+
+
+def _write(
+    out: Path, names: Mapping[str, int], picture: Callable[[int], Pixels], images: Iterable[Path]
+) -> tuple[int, list[str]]:
+    """Writes pictures; raises ValueError rather than put one among the images of the set."""
+    files = {out / f"{_inside(name)}.jpg": i for name, i in names.items()}
+    theirs = {folder.resolve() for folder in {image.parent for image in images}}
+    for folder in {file.parent for file in files}:
+        if folder.resolve() in theirs:
+            raise ValueError(f"{folder}: holds images of the set, which could be replaced: name another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    problems = []
+    for file, i in tqdm(files.items(), desc="pictures", unit="image", leave=False, delay=1):
+        try:
+            content = cv2.imencode(".jpg", picture(i))[1].tobytes()
+        except UnreadableImage as error:
+            problems.append(str(error))
+            continue
+        file.parent.mkdir(parents=True, exist_ok=True)  # names of images may hold folders
+        write_bytes(file, content)
+    return len(files) - len(problems), problems
+
+
+def _inside(name: str) -> PurePath:
+    """The name of an image, which may be a path to anywhere, as a path within a folder."""
+    path = PurePath(name)
+    return PurePath(*("_" if part == ".." else part for part in path.relative_to(path.anchor).parts))

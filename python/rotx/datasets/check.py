@@ -1,0 +1,179 @@
+"""The sets of a config, and what each step between their files and a detector leaves out of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rotx.annotations.check.images import in_threads
+from rotx.annotations.check.sets import Labelled, read_set
+from rotx.annotations.classes import wanted_classes
+from rotx.compat import build
+from rotx.datasets.dataset import Dataset, FileDataset, prefix_of
+from rotx.datasets.sample import keep_sound
+from rotx.datasets.text import UCASAODDataset
+from rotx.datasets.xml import DIORDataset, HRSCDataset
+from rotx.images.files import UnreadableImage
+from rotx.registry import resolve
+
+#: The keys of a config whose datasets are looked at.
+LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+#: So many images at most go through the pipeline.
+DRAWN = 1000
+
+
+@dataclass(frozen=True)
+class Drops:
+    """What is left of a dataset of a config, and what is not.
+
+    Attributes:
+        name: the key of its loader.
+        images, objects: that are used; of windows, those with their objects.
+        notices: what the dataset says of what it leaves out, a sentence each.
+        drawn: images that went once through the pipeline.
+        seen: objects on them.
+        lost: objects that the pipeline dropped of these, for each reason.
+        error: why the dataset cannot be made, and so no training starts; "" if it can.
+    """
+
+    name: str
+    images: int = 0
+    objects: int = 0
+    notices: list[str] = field(default_factory=list)
+    drawn: int = 0
+    seen: int = 0
+    lost: dict[str, int] = field(default_factory=dict)
+    error: str = ""
+
+
+def config_sets(config: Mapping[str, Any], jobs: int | None = None) -> list[Labelled]:
+    """The sets that the datasets of a config read, each once; one of training that serves evaluation too says so.
+
+    Raises:
+        ValueError: if the config has no dataset with annotations, or nothing of a set can be read.
+        OSError: if images cannot be listed.
+    """
+    found: dict[tuple[Any, ...], Labelled] = {}
+    trained: set[tuple[Any, ...]] = set()
+    for key in LOADERS:
+        for leaf in _leaves(_dataset(config, key)):
+            for files in _files(leaf):
+                if files not in found:
+                    found[files] = _read(leaf, key, *files, jobs)
+                    if key == LOADERS[0]:
+                        trained.add(files)
+                elif key != LOADERS[0] and files in trained:
+                    found[files].notices.append(f"{found[files].name}: {key} reads it too: what is trained is measured")
+    if not found:
+        raise ValueError(f"has no dataset with annotations in {', '.join(LOADERS)}")
+    return list(found.values())
+
+
+def drops_of(config: Mapping[str, Any], jobs: int | None = None) -> list[Drops]:
+    """What the datasets of a config leave out, found by making them and drawing samples of those for training."""
+    drops, seen = [], []
+    for key in LOADERS:
+        dataset = _dataset(config, key)
+        if dataset is None or dataset in seen:
+            continue
+        seen.append(dataset)
+        try:
+            made = build(dataset, f"{key}.dataset")
+            objects = sum(len(made.record(i).labels) for i in range(len(made)))
+            part = Drops(key, len(made), objects, list(made.notices))
+            drops.append(part if made.test_mode else _draw(made, part, jobs))
+        except (ValueError, OSError) as error:
+            drops.append(Drops(key, error=str(error)))
+    return drops
+
+
+def _draw(dataset: Dataset, part: Drops, jobs: int | None) -> Drops:
+    """Sends images through the pipeline, evenly from the first to the last."""
+    count = min(len(dataset), DRAWN)
+    indices = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
+
+    def draw(index: int) -> tuple[int, Counter[str]] | None:
+        try:
+            sample = dataset.sample(index, np.random.default_rng((0, index)))
+        except UnreadableImage:
+            return None
+        keep_sound(sample)
+        return len(sample.labels) + sum(sample.dropped.values()), sample.dropped
+
+    results = [result for result in in_threads(draw, indices, part.name, jobs) if result is not None]
+    lost = sum((dropped for _, dropped in results), Counter[str]())
+    seen = sum(number for number, _ in results)
+    return Drops(part.name, part.images, part.objects, part.notices, len(results), seen, dict(lost.most_common()))
+
+
+def _dataset(config: Mapping[str, Any], key: str) -> Any:
+    loader = config.get(key)
+    return loader.get("dataset") if isinstance(loader, Mapping) else None
+
+
+def _leaves(config: Any) -> Iterator[Mapping[str, Any]]:
+    """The datasets in files that a dataset's config is made of."""
+    if isinstance(config, Mapping):
+        name = config.get("type")
+        target = resolve(name) if isinstance(name, str) else None
+        if isinstance(target, type) and issubclass(target, FileDataset):
+            yield config
+        else:
+            for value in config.values():
+                yield from _leaves(value)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            yield from _leaves(value)
+
+
+def _files(leaf: Mapping[str, Any]) -> list[tuple[Path, Path, Path | None]]:
+    """Annotations, folder of images and list of images of a dataset; none without annotations, two of UCAS-AOD."""
+    target = _class_of(leaf)
+    root, ann_file = Path(_text(leaf, "data_root")), _text(leaf, "ann_file")
+    prefix = prefix_of(leaf.get("data_prefix"), target.prefix_keys)
+    if not ann_file:
+        return []
+    if issubclass(target, UCASAODDataset):
+        return [(root / prefix / folder, root / prefix / folder, None) for folder in ("CAR", "PLANE")]
+    if issubclass(target, HRSCDataset):
+        folder = root / prefix
+        annotations = folder / _text(leaf, "ann_subdir", "Annotations")
+        return [(annotations, folder / _text(leaf, "img_subdir", "AllImages"), root / ann_file)]
+    if issubclass(target, DIORDataset):
+        annotations = root / _text(leaf, "ann_subdir", "Annotations/Oriented Bounding Boxes/")
+        return [(annotations, root / prefix, root / ann_file)]
+    return [(root / ann_file, root / prefix, None)]
+
+
+def _text(leaf: Mapping[str, Any], key: str, default: str = "") -> str:
+    value = leaf.get(key) or default
+    if not isinstance(value, str):
+        raise ValueError(f"{key}: need a path, got {value!r}")
+    return value
+
+
+def _class_of(leaf: Mapping[str, Any]) -> type[FileDataset]:
+    target = resolve(leaf["type"])
+    assert isinstance(target, type) and issubclass(target, FileDataset)
+    return target
+
+
+def _read(
+    leaf: Mapping[str, Any], key: str, annotations: Path, images: Path, names: Path | None, jobs: int | None
+) -> Labelled:
+    name = f"{key} ({names or annotations})"
+    labelled = read_set(annotations, images, name=name, names=names, suffix=leaf.get("img_suffix"), jobs=jobs)
+    target = _class_of(leaf)
+    if issubclass(target, DIORDataset):
+        labelled.classes = [word.lower() for word in labelled.classes]
+    wanted = wanted_classes(leaf.get("metainfo"), target.own_classes, Path(leaf.get("data_root") or ""))
+    # Of UCAS-AOD the folder is the class.
+    own = target.lists_classes or issubclass(target, UCASAODDataset) or leaf.get("classwise")
+    if wanted.classes is not None and not own:
+        labelled.wanted = (*wanted.classes, *wanted.left_out)
+    return labelled

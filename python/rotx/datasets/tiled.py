@@ -1,0 +1,168 @@
+"""Windows of whole images as a dataset, without writing them: what `rotx split` makes, read when it is wanted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from rotx.datasets.dataset import Dataset, Transform, checked_filter, checked_pipeline
+from rotx.datasets.sample import Record, Sample, Window
+from rotx.datasets.wrappers import check_dataset
+from rotx.images.files import UnreadableImage
+from rotx.images.window_cache import open_image
+from rotx.tiling.windows import TRUNCATED, Tiling, move_quads, patch_name
+
+
+class TiledDataset(Dataset):
+    """The windows of the images of another dataset: names, objects and pixels are those that ``rotx split`` writes.
+
+    What training drops and ignores of an object is decided for the whole image, by the other dataset; an object
+    that reaches beyond its window gets difficulty 2. Windows are sorted by name.
+
+    Args:
+        dataset: of whole images, without a ``pipeline`` and a ``filter_cfg`` of its own; its ``test_mode`` counts.
+        sizes, gaps, rates, img_rate_thr, iof_thr, no_padding, padding_value: see `rotx.tiling.windows.Tiling`.
+        random_offset: each time a window is asked for it is moved, by up to half the distance to its neighbour in
+            both directions, but not out of the image, and its objects are cut anew; only in training.
+        cache_mb: of decoded images in memory, at most, in 10⁶ bytes; each worker of a loader keeps as many.
+        filter_cfg: as of `rotx.datasets.dataset.FileDataset`, for windows.
+        pipeline: the transforms, in turn.
+
+    Attributes:
+        whole: the dataset of the whole images.
+
+    Raises:
+        ValueError: for settings that make no windows; when no window is left; in test mode, for an image whose
+            size cannot be read.
+    """
+
+    def __init__(
+        self,
+        *,
+        dataset: Dataset,
+        sizes: tuple[int, ...] = (1024,),
+        gaps: tuple[int, ...] = (200,),
+        rates: tuple[float, ...] = (1.0,),
+        img_rate_thr: float = 0.6,
+        iof_thr: float = 0.7,
+        no_padding: bool = False,
+        padding_value: tuple[int, ...] = (104, 116, 124),
+        random_offset: bool = False,
+        cache_mb: float = 512,
+        filter_cfg: Mapping[str, Any] | None = None,
+        pipeline: Sequence[Transform] = (),
+    ) -> None:
+        check_dataset(dataset, "dataset")
+        _check_bare(dataset, "dataset")
+        if isinstance(cache_mb, bool) or not isinstance(cache_mb, int | float) or not 0 <= cache_mb < np.inf:
+            raise ValueError(f"cache_mb: need a number of at least 0, got {cache_mb!r}")
+        if not isinstance(random_offset, bool) or (random_offset and dataset.test_mode):
+            raise ValueError(f"random_offset: need True or False, and only in training True, got {random_offset!r}")
+        self.tiling = Tiling(sizes, gaps, rates, img_rate_thr, iof_thr, no_padding, padding_value)
+        self.random_offset, self.cache_bytes = random_offset, int(cache_mb * 1e6)
+        self.transforms = checked_pipeline(pipeline, dataset.test_mode)
+        keep_empty, min_size = checked_filter(filter_cfg)
+        self.whole, self.classes, self.test_mode = dataset, dataset.classes, dataset.test_mode
+        self.notices, self.dropped = list(dataset.notices), Counter(dataset.dropped)
+
+        self._sizes = self._image_sizes()
+        self.records, self._image = self._cut_all(keep_empty or self.test_mode, 0 if self.test_mode else min_size)
+        self._reach = {size: (size - gap) // 2 for size, gap in self.tiling.squares}
+
+    def sample(self, index: int, rng: np.random.Generator) -> Sample:
+        """A window after the pipeline, whose random choices, that of the window included, come from ``rng``."""
+        record = self.records[index]
+        return self._transformed(self._moved(record, self._image[index], rng) if self.random_offset else record, rng)
+
+    def _moved(self, record: Record, image: int, rng: np.random.Generator) -> Record:
+        """A window a little off a window of an image."""
+        assert record.window is not None
+        x0, y0, x1, _ = record.window.area
+        side, (width, height) = x1 - x0, self._sizes[image]
+        dx, dy = rng.integers(-self._reach[side], self._reach[side], 2, endpoint=True).tolist()
+        x, y = min(max(x0 + dx, 0), max(width - side, 0)), min(max(y0 + dy, 0), max(height - side, 0))
+        return self._cut(image, np.array([[x, y, x + side, y + side]], np.int64))[0][0]
+
+    def _image_sizes(self) -> dict[int, tuple[int, int]]:
+        """Width and height of each image by its index, as its file says; in training without those that say none."""
+        sizes, bad = {}, []
+        for i in tqdm(range(len(self.whole)), desc="sizes", unit="image", leave=False, delay=2):
+            try:
+                reader = open_image(self.whole.record(i).path)
+            except UnreadableImage as error:
+                bad.append(str(error))
+            else:
+                sizes[i] = reader.width, reader.height
+        count = f"{len(bad):,} of {len(self.whole):,} images cannot be read"
+        if bad and (self.test_mode or not sizes):
+            raise ValueError(f"{count}: mend them, or leave out their annotations; first {bad[0]}")
+        if bad:
+            self.notices.append(f"{count} and are left out; first {bad[0]}")
+        return sizes
+
+    def _cut_all(self, keep_empty: bool, min_size: int) -> tuple[list[Record], list[int]]:
+        """The windows of all images, sorted by name, and of which image each is."""
+        tiles: list[tuple[Record, int]] = []
+        objects = inside = 0
+        for i, (width, height) in self._sizes.items():
+            cut, found = self._cut(i, self.tiling.windows(width, height))
+            tiles += [(tile, i) for tile in cut]
+            objects, inside = objects + len(self.whole.record(i).labels), inside + found
+        self.notices.append(
+            f"{len(self._sizes):,} images make {len(tiles):,} windows; "
+            f"{objects - inside:,} of {objects:,} objects are in none"
+        )
+        empty = np.array([not len(tile.labels) for tile, _ in tiles]) & (not keep_empty)
+        small = np.array([min(tile.size or (0, 0)) < min_size for tile, _ in tiles])
+        if (empty | small).any():
+            reasons = f"of {len(tiles):,} windows, {empty.sum():,} without an object"
+            if min_size:
+                reasons += f", {(small & ~empty).sum():,} more with a side below {min_size}"
+            if (empty | small).all():
+                raise ValueError(f"filter_cfg leaves none: {reasons}")
+            self.notices.append(f"filter_cfg leaves out, {reasons}")
+            tiles = [tile for tile, out in zip(tiles, empty | small, strict=True) if not out]
+        tiles.sort(key=lambda tile: tile[0].name)
+        return [tile for tile, _ in tiles], [i for _, i in tiles]
+
+    def _cut(self, image: int, windows: NDArray[np.int64]) -> tuple[list[Record], int]:
+        """Some windows (W, 4) of an image as records, and how many of its objects are in any."""
+        record, (width, height) = self.whole.record(image), self._sizes[image]
+        window, chosen, truncated = self.tiling.cut(record.quads, windows)
+        quads = move_quads(record.quads[chosen], windows[window, :2])
+        difficult = np.where(truncated, TRUNCATED, record.difficult[chosen]).astype(np.uint8)
+        labels, ignored = record.labels[chosen], record.ignored[chosen]
+        bounds = np.searchsorted(window, np.arange(len(windows) + 1))
+        padding = None if self.tiling.no_padding else self.tiling.padding_value
+        tiles = []
+        for area, start, stop in zip(windows.tolist(), bounds[:-1], bounds[1:], strict=True):
+            part, (x0, y0, x1, y1) = slice(start, stop), area
+            tiles.append(
+                Record(
+                    name=patch_name(record.name, area),
+                    path=record.path,
+                    quads=quads[part],
+                    labels=labels[part],
+                    difficult=difficult[part],
+                    ignored=ignored[part],
+                    size=(y1 - y0, x1 - x0) if padding else (min(y1, height) - y0, min(x1, width) - x0),
+                    window=Window((x0, y0, x1, y1), padding, self.cache_bytes),
+                )
+            )
+        return tiles, len(np.unique(chosen))
+
+
+def _check_bare(dataset: Dataset, where: str) -> None:
+    """Raises ValueError if what is meant for windows is said of whole images."""
+    if isinstance(dataset, TiledDataset):
+        raise ValueError(f"{where}: need a dataset of whole images, got another TiledDataset")
+    for i, part in enumerate(getattr(dataset, "datasets", ())):
+        _check_bare(part, f"{where}.datasets.{i}")
+    for key, given in (("pipeline", dataset.transforms), ("filter_cfg", getattr(dataset, "filter_cfg", None))):
+        if given:
+            raise ValueError(f"{where}: {key} is for windows: move it from here to the TiledDataset")

@@ -1,0 +1,105 @@
+"""Datasets made of others: several in one, one several times, rare classes more often."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from rotx.datasets.dataset import Dataset
+from rotx.datasets.sample import Sample
+
+
+class _Picked(Dataset):
+    """Images of other datasets in a given order.
+
+    Args:
+        datasets: of the same classes and mode.
+        picks: for each image, its dataset and its index there.
+    """
+
+    def __init__(self, datasets: Sequence[Dataset], picks: Sequence[tuple[int, int]]) -> None:
+        first = datasets[0]
+        for i, other in enumerate(datasets):
+            if other.classes != first.classes:
+                raise ValueError(
+                    f"datasets.{i}: the classes differ: {other.classes}, but of datasets.0 {first.classes}"
+                )
+            if other.test_mode != first.test_mode:
+                raise ValueError(f"datasets.{i}: test_mode differs from that of datasets.0")
+        self.datasets, self.picks = list(datasets), list(picks)
+        self.classes, self.test_mode = first.classes, first.test_mode
+        self.transforms = first.transforms  # each image goes through those of its own dataset
+        self.records = [datasets[part].record(index) for part, index in picks]
+        self.notices = [notice for dataset in datasets for notice in dataset.notices]
+        self.dropped = sum((dataset.dropped for dataset in datasets), Counter())
+        if self.test_mode:
+            name, count = Counter(record.name for record in self.records).most_common(1)[0]
+            if count > 1:
+                raise ValueError(f"evaluation needs every image once, but {name} is there {count} times")
+
+    def sample(self, index: int, rng: np.random.Generator) -> Sample:
+        """An image after the pipeline of its dataset, whose random choices come from ``rng``."""
+        part, inner = self.picks[index]
+        return self.datasets[part].sample(inner, rng)
+
+
+class ConcatDataset(_Picked):
+    """Several datasets of the same classes, one after the other.
+
+    Args:
+        datasets: at least one.
+        ignore_keys: MMDetection's: what of ``metainfo`` may differ; changes nothing here.
+    """
+
+    def __init__(self, *, datasets: Sequence[Dataset], ignore_keys: Sequence[str] | None = None) -> None:
+        if not isinstance(datasets, list | tuple) or not datasets:
+            raise ValueError(f"datasets: need a list of at least one, got {datasets!r}")
+        for i, dataset in enumerate(datasets):
+            check_dataset(dataset, f"datasets.{i}")
+        super().__init__(datasets, [(part, i) for part, one in enumerate(datasets) for i in range(len(one))])
+
+
+class RepeatDataset(_Picked):
+    """A dataset several times over, so that an epoch is longer.
+
+    Args:
+        dataset: any.
+        times: at least 1.
+    """
+
+    def __init__(self, *, dataset: Dataset, times: int) -> None:
+        check_dataset(dataset, "dataset")
+        if type(times) is not int or times < 1:
+            raise ValueError(f"times: need an integer of at least 1, got {times!r}")
+        super().__init__([dataset], [(0, i) for i in range(len(dataset))] * times)
+
+
+class ClassBalancedDataset(_Picked):
+    """Images of rare classes more often (Gupta et al., LVIS, CVPR 2019).
+
+    A class that the share f of the images have asks for its images max(1, √(oversample_thr / f)) times; an image
+    is there as often as the rarest of its classes asks, rounded up.
+
+    Args:
+        dataset: any.
+        oversample_thr: the share of images below which a class is rare, in [0, 1].
+    """
+
+    def __init__(self, *, dataset: Dataset, oversample_thr: float) -> None:
+        check_dataset(dataset, "dataset")
+        if not isinstance(oversample_thr, int | float) or not 0 <= oversample_thr <= 1:
+            raise ValueError(f"oversample_thr: need a number in [0, 1], got {oversample_thr!r}")
+        has = [np.unique(record.labels) for record in dataset.records]
+        share = np.bincount(np.concatenate(has), minlength=len(dataset.classes)) / len(dataset)
+        asks = [max(1.0, math.sqrt(oversample_thr / f)) if f else 1.0 for f in share]
+        times = [math.ceil(max((asks[label] for label in labels), default=1.0)) for labels in has]
+        super().__init__([dataset], [(0, i) for i, count in enumerate(times) for _ in range(count)])
+
+
+def check_dataset(dataset: object, where: str) -> None:
+    """Raises ValueError unless it is a dataset."""
+    if not isinstance(dataset, Dataset):
+        raise ValueError(f"{where}: need a dataset, dict(type=...), got {dataset!r}")

@@ -1,0 +1,1 @@
+"""Image files: opening, rows, windows, cache, previews, drawing. Needs no torch."""

@@ -1,0 +1,12 @@
+"""What travels through rotx, from the first line of a label file to the last line of a result file.
+
+`Instances` are the objects of one image, `ImageRecord` is what is known of one image, `InstanceTable` is a whole data
+set as arrays. Arrays are numpy's or torch's alike; none of these needs torch.
+"""
+
+from rotx.records.image import ImageRecord, Window
+from rotx.records.instances import Instances, concatenate
+from rotx.records.masks import Masks
+from rotx.records.table import InstanceTable
+
+__all__ = ["ImageRecord", "InstanceTable", "Instances", "Masks", "Window", "concatenate"]

@@ -1,0 +1,165 @@
+"""The objects of one image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rotx import boxes as rotx_boxes
+from rotx.boxes import BoxKind, check_boxes, width
+from rotx.boxes.arrays import is_tensor, namespace
+from rotx.records.masks import Masks
+
+#: The optional fields that are arrays with an entry for each object.
+_OPTIONAL = ("scores", "ignored", "difficult")
+
+
+@dataclass(eq=False)
+class Instances:
+    """N objects of one image, or N boxes on their way to be objects, such as proposals.
+
+    All arrays are numpy's, or all are torch's on one device. Fields that are None are not known.
+
+    Attributes:
+        boxes: Boxes (N, D), in pixels of the image.
+        kind: Kind of the boxes: ``"hbox"``, ``"rbox"``, ``"quad"`` or ``"points"``.
+        labels: Class of each object, (N,) int64, 0..K-1.
+        scores: Score of each object in [0, 1], (N,) floating, for detections and proposals.
+        ignored: (N,) bool: objects that training neither looks for nor takes for background.
+        difficult: (N,) uint8: 0, 1 (difficult) or 2 (truncated).
+        masks: The mask of each object.
+
+    Raises:
+        ValueError: For boxes that are not of their kind, or fields of another length or device.
+        TypeError: For labels that are not int64.
+    """
+
+    boxes: Any
+    kind: BoxKind
+    labels: Any
+    scores: Any = None
+    ignored: Any = None
+    difficult: Any = None
+    masks: Masks | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.boxes.shape) != 2:
+            raise ValueError(f"instances.boxes: need shape (N, D), got {tuple(self.boxes.shape)}")
+        check_boxes(self.boxes, self.kind, "instances.boxes")
+        if "int64" not in str(self.labels.dtype):
+            raise TypeError(f"instances.labels: need int64, got {self.labels.dtype}")
+        for name, values in self._arrays():
+            if name != "boxes" and tuple(values.shape) != (len(self.boxes),):
+                raise ValueError(
+                    f"instances.{name}: need one for each of {len(self.boxes)} boxes, got shape {tuple(values.shape)}"
+                )
+            if is_tensor(values) != is_tensor(self.boxes):
+                raise ValueError(f"instances.{name}: need arrays of one library, got {type(values).__name__}")
+            if is_tensor(values) and values.device != self.boxes.device:
+                raise ValueError(
+                    f"instances: need one device, got boxes on {self.boxes.device}, {name} on {values.device}"
+                )
+        if self.masks is not None and len(self.masks) != len(self.boxes):
+            raise ValueError(f"instances.masks: need one for each of {len(self.boxes)} boxes, got {len(self.masks)}")
+
+    @classmethod
+    def empty(cls, kind: BoxKind, points: int = 0) -> Instances:
+        """No objects, as numpy arrays.
+
+        Args:
+            kind: Kind of the boxes.
+            points: Number of points of a box, for ``"points"``.
+        """
+        return cls(np.zeros((0, width(kind, 2 * points or 2))), kind, np.zeros(0, np.int64))
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, which: Any) -> Instances:
+        """Some of the objects: a slice, indices (M,) or a mask (N,) bool."""
+        fields = {name: values[which] for name, values in self._arrays()}
+        masks = None if self.masks is None else self.masks[which]
+        return replace(self, **fields, masks=masks)
+
+    @property
+    def hboxes(self) -> Any:
+        """Upright boxes (N, 4) around the objects."""
+        return rotx_boxes.convert(self.boxes, self.kind, "hbox")
+
+    @property
+    def rboxes(self) -> Any:
+        """Rotated boxes (N, 5) around the objects."""
+        return rotx_boxes.convert(self.boxes, self.kind, "rbox")
+
+    @property
+    def quads(self) -> Any:
+        """Corners (N, 8) of the objects."""
+        return rotx_boxes.convert(self.boxes, self.kind, "quad")
+
+    def convert(self, kind: BoxKind) -> Instances:
+        """The objects with boxes of another kind; see `rotx.boxes.convert`."""
+        return (
+            self
+            if kind == self.kind
+            else replace(self, boxes=rotx_boxes.convert(self.boxes, self.kind, kind), kind=kind)
+        )
+
+    def move(self, matrix: ArrayLike) -> Instances:
+        """The objects after their image was moved by a matrix (3, 3); see `rotx.boxes.move`."""
+        masks = None if self.masks is None else self.masks.move(matrix)
+        return replace(self, boxes=rotx_boxes.move(self.boxes, self.kind, matrix), masks=masks)
+
+    def to(self, device: Any) -> Instances:
+        """The objects as torch tensors on a device; boxes and scores keep their dtype."""
+        import torch
+
+        def place(values: Any) -> Any:
+            return torch.as_tensor(values).to(device, non_blocking=True)
+
+        return self._map(place)
+
+    def numpy(self) -> Instances:
+        """The objects as numpy arrays; bfloat16 becomes float32."""
+
+        def place(values: Any) -> Any:
+            if not is_tensor(values):
+                return values
+            values = values.detach().cpu()
+            return (values.float() if "bfloat16" in str(values.dtype) else values).numpy()
+
+        return self._map(place)
+
+    def _map(self, function: Callable[[Any], Any]) -> Instances:
+        return replace(self, **{name: function(values) for name, values in self._arrays()})
+
+    def _arrays(self) -> Iterator[tuple[str, Any]]:
+        """The fields that are arrays, by name."""
+        yield "boxes", self.boxes
+        yield "labels", self.labels
+        for name in _OPTIONAL:
+            values = getattr(self, name)
+            if values is not None:
+                yield name, values
+
+
+def concatenate(parts: Sequence[Instances]) -> Instances:
+    """The objects of several records of one kind in turn; a field is kept if every part has it.
+
+    Raises:
+        ValueError: For no parts, or parts of different kinds.
+    """
+    kinds = {part.kind for part in parts}
+    if len(kinds) != 1:
+        raise ValueError(f"instances: need parts of one kind, got {', '.join(sorted(kinds)) or 'none'}")
+    xp = namespace(parts[0].boxes)
+    fields: dict[str, Any] = {}
+    for name in ("boxes", "labels", *_OPTIONAL):
+        values = [getattr(part, name) for part in parts]
+        fields[name] = None if any(value is None for value in values) else xp.concatenate(values)
+    masks = [part.masks for part in parts]
+    joined = None if any(mask is None for mask in masks) else Masks([item for mask in masks for item in mask or ()])
+    return Instances(kind=parts[0].kind, masks=joined, **fields)

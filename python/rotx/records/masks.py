@@ -1,0 +1,86 @@
+"""Masks of objects: polygons, or run lengths as pycocotools has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rotx.boxes import move
+
+#: One object's mask: its polygons, each (2k,) float64 ``x1, y1, ..., xk, yk`` in pixels, or run lengths of a whole
+#: image, ``{"size": [height, width], "counts": ...}``.
+Mask = list[NDArray[np.float64]] | dict[str, Any]
+
+
+class Masks:
+    """The masks of N objects, an entry each.
+
+    Args:
+        items: Polygons or run lengths of each object.
+    """
+
+    def __init__(self, items: Sequence[Mask]) -> None:
+        self.items = list(items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Mask]:
+        return iter(self.items)
+
+    def __getitem__(self, which: Any) -> Masks:
+        """The masks of some objects: a slice, indices (M,) or a mask (N,) bool."""
+        if isinstance(which, slice):
+            return Masks(self.items[which])
+        rows = np.arange(len(self.items))[np.asarray(which)]
+        return Masks([self.items[row] for row in np.atleast_1d(rows).tolist()])
+
+    def move(self, matrix: ArrayLike) -> Masks:
+        """The masks after their image was moved by a matrix (3, 3).
+
+        Raises:
+            ValueError: For run lengths, which only `bitmaps` of the moved image can follow.
+        """
+        moved: list[Mask] = []
+        for item in self.items:
+            if isinstance(item, dict):
+                raise ValueError("masks: run lengths cannot be moved: convert them to polygons, or move their bitmaps")
+            moved.append([move(polygon, "points", matrix) for polygon in item])
+        return Masks(moved)
+
+    def bitmaps(self, height: int, width: int) -> NDArray[np.uint8]:
+        """The masks as pixels, (N, height, width), 0 or 1; needs pycocotools.
+
+        Raises:
+            ValueError: For run lengths of an image of another size.
+        """
+        from pycocotools import mask as coco
+
+        pixels = np.zeros((len(self.items), height, width), np.uint8)
+        for into, item in zip(pixels, self.items, strict=True):
+            into[:] = coco.decode(self._runs(item, height, width))
+        return pixels
+
+    def runs(self, height: int, width: int) -> list[dict[str, Any]]:
+        """The masks as compressed run lengths of an image of a size; needs pycocotools."""
+        return [self._runs(item, height, width) for item in self.items]
+
+    @staticmethod
+    def _runs(item: Mask, height: int, width: int) -> dict[str, Any]:
+        from pycocotools import mask as coco
+
+        if not isinstance(item, dict):
+            # A polygon needs three corners; pycocotools takes shorter ones for boxes.
+            polygons = [polygon.tolist() for polygon in item if len(polygon) >= 6]
+            runs = coco.frPyObjects(polygons or [[0.0] * 6], height, width)
+            merged: dict[str, Any] = coco.merge(runs)
+            return merged
+        if list(item["size"]) != [height, width]:
+            raise ValueError(f"masks: need run lengths of {height} x {width} pixels, got {item['size']}")
+        compressed: dict[str, Any] = item
+        if isinstance(item["counts"], list):
+            compressed = coco.frPyObjects(item, height, width)
+        return compressed

@@ -1,0 +1,117 @@
+"""Modules and names that have moved: the old ones work for one version, with a DeprecationWarning."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+#: Old module → new module, within rotx.
+MODULES = {
+    "config.translate": "compat.mmrotate0",
+    "config.translate_data": "compat.mmrotate0_data",
+    "config.translate_model": "compat.mmrotate0_model",
+    "data": "datasets",
+    "data.archives": "annotations.archives",
+    "data.browse": "datasets.browse",
+    "data.check": "annotations.check",
+    "data.check.faults": "annotations.check.faults",
+    "data.check.images": "annotations.check.images",
+    "data.check.objects": "annotations.check.objects",
+    "data.check.picture": "annotations.check.picture",
+    "data.check.sets": "annotations.check.sets",
+    "data.check.training": "datasets.check",
+    "data.classes": "annotations.classes",
+    "data.coco": "datasets.coco",
+    "data.convert": "annotations.convert",
+    "data.convert.dataset": "annotations.convert.dataset",
+    "data.convert.images": "annotations.convert.images",
+    "data.convert.labelme": "annotations.convert.labelme",
+    "data.convert.read": "annotations.convert.read",
+    "data.convert.rectangles": "annotations.convert.rectangles",
+    "data.convert.report": "annotations.convert.report",
+    "data.convert.target": "annotations.convert.target",
+    "data.convert.write": "annotations.convert.write",
+    "data.convert.yaml_names": "annotations.convert.yaml_names",
+    "data.convert.yolo": "annotations.convert.yolo",
+    "data.datasets": "datasets.dataset",
+    "data.files": "annotations.files",
+    "data.formats": "annotations.formats",
+    "data.found": "datasets.found",
+    "data.image_files": "images.files",
+    "data.loader": "datasets.loader",
+    "data.preview": "images.preview",
+    "data.resizing": "datasets.transforms.resizing",
+    "data.sample": "datasets.sample",
+    "data.samplers": "datasets.samplers",
+    "data.sniff": "annotations.sniff",
+    "data.split": "tiling.split",
+    "data.split.config": "tiling.split.config",
+    "data.split.folder": "tiling.split.folder",
+    "data.split.inputs": "tiling.split.inputs",
+    "data.synthetic": "datasets.synthetic",
+    "data.text_datasets": "datasets.text",
+    "data.tiled": "datasets.tiled",
+    "data.tiling": "tiling.windows",
+    "data.transforms": "datasets.transforms.loading",
+    "data.turning": "datasets.transforms.turning",
+    "data.window_cache": "images.window_cache",
+    "data.wrappers": "datasets.wrappers",
+    "data.xml_datasets": "datasets.xml",
+    "evaluation.patches": "tiling.merging",
+    "evaluation.task1": "annotations.task1",
+    "inference.seams": "tiling.seams",
+    "inference.windows": "tiling.windowed_image",
+    "models.key_names": "compat.checkpoint_keys",
+    "visualize": "images.draw",
+}
+
+#: Old module and name → new module and name, within rotx.
+NAMES: dict[tuple[str, str], tuple[str, str]] = {}
+
+
+class _Renamed(ModuleType):
+    """A module under its old name, which looks everything up in the new one."""
+
+    def __init__(self, old: str) -> None:
+        super().__init__(f"rotx.{old}", f"Renamed: see rotx.{MODULES[old]}.")
+        self.__path__: list[str] = []  # so that modules within it are looked for, too
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        old = self.__name__.removeprefix("rotx.")
+        module, now = NAMES.get((old, name), (MODULES[old], name))
+        return getattr(import_module(f"rotx.{module}"), now)
+
+
+class _Finder(MetaPathFinder, Loader):
+    """Finds modules by the names that they had."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """A spec for an old name, None for any other."""
+        package, _, old = fullname.partition(".")
+        return ModuleSpec(fullname, self, is_package=True) if package == "rotx" and old in MODULES else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """The stand-in for an old name; warns that it is old."""
+        old = spec.name.removeprefix("rotx.")
+        message = f"{spec.name} is now rotx.{MODULES[old]}; the old name goes with the next version"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return _Renamed(old)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing is left to do."""
+
+
+def install() -> None:
+    """Makes the old names importable."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.append(_Finder())
