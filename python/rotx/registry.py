@@ -195,13 +195,18 @@ def load_plugins(modules: list[str] | tuple[str, ...]) -> None:
             raise ImportError(f"plugin {module!r}: no such module; is its folder in PYTHONPATH?") from None
 
 
+def unscoped(name: str) -> str:
+    """A name without a prefix such as ``mmdet.`` that says which package it comes from."""
+    return next((name[len(scope) :] for scope in SCOPES if name.startswith(scope)), name)
+
+
 def resolve(name: str) -> Callable[..., Any]:
     """The class or function that a config means by ``name``, with or without a scope such as ``mmdet.``.
 
     Raises:
         ValueError: for a name that is neither in the table nor registered; says the nearest one.
     """
-    short = next((name[len(scope) :] for scope in SCOPES if name.startswith(scope)), name)
+    short = unscoped(name)
     if short in _registered:
         return _registered[short]
     if short not in TABLE:

@@ -1,7 +1,7 @@
 """Other projects' configs and checkpoints: MMRotate's and MMDetection's words, brought into rotx's.
 
 A config goes through two steps. :func:`load_config` reads a file and brings keys of MMRotate 0.x into those of 1.x.
-When something is built from it, :func:`build` and :func:`model_parts` look at every key: those that have nothing to
+When something is built from it, :func:`own_keys` and :func:`own_model` look at every key: those that have nothing to
 choose here are dropped after a look at their values (:mod:`rotx.compat.harmless`), settings of training and inference
 go to the heads that use them (:mod:`rotx.compat.places`), and any other key is an error that names the nearest one.
 """
@@ -9,19 +9,20 @@ go to the heads that use them (:mod:`rotx.compat.places`), and any other key is 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rotx import registry
-from rotx.compat.harmless import strip
-from rotx.compat.keys import check_keys
+from rotx.compat.keys import own_keys
 from rotx.compat.mmrotate0 import is_mmrotate0, translate
-from rotx.compat.model_keys import check_model
-from rotx.compat.parts import parts
+from rotx.compat.model_keys import own_model
+from rotx.compat.parts import to_parts
+from rotx.compat.sections import check_names
+from rotx.compat.tree import format_parts
 from rotx.config import ConfigError, apply_options, read
 
-__all__ = ["build", "load_config", "own_keys", "own_model", "parts"]
+__all__ = ["build", "format_parts", "load_config", "own_keys", "own_model", "to_parts"]
 
 
 def load_config(
@@ -45,6 +46,7 @@ def load_config(
     try:
         if is_mmrotate0(config):
             config = translate(config, lambda text: say(f"{path}: {text}"))
+        check_names(config)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     except (AttributeError, KeyError, TypeError) as error:  # a value of another kind than MMRotate's
@@ -64,32 +66,3 @@ def build(config: Any, where: str = "config") -> Any:
             with the path.
     """
     return registry.build(own_keys(config, where), where)
-
-
-def own_keys(config: Any, where: str) -> Any:
-    """A part of a config with only the keys that its classes take.
-
-    Args:
-        config: Part of a loaded config.
-        where: Path of ``config`` in its file, for messages.
-
-    Raises:
-        ConfigError: For an unknown key, which may be a misspelt one, and for a harmless one with a wrong value.
-    """
-    own = strip(config, where)
-    check_keys(own, where)
-    return own
-
-
-def own_model(model: Mapping[str, Any]) -> dict[str, Any]:
-    """The model of a config with only the keys that its classes and their settings take, each where it belongs.
-
-    Args:
-        model: The ``model`` of a loaded config.
-
-    Raises:
-        ConfigError: For a key that is unknown or stands in the wrong part, and for parts that are missing.
-    """
-    own: dict[str, Any] = strip(model, "model")
-    check_model(own)
-    return own

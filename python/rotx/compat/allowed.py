@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rotx.config.errors import ConfigError, kind
+from rotx.registry import unscoped
 
 #: The values that a key may have; a type stands for all values of that type.
 Allowed = tuple[Any, ...]
@@ -14,7 +15,7 @@ Allowed = tuple[Any, ...]
 def check_value(value: Any, allowed: Allowed, where: str, reason: str | None = None) -> None:
     """Raises unless a value is one of those allowed.
 
-    ``True`` is not ``1``, a list is the tuple of its items, and prefixes such as ``mmdet.`` of a ``type`` do not count.
+    ``True`` is not ``1``, a list is the tuple of its items, and prefixes such as ``mmdet.`` do not count.
 
     Args:
         value: Value in the config.
@@ -32,13 +33,13 @@ def check_value(value: Any, allowed: Allowed, where: str, reason: str | None = N
     raise ConfigError(f"{where}: {only}, got {words(said)}")
 
 
-def normalized(value: Any, key: object = None) -> Any:
-    """A value with lists as tuples and without the prefixes of types."""
+def normalized(value: Any) -> Any:
+    """A value with lists as tuples, and without the prefixes of names such as ``mmdet.Linear``."""
     if isinstance(value, Mapping):
-        return {name: normalized(item, name) for name, item in value.items()}
+        return {key: normalized(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return tuple(map(normalized, value))
-    return value.rpartition(".")[2] if key == "type" and isinstance(value, str) else value
+    return unscoped(value) if isinstance(value, str) else value
 
 
 def words(value: Any) -> str:
@@ -52,8 +53,8 @@ def words(value: Any) -> str:
 
 def _fits(value: Any, choice: Any) -> bool:
     if isinstance(choice, type):
-        number = choice is float and isinstance(value, int)
-        return (isinstance(value, choice) or number) and (choice is bool or not isinstance(value, bool))
+        kinds = {float: (int, float), list: (tuple,)}.get(choice, (choice,))
+        return isinstance(value, kinds) and (choice is bool or not isinstance(value, bool))
     return same(value, normalized(choice))
 
 

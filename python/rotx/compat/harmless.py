@@ -7,9 +7,11 @@ from typing import Any
 
 from rotx.compat.allowed import Allowed, check_value
 from rotx.compat.harmless_models import MODELS, SYNONYMS
+from rotx.compat.harmless_runs import REASONS, RUNS
+from rotx.registry import unscoped
 
 #: Class → keyword → the values that change nothing.
-HARMLESS: dict[str, dict[str, Allowed]] = MODELS
+HARMLESS: dict[str, dict[str, Allowed]] = MODELS | RUNS
 
 #: Keywords of every class: MMEngine takes them away before it builds one.
 EVERYWHERE: dict[str, Allowed] = {"_scope_": (str,)}
@@ -17,7 +19,7 @@ EVERYWHERE: dict[str, Allowed] = {"_scope_": (str,)}
 
 def class_name(kind: object) -> str:
     """The name of the class that a ``type`` means, without a prefix such as ``mmdet.``."""
-    return kind.rpartition(".")[2] if isinstance(kind, str) else getattr(kind, "__name__", repr(kind))
+    return unscoped(kind) if isinstance(kind, str) else getattr(kind, "__name__", repr(kind))
 
 
 def harmless_keys(kind: object) -> dict[str, Allowed]:
@@ -48,7 +50,3 @@ def strip(config: Any, where: str) -> Any:
         else:
             kept[synonyms.get(key, key)] = strip(value, f"{where}.{key}")
     return kept
-
-
-#: What to say of a wrong value, where naming the supported ones does not help.
-REASONS: dict[str, str] = {}

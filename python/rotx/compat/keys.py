@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from rotx.compat.harmless import EVERYWHERE, class_name, harmless_keys
+from rotx.compat.harmless import EVERYWHERE, class_name, harmless_keys, strip
 from rotx.config.errors import ConfigError
 from rotx.registry import TABLE, keywords_of, nearest, resolve
 
 #: So many places are named where a key would belong.
 _NAMED = 2
+#: How alike a key must be to a known one to be a misspelt one, where others may stand, too.
+_MISSPELT = 0.9
 
 
 @dataclass(frozen=True)
@@ -36,17 +38,19 @@ class Slot:
     takes_others: bool = False
 
 
-def check_keys(config: Any, where: str) -> None:
-    """Raises unless every key of a config, or a part of one, is a keyword of its class.
+def own_keys(config: Any, where: str) -> Any:
+    """A part of a config with only the keys that its classes take.
 
     Args:
-        config: Config without its harmless keys.
+        config: Part of a loaded config.
         where: Path of ``config`` in its file, for messages.
 
     Raises:
-        ConfigError: For an unknown key or type.
+        ConfigError: For an unknown key, which may be a misspelt one, and for a harmless one with a wrong value.
     """
-    check_slots(list(typed_slots(config, where)))
+    own = strip(config, where)
+    check_slots(list(typed_slots(own, where)))
+    return own
 
 
 def typed_slots(config: Any, where: str) -> Iterator[Slot]:
@@ -79,8 +83,9 @@ def check_slots(slots: Sequence[Slot]) -> None:
                 continue
             if key in slot.elsewhere:
                 raise ConfigError(f"{slot.path}.{key}: belongs in {slot.elsewhere[key]}")
-            if not slot.takes_others:
-                problem = f"{slot.owner} takes no {key!r}{nearest(key, _named(slot))}"
+            near = get_close_matches(str(key), _named(slot), n=1, cutoff=_MISSPELT)
+            if near or not slot.takes_others:
+                problem = f"{slot.owner} takes no {key!r}{nearest(key, near or _named(slot))}"
                 raise ConfigError(f"{slot.path}: {problem}{belongs(key, slots)}")
 
 

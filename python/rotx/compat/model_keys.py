@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from rotx.compat.harmless import strip
 from rotx.compat.keys import Slot, belongs, check_slots, is_ours, name_of, resolved, typed_slots
 from rotx.compat.parts import SETTINGS, at, dicts_at, kind_of
 from rotx.compat.places import KINDS, OF_DETECTOR, Place
@@ -15,15 +16,22 @@ from rotx.registry import keywords_of, nearest
 Model = Mapping[str, Any]
 
 
-def check_model(model: Model) -> None:
-    """Raises unless every key of a model, those of its settings included, is taken where it stands.
+def own_model(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The model of a config with only the keys that its classes and their settings take, each where it belongs.
 
     Args:
-        model: The ``model`` of a config, without its harmless keys.
+        model: The ``model`` of a loaded config.
 
     Raises:
-        ConfigError: For an unknown or misplaced key, an unknown type, and for a head or settings that are missing.
+        ConfigError: For a key that is unknown or stands in the wrong part, and for parts that are missing.
     """
+    own: dict[str, Any] = strip(model, "model")
+    _check_model(own)
+    return own
+
+
+def _check_model(model: Model) -> None:
+    """Raises ConfigError unless every key of a model without harmless keys is taken where it stands."""
     if "type" not in model:
         check_slots(list(typed_slots(model, "model")))
         raise ConfigError("model: needs a 'type', such as 'RetinaNet'")
@@ -39,8 +47,11 @@ def check_model(model: Model) -> None:
         slots[0] = _without(slots[0], {key: path.rpartition(".")[0] for key, path in OF_DETECTOR.get(kind, {}).items()})
     for head, places in heads.items():
         slots = [_head(slot, head, places, model) for slot in slots]
-    settings = [slot for head, places in heads.items() for slot in _settings(model, head, places)]
-    slots += settings
+    try:
+        slots += [slot for head, places in heads.items() for slot in _settings(model, head, places)]
+    except ConfigError:
+        check_slots(slots)  # a misspelt key may be why
+        raise
     _check_containers(model, kind, slots)
     check_slots(slots)
     for head, places in heads.items():

@@ -15,7 +15,7 @@ Config = Mapping[str, Any]
 SETTINGS = ("train_cfg", "test_cfg")
 
 
-def parts(model: Config) -> dict[str, Any]:
+def to_parts(model: Config) -> dict[str, Any]:
     """The model of a config with every setting where it is used; no class is imported.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rotx.registry import SCOPES, check_keywords
+from rotx.registry import check_keywords, unscoped
 
 #: Kinds of average in configs, with the share of the new weights at the n-th update after the start, from 1.
 KINDS = {
@@ -154,8 +154,7 @@ def build_ema(model: nn.Module, hook: Mapping[str, Any], *, epoch_length: int, w
     if begin_iter and begin_epoch:
         raise ValueError(f"{where}: keep one of begin_iter and begin_epoch")
     if "ema_type" in options:
-        kind = str(options["ema_type"])
-        options["ema_type"] = next((kind.removeprefix(scope) for scope in SCOPES if kind.startswith(scope)), kind)
+        options["ema_type"] = unscoped(str(options["ema_type"]))
     try:
         return EMA(model, begin=begin_iter + begin_epoch * epoch_length, **options)
     except ValueError as error:

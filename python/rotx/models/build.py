@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rotx.compat import own_model, parts
+from rotx.compat import own_model, to_parts
 from rotx.models.detectors import Detector
 from rotx.registry import build
 
@@ -23,5 +23,5 @@ def build_detector(model: Mapping[str, Any]) -> Detector:
     own = own_model(model)
     # Built before they move to the heads, so that errors name the places where the config has them.
     own |= {name: build(own[name], f"model.{name}") for name in ("train_cfg", "test_cfg") if name in own}
-    detector: Detector = build(parts(own), "model")
+    detector: Detector = build(to_parts(own), "model")
     return detector
