@@ -54,8 +54,9 @@ _BATCH_NORM: dict[str, Allowed] = {"affine": (True,), "track_running_stats": (Tr
 
 #: Class → keyword → the values that it may have.
 MODELS: dict[str, dict[str, Allowed]] = {
-    **dict.fromkeys(("SingleStageDetector", "RetinaNet", "FCOS"), _DETECTOR),
-    **dict.fromkeys(("TwoStageDetector", "FasterRCNN", "CascadeRCNN"), _DETECTOR),
+    **dict.fromkeys(("SingleStageDetector", "RetinaNet", "FCOS", "RepPointsDetector"), _DETECTOR),
+    **dict.fromkeys(("TwoStageDetector", "FasterRCNN", "MaskRCNN", "CascadeRCNN"), _DETECTOR),
+    "RefineSingleStageDetector": _DETECTOR,
     "DetDataPreprocessor": {
         "pad_mask": (bool,),
         "mask_pad_value": (0,),
@@ -98,6 +99,7 @@ MODELS: dict[str, dict[str, Allowed]] = {
     "OrientedRPNHead": _RPN,
     "RetinaHead": _RETINA,
     "RotatedRetinaHead": _RETINA,
+    **dict.fromkeys(("R3Head", "R3RefineHead", "S2AHead", "S2ARefineHead"), _RETINA),
     "AngleBranchRetinaHead": {**_RETINA, **_normal("retina_cls", "retina_angle_cls")},
     "RotatedFCOSHead": {
         **_PLAIN_CONV,
@@ -106,11 +108,28 @@ MODELS: dict[str, dict[str, Allowed]] = {
         "dcn_on_last_conv": (False,),
         "h_bbox_coder": ({"type": "DistancePointBBoxCoder"},),
     },
+    "RotatedRepPointsHead": {
+        **_PLAIN_CONV,
+        **_normal("reppoints_cls_out"),
+        "conv_bias": ("auto",),
+        "dcn_on_last_conv": (False,),
+        "use_grid_points": (False,),
+        "center_init": (True,),
+    },
     # RoI heads
     "StandardRoIHead": _ROI_HEAD,
     "CascadeRoIHead": _ROI_HEAD,
     "Shared2FCBBoxHead": _BBOX_HEAD,
     "RotatedShared2FCBBoxHead": _BBOX_HEAD,
+    "FCNMaskHead": {
+        **_PLAIN_CONV,
+        "norm_cfg": (None,),
+        "conv_kernel_size": (3,),
+        "class_agnostic": (False,),
+        "upsample_cfg": ({"type": "deconv", "scale_factor": 2},),
+        "predictor_cfg": ({"type": "Conv"},),
+        "init_cfg": (None,),
+    },
     "SingleRoIExtractor": {"init_cfg": (None,)},
     "RotatedSingleRoIExtractor": {"init_cfg": (None,)},
     "RoIAlign": _ROI_ALIGN,
@@ -122,6 +141,7 @@ MODELS: dict[str, dict[str, Allowed]] = {
     "FakeRotatedAnchorGenerator": _ANCHORS,
     **dict.fromkeys(
         (
+            "DeltaXYWHBBoxCoder",
             "DeltaXYWHHBBoxCoder",
             "DeltaXYWHTHBBoxCoder",
             "DeltaXYWHTRBBoxCoder",
@@ -132,6 +152,7 @@ MODELS: dict[str, dict[str, Allowed]] = {
     # Of coders of rboxes, which never clip.
     "DistanceAnglePointCoder": {**_BOX_CODER, "clip_border": (bool,)},
     "MaxIoUAssigner": {"gpu_assign_thr": (float,), "perm_repeat_gt_cfg": (None,)},
+    "MaxConvexIoUAssigner": {"gpu_assign_thr": (float,)},
     "BboxOverlaps2D": _OVERLAPS,
     "OHEMSampler": {"loss_key": ("loss_cls",)},
     # Losses

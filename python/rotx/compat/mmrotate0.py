@@ -22,10 +22,11 @@ NEW = {"train_dataloader", "val_dataloader", "test_dataloader", "optim_wrapper",
 #: Keys of 0.x that may be names of the user's own in a file of 1.x.
 _OLD_ALONE = {"data", "optimizer", "runner", "total_epochs", "evaluation"}
 
-#: Keys of 0.x that the translation uses up, or that have no counterpart and no effect here.
-OLD_KEYS = OLD | _OLD_ALONE | {"fp16", "img_norm_cfg", "train_pipeline", "val_pipeline", "test_pipeline"}
-OLD_KEYS |= {"resume_from", "auto_resume", "dist_params", "opencv_num_threads", "mp_start_method", "cudnn_benchmark"}
-OLD_KEYS |= {"workflow", "seed", "gpu_ids", "device"}
+#: Settings of 0.x: what the translation uses up, and what has no counterpart and no effect here.
+OLD_KEYS = OLD | _OLD_ALONE | {"fp16", "resume_from", "auto_resume", "dist_params", "opencv_num_threads"}
+OLD_KEYS |= {"mp_start_method", "cudnn_benchmark", "workflow", "seed", "gpu_ids", "device"}
+#: Variables of its files that it uses up.
+_VARIABLES = {"img_norm_cfg", "train_pipeline", "val_pipeline", "test_pipeline"}
 
 _WARMUP = {"linear": "LinearLR", "constant": "ConstantLR"}
 
@@ -57,9 +58,9 @@ def translate(config: Config, notice: Notice) -> Config:
     if any(key in NEW for key in config):
         notice("model translated from MMRotate 0.x")
         return {**config, "model": translate_model(config["model"], {}, notice)}
-    found = [key for key in config if key in OLD_KEYS or key == "model"]
+    found = [key for key in config if key in OLD_KEYS | _VARIABLES | {"model"}]
     notice(f"translated from MMRotate 0.x: {', '.join(found)}")
-    new = {key: value for key, value in config.items() if key not in OLD_KEYS}
+    new = {key: value for key, value in config.items() if key not in OLD_KEYS | _VARIABLES}
     data, preprocessor = translate_data(config, notice)
     if isinstance(config.get("model"), dict):
         new["model"] = translate_model(config["model"], preprocessor, notice)

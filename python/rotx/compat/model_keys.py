@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from rotx.compat.harmless import strip
 from rotx.compat.keys import Slot, belongs, check_slots, is_ours, name_of, resolved, typed_slots
-from rotx.compat.parts import SETTINGS, at, dicts_at, kind_of
+from rotx.compat.parts import SETTINGS, at, dicts_at, kind_of, strip_model
 from rotx.compat.places import KINDS, OF_DETECTOR, Place
 from rotx.config.errors import ConfigError
 from rotx.registry import keywords_of, nearest
@@ -25,7 +24,7 @@ def own_model(model: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: For a key that is unknown or stands in the wrong part, and for parts that are missing.
     """
-    own: dict[str, Any] = strip(model, "model")
+    own = strip_model(model)
     _check_model(own)
     return own
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rotx.compat.allowed import check_value
+from rotx.compat.harmless import strip
 from rotx.compat.places import KINDS, OF_DETECTOR, Place
 from rotx.config.errors import ConfigError
 
@@ -15,11 +16,29 @@ Config = Mapping[str, Any]
 SETTINGS = ("train_cfg", "test_cfg")
 
 
+def strip_model(model: Config) -> dict[str, Any]:
+    """The model of a config without harmless keys, see :func:`rotx.compat.harmless.strip`; no class is imported.
+
+    Raises:
+        ConfigError: For a harmless key with a value that is not supported.
+    """
+    own: dict[str, Any] = strip(model, "model")
+    for place in (place for places in KINDS[kind_of(own)].values() for place in places):
+        found = at(own, place.path)
+        stages = found if isinstance(found, list | tuple) else [found]
+        for i, settings in enumerate(stages):
+            where = f"model.{place.path}" + (f".{i}" if stages is found else "")
+            for key in place.harmless if isinstance(settings, dict) else ():
+                if key in settings:
+                    check_value(settings.pop(key), place.harmless[key], f"{where}.{key}")
+    return own
+
+
 def to_parts(model: Config) -> dict[str, Any]:
     """The model of a config with every setting where it is used; no class is imported.
 
     Args:
-        model: The ``model`` of a config in the keys of MMRotate 1.x.
+        model: The ``model`` of a config in the keys of MMRotate 1.x, without harmless keys.
 
     Returns:
         The same without ``train_cfg`` and ``test_cfg``; their entries have become keywords of the heads.
@@ -101,8 +120,6 @@ def _settings(model: Config, head: str, places: tuple[Place, ...], stage: int | 
         dicts = []
         for where, found in dicts_at(model, head, place):
             own = {key: value for key, value in found.items() if f"{place.path}.{key}" not in inner}
-            for key in place.harmless.keys() & own.keys():
-                check_value(own.pop(key), place.harmless[key], f"model.{where}.{key}")
             dicts.append((where, own))
         if place.keyword:
             if dicts and dicts[0][1]:

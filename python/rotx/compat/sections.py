@@ -185,11 +185,18 @@ def _check_each(entries: Any, known: Mapping[str, Mapping[str, Any]], where: str
 
 
 def _stands_in(value: Any, within: Any) -> bool:
-    """Whether a dict or a list stands within another."""
+    """Whether a dict or a list stands within another, maybe merged with further entries."""
     if not isinstance(value, Mapping | list | tuple) or not value:
         return False
     inner = within.values() if isinstance(within, Mapping) else within if isinstance(within, list | tuple) else ()
-    return any(value == item or _stands_in(value, item) for item in inner)
+    return any(_holds(item, value) or _stands_in(value, item) for item in inner)
+
+
+def _holds(whole: Any, part: Any) -> bool:
+    """Whether two values are equal, or two dicts that may differ in what only the first one has."""
+    if isinstance(whole, Mapping) and isinstance(part, Mapping):
+        return all(key in whole and _holds(whole[key], value) for key, value in part.items())
+    return bool(whole == part)
 
 
 def _check(value: Any, allowed: Any, where: str) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rotx.compat.harmless import class_name, strip
-from rotx.compat.parts import to_parts
+from rotx.compat.harmless import class_name
+from rotx.compat.parts import strip_model, to_parts
 
 _WIDTH = 110
 
@@ -24,7 +24,7 @@ def format_parts(model: Mapping[str, Any]) -> str:
         ConfigError: For a harmless key with a value that is not supported, and for settings of another shape than
             the heads'.
     """
-    return "\n".join(_lines("model", to_parts(strip(model, "model")), 0)) + "\n"
+    return "\n".join(_lines("model", to_parts(strip_model(model)), 0)) + "\n"
 
 
 def _lines(name: str, part: Mapping[str, Any], depth: int) -> Iterator[str]:
