@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from rotx.compat.keys import Slot, belongs, check_slots, is_ours, name_of, resolved, typed_slots
-from rotx.compat.parts import SETTINGS, at, dicts_at, kind_of, strip_model
+from rotx.compat.parts import SETTINGS, at, check_heads, dicts_at, kind_of, strip_model
 from rotx.compat.places import KINDS, OF_DETECTOR, Place
 from rotx.config.errors import ConfigError
 from rotx.registry import keywords_of, nearest
@@ -38,15 +38,12 @@ def _check_model(model: Model) -> None:
     heads = KINDS[kind]
     root, *slots = typed_slots({key: value for key, value in model.items() if key not in SETTINGS}, "model")
     slots = [replace(root, keys=(*root.keys, *SETTINGS)), *slots]
-    absent = [head for head in heads if not isinstance(model.get(head), Mapping | list | tuple)]
-    if absent:
-        check_slots(slots)
-        raise ConfigError(f"model: needs a {absent[0]!r}")
     if is_ours(model["type"]):
         slots[0] = _without(slots[0], {key: path.rpartition(".")[0] for key, path in OF_DETECTOR.get(kind, {}).items()})
-    for head, places in heads.items():
-        slots = [_head(slot, head, places, model) for slot in slots]
     try:
+        check_heads(model)
+        for head, places in heads.items():
+            slots = [_head(slot, head, places, model) for slot in slots]
         slots += [slot for head, places in heads.items() for slot in _settings(model, head, places)]
     except ConfigError:
         check_slots(slots)  # a misspelt key may be why

@@ -44,12 +44,13 @@ def to_parts(model: Config) -> dict[str, Any]:
         The same without ``train_cfg`` and ``test_cfg``; their entries have become keywords of the heads.
 
     Raises:
-        ConfigError: For settings of another shape than the heads'.
+        ConfigError: For a head that is missing, and for settings of another shape than the heads'.
     """
     kind = kind_of(model)
+    check_heads(model)
     own = {key: value for key, value in model.items() if key not in SETTINGS}
     for head, places in KINDS[kind].items():
-        if isinstance(model.get(head), list | tuple):
+        if isinstance(model[head], list | tuple):
             stages = range(len(model[head]))
             own[head] = [{**model[head][i], **_settings(model, head, places, i)} for i in stages]
         else:
@@ -63,6 +64,13 @@ def to_parts(model: Config) -> dict[str, Any]:
 def kind_of(model: Config) -> str:
     """The kind of a detector, by its heads: ``single-stage`` and so on, see :data:`rotx.compat.places.KINDS`."""
     return next((kind for kind, heads in KINDS.items() if any(head in model for head in heads)), "single-stage")
+
+
+def check_heads(model: Config) -> None:
+    """Raises ConfigError unless a model has all heads of its kind."""
+    for head in KINDS[kind_of(model)]:
+        if not isinstance(model.get(head), Mapping | list | tuple) or not model[head]:
+            raise ConfigError(f"model: needs a {head!r}")
 
 
 def at(model: Config, path: str) -> Any:
