@@ -28,6 +28,7 @@ class Slot:
         keys: Keys that may stand in it, besides ``type``.
         elsewhere: Keys of the same owner that stand in another dict: key → its path.
         takes_others: Whether any other key may stand in it.
+        problem: What is wrong with its ``type``.
     """
 
     path: str
@@ -36,6 +37,7 @@ class Slot:
     keys: tuple[str, ...]
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     takes_others: bool = False
+    problem: str | None = None
 
 
 def own_keys(config: Any, where: str) -> Any:
@@ -54,38 +56,41 @@ def own_keys(config: Any, where: str) -> Any:
 
 
 def typed_slots(config: Any, where: str) -> Iterator[Slot]:
-    """A slot for each dict with a ``type`` in a config, from the outside in.
-
-    Raises:
-        ConfigError: For an unknown type.
-    """
+    """A slot for each dict with a ``type`` in a config, from the outside in."""
     if isinstance(config, list | tuple):
         for i, item in enumerate(config):
             yield from typed_slots(item, f"{where}.{i}")
     if not isinstance(config, Mapping):
         return
     if "type" in config:
-        target = resolved(config["type"], where)
-        keywords, takes_others = keywords_of(target)
-        keys = (*keywords, *harmless_keys(config["type"]))
-        yield Slot(where, config, name_of(target), keys, takes_others=takes_others)
-    elif near := get_close_matches("type", map(str, config), n=1, cutoff=0.75):
-        raise ConfigError(f"{where}: takes no {near[0]!r}: did you mean 'type'?")
+        yield _slot(config, where)
     for key, value in config.items():
         yield from typed_slots(value, f"{where}.{key}")
+
+
+def _slot(config: Mapping[str, Any], where: str) -> Slot:
+    try:
+        target = resolved(config["type"], where)
+    except ConfigError as error:
+        return Slot(where, config, "", (), problem=str(error))
+    keywords, takes_others = keywords_of(target)
+    return Slot(where, config, name_of(target), (*keywords, *harmless_keys(config["type"])), takes_others=takes_others)
 
 
 def check_slots(slots: Sequence[Slot]) -> None:
     """Raises ConfigError for a key that may not stand in its slot; the other slots tell where it belongs."""
     for slot in slots:
+        if slot.problem:
+            raise ConfigError(slot.problem)
         for key in slot.config:
             if key == "type" or key in slot.keys:
                 continue
             if key in slot.elsewhere:
                 raise ConfigError(f"{slot.path}.{key}: belongs in {slot.elsewhere[key]}")
-            near = get_close_matches(str(key), _named(slot), n=1, cutoff=_MISSPELT)
+            known = [*_named(slot), "type"]
+            near = get_close_matches(str(key), known, n=1, cutoff=_MISSPELT)
             if near or not slot.takes_others:
-                problem = f"{slot.owner} takes no {key!r}{nearest(key, near or _named(slot))}"
+                problem = f"{slot.owner} takes no {key!r}{nearest(key, near or known)}"
                 raise ConfigError(f"{slot.path}: {problem}{belongs(key, slots)}")
 
 

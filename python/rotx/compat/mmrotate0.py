@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rotx.compat.mmrotate0_data import annotated, translate_data
+from rotx.compat.mmrotate0_keys import check_old_sections
 from rotx.compat.mmrotate0_model import is_old_model, translate_model
 from rotx.config.errors import ConfigError
 
@@ -53,11 +54,12 @@ def translate(config: Config, notice: Notice) -> Config:
         notice: called with a sentence for each thing that the user should know.
 
     Raises:
-        ConfigError: for a schedule that has no counterpart.
+        ConfigError: for a misspelt key, and for a schedule that has no counterpart.
     """
     if any(key in NEW for key in config):
         notice("model translated from MMRotate 0.x")
         return {**config, "model": translate_model(config["model"], {}, notice)}
+    check_old_sections(config)
     found = [key for key in config if key in OLD_KEYS | _VARIABLES | {"model"}]
     notice(f"translated from MMRotate 0.x: {', '.join(found)}")
     new = {key: value for key, value in config.items() if key not in OLD_KEYS | _VARIABLES}

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rotx.compat.mmrotate0_keys import check_misspelt
+
 Config = dict[str, Any]
 Notice = Callable[[str], None]
 
@@ -42,7 +44,9 @@ KEYS = {"angle_range": "angle_version", "iou_thr": "iou_threshold"}
 #: Heads of 0.x whose loss compares encoded and decoded boxes; in 1.x a key says so.
 _KFIOU = ("KFIoURRetinaHead", "RotatedKFIoUShared2FCBBoxHead")
 #: Keys of heads that 1.x does without: boxes and coders know their version.
-_DROPPED = ("version", "h_bbox_coder")
+_DROPPED = ("version",)
+#: Keys of heads that only 0.x has.
+_OF_HEADS = ("assign_by_circumhbbox", "separate_angle")
 
 _FOCAL = {"type": "FocalLoss", "use_sigmoid": True, "gamma": 2.0, "alpha": 0.25, "loss_weight": 1.0}
 _ANCHORS = {
@@ -90,7 +94,7 @@ def translate_model(model: Config, preprocessor: Config, notice: Notice) -> Conf
     """
     if model.get("type") not in DETECTORS:
         notice(f"model.type {model.get('type')!r} is not among the models that are translated: check its entries")
-    new: Config = {"type": DETECTORS.get(model.get("type", ""), model.get("type"))}
+    new: Config = {"type": DETECTORS.get(model["type"], model["type"])} if "type" in model else {}
     if preprocessor:
         new["data_preprocessor"] = preprocessor
     new |= {key: _renamed(_with_defaults(value)) for key, value in model.items() if key not in ("type", "pretrained")}
@@ -124,6 +128,7 @@ def _renamed(value: Any) -> Any:
         return type(value)([_renamed(item) for item in value])
     if not isinstance(value, dict):
         return value
+    check_misspelt(value, (*KEYS, *_DROPPED, *_OF_HEADS), "model")
     new = {KEYS.get(key, key): _renamed(item) for key, item in value.items() if key not in _DROPPED}
     if isinstance(value.get("type"), str):
         new["type"] = TYPES.get(value["type"], value["type"])
@@ -178,11 +183,8 @@ def _two_stage(model: Config) -> None:
 
 
 def _calculator(stage: Config, name: str) -> None:
-    assigner = stage.get("assigner")
-    if (
-        isinstance(assigner, dict)
-        and assigner.get("iou_calculator", {}).get("type", "BboxOverlaps2D") == "BboxOverlaps2D"
-    ):
+    assigner, upright = stage.get("assigner"), {"type": "BboxOverlaps2D"}
+    if isinstance(assigner, dict) and assigner.get("iou_calculator", upright).get("type") == "BboxOverlaps2D":
         assigner["iou_calculator"] = {"type": name}
 
 
