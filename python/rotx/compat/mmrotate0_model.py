@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rotx.compat.harmless import check_type
 from rotx.compat.mmrotate0_keys import check_misspelt
 
 Config = dict[str, Any]
@@ -44,7 +45,7 @@ KEYS = {"angle_range": "angle_version", "iou_thr": "iou_threshold"}
 #: Heads of 0.x whose loss compares encoded and decoded boxes; in 1.x a key says so.
 _KFIOU = ("KFIoURRetinaHead", "RotatedKFIoUShared2FCBBoxHead")
 #: Keys of heads that 1.x does without: boxes and coders know their version.
-_DROPPED = ("version",)
+_DROPPED = ("version", "h_bbox_coder")
 #: Keys of heads that only 0.x has.
 _OF_HEADS = ("assign_by_circumhbbox", "separate_angle")
 
@@ -128,7 +129,9 @@ def _renamed(value: Any) -> Any:
         return type(value)([_renamed(item) for item in value])
     if not isinstance(value, dict):
         return value
-    check_misspelt(value, (*KEYS, *_DROPPED, *_OF_HEADS), "model")
+    check_misspelt(value, (*KEYS, "version", *_OF_HEADS), "model")
+    for key in _DROPPED:
+        check_type(value.get(key), f"model: {key}")
     new = {KEYS.get(key, key): _renamed(item) for key, item in value.items() if key not in _DROPPED}
     if isinstance(value.get("type"), str):
         new["type"] = TYPES.get(value["type"], value["type"])
