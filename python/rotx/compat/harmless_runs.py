@@ -22,7 +22,7 @@ _DATASETS = (
     *("UCASAODDataset", "ICDAR2015Dataset", "MSRATD500Dataset", "SSDDDataset", "HRSIDDataset", "RSDDDataset"),
     *("HITUAVDataset", "RotatedCocoDataset", "CocoDataset"),
 )
-_RESIZE: dict[str, Allowed] = {"clip_object_border": (bool,), "backend": ("cv2",)}
+_RESIZE: dict[str, Allowed] = {"backend": ("cv2",)}
 _RANDOM_RESIZE: dict[str, Allowed] = {**_RESIZE, "resize_type": ("Resize",)}
 _ROTATE: dict[str, Allowed] = {"mask_border_value": (int,), "seg_ignore_label": (int,)}
 _RANDOM_ROTATE: dict[str, Allowed] = {**_ROTATE, "rotate_type": ("Rotate",)}
@@ -50,14 +50,12 @@ RUNS: dict[str, dict[str, Allowed]] = {
         **_FILES,
         "with_bbox": (True,),
         "with_label": (True,),
-        "with_mask": (bool,),
         "with_seg": (False,),
         "poly2mask": (bool,),
         "imdecode_backend": ("cv2",),
     },
     "ConvertMask2BoxType": {"keep_mask": (False,)},
     "PackDetInputs": {"meta_keys": (list,)},
-    # As for rotated boxes in MMRotate, objects are not cut.
     "Resize": _RESIZE,
     "RandomResize": _RANDOM_RESIZE,
     "RandomChoiceResize": _RANDOM_RESIZE,
