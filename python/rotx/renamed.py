@@ -13,6 +13,9 @@ from typing import Any
 
 #: Old module → new module, within rotx.
 MODULES = {
+    "config.translate": "compat.mmrotate0",
+    "config.translate_data": "compat.mmrotate0_data",
+    "config.translate_model": "compat.mmrotate0_model",
     "data": "datasets",
     "data.archives": "annotations.archives",
     "data.browse": "datasets.browse",
@@ -64,6 +67,7 @@ MODULES = {
     "evaluation.task1": "annotations.task1",
     "inference.seams": "tiling.seams",
     "inference.windows": "tiling.windowed_image",
+    "models.key_names": "compat.checkpoint_keys",
     "visualize": "images.draw",
 }
 

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rotx import config
+from rotx.compat import load_config
 from rotx.datasets.loader import Items
 from rotx.datasets.samplers import DefaultSampler, Draw
 from rotx.datasets.synthetic import CLASSES, write_dataset
@@ -175,7 +175,7 @@ def make_dataset(size: int) -> Any:
     folder = ROOT / "bench-data" / f"synthetic-{size}"
     if not folder.is_dir():
         write_dataset(folder, train=16, val=0, size=size)
-    described = config.load(ROOT / "configs/_base_/datasets/dota.py")["train_dataloader"]["dataset"]
+    described = load_config(ROOT / "configs/_base_/datasets/dota.py")["train_dataloader"]["dataset"]
     described |= {"data_root": str(folder), "ann_file": "train/labelTxt", "metainfo": {"classes": CLASSES}}
     described["data_prefix"] = {"img_path": "train/images"}
     described["pipeline"][3] = {"type": "Resize", "scale": (size, size), "keep_ratio": True}
@@ -184,7 +184,7 @@ def make_dataset(size: int) -> Any:
 
 def make_detector(name: str) -> Detector:
     """A detector of a config with random weights."""
-    model = config.load(ROOT / "configs" / f"{MODELS[name]}.py")["model"]
+    model = load_config(ROOT / "configs" / f"{MODELS[name]}.py")["model"]
     model["backbone"]["init_cfg"] = None
     detector = build_detector(model)
     detector.init_weights()

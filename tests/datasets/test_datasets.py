@@ -11,7 +11,7 @@ import pytest
 
 from rotx.annotations.classes import CLASSES_OF, HRSC_CLASSES
 from rotx.annotations.formats import read_annotations
-from rotx.config import load
+from rotx.compat import load_config as load
 from rotx.datasets.dataset import Dataset
 from rotx.datasets.sample import Sample
 from rotx.geometry import area, box_iou_aligned

@@ -16,6 +16,7 @@ import torch
 import tiny  # noqa: F401  # registers TinyBackbone
 from rotx import config
 from rotx.cli.train import main
+from rotx.compat import load_config
 from rotx.engine import train
 from rotx.engine.checkpoints import newest
 from rotx.inference import load
@@ -344,6 +345,6 @@ def test_scaling_of_the_learning_rate(data: Path, tmp_path: Path, capsys: pytest
     assert code == 0 and "lr 0.01 is for 16 images a step; for 2 it is 0.00125" in errors
     lines = [json.loads(line) for line in (tmp_path / "work/log.jsonl").read_text().splitlines()]
     assert {line["lr"] for line in lines if "lr" in line} == {0.00125}
-    written = config.load(tmp_path / "work/config.py")
+    written = load_config(tmp_path / "work/config.py")
     assert written["optim_wrapper"]["type"] == "AmpOptimWrapper" and written["optim_wrapper"]["dtype"] == "bfloat16"
     assert written["randomness"] == {"seed": 3}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import goldens
-from rotx import config
+from rotx.compat import load_config
 from rotx.datasets.loader import Item
 from rotx.engine import Trainer
 from rotx.engine.distributed import World
@@ -29,7 +29,7 @@ NAMES = [
 def trainer_of(case: goldens.Case, folder: Path) -> Trainer:
     """The engine with the model, the optimizer and the constant learning rate of the goldens."""
     options = ["optim_wrapper.optimizer.lr=2.5e-5", "param_scheduler=None"]
-    settings = read_settings(config.load(goldens.CONFIGS.parent / case.meta["config"], options))
+    settings = read_settings(load_config(goldens.CONFIGS.parent / case.meta["config"], options))
     detector = case.fresh()
     detector.data_preprocessor = DetDataPreprocessor()  # the images are normalised
     return Trainer(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from rotx import config
+from rotx.compat import load_config
 from rotx.engine.optim import build_optimizer, param_groups
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -128,7 +128,7 @@ def test_amp_and_accumulation() -> None:
 def test_the_optimizers_of_the_configs() -> None:
     found = set()
     for path in sorted(CONFIGS.glob("[!_]*/*.py")):
-        wrapper = config.load(path)["optim_wrapper"]
+        wrapper = load_config(path)["optim_wrapper"]
         made = build_optimizer(Net(), wrapper)
         clip = 10 if path.parent.name in ("demo", "hit_uav") else 35
         assert made.clip_grad == {"max_norm": clip, "norm_type": 2}, path

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import recipe
 from conftest import GOLDENS, PHOTO
-from rotx import config
+from rotx.compat import load_config
 from rotx.models import Batch, Targets, build_detector
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -60,7 +60,7 @@ class Case:
 
     @cached_property
     def model(self) -> nn.Module:
-        part = config.load(CONFIGS.parent / self.meta["config"])["model"]
+        part = load_config(CONFIGS.parent / self.meta["config"])["model"]
         keep_all_samples(part)
         return recipe.load_into(build_detector(part))
 

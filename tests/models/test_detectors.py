@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rotx import config
+from rotx.compat import load_config
 from rotx.models import Batch, Targets, build_detector
 from rotx.models.detectors import SingleStage, TwoStage, total_loss
 from small import CONFIGS, VARIANTS, small_detector
@@ -65,7 +65,7 @@ def detections_are_sound(detector: Detector, batch: Batch) -> None:
 @pytest.mark.parametrize("name", ALL_CONFIGS)
 def test_every_config_builds(name: str) -> None:
     with torch.device("meta"):
-        detector = build_detector(config.load(CONFIGS / name)["model"])
+        detector = build_detector(load_config(CONFIGS / name)["model"])
     assert sum(p.numel() for p in detector.parameters()) > 3 * 10**6
 
 

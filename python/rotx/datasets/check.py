@@ -13,12 +13,13 @@ import numpy as np
 from rotx.annotations.check.images import in_threads
 from rotx.annotations.check.sets import Labelled, read_set
 from rotx.annotations.classes import wanted_classes
+from rotx.compat import build
 from rotx.datasets.dataset import Dataset, FileDataset, prefix_of
 from rotx.datasets.sample import keep_sound
 from rotx.datasets.text import UCASAODDataset
 from rotx.datasets.xml import DIORDataset, HRSCDataset
 from rotx.images.files import UnreadableImage
-from rotx.registry import build, resolve
+from rotx.registry import resolve
 
 #: The keys of a config whose datasets are looked at.
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")

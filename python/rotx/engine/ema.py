@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rotx.registry import SCOPES, check_keywords
+from rotx.compat.harmless import strip
+from rotx.registry import check_keywords, unscoped
 
 #: Kinds of average in configs, with the share of the new weights at the n-th update after the start, from 1.
 KINDS = {
@@ -122,14 +123,11 @@ def _hook(
     ema_type: Any = None,
     momentum: Any = None,
     gamma: Any = None,
-    interval: Any = 1,
     update_buffers: Any = None,
     begin_iter: Any = 0,
     begin_epoch: Any = 0,
-    strict_load: Any = None,
-    priority: Any = None,
 ) -> None:
-    """The keywords of an ``EMAHook``; ``strict_load`` and ``priority`` have nothing to choose here."""
+    """The keywords of an ``EMAHook``, for :func:`check_keywords`."""
 
 
 def build_ema(model: nn.Module, hook: Mapping[str, Any], *, epoch_length: int, where: str = "EMAHook") -> EMA:
@@ -144,18 +142,14 @@ def build_ema(model: nn.Module, hook: Mapping[str, Any], *, epoch_length: int, w
     Raises:
         ValueError: for an unknown keyword or a wrong value.
     """
-    options = {key: value for key, value in hook.items() if key != "type"}
+    own = strip({"type": "EMAHook", **hook}, where)
+    options = {key: value for key, value in own.items() if key != "type"}
     check_keywords(_hook, options, where)
-    for key in ("strict_load", "priority"):
-        options.pop(key, None)
-    if options.pop("interval", 1) != 1:
-        raise ValueError(f"{where}.interval: only 1 is supported: divide the momentum instead")
     begin_iter, begin_epoch = options.pop("begin_iter", 0), options.pop("begin_epoch", 0)
     if begin_iter and begin_epoch:
         raise ValueError(f"{where}: keep one of begin_iter and begin_epoch")
     if "ema_type" in options:
-        kind = str(options["ema_type"])
-        options["ema_type"] = next((kind.removeprefix(scope) for scope in SCOPES if kind.startswith(scope)), kind)
+        options["ema_type"] = unscoped(str(options["ema_type"]))
     try:
         return EMA(model, begin=begin_iter + begin_epoch * epoch_length, **options)
     except ValueError as error:

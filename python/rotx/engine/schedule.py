@@ -17,7 +17,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from rotx.registry import build
+from rotx.compat import build
 
 #: Keywords that count epochs where a curve does, for ``convert_to_iter_based``.
 COUNTS = ("begin", "end", "milestones", "step_size", "T_max", "total_steps")

@@ -8,85 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, get_args
 
 from rotx.boxes import AngleVersion
+from rotx.compat.harmless_runs import NEEDLESS_HOOKS
+from rotx.compat.sections import check_sections
 from rotx.config import ConfigError
-from rotx.config.errors import kind, nearest
+from rotx.config.errors import kind
 
 VERSIONS: tuple[AngleVersion, ...] = get_args(AngleVersion)
 
-#: Anything.
-ANY = object()
-
-#: Keys of the sections, with the values they may have besides absence. Sections that other modules check, such as
-#: ``model`` and ``optim_wrapper``, are not here.
-SECTIONS: dict[str, dict[str, Any]] = {
-    "train_cfg": {
-        "type": ("EpochBasedTrainLoop", "IterBasedTrainLoop"),
-        "by_epoch": (True, False),
-        "max_epochs": int,
-        "max_iters": int,
-        "val_interval": int,
-        "val_begin": int,
-        "dynamic_intervals": (None,),
-    },
-    "val_cfg": {"type": ("ValLoop",), "fp16": (False,)},
-    "test_cfg": {"type": ("TestLoop",), "fp16": (False,)},
-    "default_hooks": {
-        "timer": ANY,
-        "logger": {
-            "type": ("LoggerHook",),
-            "interval": int,
-            **dict.fromkeys(("log_metric_by_epoch", "ignore_last"), ANY),
-        },
-        "param_scheduler": ANY,
-        "checkpoint": {
-            "type": ("CheckpointHook",),
-            "interval": int,
-            "by_epoch": (True, False),
-            "max_keep_ckpts": int,
-            "save_best": (None, str),
-            "rule": (None, "greater", "less"),
-            "save_last": (True,),
-            "save_optimizer": (True,),
-            "save_param_scheduler": (True,),
-        },
-        "sampler_seed": ANY,
-        "runtime_info": ANY,
-        "visualization": ANY,
-    },
-    "env_cfg": {"cudnn_benchmark": (True, False), "mp_cfg": ANY, "dist_cfg": ANY, "resource_limit": ANY},
-    "auto_scale_lr": {"enable": (True, False), "base_batch_size": int},
-    "randomness": {"seed": (None, int), "deterministic": (True, False), "diff_rank_seed": (False,)},
-    "model_wrapper_cfg": {"type": ANY, "find_unused_parameters": (True, False), "broadcast_buffers": ANY},
-}
-_LOADER = {
-    "batch_size": int,
-    "num_workers": int,
-    "dataset": dict,
-    "sampler": (None, dict),
-    "batch_sampler": (None, dict),
-    # How memory and processes are used; the results are the same.
-    **dict.fromkeys(("persistent_workers", "pin_memory", "prefetch_factor"), ANY),
-    "drop_last": (False,),
-    "shuffle": (None, True, False),
-    "collate_fn": ANY,
-}
-SECTIONS |= dict.fromkeys(("train_dataloader", "val_dataloader", "test_dataloader"), _LOADER)
-
-#: Top-level names without keys of their own, with the values they may have.
-PLAIN: dict[str, Any] = {"load_from": (None, str), "resume": (None, True, False, "auto"), "work_dir": (None, str)}
-
-#: Top-level names that have a meaning, besides the sections; all others are the user's own variables.
-KNOWN = {*SECTIONS, *PLAIN, "model", "optim_wrapper", "param_scheduler", "val_evaluator", "test_evaluator"}
-KNOWN |= {"custom_hooks", "sync_bn", "custom_imports", "default_scope", "backend_args"}
-KNOWN |= {"vis_backends", "visualizer", "log_processor", "log_level", "launcher", "val_loop", "test_loop"}
 REQUIRED = ("model", "train_dataloader", "train_cfg", "optim_wrapper")
-
-#: Hooks of a config's ``custom_hooks`` that only check what is checked here anyway.
-NEEDLESS_HOOKS = ("NumClassCheckHook", "CheckInvalidLossHook")
 
 
 @dataclass(frozen=True)
@@ -176,10 +108,10 @@ def read_settings(config: Mapping[str, Any]) -> Settings:
         ConfigError: for an unknown key, a value of a wrong kind or without a counterpart here, or a missing section;
             names the key and the nearest known one.
     """
-    _check_names(config)
-    for name, keys in (SECTIONS | PLAIN).items():
-        if config.get(name) is not None:
-            _check(config[name], keys, name)
+    check_sections(config)
+    missing = [name for name in REQUIRED if not config.get(name)]
+    if missing:
+        raise ConfigError(f"needs {', '.join(missing)} to train")
     by_epoch, length = _length(config["train_cfg"])
     checkpoint = _part(config, "default_hooks", "checkpoint")
     ema, ignored = _hooks(_dicts(config.get("custom_hooks"), "custom_hooks"))
@@ -254,44 +186,6 @@ def _find(value: Any, key: str, path: str) -> Iterator[tuple[str, Any]]:
 def num_classes_paths(model: Any) -> list[str]:
     """Where a model's config says how many classes there are, an RPN's aside."""
     return [path for path, _ in _find(model, "num_classes", "model") if ".rpn_head." not in path]
-
-
-def _check_names(config: Mapping[str, Any]) -> None:
-    for name in config:
-        # data_root2 or model_1 are variables; optim_wraper is none.
-        if name in KNOWN or name.rstrip("0123456789_") in KNOWN:
-            continue
-        near = get_close_matches(name, KNOWN, n=1, cutoff=0.88)
-        if near:
-            raise ConfigError(f"{name}: did you mean {near[0]!r}? If it is a variable, give it a name less like that")
-    missing = [name for name in REQUIRED if not config.get(name)]
-    if missing:
-        raise ConfigError(f"needs {', '.join(missing)} to train")
-
-
-def _check(value: Any, allowed: Any, where: str) -> None:
-    """Raises unless ``value`` is what ``allowed`` says: a dict of keys, a type, or a tuple of values and types."""
-    if allowed is ANY:
-        return
-    if isinstance(allowed, Mapping):
-        for key, item in _mapping(value, where).items():
-            if key not in allowed:
-                raise ConfigError(f"{where}: has no {key!r}{nearest(key, allowed)}")
-            # A hook that is None is the default one.
-            if item is not None or not isinstance(allowed[key], Mapping):
-                _check(item, allowed[key], f"{where}.{key}")
-        return
-    choices = allowed if isinstance(allowed, tuple) else (allowed,)
-    said = value.rpartition(".")[2] if isinstance(value, str) else value
-    for choice in choices:
-        if _is_a(value, choice) if isinstance(choice, type) else said == choice and type(said) is type(choice):
-            return
-    names = [kind(choice()) if isinstance(choice, type) else repr(choice) for choice in choices]
-    raise ConfigError(f"{where}: need {' or '.join(names)}, got {value!r}")
-
-
-def _is_a(value: Any, choice: type) -> bool:
-    return isinstance(value, choice) and not isinstance(value, bool)
 
 
 def _at_least(least: int, config: Mapping[str, Any], *paths: str) -> None:

@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from rotx import config as configs
 from rotx.annotations.classes import few
 from rotx.atomic import write_text
+from rotx.compat import build
 from rotx.datasets.loader import check_shared_memory
 from rotx.engine import checkpoints, distributed
 from rotx.engine.distributed import World
@@ -34,7 +35,6 @@ from rotx.inference.predictor import number_of_classes
 from rotx.models import build_detector, load_checkpoint
 from rotx.models.detectors import Detector
 from rotx.models.processes import sync_batch_norms
-from rotx.registry import build
 
 Notice = Callable[[str], None]
 

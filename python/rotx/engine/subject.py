@@ -10,15 +10,14 @@ from typing import Any
 
 import torch
 
-from rotx import config
 from rotx.annotations.classes import few
 from rotx.annotations.formats import Annotations
+from rotx.compat import build, load_config
 from rotx.datasets.tiled import TiledDataset
 from rotx.engine.evaluate import Annotated
 from rotx.evaluation.metrics import Metric, build_metric
 from rotx.inference.loading import load
 from rotx.models.detectors import Detector
-from rotx.registry import build
 from rotx.tiling.merging import MERGE_IOU
 
 #: Where a config says what images a detector is tested on, most telling first.
@@ -91,7 +90,7 @@ def load_subject(
         ImportError: for a plug-in that cannot be found.
     """
     predictor = load(config_file, checkpoint, str(device), options=options, plugins=plugins, trust_config=trust_config)
-    settings = config.load(config_file, options)
+    settings = load_config(config_file, options)
     name = next((name for name in _LOADERS if settings.get(name)), None)
     if name is None:
         raise ValueError(f"{config_file}: nothing to evaluate on: it has neither {' nor '.join(_LOADERS)}")

@@ -11,6 +11,7 @@ import torch
 
 from rotx import config
 from rotx.annotations.classes import CLASSES_OF
+from rotx.compat import load_config
 from rotx.inference.predictor import Predictor, number_of_classes
 from rotx.models import build_detector, load_checkpoint
 from rotx.registry import load_plugins
@@ -47,7 +48,7 @@ def load(
         ImportError: for a plug-in that cannot be found.
     """
     where = _device(device)
-    settings = config.load(config_file, options)
+    settings = load_config(config_file, options)
     try:
         imports = config.custom_imports(settings, trusted=trust_config)
         load_plugins([*plugins, *imports])
