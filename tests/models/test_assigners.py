@@ -12,9 +12,9 @@ torch = pytest.importorskip("torch", reason="models need torch")
 
 from rotx import geometry  # noqa: E402
 from rotx.boxes import hbox2rbox, rbox2hbox  # noqa: E402
-from rotx.models.targets import assigners, overlaps  # noqa: E402
-from rotx.models.targets.assigners import MaxIoUAssigner  # noqa: E402
-from rotx.models.targets.priors import FakeRotatedAnchorGenerator  # noqa: E402
+from rotx.models.assigners import max_iou, overlaps  # noqa: E402
+from rotx.models.assigners.max_iou import MaxIoUAssigner  # noqa: E402
+from rotx.models.priors.rotated_anchors import FakeRotatedAnchorGenerator  # noqa: E402
 
 GOLDENS = SHARED / "goldens" / "ops"
 needs_goldens = pytest.mark.skipif(not GOLDENS.is_dir(), reason=f"no reference numbers at {GOLDENS}: set ROTX_SHARED")
@@ -55,7 +55,7 @@ def random_rboxes(number: int, seed: int, size: float = 256) -> torch.Tensor:
 @pytest.mark.parametrize("pairs", [1 << 22, 5000])
 @pytest.mark.parametrize("case", CASES)
 def test_equals_mmrotate(case: str, pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assigners, "_PAIRS", pairs)
+    monkeypatch.setattr(max_iou, "_PAIRS", pairs)
     values, about = arrays(), json.loads((GOLDENS / "assigners.json").read_text())[case]
     calculator = getattr(overlaps, case.split("/")[1])()
     ignored = values["ignored"] if about.get("with_ignore") else None
@@ -153,7 +153,7 @@ def naive(assigner: MaxIoUAssigner, priors: torch.Tensor, gts: torch.Tensor, ign
 @pytest.mark.parametrize("pairs", [1 << 22, 300, 1])
 @pytest.mark.parametrize("low", [0.4, (0.1, 0.4)])
 def test_in_pieces_as_one_by_one(kind: str, all_ties: bool, pairs: int, low, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assigners, "_PAIRS", pairs)
+    monkeypatch.setattr(max_iou, "_PAIRS", pairs)
     priors, gts, ignored = random_rboxes(80, 0), random_rboxes(25, 1), random_rboxes(3, 2)
     gts[20:, :2] = priors[:5, :2]
     gts[20:, 2:4] = 2  # small ones in the middle of priors

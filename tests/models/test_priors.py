@@ -9,7 +9,9 @@ from conftest import SHARED
 
 torch = pytest.importorskip("torch", reason="models need torch")
 
-from rotx.models.targets.priors import AnchorGenerator, FakeRotatedAnchorGenerator, MlvlPointGenerator  # noqa: E402
+from rotx.models.priors.anchors import AnchorGenerator  # noqa: E402
+from rotx.models.priors.points import MlvlPointGenerator  # noqa: E402
+from rotx.models.priors.rotated_anchors import FakeRotatedAnchorGenerator  # noqa: E402
 
 GOLDENS = SHARED / "goldens" / "ops"
 needs_goldens = pytest.mark.skipif(not GOLDENS.is_dir(), reason=f"no reference numbers at {GOLDENS}: set ROTX_SHARED")
