@@ -93,6 +93,10 @@ class Detector(nn.Module):
         """Raw outputs for images (B, 3, H, W)."""
         raise NotImplementedError
 
+    def outputs(self, batch: Batch, targets: Sequence[Instances] | None = None) -> Any:
+        """Raw outputs for a batch, in training with its targets."""
+        return self.network(batch.images)
+
     def losses(self, raw: Any, targets: Sequence[Instances], batch: Batch) -> Losses:
         """Loss terms of raw outputs."""
         raise NotImplementedError
@@ -109,7 +113,7 @@ class Detector(nn.Module):
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Instances]:
         """The detections of each image, best first, in pixels of the batch's images."""
-        return self.suppress(self.decode(self.network(batch.images), batch))
+        return self.suppress(self.decode(self.outputs(batch), batch))
 
     def loss(self, raw: Any, targets: Sequence[Instances], batch: Batch | None = None) -> Losses:
         """Loss terms of raw outputs.
@@ -122,14 +126,15 @@ class Detector(nn.Module):
         if isinstance(raw, Batch):
             message = "detector.loss(batch, targets) is now detector(batch, targets); it goes with the next version"
             warnings.warn(message, DeprecationWarning, stacklevel=2)
-            return self.losses(self.network(raw.images), targets, raw)
+            losses: Losses = self(raw, targets)
+            return losses
         if batch is None:
             raise TypeError("loss: needs the batch, too")
         return self.losses(raw, targets, batch)
 
     def forward(self, batch: Batch, targets: Sequence[Instances] | None = None) -> Losses | list[Instances]:
         """The loss terms with targets, the detections without."""
-        return self.predict(batch) if targets is None else self.losses(self.network(batch.images), targets, batch)
+        return self.predict(batch) if targets is None else self.losses(self.outputs(batch, targets), targets, batch)
 
 
 def total_loss(losses: Losses) -> Tensor:
