@@ -49,7 +49,6 @@ PENDING = {
     "rotx.annotations.convert.read",
     "rotx.engine.evaluate",
     "rotx.engine.subject",
-    "rotx.ops._plain",
 }
 
 
