@@ -20,7 +20,7 @@ from rotx.annotations.formats import FormatError, read_annotations, read_detecti
 from rotx.records import InstanceTable
 
 DATA = SHARED / "data"
-real = pytest.mark.skipif(not DATA.is_dir(), reason="no real data sets in ../shared or ROTX_SHARED")
+real = pytest.mark.skipif(not DATA.is_dir(), reason="needs real data sets: set ROTX_SHARED")
 
 
 def rows(found: InstanceTable) -> list[tuple[str, str, tuple[float, ...], int]]:
