@@ -15,10 +15,10 @@ from PIL import Image
 from rotx.datasets.samplers import (
     AspectRatioBatchSampler,
     ClassAwareSampler,
+    DataSampler,
     DefaultSampler,
     Draw,
     InfiniteSampler,
-    DataSampler,
     tall_images,
 )
 from rotx.records import ImageRecord, Instances
