@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rotx.datasets.loader import Item, Loader, build_loader
+from rotx.datasets.loader import LoadedImage, Loader, build_loader
 from rotx.engine import distributed, guard
 from rotx.engine.checkpoints import Keeper, Position
 from rotx.engine.distributed import World
@@ -32,7 +32,7 @@ from rotx.models.detectors import Detector, total_loss
 from rotx.records import Instances
 
 #: The images of one step: as many batches as their gradients are summed over.
-Window = Sequence[Sequence[Item]]
+Window = Sequence[Sequence[LoadedImage]]
 
 
 class Trainer:
@@ -168,11 +168,11 @@ class Trainer:
             self.ema.update(self.at.step + len(window) - 1)
         return means
 
-    def prepare(self, items: Sequence[Item]) -> tuple[Batch, list[Instances]]:
+    def prepare(self, items: Sequence[LoadedImage]) -> tuple[Batch, list[Instances]]:
         """A batch and its targets on the device."""
         where = self.world.device
         images = [item.image.to(where, non_blocking=True) for item in items]
-        return self.detector.data_preprocessor(images), [targets_of(item).to(where) for item in items]
+        return self.detector.data_preprocessor(images), [item.instances.to(where) for item in items]
 
     @property
     def finished(self) -> bool:
@@ -294,7 +294,7 @@ class Trainer:
             self.log.left_out(epoch, dropped, unreadable)
             self.dropped, self.unreadable = Counter(), set()
 
-    def _check_losses(self, values: Mapping[str, float], items: Sequence[Item]) -> None:
+    def _check_losses(self, values: Mapping[str, float], items: Sequence[LoadedImage]) -> None:
         """Stops all processes if a loss of one is not finite; hears whether one of them was asked to stop."""
         bad = guard.not_finite(values)
         anywhere, self.stopping = distributed.largest([int(bool(bad)), self.signals.number], self.world)
@@ -311,7 +311,7 @@ class Trainer:
             self._fail("the gradient", values, [item for items in window for item in items])
         return value
 
-    def _fail(self, what: str, values: Mapping[str, float], items: Sequence[Item]) -> None:
+    def _fail(self, what: str, values: Mapping[str, float], items: Sequence[LoadedImage]) -> None:
         """Raises NotFinite in every process, with the findings of those that have any."""
         finding = None
         if what:
@@ -336,9 +336,9 @@ class Trainer:
         return nullcontext() if self.ema is None else self.ema.swapped()
 
 
-def windows(loader: Iterable[list[Item]], size: int) -> Iterator[list[list[Item]]]:
+def windows(loader: Iterable[list[LoadedImage]], size: int) -> Iterator[list[list[LoadedImage]]]:
     """``size`` batches at a time; at the end those that are left."""
-    window: list[list[Item]] = []
+    window: list[list[LoadedImage]] = []
     for items in loader:
         window.append(items)
         if len(window) == size:
@@ -346,15 +346,6 @@ def windows(loader: Iterable[list[Item]], size: int) -> Iterator[list[list[Item]
             window = []
     if window:
         yield window
-
-
-def targets_of(item: Item) -> Instances:
-    """The objects of an image, those to ignore last."""
-    if not len(item.ignored):
-        return Instances(item.boxes, "rbox", item.labels)
-    rboxes = torch.cat([item.boxes, item.ignored])
-    labels = torch.cat([item.labels, item.labels.new_zeros(len(item.ignored))])
-    return Instances(rboxes, "rbox", labels, ignored=torch.arange(len(rboxes)) >= len(item.boxes))
 
 
 def seed_all(*numbers: int) -> None:
