@@ -92,7 +92,7 @@ def test_a_killed_worker_is_started_again(pair: Path, data: Path, tmp_path: Path
     os.kill(workers[-1], signal.SIGKILL)
     _, errors = run.communicate(timeout=120)
     assert run.returncode == 0, errors
-    assert "going on from" in (folder / "log.jsonl").read_text()
+    assert "resuming from" in (folder / "log.jsonl").read_text()
     assert different(folder / f"iter_{STEPS}.pth", pair / f"iter_{STEPS}.pth") == []
 
 

@@ -63,7 +63,7 @@ def test_ten_steps(name: str, tmp_path: Path) -> None:
         for i, (image, target) in enumerate(zip(batch.images, targets, strict=True))
     ]
     for step, noise in zip(golden["steps"], golden["relative_move_under_1e6_weight_noise"], strict=True):
-        values = trainer.step([items])
+        values = trainer.step([items]).values()
         trainer.advance(1, len(golden["steps"]))
         loss = sum(value for term, value in values.items() if "loss" in term)
         assert loss == pytest.approx(step["loss"], rel=max(1e-4, 20 * noise))

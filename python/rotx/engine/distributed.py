@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
+from torch.distributed import Work
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,15 @@ def stop() -> None:
         distributed.destroy_process_group()
 
 
-def largest(values: list[int], world: World) -> list[int]:
-    """For each place the largest value of all processes: how they decide alike."""
+def start_largest(values: Tensor, world: World) -> Work | None:
+    """Starts to replace each value, in place, by the largest of all processes: how they decide alike.
+
+    Returns:
+        What to ``wait()`` for; None if this process is alone. On a GPU, waiting only orders what follows on the device.
+    """
     if world.size == 1:
-        return values
-    both = torch.tensor(values, device=world.device)
-    distributed.all_reduce(both, distributed.ReduceOp.MAX)
-    return [int(value) for value in both.tolist()]
+        return None
+    return distributed.all_reduce(values, distributed.ReduceOp.MAX, async_op=True)
 
 
 def gather(value: Any, world: World) -> list[Any]:
