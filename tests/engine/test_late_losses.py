@@ -98,7 +98,7 @@ def test_the_guard_speaks_first_when_spoiled_weights_make_the_next_step_fail(
         return forward(self, images)
 
     monkeypatch.setattr(TinyBackbone, "forward", checked)
-    with pytest.raises(NotFinite, match="^step 1: loss_"):
+    with pytest.raises(NotFinite, match=r"^step 1: loss_"):
         train(settings_of(data, interval=100, break_at=2), tmp_path, "cpu")
     assert (tmp_path / "nan_batch_step_1.pt").exists() and not list(tmp_path.glob("*.pth"))
 
@@ -117,7 +117,7 @@ def test_a_gradient_that_is_not_finite(data: Path, tmp_path: Path, monkeypatch: 
             seen.append(self.at.step)
 
     monkeypatch.setattr(Trainer, "step", spoiled)
-    with pytest.raises(NotFinite, match="^step 0: the gradient is not finite"):
+    with pytest.raises(NotFinite, match=r"^step 0: the gradient is not finite"):
         train(settings, tmp_path, "cpu")
     assert seen == [0, 1] and not list(tmp_path.glob("*.pth"))
 
