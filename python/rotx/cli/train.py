@@ -21,15 +21,19 @@ NOT_FINITE = 1
 @click.version_option(package_name="rotx")
 @config_arguments
 @click.option("--work-dir", type=click.Path(), metavar="DIR", help="Write checkpoints and logs to DIR.")
-@click.option("--resume", is_flag=False, flag_value="auto", metavar="[FILE]", help="Resume FILE or the newest.")
+@click.option(
+    "--resume", is_flag=False, flag_value="auto", metavar="[FILE]", help="Resume from FILE, or the newest checkpoint."
+)
 @click.option("--amp", is_flag=True, help="Train in half precision: float16 on a GPU, bfloat16 on a CPU.")
 @click.option("--auto-scale-lr", is_flag=True, help="Scale the learning rate to the batch size.")
-@click.option("--seed", type=click.IntRange(min=0), help="Random seed.")
+@click.option("--seed", type=click.IntRange(min=0), help="Random seed; default: the config's, or 0.")
 @click.option("--device", default="auto", show_default=True, help="Device: cpu, cuda, or auto for a GPU if present.")
 @click.option("--workers", type=click.IntRange(min=0), metavar="N", help="Number of loader processes for each GPU.")
 @click.option("--tensorboard", is_flag=True, help="Write TensorBoard events, too.")
-@click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help="Import MODULE, which registers parts.")
-@click.option("--trust-config", is_flag=True, help="Import the modules of custom_imports; this runs them.")
+@click.option(
+    "--plugin", "plugins", multiple=True, metavar="MODULE", help="Import MODULE, which registers your classes."
+)
+@click.option("--trust-config", is_flag=True, help="Import what custom_imports names; this runs its code.")
 @user_errors
 def main(
     file: str,
