@@ -107,7 +107,22 @@ NAMES: dict[tuple[str, str], tuple[str, str]] = {
     ("data.transforms", "PhotoMetricDistortion"): ("datasets.transforms.colors", "PhotoMetricDistortion"),
     ("data.turning", "RandomFlip"): ("datasets.transforms.flipping", "RandomFlip"),
     ("data.xml_datasets", "DIORDataset"): ("datasets.dior", "DIORDataset"),
+    ("engine.checkpoints", "Keeper"): ("engine.checkpoints", "CheckpointManager"),
 }
+
+
+def old_name(module: str, name: str) -> Any:
+    """What a module's ``__getattr__`` returns for a name that it had before; warns that it is old.
+
+    Raises:
+        AttributeError: If the module never had the name.
+    """
+    now = NAMES.get((module.removeprefix("rotx."), name))
+    if now is None:
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    message = f"{module}.{name} is now rotx.{'.'.join(now)}; the old name goes with the next version"
+    warnings.warn(message, DeprecationWarning, stacklevel=3)
+    return getattr(import_module(f"rotx.{now[0]}"), now[1])
 
 
 class _Renamed(ModuleType):

@@ -61,7 +61,7 @@ def test_ten_steps(name: str, tmp_path: Path) -> None:
         objects = Instances(target.boxes, "rbox", target.labels, ignored=ignored)
         items.append(LoadedImage(f"image{i}", Path(f"image{i}"), image, objects, (256, 256)))
     for step, noise in zip(golden["steps"], golden["relative_move_under_1e6_weight_noise"], strict=True):
-        values = trainer.step([items])
+        values = trainer.step([items]).values()
         trainer.advance(1, len(golden["steps"]))
         loss = sum(value for term, value in values.items() if "loss" in term)
         assert loss == pytest.approx(step["loss"], rel=max(1e-4, 20 * noise))

@@ -80,7 +80,7 @@ def test_groups_and_what_is_shared() -> None:
     assert "lr_mult" not in plain and len(slow["params"]) == 6 and len(plain["params"]) == 5
     nothing = {"custom_keys": {"absolute_pos_embed": {"decay_mult": 0.0}}}
     assert build_optimizer(net, {"optimizer": SGD, "paramwise_cfg": nothing}).notices == (
-        "optim_wrapper.paramwise_cfg.custom_keys.absolute_pos_embed: no parameter has a name with it",
+        "optim_wrapper.paramwise_cfg.custom_keys.absolute_pos_embed: no parameter has this in its name",
     )
 
 

@@ -1,7 +1,6 @@
-"""The part of a config that says how to train, checked and with its defaults, as one typed record.
+"""The settings of a training, read from a config, checked, with defaults.
 
-The keys are MMRotate's. What a config says that has no meaning here is an error if it would change the training,
-and is accepted where it would not.
+The keys are MMRotate's. A key without meaning here is an error if it would change the training, and accepted if not.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ REQUIRED = ("model", "train_dataloader", "train_cfg", "optim_wrapper")
 
 @dataclass(frozen=True)
 class LoaderSettings:
-    """One of ``train_dataloader``, ``val_dataloader``."""
+    """The settings of ``train_dataloader`` or ``val_dataloader``."""
 
     dataset: Mapping[str, Any]
     batch_size: int = 1
@@ -33,38 +32,38 @@ class LoaderSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train.
+    """The settings of a training.
 
     Attributes:
-        model: its config.
-        angle_version: of the boxes that the model is trained with.
-        train: images to train with.
-        val: images to validate with; None: no validation.
-        evaluator: the metric of the validation.
-        optim_wrapper: as :func:`rotx.engine.optim.build_optimizer` takes it.
-        param_scheduler: as :func:`rotx.engine.schedule.build_schedule` takes it.
-        ema: the ``EMAHook``; None: no average of the weights.
-        by_epoch: whether the length of the training and of its intervals counts epochs, else steps.
-        length: epochs, or steps.
-        val_interval: epochs, or steps, from one validation to the next.
-        val_begin: the first epoch, or step, to validate at.
-        save_by_epoch: whether ``save_interval`` counts epochs, else steps.
-        save_interval: from one checkpoint to the next.
-        keep: how many checkpoints to keep; -1 for all.
-        save_best: the metric whose best checkpoint is kept; ``auto``: the first one.
-        best_is_less: whether the lowest value is the best.
-        log_interval: steps from one line of losses to the next.
-        tensorboard: whether to write events for TensorBoard.
-        seed: of all that is random.
-        deterministic: whether to use only operations that repeat bit for bit on a GPU.
-        cudnn_benchmark: whether cuDNN tries out its algorithms.
-        base_batch_size: images of a step that the learning rate is meant for; None: it is used as it is.
-        sync_bn: whether batch normalisation is over the images of all processes.
-        find_unused_parameters: of torch's DistributedDataParallel.
-        load_from: a checkpoint whose weights a new training starts from.
-        resume: go on with the newest checkpoint in the work dir, if there is one.
-        resume_from: go on with this checkpoint instead.
-        notices: sentences that the user should know.
+        model: Config of the model.
+        angle_version: Angle version of the boxes that the model is trained with.
+        train: Loader of the training images.
+        val: Loader of the validation images; None for no validation.
+        evaluator: Config of the metric.
+        optim_wrapper: Config for :func:`rotx.engine.optim.build_optimizer`.
+        param_scheduler: Config for :func:`rotx.engine.schedule.build_schedule`.
+        ema: Config of the ``EMAHook``; None for no average of the weights.
+        by_epoch: Whether ``length`` and the intervals of validation count epochs, or steps.
+        length: Number of epochs, or steps.
+        val_interval: Number of epochs, or steps, from one validation to the next.
+        val_begin: First epoch, or step, to validate at.
+        save_by_epoch: Whether ``save_interval`` counts epochs, or steps.
+        save_interval: Number of epochs, or steps, from one checkpoint to the next.
+        keep: Number of checkpoints to keep; -1 for all.
+        save_best: Metric whose best checkpoint is kept; ``auto`` for the first one, None for no best checkpoint.
+        best_is_less: Whether lower values of that metric are better.
+        log_interval: Number of steps from one line of losses to the next.
+        tensorboard: Whether to write TensorBoard events.
+        seed: Random seed.
+        deterministic: Whether to use only operations that repeat bit for bit on a GPU.
+        cudnn_benchmark: Whether cuDNN benchmarks its algorithms.
+        base_batch_size: Number of images of a step that the learning rate is for; None to use the rate as it is.
+        sync_bn: Whether batch normalisation spans the images of all processes.
+        find_unused_parameters: Argument of torch's DistributedDataParallel.
+        load_from: Checkpoint whose weights a new training starts from.
+        resume: Whether to resume the newest checkpoint in the work dir, if there is one.
+        resume_from: Checkpoint to resume instead.
+        notices: Messages for the user.
     """
 
     model: Mapping[str, Any]
@@ -99,14 +98,14 @@ class Settings:
 
 
 def read_settings(config: Mapping[str, Any]) -> Settings:
-    """What a config says about training.
+    """Reads the settings of a training from a config.
 
     Args:
-        config: as :func:`rotx.config.load` returns it.
+        config: Config as :func:`rotx.config.load` returns it.
 
     Raises:
-        ConfigError: for an unknown key, a value of a wrong kind or without a counterpart here, or a missing section;
-            names the key and the nearest known one.
+        ConfigError: For an unknown key, a wrong or unsupported value, or a missing section; names the key and the
+            nearest known one.
     """
     check_sections(config)
     missing = [name for name in REQUIRED if not config.get(name)]
@@ -158,7 +157,7 @@ def read_settings(config: Mapping[str, Any]) -> Settings:
 
 
 def angle_version(model: Any) -> AngleVersion:
-    """The one ``angle_version`` that stands anywhere in a model's config; ``le90`` if there is none."""
+    """The ``angle_version`` in a model's config, wherever it is; ``le90`` if there is none."""
     found = dict(_find(model, "angle_version", "model"))
     versions = {value: path for path, value in found.items() if value is not None}
     if len(versions) > 1:
@@ -184,7 +183,7 @@ def _find(value: Any, key: str, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def num_classes_paths(model: Any) -> list[str]:
-    """Where a model's config says how many classes there are, an RPN's aside."""
+    """The places of ``num_classes`` in a model's config, without that of an RPN."""
     return [path for path, _ in _find(model, "num_classes", "model") if ".rpn_head." not in path]
 
 
