@@ -35,11 +35,11 @@ LEVELS = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 # Rooms that import less than their line allows.
 ALONE = {"config": set(), "registry": set(), "atomic": set(), "renamed": set(), "compat": {"config"}}
 
-# Rooms that work without torch, whole or, of `datasets`, all but the loader; `cli` imports it only when a command runs.
+# Rooms that work without torch, whole or all but what runs a detector; `cli` imports it only when a command runs.
 TORCH_FREE = {"rotx", "annotations", "atomic", "boxes", "compat", "config", "datasets", "geometry", "images", "records"}
 TORCH_FREE |= {"registry", "renamed", "tiling", "evaluation"}
 TORCH_LATE = {"cli", "boxes", "records", "evaluation"}
-NEEDS_TORCH = {"rotx.datasets.loader"}
+NEEDS_TORCH = {"rotx.datasets.loader", "rotx.evaluation.detect", "rotx.evaluation.pictures", "rotx.evaluation.setup"}
 
 
 # What is still against the order; each goes with a coming move.
@@ -47,9 +47,6 @@ PENDING = {
     "rotx.annotations.check.objects",
     "rotx.annotations.check.sets",
     "rotx.annotations.convert.read",
-    "rotx.engine.evaluate",
-    "rotx.engine.setup",
-    "rotx.engine.subject",
     "rotx.ops._plain",
 }
 

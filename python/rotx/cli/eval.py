@@ -12,9 +12,9 @@ from rotx.cli.report import Outputs, note, output_options, print_table
 
 if TYPE_CHECKING:
     from rotx.annotations.formats import Annotations, Detections
-    from rotx.engine.subject import Subject
     from rotx.evaluation import Protocol
     from rotx.evaluation.metrics import Metric
+    from rotx.evaluation.setup import EvaluationSetup
     from rotx.tiling.merging import Patches
 
 _PROTOCOLS = "dota-v1.0, dota-v1.5, dota-v2.0, voc07, voc12, coco or mmrotate"
@@ -134,11 +134,11 @@ def model(
     from rotx.annotations.task1 import check_names
     from rotx.datasets.loader import check_shared_memory
     from rotx.engine import distributed
-    from rotx.engine.evaluate import detect
-    from rotx.engine.pictures import write_pictures
-    from rotx.engine.subject import load_subject
     from rotx.evaluation import get_protocol
-    from rotx.inference.tta import views_of
+    from rotx.evaluation.detect import detect
+    from rotx.evaluation.pictures import write_pictures
+    from rotx.evaluation.setup import load_setup
+    from rotx.models.tta import views_of
     from rotx.tiling.merging import merge_detections
 
     if more and not options:
@@ -149,24 +149,24 @@ def model(
     rules = get_protocol(protocol) if protocol else None
     world = distributed.start(device)
     try:
-        subject = load_subject(
+        setup = load_setup(
             config, checkpoint, world.device, options=(*options, *more), plugins=plugins, trust_config=trust_config
         )
         # What can be wrong with the rest is said before the detector starts.
-        patches, truth = _whole_images(subject, whole) if merge or subject.merge_patches else (None, None)
-        folder = out or subject.folder
-        scored = not subject.format_only and any(len(a.quads) for a in (subject.annotations, truth) if a)
+        patches, truth = _whole_images(setup, whole) if merge or setup.merge_patches else (None, None)
+        folder = out or setup.folder
+        scored = not setup.format_only and any(len(a.quads) for a in (setup.annotations, truth) if a)
         if not scored and not folder and not show_dir:
             raise ValueError(f"{config}: no annotated object to score against: give --out to write the detections")
         if folder:
-            check_names(subject.annotations.images, subject.dataset.classes)
+            check_names(setup.annotations.images, setup.dataset.classes)
         for target in filter(None, (folder, show_dir)):
             Path(target).mkdir(parents=True, exist_ok=True)
-        batch_size, workers = batch_size or subject.batch_size, subject.num_workers if workers is None else workers
-        check_shared_memory(subject.dataset, batch_size, workers, processes=distributed.processes_here())
+        batch_size, workers = batch_size or setup.batch_size, setup.num_workers if workers is None else workers
+        check_shared_memory(setup.dataset, batch_size, workers, processes=distributed.processes_here())
         found = detect(
-            subject.detector,
-            subject.dataset,
+            setup.detector,
+            setup.dataset,
             device=world.device,
             batch_size=batch_size,
             num_workers=workers,
@@ -177,31 +177,31 @@ def model(
         distributed.stop()
     if not world.first:
         return
-    sets = [(subject.annotations, found)]
+    sets = [(setup.annotations, found)]
     if patches is not None and truth is not None:
         note(patches.notices)
-        sets.append((truth, merge_detections(found, patches, subject.merge_iou)))
-    note([*subject.dataset.notices, *found.notices])
+        sets.append((truth, merge_detections(found, patches, setup.merge_iou)))
+    note([*setup.dataset.notices, *found.notices])
     if folder:
         _write_files(sets, Path(folder))
     if show_dir:
-        count = write_pictures(subject.dataset, found, show_dir)
+        count = write_pictures(setup.dataset, found, show_dir)
         click.echo(f"pictures: {count:,} in {show_dir}")
     if scored:
-        _score_sets(sets, subject.metric, rules, output)
+        _score_sets(sets, setup.metric, rules, output)
 
 
-def _whole_images(subject: Subject, whole: str | None) -> tuple[Patches, Annotations]:
+def _whole_images(setup: EvaluationSetup, whole: str | None) -> tuple[Patches, Annotations]:
     """Where the patches lie, and the annotations of the whole images."""
     from rotx.annotations.formats import read_annotations
     from rotx.tiling.merging import merge_annotations, of_images, parse_patches
 
-    patches = parse_patches(subject.annotations.images)
-    if whole is None and subject.whole is not None:
-        return patches, of_images(subject.whole, patches.images, "the dataset of whole images")
+    patches = parse_patches(setup.annotations.images)
+    if whole is None and setup.whole is not None:
+        return patches, of_images(setup.whole, patches.images, "the dataset of whole images")
     if whole is None:
-        return patches, merge_annotations(subject.annotations, patches)
-    return patches, of_images(read_annotations(whole, classes=subject.dataset.classes), patches.images, whole)
+        return patches, merge_annotations(setup.annotations, patches)
+    return patches, of_images(read_annotations(whole, classes=setup.dataset.classes), patches.images, whole)
 
 
 def _write_files(sets: list[tuple[Annotations, Detections]], folder: Path) -> None:

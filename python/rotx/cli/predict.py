@@ -14,8 +14,8 @@ from rotx.cli import INTERRUPTED, Number, class_names, fail, user_errors
 from rotx.cli.report import note
 
 if TYPE_CHECKING:
-    from rotx.inference.large import Look
-    from rotx.inference.run import Report
+    from rotx.inference.run import RunReport
+    from rotx.inference.windowed import WindowOptions
 
 
 @click.command()
@@ -73,19 +73,19 @@ def predict(config: str, checkpoint: str, inputs: tuple[str, ...], out: str, **o
     import torch
 
     from rotx.inference import load
-    from rotx.inference.large import Look
     from rotx.inference.run import run
-    from rotx.inference.tta import views_of
+    from rotx.inference.windowed import WindowOptions
+    from rotx.models.tta import views_of
 
     views, names = None if options["tta"] is None else views_of(options["tta"]), class_names(options["classes"])
     keys = {key: options[key] for key in ("options", "plugins", "trust_config")}
     predictor = load(config, checkpoint, options["device"], **keys)
     labels = None if names is None else _labels(names, predictor.classes)
     window, gap, batch_size, score_thr = (options[key] for key in ("window", "gap", "batch_size", "score_thr"))
-    look = Look.of(predictor, window, gap, batch_size, score_thr, views, labels)
-    bound = _bound(config, checkpoint, inputs, options, look, names, str(predictor.device))
+    windows = WindowOptions.of(predictor.scale, window, gap, batch_size, score_thr, views, labels)
+    bound = _bound(config, checkpoint, inputs, options, windows, names, str(predictor.device))
     try:
-        report = run(predictor, found, place, look, formats=formats, show_dir=show_dir, bound=bound, progress=True)
+        report = run(predictor, found, place, windows, formats=formats, show_dir=show_dir, bound=bound, progress=True)
     except KeyboardInterrupt:
         click.echo(f"{out}: stopped; the same command goes on from here", err=True)
         sys.exit(INTERRUPTED)
@@ -102,7 +102,7 @@ def _bound(
     checkpoint: str,
     inputs: tuple[str, ...],
     options: dict[str, Any],
-    look: Look,
+    windows: WindowOptions,
     names: list[str] | None,
     device: str,
 ) -> dict[str, Any]:
@@ -112,12 +112,12 @@ def _bound(
         "CHECKPOINT": _digest(Path(checkpoint)),
         "INPUTS": inputs,
         "--plugin": options["plugins"],
-        "--score-thr": look.score_thr,
+        "--score-thr": windows.score_thr,
         "--classes": names,
         "--tta": options["tta"],
-        "--window": look.window,
-        "--gap": look.gap,
-        "--batch-size": look.batch_size,
+        "--window": windows.window,
+        "--gap": windows.gap,
+        "--batch-size": windows.batch_size,
         "--device": device,
     }
 
@@ -146,7 +146,7 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _print(report: Report, classes: tuple[str, ...], labels: tuple[int, ...] | None) -> None:
+def _print(report: RunReport, classes: tuple[str, ...], labels: tuple[int, ...] | None) -> None:
     if report.earlier:
         click.echo(f"{report.earlier:,} images were looked at by an earlier run")
     for label in range(len(classes)) if labels is None else labels:
