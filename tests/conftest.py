@@ -12,15 +12,19 @@ import pytest
 if TYPE_CHECKING:
     import torch
 
-#: The folder of reference numbers and real data beside the project.
+#: Reference numbers; their README says where they come from.
+GOLDENS = Path(__file__).parent / "goldens"
+#: Folder of real images and annotations, which are not part of the repository.
 SHARED = Path(os.environ.get("ROTX_SHARED", Path(__file__).parents[2] / "shared"))
+#: The photograph that some reference numbers were made with; their README says where it can be found.
+PHOTO = SHARED / "goldens/input/P2805__1024__0___0.png"
 
 
 @pytest.fixture
 def shared() -> Path:
-    """That folder, or the test is skipped."""
+    """The folder of real images and annotations; the test is skipped without it."""
     if not SHARED.is_dir():
-        pytest.skip("needs ../shared (or ROTX_SHARED): reference numbers and real data")
+        pytest.skip("needs a folder of real images: set ROTX_SHARED")
     return SHARED
 
 

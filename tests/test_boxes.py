@@ -7,20 +7,19 @@ from math import pi
 import numpy as np
 import pytest
 
-from conftest import SHARED
+from conftest import GOLDENS
 
 torch = pytest.importorskip("torch", reason="rotx.boxes needs torch")
 
 from rotx import boxes, geometry  # noqa: E402
 
-GOLDENS = SHARED / "goldens" / "ops"
-needs_goldens = pytest.mark.skipif(not GOLDENS.is_dir(), reason=f"no reference numbers at {GOLDENS}: set ROTX_SHARED")
+OPS = GOLDENS / "ops"
 VERSIONS = {"oc": (-pi / 2, 0), "le90": (-pi / 2, pi / 2), "le135": (-pi / 4, 3 * pi / 4)}
 
 
 @cache
 def arrays() -> dict[str, torch.Tensor]:
-    with np.load(GOLDENS / "structures.npz") as file:
+    with np.load(OPS / "structures.npz") as file:
         return {key: torch.from_numpy(value) for key, value in file.items()}
 
 
@@ -35,7 +34,6 @@ def overlap(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(geometry.box_iou_aligned(a.double().numpy(), b.double().numpy()))
 
 
-@needs_goldens
 @pytest.mark.parametrize(
     ("function", "source", "target"),
     [
@@ -50,7 +48,6 @@ def test_conversions_equal_mmrotate(function: str, source: str, target: str) -> 
     torch.testing.assert_close(getattr(boxes, function)(arrays()[source]), arrays()[target], rtol=0, atol=1e-4)
 
 
-@needs_goldens
 @pytest.mark.parametrize("version", VERSIONS)
 def test_angle_versions_equal_mmrotate(version: str) -> None:
     values = arrays()
@@ -58,12 +55,10 @@ def test_angle_versions_equal_mmrotate(version: str) -> None:
     torch.testing.assert_close(boxes.norm_angle(values["angle"], version), values[f"norm_angle_{version}"])
 
 
-@needs_goldens
 def test_angles_of_boxes_with_a_heading_equal_mmrotate() -> None:
     torch.testing.assert_close(boxes.norm_angle(arrays()["angle"], "r360"), arrays()["norm_angle_r360"])
 
 
-@needs_goldens
 def test_qbox2rbox_gives_the_rectangles_of_opencv() -> None:
     values = arrays()
     assert overlap(boxes.qbox2rbox(values["rbox2qbox"]), values["qbox2rbox"]).min() > 0.9999
@@ -73,12 +68,11 @@ def test_qbox2rbox_gives_the_rectangles_of_opencv() -> None:
     assert (overlap(mine, reference) > 0.9999).sum() >= 50
 
 
-@needs_goldens
 @pytest.mark.parametrize("kind", ["rbox", "qbox"])
 def test_moves_equal_mmrotate(kind: str) -> None:
     values = arrays()
     given = values["rbox" if kind == "rbox" else "qbox_noisy"]
-    about = json.loads((GOLDENS / "structures.json").read_text())
+    about = json.loads((OPS / "structures.json").read_text())
     for direction in ("horizontal", "vertical", "diagonal"):
         size = tuple(about[f"{kind}/flip_{direction}"]["img_shape"])
         torch.testing.assert_close(boxes.flip(given, size, direction), values[f"{kind}/flip_{direction}"])
@@ -92,7 +86,6 @@ def test_moves_equal_mmrotate(kind: str) -> None:
     torch.testing.assert_close(doubled, reference)
 
 
-@needs_goldens
 def test_unequal_factors_scale_quads_as_mmrotate() -> None:
     values = arrays()
     torch.testing.assert_close(boxes.rescale(values["qbox_noisy"], (1.5, 0.75)), values["qbox/rescale_1.5_0.75"])

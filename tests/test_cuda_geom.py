@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from conftest import SHARED
+from conftest import GOLDENS
 from rotx import geometry
 from test_geometry import Floats, pairs, rboxes, swapped
 
@@ -177,10 +177,7 @@ def test_known_overlaps(overlap: Overlap, dtype: type) -> None:
 
 @pytest.mark.parametrize("mode", ["iou", "iof"])
 def test_overlaps_equal_the_stored_ones(overlap: Overlap, mode: str) -> None:
-    file = SHARED / "goldens/ops/box_iou_rotated.npz"
-    if not file.is_file():
-        pytest.skip(f"no reference numbers at {file}: set ROTX_SHARED")
-    with np.load(file) as golden:
+    with np.load(GOLDENS / "ops/box_iou_rotated.npz") as golden:
         a, b, jittered, pairwise = golden["A"], golden["B"], golden["J"], golden[f"pairwise_{mode}"]
         aligned, exact = golden[f"aligned_{mode}"], golden["aligned_iou_float64_shapely"]
     rows, columns = (index.ravel() for index in np.indices(pairwise.shape))

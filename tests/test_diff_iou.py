@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
+
+from conftest import GOLDENS
 
 torch = pytest.importorskip("torch", reason="rotx.ops needs torch")
 
@@ -109,8 +110,8 @@ def test_gradients_lie_between_the_one_sided_derivatives(pair: str) -> None:
             assert (change < np.max(sides, axis=0) + 1e-11).all()
 
 
-def test_mmcv(shared: Path) -> None:
-    with np.load(shared / "goldens" / "ops" / "misc_ops.npz") as file:
+def test_mmcv() -> None:
+    with np.load(GOLDENS / "ops/misc_ops.npz") as file:
         a, b, iou, grad_a, grad_b = (
             torch.from_numpy(file[f"diffiou/{k}"]) for k in ("A", "J", "iou", "grad_A", "grad_J")
         )

@@ -6,11 +6,11 @@ import contextlib
 import io
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from conftest import GOLDENS
 from reference import voc07, voc12, voc_curve
 from rotx import geometry
 from rotx.annotations.formats import Annotations, Detections
@@ -73,11 +73,13 @@ SETS = ("small", "ugly")
     ("key", "options"),
     [("ap_voc07_iou50", {}), ("ap_area_iou50", {"protocol": "voc12"}), ("ap_voc07_iou75", {"iou": [0.75]})],
 )
-def test_devkit_parity(shared: Path, name: str, key: str, options: dict) -> None:
-    folder = shared / "goldens/devkit" / name
+def test_devkit_parity(name: str, key: str, options: dict) -> None:
+    folder = GOLDENS / "devkit" / name
     want = json.loads((folder / "devkit_ap.json").read_text())
     for jobs in (1, 3):
-        got = evaluate(folder / "labelTxt", folder / "Task1", images=folder / "images.txt", jobs=jobs, **options)
+        got = evaluate(
+            folder / "labelTxt.zip", folder / "Task1.zip", images=folder / "images.txt", jobs=jobs, **options
+        )
         record = got.to_dict()
         assert abs(record["map"] - want.pop("mean", {key: record["map"]})[key]) < 1e-9
         for c, values in want.items():
@@ -230,11 +232,11 @@ def test_coco_counts_a_hundred_detections_an_image_and_class() -> None:
     assert score(truth, found, "coco").recall[0, 0] == pytest.approx(100 / 120)
 
 
-def test_mmrotate_golden(shared: Path) -> None:
+def test_mmrotate_golden() -> None:
     """MMRotate's eval_rbbox_map; its numbers are float32. No image of this set has ignored objects alone,
     where MMRotate forgets to ignore them."""
-    arrays = np.load(shared / "goldens/ops/eval_rbbox_map.npz")
-    golden = json.loads((shared / "goldens/ops/eval_rbbox_map.json").read_text())
+    arrays = np.load(GOLDENS / "ops/eval_rbbox_map.npz")
+    golden = json.loads((GOLDENS / "ops/eval_rbbox_map.json").read_text())
     det, gt = arrays["det"], np.concatenate([arrays["gt"], arrays["ignore"]])
     ignored = [0] * len(arrays["gt"]) + [1] * len(arrays["ignore"])
     truth = annotations(gt[:, 2:7], gt[:, 0].astype(int).tolist(), gt[:, 1].astype(int).tolist(), ignored, 6)

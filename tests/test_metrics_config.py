@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from conftest import GOLDENS
 from rotx import config, geometry, registry
 from rotx.annotations.classes import DOTA_V1_0, DOTA_V1_5, DOTA_V2_0
 from rotx.annotations.formats import Annotations, Detections
@@ -99,10 +100,10 @@ def test_the_version_of_dota_follows_the_classes() -> None:
 
 
 @pytest.mark.parametrize("mode", ["11points", "area"])
-def test_mmrotates_numbers(shared: Path, mode: str) -> None:
+def test_mmrotates_numbers(mode: str) -> None:
     """MMRotate's eval_rbbox_map, which its DOTAMetric calls; it is told to leave the ignored objects out."""
-    arrays = np.load(shared / "goldens/ops/eval_rbbox_map.npz")
-    golden = json.loads((shared / "goldens/ops/eval_rbbox_map.json").read_text())["results"]
+    arrays = np.load(GOLDENS / "ops/eval_rbbox_map.npz")
+    golden = json.loads((GOLDENS / "ops/eval_rbbox_map.json").read_text())["results"]
     det, gt, ignore = arrays["det"], arrays["gt"], arrays["ignore"]
     classes, images = [str(i) for i in range(6)], [str(i) for i in range(50)]
     truth = np.concatenate([gt, ignore])

@@ -9,14 +9,13 @@ from functools import cache
 import numpy as np
 import pytest
 
-from conftest import SHARED
+from conftest import GOLDENS
 
 torch = pytest.importorskip("torch", reason="rotx.ops needs torch")
 
 from rotx import geometry, ops  # noqa: E402
 
-GOLDENS = SHARED / "goldens" / "ops"
-pytestmark = pytest.mark.skipif(not GOLDENS.is_dir(), reason=f"no reference numbers at {GOLDENS}: set ROTX_SHARED")
+OPS = GOLDENS / "ops"
 
 FLOAT32 = 2e-6  # mmcv computes in float32: up to 1.06e-6 off where it is right
 MODES = ["iou", "iof"]
@@ -24,7 +23,7 @@ MODES = ["iou", "iof"]
 
 @cache
 def arrays(name: str) -> dict[str, np.ndarray]:
-    with np.load(GOLDENS / f"{name}.npz") as file:
+    with np.load(OPS / f"{name}.npz") as file:
         return dict(file)
 
 
@@ -106,7 +105,7 @@ def test_iou_of_degenerate_boxes() -> None:
     torch.testing.assert_close(iou[~empty][:, ~empty], truth, rtol=0, atol=1e-9)
     # mmcv is wrong for two boxes with collinear edges, one of them at -pi (5, 12), for a sliver with itself
     # (16, 16), and for a box of 1e-3 px with far ones (15, 19 to 21): float32 coordinates swallow its size.
-    listed = json.loads((GOLDENS / "box_iou_rotated.json").read_text())["degenerate_mmcv_wrong"]
+    listed = json.loads((OPS / "box_iou_rotated.json").read_text())["degenerate_mmcv_wrong"]
     mmcv_off = ((mmcv - iou).abs() > 1e-4).nonzero().tolist()
     assert mmcv_off == [[i, j] for i, j, _, _ in listed]
 

@@ -3,12 +3,12 @@
 import json
 import math
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import reference
+from conftest import GOLDENS
 
 torch = pytest.importorskip("torch", reason="rotx.ops needs torch")
 
@@ -29,8 +29,8 @@ def rois(n: int, images: int = 2, side: float = 40, seed: int = 1) -> torch.Tens
 
 
 @pytest.mark.parametrize("case", range(8))
-def test_mmcv(case: int, shared: Path) -> None:
-    folder = shared / "goldens" / "ops"
+def test_mmcv(case: int) -> None:
+    folder = GOLDENS / "ops"
     with np.load(folder / "roi_align_rotated.npz") as file:
         x, boxes, out, grad_x = (
             torch.from_numpy(file[k]) for k in ("x", "rois", f"case{case}/out", f"case{case}/grad_x")

@@ -3,11 +3,11 @@
 import tarfile
 import time
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from conftest import GOLDENS
 from rotx.annotations.classes import DOTA_V1_0, DOTA_V1_5, DOTA_V2_0
 from rotx.annotations.files import FormatError
 from rotx.evaluation.submission import CLASSES, check_submission
@@ -276,9 +276,9 @@ def test_text_of_a_finding(folder):
     assert str(only(check_submission(folder))) == want
 
 
-def test_stored_sets(shared: Path):
-    assert {f.level for f in check_submission(shared / "goldens/devkit/small")} <= {"warning"}
-    empty = [f.file for f in check_submission(shared / "goldens/devkit/ugly", "2.0") if "is empty" in f.text]
+def test_stored_sets():
+    assert {f.level for f in check_submission(GOLDENS / "devkit/small/Task1.zip")} <= {"warning"}
+    empty = [f.file for f in check_submission(GOLDENS / "devkit/ugly/Task1.zip", "2.0") if "is empty" in f.text]
     assert empty == ["Task1_ground-track-field.txt", "Task1_swimming-pool.txt"]
 
 

@@ -196,13 +196,13 @@ def test_users_mistakes_are_one_line(tmp_path: Path) -> None:
     assert code == 2 and "has no dataset with annotations in train_dataloader" in out
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="no real data sets in ../shared or ROTX_SHARED")
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs real data sets: set ROTX_SHARED")
 def test_hit_uav() -> None:
     config = Path(__file__).parents[2] / "configs/hit_uav/rotated-fcos-le90_lite0_fpn_15e_hit-uav.py"
     root = f"{SHARED}/data/hit_uav/rotate_json/"
     options = [f"{loader}_dataloader.dataset.data_root={root}" for loader in ("train", "val", "test")]
     result = CliRunner().invoke(check, [str(config), *(word for text in options for word in ("--cfg-options", text))])
-    assert result.exit_code == 1 and "missing image" in result.output, "most images of training are not in shared/"
+    assert result.exit_code == 1 and "missing image" in result.output, "most images of training are not in the folder"
     assert "train_dataloader: 401 images with 3,532 objects are used" in result.output
     assert "val_dataloader: 290 images with 2,441 objects are used" in result.output
     assert "objects of other classes left out: OtherVehicle 22, DontCare 24" in result.output

@@ -21,7 +21,7 @@ from rotx.annotations.formats import Annotations, read_annotations
 from rotx.geometry import area, rbox_to_quad
 
 SHARED = Path(os.environ.get("ROTX_SHARED", Path(__file__).parents[3] / "shared")) / "data"
-needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason="needs real annotations in ../shared (or ROTX_SHARED)")
+needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason="needs real annotations: set ROTX_SHARED")
 
 ANY_QUAD = ("coco", "yolo", "voc", "labelme")
 ALL = (*ANY_QUAD, "rolabelimg", "hrsc")

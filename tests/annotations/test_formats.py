@@ -19,7 +19,7 @@ from rotx.annotations import archives
 from rotx.annotations.formats import Annotations, FormatError, read_annotations, read_detections, read_names
 
 DATA = SHARED / "data"
-real = pytest.mark.skipif(not DATA.is_dir(), reason="no real data sets in ../shared or ROTX_SHARED")
+real = pytest.mark.skipif(not DATA.is_dir(), reason="needs real data sets: set ROTX_SHARED")
 
 
 def rows(found: Annotations) -> list[tuple[str, str, tuple[float, ...], int]]:

@@ -2,7 +2,7 @@
 
     python tests/benches/convert.py
 
-The annotations come from ../shared (or ROTX_SHARED); what is made of them stays in bench-data.
+The annotations come from the folder of real data, ROTX_SHARED; what is made of them stays in bench-data.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NUMBERS = count()
 def convert() -> None:
     """Prints all of it."""
     if not ARCHIVE.is_file():
-        print("converting: skipped, needs real annotations in ../shared (or ROTX_SHARED)")
+        print("converting: skipped, needs real annotations: set ROTX_SHARED")
         return
     shutil.rmtree(OUT, ignore_errors=True)
     unpacked = DATA / "dior-r"

@@ -2,8 +2,9 @@
 
     python tests/benches/tiles.py
 
-Real images come from ../shared (or ROTX_SHARED); what is made of them stays in bench-data. The limit of the codecs is
-the time that decoding the images and encoding the patches takes, and nothing else, shared out over the threads.
+Real images come from the folder of real data, ROTX_SHARED; what is made of them stays in bench-data. The limit of the
+codecs is the time that decoding the images and encoding the patches takes, and nothing else, shared out over the
+threads.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def tiles() -> None:
     for count, images in ((100_000, "many"), (2_000_000, "many"), (2_000_000, "one")):
         merging(count, images)
     if not SHARED.is_dir():
-        print("splitting: skipped, needs real images in ../shared (or ROTX_SHARED)")
+        print("splitting: skipped, needs real images: set ROTX_SHARED")
         return
     splitting("DOTA's", *real_images(), runs=2)
     images = huge_images()

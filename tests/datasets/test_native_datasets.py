@@ -22,7 +22,7 @@ from rotx.datasets.dataset import Dataset
 from rotx.geometry import quad_to_rbox
 from rotx.registry import build
 
-real = pytest.mark.skipif(not SHARED.is_dir(), reason="no real data sets in ../shared or ROTX_SHARED")
+real = pytest.mark.skipif(not SHARED.is_dir(), reason="needs real data sets: set ROTX_SHARED")
 
 
 def image(path: Path) -> None:

@@ -18,6 +18,7 @@ import shapely
 import torch
 from PIL import Image
 
+from conftest import GOLDENS
 from rotx.datasets.loader import build_loader
 from rotx.datasets.samplers import DefaultSampler
 from rotx.datasets.tiled import TiledDataset
@@ -168,7 +169,7 @@ def test_the_same_as_mmrotate_writes(shared: Path, tmp_path: Path, name: str, se
         if not found:
             pytest.skip(f"needs {inner.format(image)} in data/dota_whole")
         place.symlink_to(found[0])
-    golden = json.loads(gzip.decompress((shared / f"goldens/split/{name}.json.gz").read_bytes()))
+    golden = json.loads(gzip.decompress((GOLDENS / f"split/{name}.json.gz").read_bytes()))
     inner = {"test_mode": True, "metainfo": {"classes": "auto"}}
     dataset = tiled(tmp_path, inner, **{"sizes": [1024], "gaps": [200], **settings})
     assert [record.name for record in dataset.records] == sorted(golden)

@@ -12,7 +12,7 @@ import pytest
 import exact_area
 import test_geometry as geometry_tests
 import test_nms as nms_tests
-from conftest import SHARED
+from conftest import GOLDENS
 from rotx import geometry
 
 torch = pytest.importorskip("torch", reason="rotx.ops needs torch")
@@ -87,9 +87,8 @@ def test_published_cases(device: torch.device) -> None:
         assert op(a, b).item() == pytest.approx(exact_area.iou(case["a"], case["b"]), rel=0, abs=1e-9), case["name"]
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared (or ROTX_SHARED): reference numbers")
 def test_goldens(device: torch.device) -> None:
-    with np.load(SHARED / "goldens/ops/box_iou_rotated.npz") as file:
+    with np.load(GOLDENS / "ops/box_iou_rotated.npz") as file:
         a, b, near = (torch.from_numpy(file[k]).to(device) for k in ("A", "B", "NEAR"))
         for mode in ("iou", "iof"):
             want = torch.from_numpy(file[f"pairwise_{mode}"])

@@ -9,7 +9,7 @@ import pytest
 
 import test_nms as nms_tests
 from benches.dota_like import scene_of
-from conftest import SHARED
+from conftest import GOLDENS
 
 torch = pytest.importorskip("torch", reason="rotx.ops needs torch")
 
@@ -48,10 +48,9 @@ def test_scenes_as_dense_as_dota(number: int, dtype: torch.dtype, device: torch.
     assert torch.equal(found.cpu(), ops.batched_nms_rotated(boxes, scores, labels, 0.5))
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared (or ROTX_SHARED): reference numbers")
 @pytest.mark.parametrize("scene", ["sparse", "dense"])
 def test_goldens(scene: str, device: torch.device) -> None:
-    with np.load(SHARED / "goldens/ops/nms_rotated.npz") as file:
+    with np.load(GOLDENS / "ops/nms_rotated.npz") as file:
         boxes, scores, labels = (
             torch.from_numpy(file[f"{scene}/{k}"]).to(device) for k in ("boxes", "scores", "labels")
         )

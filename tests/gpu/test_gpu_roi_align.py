@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from conftest import SHARED
+from conftest import GOLDENS
 from test_cuda_roi_align import odd_rois, tolerance
 from test_roi_align import images, rois
 
@@ -53,9 +53,8 @@ def test_dtypes_and_layouts(dtype: torch.dtype, channels: int, device: torch.dev
 
 
 @pytest.mark.parametrize("case", range(8))
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared (or ROTX_SHARED): reference numbers")
 def test_goldens(case: int, device: torch.device) -> None:
-    folder = SHARED / "goldens/ops"
+    folder = GOLDENS / "ops"
     with np.load(folder / "roi_align_rotated.npz") as file:
         x, boxes, want = (torch.from_numpy(file[k]) for k in ("x", "rois", f"case{case}/out"))
     o = json.loads((folder / "roi_align_rotated.json").read_text())[f"case{case}/out"]

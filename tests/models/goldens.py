@@ -2,72 +2,71 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from conftest import SHARED
+import recipe
+from conftest import GOLDENS, PHOTO
 from rotx import config
 from rotx.models import Batch, Targets, build_detector
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-GOLDENS = SHARED / "goldens"
 
 #: All kept: what was drawn at random in training is not compared.
 ALL = 1_000_000
 
 
 def names() -> list[str]:
-    """The configs that there are goldens of; none without ../shared."""
-    return sorted(folder.name for folder in (GOLDENS / "models").glob("*/"))
-
-
-def load_module(name: str) -> ModuleType:
-    """A Python file of the goldens."""
-    spec = importlib.util.spec_from_file_location(name, GOLDENS / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """The configs here that MMRotate's numbers are stored of."""
+    ours = {file.stem for file in CONFIGS.rglob("*.py")}
+    return sorted(file.stem for file in (GOLDENS / "models").glob("*.npz") if file.stem in ours)
 
 
 @dataclass
 class Case:
-    """A config with its goldens, and the model with the weights of the goldens' recipe."""
+    """A config with its goldens, and the model with the weights of the goldens' recipe.
+
+    Args:
+        name: Name of the config, without ``.py``.
+        source: ``models`` for MMRotate's numbers, ``mmdet`` for MMDetection's.
+    """
 
     name: str
+    source: str = "models"
     arrays: dict[str, NDArray[Any]] = field(init=False)
     meta: dict[str, Any] = field(init=False)
+    #: Shapes and dtypes by key, and the frozen parameters.
+    state: dict[str, Any] = field(init=False)
+    #: Ten steps of training; only of some configs.
+    steps: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        folder = GOLDENS / "models" / self.name
-        self.arrays = dict(np.load(folder / "golden.npz"))
-        self.meta = json.loads((folder / "golden.json").read_text())
-
-    @property
-    def recipe(self) -> ModuleType:
-        return load_module("recipe")
+        with np.load(GOLDENS / self.source / f"{self.name}.npz") as file:
+            self.arrays = dict(file)
+        texts = {key: self.arrays.pop(key) for key in list(self.arrays) if key.endswith(".json")}
+        parsed = {key: json.loads(value.tobytes()) for key, value in texts.items()}
+        self.meta, self.state = parsed["golden.json"], parsed["state_dict.json"]
+        self.steps = parsed.get("train10.json", {})
 
     @cached_property
     def model(self) -> nn.Module:
         part = config.load(CONFIGS.parent / self.meta["config"])["model"]
         keep_all_samples(part)
-        model: nn.Module = self.recipe.load_into(build_detector(part))
-        return model
+        return recipe.load_into(build_detector(part))
 
     def fresh(self) -> nn.Module:
         """The model with the recipe's weights, whatever was done to it; the norms in eval mode, the rest in train."""
-        model: nn.Module = self.recipe.load_into(self.model)
+        model = recipe.load_into(self.model)
         model.train()
         for layer in model.modules():
             if isinstance(layer, nn.modules.batchnorm._BatchNorm):
@@ -75,26 +74,27 @@ class Case:
         model.zero_grad(set_to_none=True)
         return model
 
-    def image(self, run: str) -> Tensor:
-        """The image of a run, normalised, (1, 3, H, W).
+    def needs(self, run: str) -> None:
+        """Skips the test if there is no such run, or not the image that it needs."""
+        if run not in self.meta["runs"]:
+            pytest.skip(f"no numbers of {run} are stored")
+        if run == "real224x320" and not PHOTO.is_file():
+            pytest.skip("needs the photograph of the goldens: set ROTX_SHARED")
 
-        That of ``real224x320`` is not at hand: the goldens were made from a version of P2805__1024__0___0.png with
-        170 x 170 pixels (ops/pipeline.json gives its size), and ../shared holds the one with 1024 x 1024. Made
-        small here, it is close, not equal.
-        """
+    def image(self, run: str) -> Tensor:
+        """The image of a run, normalised, (1, 3, H, W)."""
         if run == "random256":
-            return torch.from_numpy(self.recipe.random_image(256, 256, 0))
-        pixels = cv2.imread(str(SHARED / "data/dota_patches/mmrotate/images/P2805__1024__0___0.png"))
+            return torch.from_numpy(recipe.random_image(256, 256, 0))
+        pixels = cv2.imread(str(PHOTO))
         assert pixels is not None
-        small = cv2.resize(pixels, (170, 170), interpolation=cv2.INTER_AREA)
-        rgb = cv2.resize(small, (320, 224), interpolation=cv2.INTER_LINEAR)[:, :, ::-1]
+        rgb = cv2.resize(pixels, (320, 224), interpolation=cv2.INTER_LINEAR)[:, :, ::-1]
         mean, std = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
         values = ((rgb - mean) / std).astype(np.float32).transpose(2, 0, 1)
         return torch.from_numpy(np.ascontiguousarray(values))[None]
 
     def batch(self, run: str) -> Batch:
         if run == "batch2":
-            images = torch.cat([torch.from_numpy(self.recipe.random_image(256, 256, seed)) for seed in (0, 1)])
+            images = torch.cat([torch.from_numpy(recipe.random_image(256, 256, seed)) for seed in (0, 1)])
         else:
             images = self.image("random256" if run == "empty_gt" else run)
         return Batch(images, [(images.shape[-2], images.shape[-1])] * len(images))
@@ -110,6 +110,29 @@ class Case:
         moved = boxes[:3].clone()
         moved[:, :2] += torch.tensor([5.0, 7.0])
         return [first, Targets(moved, labels[:3])]
+
+    def differences(self, run: str, outputs: dict[str, Tensor], tolerance: float) -> dict[str, tuple[float, float]]:
+        """The outputs that are not the stored ones.
+
+        Args:
+            run: Name of the run.
+            outputs: Tensors by the names that they are stored under.
+            tolerance: Largest error of a value, relative to the stored standard deviation, and largest relative error
+                of the sum of absolute values.
+
+        Returns:
+            Both errors of each output that exceeds the tolerance.
+        """
+        wrong = {}
+        for name, value in outputs.items():
+            stat, wanted = self.meta["runs"][run]["out_stats"][name], self.arrays[f"{run}/out/{name}"]
+            assert list(value.shape) == stat["shape"], name
+            found = value.contiguous().numpy().reshape(-1)[:: stat["step"]][: len(wanted)]
+            error = np.abs(found - wanted).max() / max(stat["std"], 1e-6)
+            total = abs(float(value.double().abs().sum()) - stat["abssum"]) / max(stat["abssum"], 1e-6)
+            if not (error <= tolerance and total <= tolerance):
+                wrong[name] = (float(error), total)
+        return wrong
 
 
 def keep_all_samples(part: Any) -> None:

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from conftest import SHARED
+from conftest import GOLDENS
 
 torch = pytest.importorskip("torch", reason="models need torch")
 
@@ -16,8 +16,7 @@ from rotx.models.targets import assigners, overlaps  # noqa: E402
 from rotx.models.targets.assigners import MaxIoUAssigner  # noqa: E402
 from rotx.models.targets.priors import FakeRotatedAnchorGenerator  # noqa: E402
 
-GOLDENS = SHARED / "goldens" / "ops"
-needs_goldens = pytest.mark.skipif(not GOLDENS.is_dir(), reason=f"no reference numbers at {GOLDENS}: set ROTX_SHARED")
+OPS = GOLDENS / "ops"
 SETTINGS = ["0.5_0.4_0_-1", "0.7_0.3_0.3_0.5", "0.5_0.4_0_0.5_False_False", "0.5_0.5_0.5_False"]
 CASES = [
     f"MaxIoU/{kind}/{setting}{end}"
@@ -29,7 +28,7 @@ CASES = [
 
 @cache
 def arrays() -> dict[str, torch.Tensor]:
-    with np.load(GOLDENS / "assigners.npz") as file:
+    with np.load(OPS / "assigners.npz") as file:
         return {key: torch.from_numpy(value) for key, value in file.items()}
 
 
@@ -51,12 +50,11 @@ def random_rboxes(number: int, seed: int, size: float = 256) -> torch.Tensor:
     return torch.from_numpy(np.concatenate(columns, axis=1).astype(np.float32))
 
 
-@needs_goldens
 @pytest.mark.parametrize("pairs", [1 << 22, 5000])
 @pytest.mark.parametrize("case", CASES)
 def test_equals_mmrotate(case: str, pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(assigners, "_PAIRS", pairs)
-    values, about = arrays(), json.loads((GOLDENS / "assigners.json").read_text())[case]
+    values, about = arrays(), json.loads((OPS / "assigners.json").read_text())[case]
     calculator = getattr(overlaps, case.split("/")[1])()
     ignored = values["ignored"] if about.get("with_ignore") else None
     result = MaxIoUAssigner(**about["cfg"], iou_calculator=calculator).assign(
@@ -74,7 +72,6 @@ def test_equals_mmrotate(case: str, pairs: int, monkeypatch: pytest.MonkeyPatch)
     torch.testing.assert_close(result.labels[~differ], values[f"{case}/labels"][~differ].long())
 
 
-@needs_goldens
 def test_hboxes_around_gts_equal_mmrotate() -> None:
     values, case = arrays(), "MaxIoU/RBbox2HBboxOverlaps2D"
     assigner = MaxIoUAssigner(0.7, 0.3, 0.3, iou_calculator=overlaps.RBbox2HBboxOverlaps2D())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +12,8 @@ import torch
 import torchvision
 from torch import nn
 
+import goldens
+import recipe
 from rotx.models.backbones.mobilenet_v2 import MobileNetV2
 from rotx.models.backbones.resnet import ResNet
 from rotx.models.checkpoints import Pretrained
@@ -66,8 +66,8 @@ def detector_body(config: str) -> nn.Module:
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_same_keys_shapes_and_frozen_parameters_as_mmrotate(config: str, shared: Path) -> None:
-    golden = json.loads((shared / f"goldens/state_dicts/{config}.json").read_text())
+def test_same_keys_shapes_and_frozen_parameters_as_mmrotate(config: str) -> None:
+    golden = goldens.Case(config).state
     body = detector_body(config)
     theirs = {
         key: (tuple(entry["shape"]), f"torch.{entry['dtype']}")
@@ -80,19 +80,15 @@ def test_same_keys_shapes_and_frozen_parameters_as_mmrotate(config: str, shared:
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_same_feature_maps_as_mmrotate(config: str, shared: Path) -> None:
-    recipe = runpy.run_path(str(shared / "goldens/recipe.py"))
-    golden_io = runpy.run_path(str(shared / "goldens/golden_io.py"))
-    golden = golden_io["load"](str(shared / "goldens/models" / config))
-    body = recipe["load_into"](detector_body(config))
+def test_same_feature_maps_as_mmrotate(config: str) -> None:
+    golden, body = goldens.Case(config), recipe.load_into(detector_body(config))
     with torch.no_grad():
-        features = body.backbone(torch.from_numpy(recipe["random_image"](256, 256, 0)))
-        outputs = {f"backbone.{i}": x.numpy() for i, x in enumerate(features)}
-        outputs |= {f"neck.{i}": x.numpy() for i, x in enumerate(body.neck(features))}
-    theirs = {name.removeprefix("random256/out/") for name in golden.arr}
+        features = body.backbone(golden.image("random256"))
+        outputs = {f"backbone.{i}": x for i, x in enumerate(features)}
+        outputs |= {f"neck.{i}": x for i, x in enumerate(body.neck(features))}
+    theirs = golden.meta["runs"]["random256"]["out_stats"]
     assert outputs.keys() == {name for name in theirs if name.startswith(("backbone.", "neck."))}
-    checked = golden_io["check"](golden, "random256", outputs, rtol=1e-4)
-    assert not [row for row in checked if not row[2].endswith("ok")]
+    assert not golden.differences("random256", outputs, tolerance=1e-4)
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 101])

@@ -7,7 +7,7 @@ from math import pi
 import numpy as np
 import pytest
 
-from conftest import SHARED
+from conftest import GOLDENS
 
 torch = pytest.importorskip("torch", reason="models need torch")
 
@@ -16,8 +16,7 @@ from rotx.boxes import hbox2rbox, rbox2hbox, regularize  # noqa: E402
 from rotx.models.targets import coders  # noqa: E402
 from rotx.models.targets.angle_coders import CSLCoder, PSCCoder, PseudoAngleCoder  # noqa: E402
 
-GOLDENS = SHARED / "goldens" / "ops"
-needs_goldens = pytest.mark.skipif(not GOLDENS.is_dir(), reason=f"no reference numbers at {GOLDENS}: set ROTX_SHARED")
+OPS = GOLDENS / "ops"
 VERSIONS = ["oc", "le90", "le135"]
 WINDOWS = [
     ("gaussian", 1, 6), ("triangle", 1, 6), ("rect", 1, 6), ("pulse", 1, 6),
@@ -27,7 +26,7 @@ WINDOWS = [
 
 @cache
 def arrays(name: str = "coders") -> dict[str, torch.Tensor]:
-    with np.load(GOLDENS / f"{name}.npz") as file:
+    with np.load(OPS / f"{name}.npz") as file:
         return {key: torch.from_numpy(value) for key, value in file.items()}
 
 
@@ -41,12 +40,11 @@ def overlap(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(geometry.box_iou_aligned(a.double().numpy(), b.double().numpy()))
 
 
-@needs_goldens
 @pytest.mark.parametrize("kind", ["DeltaXYWHTRBBoxCoder", "DeltaXYWHTHBBoxCoder"])
 @pytest.mark.parametrize("case", range(24))
 def test_delta_coders_equal_mmrotate(kind: str, case: int) -> None:
     """The goldens of cases 1, 3, 4 and 5 of every six are made with proj_xy; 4 clamps nothing then (bug 16)."""
-    values, about = arrays(), json.loads((GOLDENS / "coders.json").read_text())[f"{kind}/{case}"]
+    values, about = arrays(), json.loads((OPS / "coders.json").read_text())[f"{kind}/{case}"]
     rotated = kind == "DeltaXYWHTRBBoxCoder"
     if rotated and case % 6 in (1, 3, 4, 5):
         about |= {"proj_xy": True, "ctr_clamp": 10**6}
@@ -71,7 +69,6 @@ def test_the_centre_clamp_holds_along_the_priors_sides_too() -> None:
     torch.testing.assert_close(moved[0, :2], 7 * torch.tensor([np.cos(pi / 6), 0.5], dtype=torch.float32))
 
 
-@needs_goldens
 def test_one_box_a_class_equals_mmrotate() -> None:
     values = arrays()
     coder = coders.DeltaXYWHTRBBoxCoder(
@@ -82,7 +79,6 @@ def test_one_box_a_class_equals_mmrotate() -> None:
     torch.testing.assert_close(decoded[:, 5:10], coder.decode(values["rpriors"], values["deltas15"][:, 5:10]))
 
 
-@needs_goldens
 def test_hbox_coder_equals_mmdetection() -> None:
     values, coder = arrays(), coders.DeltaXYWHHBBoxCoder(target_stds=(0.1, 0.1, 0.2, 0.2))
     torch.testing.assert_close(coder.encode(values["hpriors"], values["gts"]), values["DeltaXYWHHBBoxCoder/encode"])
@@ -90,7 +86,6 @@ def test_hbox_coder_equals_mmdetection() -> None:
     torch.testing.assert_close(decoded, values["DeltaXYWHHBBoxCoder/decode"])
 
 
-@needs_goldens
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("std", ["0.5", "1.0"])
 def test_midpoint_offsets_equal_mmrotate(version: str, std: str) -> None:
@@ -101,7 +96,6 @@ def test_midpoint_offsets_equal_mmrotate(version: str, std: str) -> None:
     torch.testing.assert_close(decoded, values[f"{name}/decode"], rtol=1e-4, atol=1e-4)
 
 
-@needs_goldens
 @pytest.mark.parametrize("version", VERSIONS)
 def test_distances_equal_mmrotate(version: str) -> None:
     values, coder = arrays(), coders.DistanceAnglePointCoder(angle_version=version)
@@ -116,7 +110,6 @@ def test_distances_equal_mmrotate(version: str) -> None:
     torch.testing.assert_close(decoded, distances[f"distance2obb/{version}"])
 
 
-@needs_goldens
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(("window", "omega", "radius"), WINDOWS)
 def test_csl_equals_mmrotate(version: str, window: str, omega: int, radius: int) -> None:
@@ -166,7 +159,6 @@ def test_csl_is_circular_and_falls_off_by_the_radius() -> None:
     assert odd[0] == pytest.approx(1 / 72) and odd[1] == pytest.approx(np.exp(-1) / 72)
 
 
-@needs_goldens
 @pytest.mark.parametrize("dual", [True, False])
 @pytest.mark.parametrize("steps", [3, 4, 5])
 @pytest.mark.parametrize("threshold", ["0.47", "0"])

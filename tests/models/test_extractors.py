@@ -1,9 +1,9 @@
 """Features of RoIs: levels and values equal to MMRotate's, in any precision, for boxes that are none, too."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+
+from conftest import GOLDENS
 
 torch = pytest.importorskip("torch", reason="models need torch")
 
@@ -17,8 +17,8 @@ def extractor(rotated: bool) -> SingleRoIExtractor:
     return SingleRoIExtractor(roi_layer=layer, out_channels=4, featmap_strides=STRIDES)
 
 
-def test_equals_mmrotate(shared: Path) -> None:
-    with np.load(shared / "goldens/ops/roi_align_rotated.npz") as file:
+def test_equals_mmrotate() -> None:
+    with np.load(GOLDENS / "ops/roi_align_rotated.npz") as file:
         features = [torch.from_numpy(file[f"extractor/feat{i}"]) for i in range(4)]
         rois, levels, out = (torch.from_numpy(file[name]) for name in ("rois", "extractor/levels", "extractor/out"))
     made = extractor(rotated=True)

@@ -12,6 +12,7 @@ import pytest
 import shapely
 from numpy.typing import NDArray
 
+from conftest import GOLDENS
 from rotx import geometry
 from rotx.annotations.formats import Annotations, Detections, read_detections
 from rotx.evaluation import evaluate_boxes, get_protocol
@@ -146,9 +147,9 @@ def test_no_detections() -> None:
 
 
 @pytest.mark.parametrize("kind", ["rbox", "qbox"])
-def test_mmrotates_own_merge(shared: Path, kind: str) -> None:
+def test_mmrotates_own_merge(kind: str) -> None:
     """What MMRotate's DOTAMetric writes for two images in patches; its scores have two decimals."""
-    golden = np.load(shared / "goldens/ops/dota_merge.npz")
+    golden = np.load(GOLDENS / "ops/dota_merge.npz")
     names = sorted({key.split("/")[1] for key in golden.files})
     parts = [[golden[f"{kind}/{name}/{what}"] for name in names] for what in ("bboxes", "scores", "labels")]
     boxes, scores, labels = (np.concatenate(part).astype(np.float64) for part in parts)
@@ -157,7 +158,7 @@ def test_mmrotates_own_merge(shared: Path, kind: str) -> None:
     classes = ["plane", "ship", "harbor"]
     found = Detections(names, classes, quads, scores, image, labels.astype(np.int32))
     merged = merge_detections(found, parse_patches(names), 0.1)
-    want = read_detections(shared / f"goldens/ops/dota_task1_{kind}", images=merged.images, classes=classes)
+    want = read_detections(GOLDENS / f"ops/dota_task1_{kind}.zip", images=merged.images, classes=classes)
 
     def rows(of: Detections) -> Floats:
         # The four corners in any order: their centre and, about it, the second moments.

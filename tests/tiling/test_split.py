@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 from shapely.geometry import Polygon, box
 
+from conftest import GOLDENS
 from rotx.cli import main
 from rotx.tiling.split import split
 from rotx.tiling.windows import PRESETS, Tiling, move_quads, patch_name
@@ -67,7 +68,7 @@ def test_patches_are_those_of_mmrotate(name: str, shared: Path, tmp_path: Path) 
     (tmp_path / "config.json").write_text(json.dumps(config))
     done = CliRunner().invoke(main, ["split", str(tmp_path / "config.json")])
     assert done.exit_code == 0, done.output
-    golden = json.loads(gzip.decompress((shared / f"goldens/split/{name}.json.gz").read_bytes()))
+    golden = json.loads(gzip.decompress((GOLDENS / f"split/{name}.json.gz").read_bytes()))
     assert {file.stem for file in (tmp_path / "out/images").iterdir()} == set(golden)
     assert {file.stem for file in (tmp_path / "out/annfiles").iterdir()} == set(golden)
     for patch, expected in golden.items():
