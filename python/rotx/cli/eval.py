@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotx.cli import class_names, user_errors
+from rotx.cli import class_names, merge_rule_option, user_errors
 from rotx.cli.report import Outputs, note, output_options, print_table
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rotx.evaluation.metrics import Metric
     from rotx.evaluation.setup import EvaluationSetup
     from rotx.tiling.merging import Patches
+    from rotx.tiling.rules import MergeRule
 
 _PROTOCOLS = "dota-v1.0, dota-v1.5, dota-v2.0, voc07, voc12, coco or mmrotate"
 
@@ -93,6 +94,7 @@ def score(
 @click.argument("checkpoint", type=click.Path())
 @click.argument("more", nargs=-1, metavar="")
 @click.option("--merge", is_flag=True, help="The images are patches: also merge into whole images.")
+@merge_rule_option("nms", "patches")
 @click.option("--whole", type=click.Path(), metavar="ANNOTATIONS", help="Of the whole images; default: the dataset's.")
 @click.option("--out", type=click.Path(), metavar="DIR", help="Write Task1_<class>.txt files and Task1.zip.")
 @click.option("--show-dir", type=click.Path(), metavar="DIR", help="Write pictures of detections over annotations.")
@@ -100,6 +102,7 @@ def score(
 @click.option("--protocol", metavar="NAME", help=f"{_PROTOCOLS}; default: the config's evaluator.")
 @click.option("--score-thr", type=float, default=0.0, metavar="T", help="Leave out detections that score less.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, or a GPU if there is one.")
+@click.option("--amp", is_flag=True, help="Compute with autocast: float16 on CUDA, bfloat16 on the CPU.")
 @click.option("--batch-size", type=click.IntRange(1), help="Images at a time; default: the config's.")
 @click.option("--workers", type=click.IntRange(0), help="Processes that read images; default: the config's.")
 @click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE ...", help="Set; +PATH adds.")
@@ -112,6 +115,7 @@ def model(
     checkpoint: str,
     more: tuple[str, ...],
     merge: bool,
+    merge_rule: MergeRule,
     whole: str | None,
     out: str | None,
     show_dir: str | None,
@@ -119,6 +123,7 @@ def model(
     protocol: str | None,
     score_thr: float,
     device: str,
+    amp: bool,
     batch_size: int | None,
     workers: int | None,
     options: tuple[str, ...],
@@ -140,6 +145,7 @@ def model(
     from rotx.evaluation.setup import load_setup
     from rotx.models.tta import views_of
     from rotx.tiling.merging import merge_detections
+    from rotx.tiling.rules import check_rule
 
     if more and not options:
         raise ValueError(f"unexpected {more[0]!r}: need one CONFIG and one CHECKPOINT")
@@ -154,6 +160,8 @@ def model(
         )
         # What can be wrong with the rest is said before the detector starts.
         patches, truth = _whole_images(setup, whole) if merge or setup.merge_patches else (None, None)
+        if patches is not None:
+            check_rule(merge_rule, patches.windows())
         folder = out or setup.folder
         scored = not setup.format_only and any(len(a.quads) for a in (setup.annotations, truth) if a)
         if not scored and not folder and not show_dir:
@@ -172,6 +180,7 @@ def model(
             num_workers=workers,
             tta=views,
             score_thr=score_thr,
+            amp=amp,
         )
     finally:
         distributed.stop()
@@ -179,8 +188,8 @@ def model(
         return
     sets = [(setup.annotations, found)]
     if patches is not None and truth is not None:
-        note(patches.notices)
-        sets.append((truth, merge_detections(found, patches, setup.merge_iou)))
+        note([*patches.notices, f"patches are merged by the rule {merge_rule}, at an IoU of {setup.merge_iou:g}"])
+        sets.append((truth, merge_detections(found, patches, setup.merge_iou, merge_rule)))
     note([*setup.dataset.notices, *found.notices])
     if folder:
         _write_files(sets, Path(folder))

@@ -30,6 +30,7 @@ from rotx.models.predict import predict_items
 from rotx.models.tta import View
 from rotx.records import Instances
 from rotx.tiling.merging import MERGE_IOU
+from rotx.tiling.rules import MergeRule
 from rotx.tiling.windowed_image import WindowedImage
 
 #: An image's file, or its pixels (H, W, 3) uint8, BGR as OpenCV reads them.
@@ -158,12 +159,13 @@ class Predictor:
         score_thr: float = 0.0,
         batch_size: int = 2,
         views: Sequence[View] | None = None,
+        merge_rule: MergeRule = "seams",
         progress: bool = False,
     ) -> Prediction:
         """Finds the objects of an image of any size, as ``rotx predict`` does; it never is in memory as a whole.
 
         An image that is larger than a window is cut into windows that overlap; each is seen as `predict` sees an
-        image. What is found in several counts once: see `rotx.tiling.seams`.
+        image. What is found in several counts once.
 
         Args:
             image: Path of the file.
@@ -172,6 +174,8 @@ class Predictor:
             score_thr: Threshold that scores must exceed, before windows are merged.
             batch_size: Number of windows that the detector sees at once.
             views: Views to see each window in, of `rotx.models.tta.views_of`; None: as it is.
+            merge_rule: Rule by which what several windows show counts once: ``"seams"`` or ``"nms"``, see
+                `rotx.tiling.rules`.
             progress: Whether to show a bar.
 
         Raises:
@@ -179,13 +183,13 @@ class Predictor:
             OSError: For a file that cannot be opened.
         """
         source = WindowedImage(Path(image))
-        options = WindowOptions.of(self.scale, window, gap, batch_size, score_thr, views)
+        options = WindowOptions.of(self.scale, window, gap, batch_size, score_thr, views, merge_rule=merge_rule)
         windows = options.windows(source)
         if len(windows) == 1:
             found = find_whole(self.detect, [source.whole()], options)[0]
         else:
             batches = list(find_in_windows(self.detect, source, windows, options, progress=progress))
-            found = merge_windows(batches, windows, source, self.merge_iou)
+            found = merge_windows(batches, windows, source, merge_rule, self.merge_iou)
         return Prediction.of(Path(image).stem, found, self.classes)
 
     def detect(self, images: Sequence[Image], views: Sequence[View] | None = None) -> list[Instances]:

@@ -37,6 +37,7 @@ class RunReport:
         counts: Number of objects of each class, (K,).
         failed: Why a file could not be read, or not to its end.
         earlier: Number of images that an earlier run had looked at.
+        cut: Number of images that were cut into windows by this run.
         files: The files that were written, and folders of such.
     """
 
@@ -44,6 +45,7 @@ class RunReport:
     counts: NDArray[np.int64]
     failed: dict[Path, str]
     earlier: int
+    cut: int
     files: list[Path] = field(default_factory=list)
 
 
@@ -93,7 +95,7 @@ def run(
             except UnreadableImage as error:
                 failed[one.path] = error.reason
         looking.flush()
-        report = RunReport(0, np.zeros(len(predictor.classes), np.int64), failed, earlier)
+        report = RunReport(0, np.zeros(len(predictor.classes), np.int64), failed, earlier, looking.cut)
         _write(predictor, journal, inputs, out, formats, report, progress)
         if show_dir is not None:
             _show(predictor, journal, inputs, show_dir, report, progress)
@@ -107,6 +109,7 @@ class _Looking:
 
     def __init__(self, predictor: Predictor, journal: Journal, options: WindowOptions, progress: bool) -> None:
         self.predictor, self.journal, self.options, self.progress = predictor, journal, options, progress
+        self.cut = 0
         self.items: list[JournalImage] = []
         self.pixels: list[Image] = []
 
@@ -160,7 +163,9 @@ class _Looking:
         for found in find_in_windows(self.predictor.detect, image, windows, self.options, done, self.progress):
             self.journal.add_windows(item, found)
             batches.append(found)
-        self.journal.add_images([item], [merge_windows(batches, windows, image, self.predictor.merge_iou)])
+        merged = merge_windows(batches, windows, image, self.options.merge_rule, self.predictor.merge_iou)
+        self.journal.add_images([item], [merged])
+        self.cut += 1
 
 
 def _results(journal: Journal, inputs: Sequence[InputFile]) -> Iterator[tuple[InputFile, ImageRecord]]:

@@ -13,7 +13,7 @@ from rotx import boxes
 from rotx.images.draw import Image
 from rotx.models.tta import View
 from rotx.records import Instances, concatenate
-from rotx.tiling.seams import resolve
+from rotx.tiling.rules import MergeRule, WindowSet, check_rule, merge_rows
 from rotx.tiling.windowed_image import WINDOW, WindowedImage, grid, window_and_gap
 
 #: Finds the objects of each image of a batch, seen in some views.
@@ -34,6 +34,7 @@ class WindowOptions:
         score_thr: Threshold that scores must exceed.
         views: Views to see each image or window in; None: as it is.
         labels: Labels of the classes that are wanted; None: all.
+        merge_rule: Rule by which what several windows show counts once.
     """
 
     window: int
@@ -42,6 +43,7 @@ class WindowOptions:
     score_thr: float
     views: Sequence[View] | None = None
     labels: tuple[int, ...] | None = None
+    merge_rule: MergeRule = "seams"
 
     @classmethod
     def of(
@@ -53,6 +55,7 @@ class WindowOptions:
         score_thr: float,
         views: Sequence[View] | None = None,
         labels: tuple[int, ...] | None = None,
+        merge_rule: MergeRule = "seams",
     ) -> WindowOptions:
         """Options with windows as large as the images that the detector is for, and a fifth of that shared.
 
@@ -64,12 +67,14 @@ class WindowOptions:
             score_thr: Threshold that scores must exceed.
             views: Views to see each image or window in; None: as it is.
             labels: Labels of the classes that are wanted; None: all.
+            merge_rule: Rule by which what several windows show counts once, of `rotx.tiling.rules`.
 
         Raises:
-            ValueError: For windows that cannot be.
+            ValueError: For windows that cannot be, and for an unknown rule.
         """
+        check_rule(merge_rule)
         side = window if window is not None else max(scale) if scale else WINDOW
-        return cls(*window_and_gap(side, gap), batch_size, score_thr, views, labels)
+        return cls(*window_and_gap(side, gap), batch_size, score_thr, views, labels, merge_rule)
 
     def windows(self, image: WindowedImage) -> NDArray[np.int64]:
         """The windows (W, 4) of an image; one if it is not too large."""
@@ -121,7 +126,11 @@ def find_in_windows(
 
 
 def merge_windows(
-    batches: Sequence[WindowBatch], windows: NDArray[np.int64], image: WindowedImage, iou_threshold: float
+    batches: Sequence[WindowBatch],
+    windows: NDArray[np.int64],
+    image: WindowedImage,
+    rule: MergeRule,
+    iou_threshold: float,
 ) -> Instances:
     """What was found in an image, from what was found in all its windows: each object once, best first.
 
@@ -129,9 +138,11 @@ def merge_windows(
         batches: What was found in the windows, in their order.
         windows: The windows (W, 4).
         image: The image.
+        rule: Name of the rule.
         iou_threshold: Of two detections of a class with a greater IoU the better one stays.
     """
     found = concatenate([instances for instances, _ in batches])
     window = np.repeat(np.arange(len(windows)), [count for _, counts in batches for count in counts])
-    size = image.width, image.height
-    return found[resolve(found.rboxes, found.scores, found.labels, window, windows, size, iou_threshold)]
+    cut = WindowSet.of_image(windows, (image.width, image.height))
+    arrays = (found.boxes, found.kind, found.scores, found.labels, window, cut)
+    return found[merge_rows(*arrays, rule=rule, iou_threshold=iou_threshold)]
