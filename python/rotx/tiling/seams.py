@@ -100,7 +100,8 @@ class _Neighbours:
         found: Rows = np.sort(np.concatenate([self._order[a:b] for a, b in zip(first, last, strict=True)]))
         a, b = self.windows[here], self.windows[found]
         meets = (a[:2] <= b[:, 2:]) & (b[:, :2] <= a[2:])
-        return found[meets[:, 0] & meets[:, 1] & (found != here)]
+        others: Rows = found[meets[:, 0] & meets[:, 1] & (found != here)]
+        return others
 
 
 def _touches_inner_edge(bounds: Floats, areas: Floats, size: Floats) -> NDArray[np.bool_]:
