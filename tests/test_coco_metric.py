@@ -12,6 +12,7 @@ import pytest
 
 from rotx.evaluation.coco import CLASS_NUMBERS, NUMBERS, CocoMetric, evaluate_coco
 from rotx.evaluation.metrics import build_metric
+from rotx.evaluation.report import score_table, to_csv
 from rotx.records import InstanceTable, Masks
 
 pytest.importorskip("pycocotools", reason="needs the extra train")
@@ -94,6 +95,9 @@ def test_the_metric_of_a_config(truth: Any, objects: InstanceTable, tmp_path: Pa
     record = json.loads(json.dumps(evaluation.to_dict()))
     assert record["segm"]["AP"] == evaluation.numbers["segm"]["AP"]
     assert record["classes"]["class_1"]["bbox"]["AP"] == pytest.approx(EXPECTED["bbox_per_class"]["1"]["AP"], abs=1e-12)
+    lines = to_csv(evaluation).splitlines()
+    assert lines[0] == "kind,class,gts,dets,AP,AP50,AP75,APs,APm,APl,AR" and len(lines) == 19
+    assert score_table(evaluation).count("\n") == 13
     rows = evaluation.table()
     assert rows[0][:4] == ["class", "objects", "detections", "bbox AP"] and len(rows) == 10
     assert rows[-1][3] == f"{EXPECTED['bbox']['AP']:.4f}" and rows[8][3] == ""  # a class without objects

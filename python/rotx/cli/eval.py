@@ -160,6 +160,8 @@ def model(
         )
         # What can be wrong with the rest is said before the detector starts.
         patches, truth = _whole_images(setup, whole) if merge or setup.merge_patches else (None, None)
+        if setup.official_coco and rules is None:
+            output.check_coco()
         if patches is not None:
             check_rule(merge_rule, patches.windows())
         folder = out or setup.folder

@@ -26,6 +26,8 @@ KINDS: tuple[CocoKind, ...] = get_args(CocoKind)
 NUMBERS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 #: The numbers of a class.
 CLASS_NUMBERS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR")
+#: The numbers of all classes that stand for those of a class.
+_OF_ALL = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +71,15 @@ class CocoEvaluation:
         numbers: dict[str, Any] = {kind: self.numbers[kind] for kind in self.kinds}
         return {"protocol": "coco-official", **numbers, "classes": classes}
 
+    def rows(self) -> list[list[object]]:
+        """The scores as ``--csv`` writes them: a line for each kind and class, and one for all classes of a kind."""
+        lines: list[list[object]] = [["kind", "class", "gts", "dets", *CLASS_NUMBERS]]
+        for kind in self.kinds:
+            counts = zip(self.classes, self.gts.tolist(), self.dets.tolist(), strict=True)
+            lines += [[kind, *count, *row] for count, row in zip(counts, self.of_classes[kind].tolist(), strict=True)]
+            lines.append([kind, "mAP", "", "", *(self.numbers[kind][number] for number in _OF_ALL)])
+        return lines
+
     def table(self) -> list[list[str]]:
         """The scores of each class and of all, as rows of text under a head."""
         columns = [f"{kind} {number}" for kind in self.kinds for number in CLASS_NUMBERS]
@@ -76,9 +87,8 @@ class CocoEvaluation:
         for i, name in enumerate(self.classes):
             values = np.concatenate([self.of_classes[kind][i] for kind in self.kinds])
             rows.append([name, f"{self.gts[i]:,}", f"{self.dets[i]:,}", *(_shown(value) for value in values.tolist())])
-        last = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
-        means = [_shown(self.numbers[kind][number]) for kind in self.kinds for number in last]
-        return [*rows, ["all", f"{self.gts.sum():,}", f"{self.dets.sum():,}", *means]]
+        means = [_shown(self.numbers[kind][number]) for kind in self.kinds for number in _OF_ALL]
+        return [*rows, ["mAP", f"{self.gts.sum():,}", f"{self.dets.sum():,}", *means]]
 
 
 def evaluate_coco(

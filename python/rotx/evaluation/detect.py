@@ -16,7 +16,6 @@ from rotx.boxes import BoxKind
 from rotx.datasets.loader import Item, Samples, build_loader
 from rotx.datasets.samplers import DefaultSampler
 from rotx.evaluation.metrics import Metric
-from rotx.evaluation.score import Evaluation
 from rotx.images.window_cache import reading_order
 from rotx.models.detectors import Detector
 from rotx.models.predict import predict_items
@@ -148,7 +147,7 @@ def evaluate_detector(
     tta: Sequence[View] | None = None,
     amp: bool = False,
     progress: bool = True,
-) -> tuple[Evaluation, Detections]:
+) -> tuple[Any, Detections]:
     """Scores a detector on a dataset; the arguments are those of :func:`detect`. Every process gets the result."""
     detections = detect(
         detector,

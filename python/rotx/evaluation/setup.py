@@ -13,6 +13,7 @@ import torch
 from rotx.annotations.classes import few
 from rotx.annotations.formats import Annotations
 from rotx.datasets.tiled import TiledDataset
+from rotx.evaluation.coco import CocoMetric
 from rotx.evaluation.detect import Annotated
 from rotx.evaluation.metrics import Metric, build_metric
 from rotx.models.detectors import Detector
@@ -51,6 +52,11 @@ class EvaluationSetup:
     def whole(self) -> Annotations | None:
         """Annotations of the whole images, if the dataset has them: its images are windows that were never written."""
         return self.dataset.whole.annotations() if isinstance(self.dataset, TiledDataset) else None
+
+    @property
+    def official_coco(self) -> bool:
+        """Whether the config's evaluator, or the first of several, computes COCO's official numbers."""
+        return isinstance(getattr(self.metric, "metrics", [self.metric])[0], CocoMetric)
 
     @property
     def merge_patches(self) -> bool:
