@@ -47,7 +47,6 @@ PENDING = {
     "rotx.annotations.check.objects",
     "rotx.annotations.check.sets",
     "rotx.annotations.convert.read",
-    "rotx.ops._plain",
 }
 
 
