@@ -43,11 +43,7 @@ NEEDS_TORCH = {"rotx.datasets.loader", "rotx.evaluation.detect", "rotx.evaluatio
 
 
 # What is still against the order; each goes with a coming move.
-PENDING = {
-    "rotx.annotations.check.objects",
-    "rotx.annotations.check.sets",
-    "rotx.annotations.convert.read",
-}
+PENDING = {}
 
 
 def modules() -> dict[str, Path]:
@@ -146,7 +142,6 @@ def import_graph() -> dict[str, set[str]]:
     return graph
 
 
-@pytest.mark.xfail(strict=True, reason="goes with a coming move")
 def test_no_modules_import_each_other() -> None:
     assert circles(import_graph()) == []
 
@@ -156,7 +151,6 @@ def test_circles_are_found() -> None:
     assert circles({"a": {"b"}, "b": set(), "c": {"a", "b"}}) == []
 
 
-@pytest.mark.xfail(strict=True, reason="goes with a coming move")
 def test_class_names_are_unique() -> None:
     where: dict[str, list[str]] = {}
     for name, path in MODULES.items():

@@ -11,9 +11,10 @@ from click.testing import CliRunner
 from test_seams import NMS_IOU, ideal, plant
 
 from rotx import geometry
-from rotx.annotations.formats import Detections, read_detections
+from rotx.annotations.formats import read_detections
 from rotx.annotations.task1 import write_task1
 from rotx.cli import main
+from rotx.records import InstanceTable
 from rotx.tiling.merging import merge_detections, parse_patches
 from rotx.tiling.rules import RULES, MergeRule, WindowSet, merge_rows
 from rotx.tiling.windowed_image import grid
@@ -31,7 +32,7 @@ def seen(rng: np.random.Generator, windows: list[Any]) -> list[tuple[Any, ...]]:
     return found
 
 
-def on_patches(found: list[tuple[Any, ...]], windows: list[Any]) -> Detections:
+def on_patches(found: list[tuple[Any, ...]], windows: list[Any]) -> InstanceTable:
     """The same as detections on patches, in their own pixels."""
     names = [patch_name(f"P{i}", area) for i, areas in enumerate(windows) for area in areas.tolist()]
     firsts = np.cumsum([0, *map(len, windows)])
@@ -40,7 +41,7 @@ def on_patches(found: list[tuple[Any, ...]], windows: list[Any]) -> Detections:
     quads -= np.tile(np.concatenate(windows)[patch, :2], 4)
     scores = np.concatenate([scores for _, scores, *_ in found])
     labels = np.concatenate([which % 3 for *_, which in found])
-    return Detections(names, ["a", "b", "c"], quads, scores, patch.astype(np.int32), labels.astype(np.int32))
+    return InstanceTable(names, ["a", "b", "c"], quads, "quad", patch, labels, scores)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -108,7 +109,7 @@ def test_the_command(tmp_path: Path) -> None:
     quads = geometry.rbox_to_quad(rboxes) - np.tile(windows[0][[0, 1], :2], 4)
     names = [patch_name("P1", area) for area in windows[0].tolist()]
     write_task1(
-        Detections(names, ["ship"], quads, np.array([0.9, 0.8]), np.array([0, 1], np.int32), np.zeros(2, np.int32)),
+        InstanceTable(names, ["ship"], quads, "quad", np.array([0, 1]), np.zeros(2), np.array([0.9, 0.8])),
         tmp_path / "in",
     )
     for rule, count in (("nms", 2), ("seams", 1)):
@@ -126,6 +127,6 @@ def test_the_command(tmp_path: Path) -> None:
 
 def test_an_unknown_rule() -> None:
     patches = parse_patches(["P1__100__0___0"])
-    none = Detections(["P1__100__0___0"], [], np.zeros((0, 8)), np.zeros(0), *np.zeros((2, 0), np.int32))
+    none = InstanceTable(["P1__100__0___0"], [], np.zeros((0, 8)), "quad", *np.zeros((2, 0), np.int32), np.zeros(0))
     with pytest.raises(ValueError, match="merge rule: need 'nms' or 'seams', got 'nsm'"):
         merge_detections(none, patches, 0.1, "nsm")  # type: ignore[arg-type]

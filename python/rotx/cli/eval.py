@@ -11,10 +11,10 @@ from rotx.cli import class_names, merge_rule_option, user_errors
 from rotx.cli.report import Outputs, note, output_options, print_table
 
 if TYPE_CHECKING:
-    from rotx.annotations.formats import Annotations, Detections
     from rotx.evaluation import Protocol
     from rotx.evaluation.metrics import Metric
     from rotx.evaluation.setup import EvaluationSetup
+    from rotx.records import InstanceTable
     from rotx.tiling.merging import Patches
     from rotx.tiling.rules import MergeRule
 
@@ -202,7 +202,7 @@ def model(
         _score_sets(sets, setup.metric, rules, output)
 
 
-def _whole_images(setup: EvaluationSetup, whole: str | None) -> tuple[Patches, Annotations]:
+def _whole_images(setup: EvaluationSetup, whole: str | None) -> tuple[Patches, InstanceTable]:
     """Where the patches lie, and the annotations of the whole images."""
     from rotx.annotations.formats import read_annotations
     from rotx.tiling.merging import merge_annotations, of_images, parse_patches
@@ -215,7 +215,7 @@ def _whole_images(setup: EvaluationSetup, whole: str | None) -> tuple[Patches, A
     return patches, of_images(read_annotations(whole, classes=setup.dataset.classes), patches.images, whole)
 
 
-def _write_files(sets: list[tuple[Annotations, Detections]], folder: Path) -> None:
+def _write_files(sets: list[tuple[InstanceTable, InstanceTable]], folder: Path) -> None:
     """Writes Task1 files of the images, and those of the whole images they are patches of, if there are such."""
     from rotx.evaluation import write_task1, write_task1_zip
 
@@ -226,7 +226,7 @@ def _write_files(sets: list[tuple[Annotations, Detections]], folder: Path) -> No
 
 
 def _score_sets(
-    sets: list[tuple[Annotations, Detections]], metric: Metric, rules: Protocol | None, output: Outputs
+    sets: list[tuple[InstanceTable, InstanceTable]], metric: Metric, rules: Protocol | None, output: Outputs
 ) -> None:
     """Prints the scores on patches, if these have annotations, and on whole images, if there are such."""
     from rotx.evaluation import evaluate_boxes

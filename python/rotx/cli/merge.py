@@ -48,7 +48,7 @@ def merge(results: str, out: str, iou_thr: float, merge_rule: MergeRule, boxes: 
     note(patches.notices)
     check_names(patches.images, found.classes)
     if boxes == "rbox":
-        found = replace(found, quads=rbox_to_quad(quad_to_rbox(found.quads)))
+        found = replace(found, boxes=rbox_to_quad(quad_to_rbox(found.quads)), kind="quad")
     note([f"patches are merged by the rule {merge_rule}, at an IoU of {iou_thr:g}"])
     merged = merge_detections(found, patches, iou_thr, merge_rule)
     write = write_task1_zip if out.lower().endswith(".zip") else write_task1

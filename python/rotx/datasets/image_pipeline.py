@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rotx.datasets.dataset import Transform, checked_pipeline
-from rotx.datasets.sample import Record, Sample
+from rotx.datasets.dataset import Transform
+from rotx.datasets.pipeline import checked_pipeline
+from rotx.datasets.sample import Sample
 from rotx.datasets.transforms.loading import LoadAnnotations, LoadImageFromFile
 from rotx.datasets.transforms.resizing import Resize
-from rotx.records import Instances
+from rotx.records import ImageRecord, Instances
 from rotx.registry import build
 
 #: Where a config describes the images of a test, most telling first.
@@ -42,11 +43,8 @@ class ImagePipeline:
             pixels: The image, (H, W, 3) uint8, BGR; it is not modified.
             name: What messages call the image.
         """
-        none = Instances.empty("quad")
-        marks = np.zeros((2, 0), np.uint8)
         size = pixels.shape[0], pixels.shape[1]
-        record = Record(name, Path(name), none.boxes, none.labels, marks[0], marks[1].astype(np.bool_), size)
-        sample = Sample(record, pixels)
+        sample = Sample(ImageRecord(name, Path(name), Instances.empty("quad"), size), pixels)
         rng = np.random.default_rng(0)  # test pipelines draw nothing
         for transform in self.transforms:
             sample = transform(sample, rng)

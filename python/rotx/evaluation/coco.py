@@ -261,6 +261,8 @@ def _truth(table: InstanceTable, kinds: Sequence[CocoKind]) -> dict[str, Any]:
 
 def _runs(table: InstanceTable) -> list[dict[str, Any]]:
     """The masks of a table as run lengths of their images."""
+    if not len(table):
+        return []
     if table.masks is None:
         raise ValueError("segm: need masks, got boxes alone")
     runs = []

@@ -11,30 +11,28 @@ import torch
 from torch import distributed
 from tqdm import tqdm
 
-from rotx.annotations.formats import Annotations, Detections
-from rotx.boxes import BoxKind
-from rotx.datasets.loader import Item, Samples, build_loader
+from rotx.datasets.loader import LoadedImage, SampleSource, build_loader
 from rotx.datasets.samplers import DefaultSampler
 from rotx.evaluation.metrics import Metric
 from rotx.images.window_cache import reading_order
 from rotx.models.detectors import Detector
-from rotx.models.predict import predict_items
+from rotx.models.predict import predict_images
 from rotx.models.tta import View
-from rotx.records import ImageRecord, Instances, concatenate
+from rotx.records import ImageRecord, Instances, InstanceTable, concatenate
 
 
-class Annotated(Samples, Protocol):
+class Annotated(SampleSource, Protocol):
     """What evaluation needs of a dataset."""
 
     notices: list[str]
 
-    def annotations(self) -> Annotations:
+    def annotations(self) -> InstanceTable:
         """The objects of all its images, in the order of its records."""
 
 
 def predict(
     detector: Detector,
-    loader: Iterable[Sequence[Item]],
+    loader: Iterable[Sequence[LoadedImage]],
     device: torch.device | str,
     *,
     tta: Sequence[View] | None = None,
@@ -47,7 +45,7 @@ def predict(
 
     Args:
         detector: Detector on ``device``.
-        loader: Gives lists of items, as `rotx.datasets.loader.build_loader` makes it.
+        loader: Gives lists of images, as `rotx.datasets.loader.build_loader` makes it.
         device: Device of the detector.
         tta: Views to see each image in; None: as it is.
         amp: Whether to compute with autocast.
@@ -64,9 +62,10 @@ def predict(
     try:
         for items in tqdm(loader, desc="evaluate", unit="batch", disable=not progress, leave=False):
             readable = [item for item in items if item.image.numel()]
-            found = iter(predict_items(detector, readable, device, views=tta, amp=amp))
+            images, matrices = [item.image for item in readable], [item.matrix for item in readable]
+            found = iter(predict_images(detector, images, matrices, device, views=tta, amp=amp))
             for item in items:
-                instances = next(found) if item.image.numel() else _nothing("rbox")
+                instances = next(found) if item.image.numel() else _nothing()
                 records.append(ImageRecord(item.name, item.path, instances, item.size))
                 if not item.image.numel():
                     skipped[item.name] = item.skipped[0]
@@ -86,7 +85,7 @@ def detect(
     score_thr: float = 0.0,
     amp: bool = False,
     progress: bool = True,
-) -> Detections:
+) -> InstanceTable:
     """The detections on all images of a dataset, for evaluation and result files.
 
     Under ``torch.distributed`` each process predicts on its share of the images, and all of them get everything.
@@ -147,7 +146,7 @@ def evaluate_detector(
     tta: Sequence[View] | None = None,
     amp: bool = False,
     progress: bool = True,
-) -> tuple[Any, Detections]:
+) -> tuple[Any, InstanceTable]:
     """Scores a detector on a dataset; the arguments are those of :func:`detect`. Every process gets the result."""
     detections = detect(
         detector,
@@ -162,7 +161,7 @@ def evaluate_detector(
     return metric.evaluate(dataset.annotations(), detections), detections
 
 
-def join(found: Sequence[Instances], images: Sequence[str], classes: Sequence[str]) -> Detections:
+def join(found: Sequence[Instances], images: Sequence[str], classes: Sequence[str]) -> InstanceTable:
     """The objects found in several images as one record of arrays, for evaluation and result files.
 
     Args:
@@ -170,16 +169,19 @@ def join(found: Sequence[Instances], images: Sequence[str], classes: Sequence[st
         images: Names of the images.
         classes: Names of the classes, in the order of the labels.
     """
-    objects = concatenate([_nothing("quad"), *(one.convert("quad") for one in found)])
-    return Detections(
+    parts = [one for one in found if len(one)]
+    objects = concatenate(parts) if parts else _nothing()
+    return InstanceTable(
         images=list(images),
         classes=list(classes),
-        quads=objects.boxes,
+        boxes=objects.boxes,
+        kind=objects.kind,
         scores=objects.scores,
+        masks=objects.masks,
         image=np.repeat(np.arange(len(images), dtype=np.int32), [len(one) for one in found]),
         label=objects.labels.astype(np.int32),
     )
 
 
-def _nothing(kind: BoxKind) -> Instances:
-    return replace(Instances.empty(kind), scores=np.zeros(0))
+def _nothing() -> Instances:
+    return replace(Instances.empty("rbox"), scores=np.zeros(0))

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 
 from rotx.annotations.classes import few
-from rotx.annotations.formats import Annotations
 from rotx.datasets.tiled import TiledDataset
 from rotx.evaluation.coco import CocoMetric
 from rotx.evaluation.detect import Annotated
 from rotx.evaluation.metrics import Metric, build_metric
 from rotx.models.detectors import Detector
 from rotx.models.loading import load_detector
+from rotx.records import InstanceTable
 from rotx.registry import build
 from rotx.tiling.merging import MERGE_IOU
 
@@ -44,12 +44,12 @@ class EvaluationSetup:
     num_workers: int
 
     @cached_property
-    def annotations(self) -> Annotations:
+    def annotations(self) -> InstanceTable:
         """Annotations of the dataset."""
         return self.dataset.annotations()
 
     @cached_property
-    def whole(self) -> Annotations | None:
+    def whole(self) -> InstanceTable | None:
         """Annotations of the whole images, if the dataset has them: its images are windows that were never written."""
         return self.dataset.whole.annotations() if isinstance(self.dataset, TiledDataset) else None
 

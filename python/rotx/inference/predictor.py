@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rotx.annotations.task1 import write_task1
 from rotx.atomic import write_text
 from rotx.datasets.image_pipeline import ImagePipeline
-from rotx.datasets.loader import pack
+from rotx.datasets.loader import to_tensor
 from rotx.datasets.transforms.loading import LoadImageFromFile
 from rotx.datasets.transforms.resizing import Resize
 from rotx.evaluation.detect import join
@@ -26,7 +26,7 @@ from rotx.inference.windowed import WindowOptions, find_in_windows, find_whole, 
 from rotx.models.detectors import Detector, TwoStage
 from rotx.models.loading import number_of_classes
 from rotx.models.postprocess import NMSRotated
-from rotx.models.predict import predict_items
+from rotx.models.predict import predict_images
 from rotx.models.tta import View
 from rotx.records import Instances
 from rotx.tiling.merging import MERGE_IOU
@@ -199,8 +199,9 @@ class Predictor:
             images: Images (H, W, 3) uint8, BGR.
             views: Views to see each in; None: as it is.
         """
-        items = [pack(self.pipeline(image), "le90", test_mode=True) for image in images]
-        return predict_items(self.detector, items, self.device, views=views, amp=self.amp)
+        samples = [self.pipeline(image) for image in images]
+        tensors, matrices = [to_tensor(one.image) for one in samples], [one.matrix for one in samples]
+        return predict_images(self.detector, tensors, matrices, self.device, views=views, amp=self.amp)
 
     @property
     def merge_iou(self) -> float:

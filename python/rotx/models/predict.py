@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from rotx import boxes
 from rotx.boxes.move import Matrix
-from rotx.datasets.loader import Item
 from rotx.models.detectors import Detector
 from rotx.models.tta import View, predict_plain, predict_views
 from rotx.records import Instances
@@ -20,9 +20,10 @@ AMP_DTYPES = {"cuda": torch.float16, "cpu": torch.bfloat16}
 
 
 @torch.no_grad()
-def predict_items(
+def predict_images(
     detector: Detector,
-    items: Sequence[Item],
+    images: Sequence[Tensor],
+    matrices: Sequence[Matrix],
     device: torch.device | str,
     *,
     views: Sequence[View] | None = None,
@@ -34,7 +35,8 @@ def predict_items(
 
     Args:
         detector: Detector in evaluation mode, on ``device``.
-        items: Images after the test pipeline.
+        images: Images (3, H, W) after the test pipeline, BGR.
+        matrices: For each the move (3, 3) from pixels of its file to its own.
         device: Device of the detector.
         views: Views to see each image in; None: as it is.
         amp: Whether to compute with autocast, in float16 on CUDA and bfloat16 on the CPU.
@@ -43,23 +45,17 @@ def predict_items(
         The objects of each image as numpy arrays, best first, in pixels of its file: boxes float64 (rboxes as le90),
         scores float64, labels int64.
     """
-    if not items:
+    if not images:
         return []
     device = torch.device(device)
-    images = [item.image.to(device) for item in items]
-    dtype = AMP_DTYPES.get(device.type, torch.bfloat16)
-    with torch.autocast(device.type, dtype, enabled=amp):
-        found = predict_plain(detector, images) if views is None else predict_views(detector, images, views)
-    return [in_file(one, boxes.scale_matrix(*item.factors)) for one, item in zip(found, items, strict=True)]
+    there = [image.to(device) for image in images]
+    with torch.autocast(device.type, AMP_DTYPES.get(device.type, torch.bfloat16), enabled=amp):
+        found = predict_plain(detector, there) if views is None else predict_views(detector, there, views)
+    return [_in_file(*pair) for pair in zip(found, matrices, strict=True)]
 
 
-def in_file(found: Instances, matrix: Matrix) -> Instances:
-    """Objects that were found in an image, as numpy arrays in pixels of the image's file.
-
-    Args:
-        found: Objects in pixels of the image that the detector saw.
-        matrix: The move (3, 3) from pixels of the file to pixels of that image.
-    """
+def _in_file(found: Instances, matrix: Matrix) -> Instances:
+    """Objects that were found in an image, as numpy arrays in pixels of the image's file."""
     arrays = found.numpy()
     exact = replace(arrays, boxes=arrays.boxes.astype(np.float64), scores=arrays.scores.astype(np.float64))
     moved = exact.move(np.linalg.inv(matrix))
