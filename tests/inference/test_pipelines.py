@@ -85,12 +85,12 @@ def write(folder: Path, pipeline: list[dict[str, Any]]) -> Path:
     return folder / "config.py"
 
 
-def both(file: Path, out: Path) -> list[Any]:
-    """The results of both commands."""
+def both(file: Path, out: Path, *more: str) -> list[Any]:
+    """The results of both commands, with further options of both."""
     images, weights = file.parent / "images", file.parent / "weights.pth"
-    options = ["--format", "dota", "--score-thr", 0, "--window", 1000, "--batch-size", 1, "--device", "cpu"]
+    options = ["--format", "dota", "--score-thr", 0, "--window", 1000, "--batch-size", 1, "--device", "cpu", *more]
     predict = ["predict", file, weights, images, "--out", out / "predict", *options]
-    model = ["model", file, weights, "--out", out / "eval", "--batch-size", 1, "--device", "cpu"]
+    model = ["model", file, weights, "--out", out / "eval", "--batch-size", 1, "--device", "cpu", *more]
     calls = ((main, predict), (evaluate, model))
     return [CliRunner().invoke(command, list(map(str, words))) for command, words in calls]
 
@@ -120,6 +120,21 @@ def test_both_commands_refuse_the_same(folder: Path, tmp_path: Path, name: str) 
         assert result.exit_code == 2 and isinstance(result.exception, SystemExit), result.output
         errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
         assert len(errors) == 1 and "config.py: test_dataloader.dataset" in errors[0] and culprit in errors[0]
+
+
+def test_both_commands_compute_with_autocast(folder: Path, tmp_path: Path) -> None:
+    """In bfloat16 on the CPU: alike, and nearly what float32 finds."""
+    file = write(folder, [LOAD, *SHOWN["all"], PACK])
+    for result in both(file, tmp_path, "--amp"):
+        assert result.exit_code == 0, result.output
+    found = lines(tmp_path / "predict/Task1")
+    assert len(found) > 40 and found == lines(tmp_path / "eval")
+    image = folder / "images/P0.png"
+    plain = rotx.load(file, folder / "weights.pth", "cpu").predict(image)
+    half = rotx.load(file, folder / "weights.pth", "cpu", amp=True).predict(image)
+    assert not np.array_equal(plain.scores, half.scores)
+    np.testing.assert_allclose(plain.scores[:10], half.scores[:10], rtol=0.02)
+    assert half.rboxes.dtype == half.scores.dtype == np.float64
 
 
 def test_what_a_pipeline_does_is_done(folder: Path) -> None:
