@@ -42,10 +42,6 @@ TORCH_LATE = {"cli", "boxes", "records", "evaluation"}
 NEEDS_TORCH = {"rotx.datasets.loader", "rotx.evaluation.detect", "rotx.evaluation.pictures", "rotx.evaluation.setup"}
 
 
-# What is still against the order; each goes with a coming move.
-PENDING = {}
-
-
 def modules() -> dict[str, Path]:
     """Every module of the package by its dotted name."""
     found = {}
@@ -164,7 +160,6 @@ def test_class_names_are_unique() -> None:
 KIND_TEST = re.compile(r"shape\[-?1\]\s*(==|!=|in|not in)\s*[({\[]?\s*[458]\b")
 
 
-@pytest.mark.xfail(strict=True, reason="goes with a coming move")
 def test_kinds_are_told_by_their_value_outside_boxes() -> None:
     found = [
         f"{name}:{number}"
@@ -178,7 +173,7 @@ def test_kinds_are_told_by_their_value_outside_boxes() -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_imports_follow_the_order(name: str) -> None:
-    assert bool(violations(name, MODULES[name].read_text(encoding="utf-8"))) == (name in PENDING)
+    assert violations(name, MODULES[name].read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize(

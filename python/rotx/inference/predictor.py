@@ -23,9 +23,7 @@ from rotx.images.draw import Image, draw_boxes
 from rotx.images.files import read_image
 from rotx.inference.prediction import Prediction
 from rotx.inference.windowed import WindowOptions, find_in_windows, find_whole, merge_windows
-from rotx.models.detectors import Detector, TwoStage
-from rotx.models.loading import number_of_classes
-from rotx.models.postprocess import NMSRotated
+from rotx.models.detectors import Detector
 from rotx.models.predict import predict_images
 from rotx.models.tta import View
 from rotx.records import Instances
@@ -65,8 +63,8 @@ class Predictor:
         pipeline: ImagePipeline | None = None,
         amp: bool = False,
     ) -> None:
-        if len(classes) != number_of_classes(detector):
-            raise ValueError(f"classes: need {number_of_classes(detector)}, as the detector has, got {len(classes)}")
+        if len(classes) != detector.num_classes:
+            raise ValueError(f"classes: need {detector.num_classes}, as the detector has, got {len(classes)}")
         if scale is not None and pipeline is not None:
             raise ValueError("scale: the pipeline decides it; leave one of them out")
         if scale is not None:
@@ -205,10 +203,8 @@ class Predictor:
 
     @property
     def merge_iou(self) -> float:
-        """IoU from which on detections are suppressed: that of the detector, if it compares rboxes."""
-        head: Any = self.detector.roi_head if isinstance(self.detector, TwoStage) else self.detector.bbox_head
-        nms = getattr(head, "nms", None)
-        return nms.iou_threshold if isinstance(nms, NMSRotated) else MERGE_IOU
+        """IoU from which on detections are suppressed: that of the detector, if it compares its boxes as they are."""
+        return MERGE_IOU if self.detector.nms_iou is None else self.detector.nms_iou
 
     def _batch(self, named: Sequence[tuple[str, Any]], score_thr: float) -> list[Prediction]:
         pixels = [_pixels(source, name) for name, source in named]

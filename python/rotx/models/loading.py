@@ -14,7 +14,7 @@ from rotx import config
 from rotx.annotations.classes import CLASSES_OF
 from rotx.models.build import build_detector
 from rotx.models.checkpoints import load_checkpoint
-from rotx.models.detectors import Detector, TwoStage
+from rotx.models.detectors import Detector
 from rotx.registry import load_plugins
 
 #: Where a config describes the images of its detector, most telling first.
@@ -84,18 +84,10 @@ def load_detector(
     if report.unexpected:
         warnings.warn(f"{config_file}: the checkpoint holds more than its weights: {report}", stacklevel=2)
     try:
-        classes = _classes(settings, report.classes, number_of_classes(detector))
+        classes = _classes(settings, report.classes, detector.num_classes)
     except ValueError as error:
         raise ValueError(f"{config_file}: {error}") from None
     return TrainedDetector(detector.to(where).eval(), classes, settings, where)
-
-
-def number_of_classes(detector: Detector) -> int:
-    """The number of classes that a detector distinguishes."""
-    head: Any = detector.roi_head.bbox_head if isinstance(detector, TwoStage) else detector.bbox_head
-    if isinstance(head, torch.nn.ModuleList):
-        head = head[-1]
-    return int(head.num_classes)
 
 
 def _device(name: str) -> torch.device:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import pi
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -113,11 +112,7 @@ def predict_views(detector: Detector, images: Sequence[Tensor], views: Sequence[
 
 def predict_plain(detector: Detector, images: Sequence[Tensor]) -> list[Instances]:
     """What a detector finds in each image (3, H, W), best first, in pixels of these images."""
-    found: list[Any] = detector.predict(detector.data_preprocessor(list(images)))
-    return [
-        one if isinstance(one, Instances) else Instances(one.boxes, "rbox", one.labels, scores=one.scores)
-        for one in found
-    ]
+    return detector.predict(detector.data_preprocessor(list(images)))
 
 
 def _merge(found: Instances) -> Instances:
