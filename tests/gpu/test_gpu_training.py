@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="detectors need torch")
 
 from rotx.models import Targets  # noqa: E402
 from rotx.models.detectors import SingleStage, TwoStage, total_loss  # noqa: E402
-from rotx.models.targets.samplers import RandomSampler  # noqa: E402
+from rotx.models.samplers.random_sampler import RandomSampler  # noqa: E402
 from small import VARIANTS, small_detector  # noqa: E402
 from test_detectors import BOXES, LABELS, images  # noqa: E402
 

@@ -12,9 +12,9 @@ torch = pytest.importorskip("torch", reason="models need torch")
 
 from rotx import geometry  # noqa: E402
 from rotx.boxes import hbox2rbox, rbox2hbox  # noqa: E402
-from rotx.models.targets import assigners, overlaps  # noqa: E402
-from rotx.models.targets.assigners import MaxIoUAssigner  # noqa: E402
-from rotx.models.targets.priors import FakeRotatedAnchorGenerator  # noqa: E402
+from rotx.models.assigners import max_iou, overlaps  # noqa: E402
+from rotx.models.assigners.max_iou import MaxIoUAssigner  # noqa: E402
+from rotx.models.priors.rotated_anchors import FakeRotatedAnchorGenerator  # noqa: E402
 
 OPS = GOLDENS / "ops"
 SETTINGS = ["0.5_0.4_0_-1", "0.7_0.3_0.3_0.5", "0.5_0.4_0_0.5_False_False", "0.5_0.5_0.5_False"]
@@ -53,7 +53,7 @@ def random_rboxes(number: int, seed: int, size: float = 256) -> torch.Tensor:
 @pytest.mark.parametrize("pairs", [1 << 22, 5000])
 @pytest.mark.parametrize("case", CASES)
 def test_equals_mmrotate(case: str, pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assigners, "_PAIRS", pairs)
+    monkeypatch.setattr(max_iou, "_PAIRS", pairs)
     values, about = arrays(), json.loads((OPS / "assigners.json").read_text())[case]
     calculator = getattr(overlaps, case.split("/")[1])()
     ignored = values["ignored"] if about.get("with_ignore") else None
@@ -150,7 +150,7 @@ def naive(assigner: MaxIoUAssigner, priors: torch.Tensor, gts: torch.Tensor, ign
 @pytest.mark.parametrize("pairs", [1 << 22, 300, 1])
 @pytest.mark.parametrize("low", [0.4, (0.1, 0.4)])
 def test_in_pieces_as_one_by_one(kind: str, all_ties: bool, pairs: int, low, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assigners, "_PAIRS", pairs)
+    monkeypatch.setattr(max_iou, "_PAIRS", pairs)
     priors, gts, ignored = random_rboxes(80, 0), random_rboxes(25, 1), random_rboxes(3, 2)
     gts[20:, :2] = priors[:5, :2]
     gts[20:, 2:4] = 2  # small ones in the middle of priors

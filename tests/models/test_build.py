@@ -11,7 +11,7 @@ from torch import Tensor
 from rotx.models import Targets, build_detector
 from rotx.models.detectors import total_loss
 from rotx.models.preprocess import DetDataPreprocessor
-from rotx.models.targets.samplers import OHEMSampler
+from rotx.models.samplers.ohem_sampler import OHEMSampler
 from small import small_config
 
 RETINA = "rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota"

@@ -5,8 +5,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="models need torch")
 
 from rotx.boxes import rbox2hbox  # noqa: E402
-from rotx.models.targets.assigners import Assignment  # noqa: E402
-from rotx.models.targets.samplers import OHEMSampler, PseudoSampler, RandomSampler, Samples  # noqa: E402
+from rotx.models.assigners.max_iou import Assignment  # noqa: E402
+from rotx.models.samplers.ohem_sampler import OHEMSampler  # noqa: E402
+from rotx.models.samplers.pseudo_sampler import PseudoSampler  # noqa: E402
+from rotx.models.samplers.random_sampler import RandomSampler  # noqa: E402
+from rotx.models.samplers.sampler import Samples  # noqa: E402
 
 GTS = torch.tensor([[20.0, 20.0, 10.0, 6.0, 0.3], [60.0, 60.0, 30.0, 9.0, -0.7]])
 LABELS = torch.tensor([4, 7])

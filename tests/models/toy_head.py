@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from rotx import register
+from rotx.models.coders.distance_angle_point import DistanceAnglePointCoder
 from rotx.models.layers import bias_for_probability, normal_init
 from rotx.models.losses.reduce import Loss
 from rotx.models.postprocess import Suppression, best_candidates, suppress
+from rotx.models.priors.points import MlvlPointGenerator
 from rotx.models.structures import Batch, Detections, Targets
-from rotx.models.targets.coders import DistanceAnglePointCoder
-from rotx.models.targets.priors import MlvlPointGenerator
 
 
 @register

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from rotx.models.heads.roi.bbox import Shared2FCBBoxHead
-from rotx.models.heads.roi.extractors import SingleRoIExtractor, to_rois
-from rotx.models.heads.roi.stage import split_by_image, stage_samples
+from rotx.models.assigners.max_iou import MaxIoUAssigner
+from rotx.models.heads.roi_extractor import SingleRoIExtractor, to_rois
+from rotx.models.heads.roi_sampling import split_by_image, stage_samples
+from rotx.models.heads.shared_2fc import Shared2FCBBoxHead
 from rotx.models.postprocess import Suppression
+from rotx.models.samplers.sampler import Sampler
 from rotx.models.structures import Batch, Detections, Targets
-from rotx.models.targets.assigners import MaxIoUAssigner
-from rotx.models.targets.samplers import Sampler
 
 
 class StandardRoIHead(nn.Module):

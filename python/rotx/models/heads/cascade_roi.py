@@ -12,13 +12,13 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from rotx.models.heads.roi.bbox import RoITargets, Shared2FCBBoxHead
-from rotx.models.heads.roi.extractors import SingleRoIExtractor, to_rois
-from rotx.models.heads.roi.stage import split_by_image, stage_samples
+from rotx.models.assigners.max_iou import MaxIoUAssigner
+from rotx.models.heads.roi_extractor import SingleRoIExtractor, to_rois
+from rotx.models.heads.roi_sampling import split_by_image, stage_samples
+from rotx.models.heads.shared_2fc import RoITargets, Shared2FCBBoxHead
 from rotx.models.postprocess import Suppression
+from rotx.models.samplers.sampler import Sampler, Samples
 from rotx.models.structures import Batch, Detections, Targets
-from rotx.models.targets.assigners import MaxIoUAssigner
-from rotx.models.targets.samplers import Sampler, Samples
 
 
 class CascadeRoIHead(nn.Module):

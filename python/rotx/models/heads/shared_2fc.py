@@ -11,13 +11,13 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from rotx.models.coders.box_coder import BoxCoder
 from rotx.models.layers import normal_init, xavier_init
 from rotx.models.losses.reduce import Loss
 from rotx.models.postprocess import Suppression, multiclass_nms
 from rotx.models.processes import mean_over_processes
+from rotx.models.samplers.sampler import Samples
 from rotx.models.structures import Detections, Size
-from rotx.models.targets.coders import BoxCoder
-from rotx.models.targets.samplers import Samples
 
 
 class RoITargets(NamedTuple):

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from rotx.boxes import AngleVersion, regularize
-from rotx.models.heads.dense.maps import map_sizes, to_rows
+from rotx.models.coders.angle_coder import AngleCoder, PseudoAngleCoder
+from rotx.models.coders.distance_angle_point import DistanceAnglePointCoder
+from rotx.models.heads.maps import map_sizes, to_rows
 from rotx.models.layers import GN, ConvModule, Norm, Scale, bias_for_probability, normal_init
 from rotx.models.losses.reduce import Loss
 from rotx.models.postprocess import Suppression, best_candidates, suppress
+from rotx.models.priors.points import MlvlPointGenerator
 from rotx.models.processes import mean_over_processes
 from rotx.models.structures import Batch, Detections, Size, Targets
-from rotx.models.targets.angle_coders import AngleCoder, PseudoAngleCoder
-from rotx.models.targets.coders import DistanceAnglePointCoder
-from rotx.models.targets.priors import MlvlPointGenerator
 
 #: Farther than any object reaches, in pixels; a larger area than any, in square pixels.
 INF = 1e8

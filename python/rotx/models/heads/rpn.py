@@ -11,16 +11,16 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from rotx.models.heads.dense.maps import map_sizes, to_rows
+from rotx.models.assigners.max_iou import MaxIoUAssigner
+from rotx.models.coders.box_coder import BoxCoder
+from rotx.models.heads.anchor_targets import AnchorTargeter, AnchorTargets
+from rotx.models.heads.maps import map_sizes, to_rows
 from rotx.models.layers import normal_init
 from rotx.models.losses.reduce import Loss
 from rotx.models.postprocess import Suppression, suppress
+from rotx.models.priors.anchors import AnchorGenerator
+from rotx.models.samplers.sampler import Sampler
 from rotx.models.structures import Batch, Detections, Size, Targets
-from rotx.models.targets.anchor_targets import AnchorTargeter, AnchorTargets
-from rotx.models.targets.assigners import MaxIoUAssigner
-from rotx.models.targets.coders import BoxCoder
-from rotx.models.targets.priors import AnchorGenerator
-from rotx.models.targets.samplers import Sampler
 
 
 class Proposals:

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from rotx.boxes import rbox2hbox
+from rotx.models.assigners.max_iou import MaxIoUAssigner
+from rotx.models.coders.box_coder import BoxCoder
+from rotx.models.priors.anchors import AnchorGenerator
 from rotx.models.processes import mean_over_processes
+from rotx.models.samplers.sampler import Sampler
 from rotx.models.structures import Batch, Size, Targets
-from rotx.models.targets.assigners import MaxIoUAssigner
-from rotx.models.targets.coders import BoxCoder
-from rotx.models.targets.priors import AnchorGenerator
-from rotx.models.targets.samplers import Sampler
 
 
 class AnchorTargets(NamedTuple):

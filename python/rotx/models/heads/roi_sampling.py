@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rotx.models.heads.roi.bbox import Shared2FCBBoxHead
-from rotx.models.heads.roi.extractors import SingleRoIExtractor, to_rois
+from rotx.models.assigners.max_iou import MaxIoUAssigner
+from rotx.models.heads.roi_extractor import SingleRoIExtractor, to_rois
+from rotx.models.heads.shared_2fc import Shared2FCBBoxHead
+from rotx.models.samplers.sampler import Sampler, Samples
 from rotx.models.structures import Targets
-from rotx.models.targets.assigners import MaxIoUAssigner
-from rotx.models.targets.samplers import Sampler, Samples
 
 
 def stage_samples(

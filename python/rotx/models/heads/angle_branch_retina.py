@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rotx.models.heads.dense.retina import RetinaHead
+from rotx.models.coders.angle_coder import AngleCoder
+from rotx.models.heads.anchor_targets import AnchorTargets
+from rotx.models.heads.retina import RetinaHead
 from rotx.models.layers import bias_for_probability, normal_init
 from rotx.models.losses.reduce import Loss
 from rotx.models.structures import Size
-from rotx.models.targets.anchor_targets import AnchorTargets
-from rotx.models.targets.angle_coders import AngleCoder
 
 
 class AngleBranchRetinaHead(RetinaHead):

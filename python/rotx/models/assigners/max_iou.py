@@ -7,14 +7,14 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from rotx.models.targets.overlaps import BboxOverlaps2D, Mode
+from rotx.models.assigners.overlaps import BboxOverlaps2D, Mode
 
 # Overlaps held at a time: 2,000 gts and 200,000 priors need 100 pieces of 16 MB in float32.
 _PAIRS = 1 << 22
 
 
 class Overlaps(Protocol):
-    """Overlaps (N, M) of boxes (N, ·) with boxes (M, ·), as in `rotx.models.targets.overlaps`."""
+    """Overlaps (N, M) of boxes (N, ·) with boxes (M, ·), as in `rotx.models.assigners.overlaps`."""
 
     def __call__(self, a: Tensor, b: Tensor, mode: Mode = "iou") -> Tensor:
         """``"iof"``: over the area of the box of ``a``."""

@@ -1,0 +1,1 @@
+"""Assigners: which prior is trained towards which object."""

@@ -1,0 +1,1 @@
+"""Samplers: which of the assigned priors a head is trained with."""
