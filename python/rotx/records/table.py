@@ -122,6 +122,8 @@ class InstanceTable:
         """The objects of records of one kind, in turn."""
         joined = concatenate([r.instances for r in records]) if records else Instances.empty("quad")
         joined = joined.numpy()
+        if not isinstance(joined.masks, Masks | None):
+            raise ValueError("table.masks: need polygons or run lengths, as files have them")
         counts = [len(record.instances) for record in records]
         return cls(
             images=[record.name for record in records],
