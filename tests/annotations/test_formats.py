@@ -16,13 +16,14 @@ import pytest
 from conftest import SHARED
 from damaged import GGHL, ICDAR, ICDAR_RESULTS, LABELS, RESULTS, TASK2, data_set, write
 from rotx.annotations import archives
-from rotx.annotations.formats import Annotations, FormatError, read_annotations, read_detections, read_names
+from rotx.annotations.formats import FormatError, read_annotations, read_detections, read_names
+from rotx.records import InstanceTable
 
 DATA = SHARED / "data"
 real = pytest.mark.skipif(not DATA.is_dir(), reason="needs real data sets: set ROTX_SHARED")
 
 
-def rows(found: Annotations) -> list[tuple[str, str, tuple[float, ...], int]]:
+def rows(found: InstanceTable) -> list[tuple[str, str, tuple[float, ...], int]]:
     """Image, class, quad and difficulty of each object."""
     return [
         (found.images[i], found.classes[c], tuple(q), int(d))

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rotx.datasets.sample import Record
 from rotx.datasets.samplers import (
     AspectRatioBatchSampler,
     ClassAwareSampler,
@@ -22,6 +21,7 @@ from rotx.datasets.samplers import (
     Sampler,
     tall_images,
 )
+from rotx.records import ImageRecord, Instances
 from rotx.registry import build
 
 
@@ -38,12 +38,12 @@ class Labels:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def record(self, index: int) -> Record:
+    def record(self, index: int) -> ImageRecord:
         labels = np.array(self.labels[index], np.int64)
-        n = len(labels)
         size = self.sizes[index] if self.sizes else None
-        zeros = np.zeros(n)
-        return Record(str(index), self.path, np.zeros((n, 8)), labels, zeros.astype(np.uint8), zeros.astype(bool), size)
+        ignored = np.zeros(len(labels), np.bool_)
+        objects = Instances(np.zeros((len(labels), 8)), "quad", labels, ignored=ignored)
+        return ImageRecord(str(index), self.path, objects, size)
 
 
 TEN = Labels([[0], [1], [0], [], [0], [0], [1, 0], [0], [0], [2]], [(4, 8), (8, 4)] * 3 + [(5, 5)] * 4)

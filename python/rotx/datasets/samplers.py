@@ -15,8 +15,8 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rotx.datasets.sample import Record
 from rotx.images.files import image_size
+from rotx.records import ImageRecord
 
 T = TypeVar("T")
 Indices = NDArray[np.int64]
@@ -43,7 +43,7 @@ class Records(Protocol):
 
     def __len__(self) -> int: ...
 
-    def record(self, index: int) -> Record:
+    def record(self, index: int) -> ImageRecord:
         """What is known of an image."""
 
 
@@ -209,8 +209,9 @@ def images_of_classes(dataset: Records) -> list[Indices]:
     """For each class of a dataset the indices of the images that have an object of it; ignored ones do not count."""
     found: list[list[int]] = [[] for _ in dataset.classes]
     for index in range(len(dataset)):
-        record = dataset.record(index)
-        for label in np.unique(record.labels[~record.ignored]):
+        known = dataset.record(index).instances
+        sought = known.labels if known.ignored is None else known.labels[~known.ignored]
+        for label in np.unique(sought):
             found[label].append(index)
     return [np.array(indices, np.int64) for indices in found]
 

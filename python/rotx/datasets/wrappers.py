@@ -92,7 +92,7 @@ class ClassBalancedDataset(_Picked):
         check_dataset(dataset, "dataset")
         if not isinstance(oversample_thr, int | float) or not 0 <= oversample_thr <= 1:
             raise ValueError(f"oversample_thr: need a number in [0, 1], got {oversample_thr!r}")
-        has = [np.unique(record.labels) for record in dataset.records]
+        has = [np.unique(record.instances.labels) for record in dataset.records]
         share = np.bincount(np.concatenate(has), minlength=len(dataset.classes)) / len(dataset)
         asks = [max(1.0, math.sqrt(oversample_thr / f)) if f else 1.0 for f in share]
         times = [math.ceil(max((asks[label] for label in labels), default=1.0)) for labels in has]

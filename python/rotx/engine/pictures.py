@@ -9,20 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from rotx.annotations.formats import Detections
 from rotx.atomic import write_bytes
 from rotx.engine.evaluate import Annotated
 from rotx.geometry import quad_to_rbox
 from rotx.images.draw import draw_boxes
 from rotx.images.files import UnreadableImage
 from rotx.images.window_cache import read_record, reading_order
+from rotx.records import InstanceTable
 
 WHITE = (255, 255, 255)
 
 
 def write_pictures(
     dataset: Annotated,
-    detections: Detections,
+    detections: InstanceTable,
     folder: str | Path,
     score_thr: float = 0.3,
 ) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotx import geometry
-from rotx.annotations.formats import Annotations, Detections
+from rotx.records import InstanceTable
 
 #: A detection does not count if more than this part of it lies in a don't-care object.
 DONT_CARE_IOF = 0.5
@@ -31,8 +31,8 @@ class TextEvaluation:
     the object matched at the first threshold or else overlapped most (−1: none), ``overlap`` (M,) its IoU.
     """
 
-    annotations: Annotations
-    results: Detections
+    annotations: InstanceTable
+    results: InstanceTable
     iou: tuple[float, ...]
     verdict: NDArray[np.uint8]
     truth: NDArray[np.int64]
@@ -94,7 +94,9 @@ class TextEvaluation:
         return records if len(records) > 1 else records[0]
 
 
-def evaluate_text(annotations: Annotations, results: Detections, iou: Sequence[float] | None = None) -> TextEvaluation:
+def evaluate_text(
+    annotations: InstanceTable, results: InstanceTable, iou: Sequence[float] | None = None
+) -> TextEvaluation:
     """Scores text detections, all of one class, whatever their scores.
 
     Args:

@@ -9,6 +9,17 @@ from rotx.records.box_masks import BoxMasks
 from rotx.records.image import ImageRecord, Window
 from rotx.records.instances import Instances, concatenate
 from rotx.records.masks import Masks
+from rotx.records.problems import FileProblem
 from rotx.records.table import InstanceTable
 
-__all__ = ["Bitmaps", "BoxMasks", "ImageRecord", "InstanceTable", "Instances", "Masks", "Window", "concatenate"]
+__all__ = [
+    "Bitmaps",
+    "BoxMasks",
+    "FileProblem",
+    "ImageRecord",
+    "InstanceTable",
+    "Instances",
+    "Masks",
+    "Window",
+    "concatenate",
+]
