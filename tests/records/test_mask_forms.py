@@ -18,8 +18,9 @@ def detections(grids: object, boxes: list[list[float]]) -> Instances:
 
 
 def pixels_of(found: Instances, height: int, width: int) -> np.ndarray:
-    assert isinstance(found.masks, BoxMasks)
-    return found.masks.paste(found.boxes, height, width).bitmaps(height, width)
+    pasted = found.paste(height, width)
+    assert isinstance(pasted.masks, Masks) and pasted.paste(height, width) is pasted
+    return pasted.masks.bitmaps(height, width)
 
 
 @pytest.mark.parametrize("form", ["bitmaps", "boxes"])
@@ -92,6 +93,17 @@ def test_they_follow_moves_that_keep_boxes_upright(flip: str) -> None:
     # Threefold pixels have the centres of the former ones among theirs.
     large = pixels_of(found.move(mirror).move(scale_matrix(3, 3)), 90, 120)
     np.testing.assert_array_equal(large[:, 1::3, 1::3], pixels)
+
+
+def test_run_lengths_are_those_of_pycocotools() -> None:
+    """Also where a run goes on in the next column, and where nothing or everything is on."""
+    rng = np.random.default_rng(2)
+    for size in ((7, 9), (1, 6), (6, 1)):
+        for box in ([0, 0, size[1], size[0]], [0, 0, 2, size[0]], [-3, -4, 4, 5], [20, 20, 30, 30]):
+            for grid in (np.ones((4, 4)), np.zeros((4, 4)), rng.random((4, 4))):
+                pasted = detections([grid], [[float(value) for value in box]]).paste(*size)
+                assert isinstance(pasted.masks, Masks)
+                assert pasted.masks.items == Masks.of_bitmaps(pasted.masks.bitmaps(*size)).items
 
 
 def test_what_cannot_be_moved_says_so() -> None:

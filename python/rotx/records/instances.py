@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -115,6 +115,13 @@ class Instances:
         """The objects after their image was moved by a matrix (3, 3); see `rotx.boxes.move`."""
         masks = None if self.masks is None else self.masks.move(matrix)
         return replace(self, boxes=rotx_boxes.move(self.boxes, self.kind, matrix), masks=masks)
+
+    def paste(self, height: int, width: int) -> Instances:
+        """The objects with masks as run lengths of their image, of a size, where they are grids within the boxes."""
+        if not isinstance(self.masks, BoxMasks):
+            return self
+        here = self.numpy()
+        return replace(self, masks=cast("BoxMasks", here.masks).paste(here.hboxes, height, width))
 
     def to(self, device: Any) -> Instances:
         """The objects as torch tensors on a device; boxes and scores keep their dtype."""
