@@ -96,7 +96,7 @@ TABLE: dict[str, str] = {
     "BboxOverlaps2D": f"{_MODELS}.assigners.overlaps:BboxOverlaps2D",
     "RBboxOverlaps2D": f"{_MODELS}.assigners.overlaps:RBboxOverlaps2D",
     "FakeRBboxOverlaps2D": f"{_MODELS}.assigners.overlaps:FakeRBboxOverlaps2D",
-    "RBbox2HBboxOverlaps2D": f"{_MODELS}.assigners.overlaps:RBbox2HBboxOverlaps2D",
+    "RBbox2HBboxOverlaps2D": f"{_MODELS}.assigners.overlaps:BboxOverlaps2D",
     "RandomSampler": f"{_MODELS}.samplers.random_sampler:RandomSampler",
     "PseudoSampler": f"{_MODELS}.samplers.pseudo_sampler:PseudoSampler",
     "OHEMSampler": f"{_MODELS}.samplers.ohem_sampler:OHEMSampler",

@@ -27,8 +27,9 @@ from rotx.engine.optim import Optimization
 from rotx.engine.schedule import Schedule
 from rotx.engine.settings import Settings
 from rotx.engine.signals import Interrupted, Signals
-from rotx.models import Batch, Targets
+from rotx.models import Batch
 from rotx.models.detectors import Detector, total_loss
+from rotx.records import Instances
 
 #: The images of one step: as many batches as their gradients are summed over.
 Window = Sequence[Sequence[LoadedImage]]
@@ -167,15 +168,11 @@ class Trainer:
             self.ema.update(self.at.step + len(window) - 1)
         return means
 
-    def prepare(self, items: Sequence[LoadedImage]) -> tuple[Batch, list[Targets]]:
+    def prepare(self, items: Sequence[LoadedImage]) -> tuple[Batch, list[Instances]]:
         """A batch and its targets on the device."""
         where = self.world.device
         images = [item.image.to(where, non_blocking=True) for item in items]
-        targets = []
-        for found in (item.instances for item in items):
-            sought = ~found.ignored
-            targets.append(Targets(found.boxes[sought], found.labels[sought], found.boxes[found.ignored]).to(where))
-        return self.detector.data_preprocessor(images), targets
+        return self.detector.data_preprocessor(images), [item.instances.to(where) for item in items]
 
     @property
     def finished(self) -> bool:

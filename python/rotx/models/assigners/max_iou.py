@@ -1,37 +1,17 @@
-"""Assigners: which prior is trained towards which ground truth."""
+"""Assignment by the highest overlap: RetinaNet's and Faster R-CNN's."""
 
 from __future__ import annotations
-
-from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from rotx.models.assigners.overlaps import BboxOverlaps2D, Mode
+from rotx import boxes as rotx_boxes
+from rotx.models.assigners.assignment import Assignment, Predictions
+from rotx.models.assigners.overlaps import BboxOverlaps2D, Overlaps
+from rotx.records import Instances
 
 # Overlaps held at a time: 2,000 gts and 200,000 priors need 100 pieces of 16 MB in float32.
 _PAIRS = 1 << 22
-
-
-class Overlaps(Protocol):
-    """Overlaps (N, M) of boxes (N, ·) with boxes (M, ·), as in `rotx.models.assigners.overlaps`."""
-
-    def __call__(self, a: Tensor, b: Tensor, mode: Mode = "iou") -> Tensor:
-        """``"iof"``: over the area of the box of ``a``."""
-
-
-class Assignment(NamedTuple):
-    """What N priors are trained towards.
-
-    Attributes:
-        gt_inds: (N,) int64: k + 1 for gt k, 0 for the background, −1 to be ignored.
-        max_overlaps: (N,): highest overlap with any gt; 0 without gts, −1 within an ignored region.
-        labels: (N,) int64: of the gt, −1 where there is none.
-    """
-
-    gt_inds: Tensor
-    max_overlaps: Tensor
-    labels: Tensor
 
 
 class MaxIoUAssigner:
@@ -46,14 +26,15 @@ class MaxIoUAssigner:
     it gets all priors that overlap it by 0. And priors in ignored regions are ignored in images without gts too.
 
     Args:
-        pos_iou_thr: see above.
-        neg_iou_thr: see above; or a pair, for background from the first on and below the second.
-        min_pos_iou: see above.
-        gt_max_assign_all: of several priors that overlap a gt most, all get it, not only the first.
-        ignore_iof_thr: priors of which more than this share lies in an ignored box are ignored; negative: none.
-        ignore_wrt_candidates: the share is one of the prior; if False, of the ignored box.
-        match_low_quality: whether gts get their priors by the last rule.
-        iou_calculator: what overlaps are computed by.
+        pos_iou_thr: Overlap from which on a prior gets the gt that it overlaps most.
+        neg_iou_thr: Overlap below which a prior is background; or a pair, for background from the first on and
+            below the second.
+        min_pos_iou: Overlap from which on a gt gets the priors that overlap it most.
+        gt_max_assign_all: Whether, of several priors that overlap a gt most, all get it, not only the first.
+        ignore_iof_thr: Priors of which more than this share lies in an ignored box are ignored; negative: none.
+        ignore_wrt_candidates: Whether the share is one of the prior; if False, of the ignored box.
+        match_low_quality: Whether gts get their priors by the last rule.
+        iou_calculator: Overlaps to compare by.
     """
 
     def __init__(
@@ -76,68 +57,75 @@ class MaxIoUAssigner:
         self.match_low_quality = match_low_quality
         self.iou_calculator: Overlaps = BboxOverlaps2D() if iou_calculator is None else iou_calculator
 
-    def assign(self, priors: Tensor, gts: Tensor, labels: Tensor, ignored: Tensor | None = None) -> Assignment:
-        """Assigns gts to priors. Memory grows with their numbers, not with the product.
+    def assign(self, priors: Tensor, targets: Instances, predictions: Predictions | None = None) -> Assignment:
+        """Assigns gts to priors. Memory grows with their numbers, not with the product, and nothing waits for values.
 
         Args:
-            priors: (N, ·), of the kind that ``iou_calculator`` takes.
-            gts: (M, ·), likewise.
-            labels: (M,) integers.
-            ignored: (I, ·): boxes of regions without annotations, of the kind of ``gts``.
+            priors: Priors (N, D), of the kind that ``iou_calculator`` takes.
+            targets: The gts, M of them, of any kind.
+            predictions: Not used.
         """
-        if self.ignore_iof_thr <= 0 or (ignored is not None and not len(ignored)):
-            ignored = None
+        gts = rotx_boxes.convert(targets.boxes, targets.kind, self.iou_calculator.kind)
         max_overlaps = priors.new_zeros(len(priors), dtype=torch.promote_types(priors.dtype, torch.float32))
         nearest = torch.zeros_like(max_overlaps, dtype=torch.int64)
-        best = _Best(max_overlaps.new_zeros(len(gts)), nearest[:0], nearest[:0])
-        # What outlives a piece is made beforehand, or takes the place of its like: many small tensors in between
-        # would keep the memory of the large ones from being used again.
-        step = max(_PAIRS // max(len(gts), 0 if ignored is None else len(ignored), 1), 1)
-        for start in range(0, len(priors), step):
-            piece, rows = priors[start : start + step], slice(start, start + step)
-            overlaps = self.iou_calculator(piece, gts) if len(gts) else max_overlaps[rows, None]  # (n, M)
-            if ignored is not None:
-                overlaps = overlaps.masked_fill(self._in_ignored(piece, ignored)[:, None], -1)
-            max_overlaps[rows], nearest[rows] = overlaps.max(dim=1)
-            if self.match_low_quality and len(gts):
-                best = self._update(best, overlaps, start)
-        if not len(gts):
-            gt_inds = torch.where(max_overlaps < 0, -1, 0)
-            return Assignment(gt_inds, max_overlaps, torch.full_like(gt_inds, -1))
+        if not len(gts) or not len(priors):
+            return Assignment(nearest, max_overlaps, nearest - 1)
+        ignored = torch.zeros_like(targets.labels, dtype=torch.bool) if targets.ignored is None else targets.ignored
+        outside = None if targets.ignored is None else self._in_ignored(priors, gts, ignored)
+        last = nearest
+        for start, stop in _pieces(len(gts), len(priors)):
+            overlaps = self.iou_calculator(priors, gts[start:stop])  # (N, m)
+            if targets.ignored is not None:
+                left_out = ignored[start:stop] if outside is None else ignored[start:stop] | outside[:, None]
+                overlaps = overlaps.masked_fill(left_out, -1)
+            highest, gt = overlaps.max(dim=1)
+            nearest = torch.where(highest > max_overlaps, gt + start, nearest)
+            max_overlaps = torch.maximum(highest, max_overlaps)
+            if self.match_low_quality:
+                last = torch.maximum(last, self._best_of(overlaps, start))
+
         low, high = self.neg_iou_thr
-        gt_inds = torch.where((max_overlaps >= low) & (max_overlaps < high), 0, -1)
+        background = ((max_overlaps >= low) & (max_overlaps < high)) | ignored.all()
+        if outside is not None:
+            background, max_overlaps = background & ~outside, torch.where(outside, -1, max_overlaps)
+        gt_inds = torch.where(background, 0, -1)
         gt_inds = torch.where(max_overlaps >= self.pos_iou_thr, nearest + 1, gt_inds)
-        last = torch.zeros_like(gt_inds).scatter_reduce(0, best.prior, best.gt + 1, "amax")
         gt_inds = torch.where(last > 0, last, gt_inds)
-        labels = labels.to(torch.int64)[(gt_inds - 1).clamp(min=0)]
+        labels = targets.labels[(gt_inds - 1).clamp(min=0)]
         return Assignment(gt_inds, max_overlaps, torch.where(gt_inds > 0, labels, -1))
 
-    def _in_ignored(self, priors: Tensor, ignored: Tensor) -> Tensor:
-        """Whether each prior is to be ignored: (N,) bool."""
-        if self.ignore_wrt_candidates:
-            share = self.iou_calculator(priors, ignored, "iof").amax(dim=1)
-        else:
-            share = self.iou_calculator(ignored, priors, "iof").amax(dim=0)
-        return share > self.ignore_iof_thr
+    def _in_ignored(self, priors: Tensor, gts: Tensor, ignored: Tensor) -> Tensor | None:
+        """Whether each prior lies in an ignored region, (N,) bool; None: none is looked for."""
+        if self.ignore_iof_thr <= 0:
+            return None
+        found = torch.zeros(len(priors), dtype=torch.bool, device=priors.device)
+        for start, stop in _pieces(len(gts), len(priors)):
+            piece = gts[start:stop]
+            if self.ignore_wrt_candidates:
+                shares = self.iou_calculator(priors, piece, "iof")
+            else:
+                shares = self.iou_calculator(piece, priors, "iof").T
+            found |= ((shares > self.ignore_iof_thr) & ignored[start:stop]).any(dim=1)
+        return found
 
-    def _update(self, best: _Best, overlaps: Tensor, start: int) -> _Best:
-        """The best priors after a piece (n, M) of the overlaps, that of the priors from ``start`` on."""
+    def _best_of(self, overlaps: Tensor, start: int) -> Tensor:
+        """One more than the last of the gts from ``start`` on that no prior overlaps more, (N,) int64; 0: none.
+
+        Args:
+            overlaps: Overlaps (N, m) of all priors with some gts.
+            start: Index of the first of these.
+        """
         highest, first = overlaps.max(dim=0)
-        overlap = torch.maximum(best.overlap, highest)
-        wanted = (overlap > 0) & (overlap >= self.min_pos_iou)
+        wanted = (highest > 0) & (highest >= self.min_pos_iou)
+        numbers = torch.arange(start + 1, start + 1 + len(highest), dtype=torch.int32, device=overlaps.device)
         if self.gt_max_assign_all:
-            keep = (best.overlap == overlap)[best.gt]
-            prior, gt = ((overlaps == overlap) & wanted).nonzero().unbind(dim=1)
-        else:
-            keep = (best.overlap >= highest)[best.gt]
-            gt = (wanted & (highest > best.overlap)).nonzero().flatten()
-            prior = first[gt]
-        return _Best(overlap, torch.cat([best.prior[keep], prior + start]), torch.cat([best.gt[keep], gt]))
+            matches = (overlaps == highest) & wanted
+            return torch.where(matches, numbers, 0).amax(dim=1).long()
+        none = torch.zeros(len(overlaps), dtype=torch.int32, device=overlaps.device)
+        return none.scatter_reduce(0, first, torch.where(wanted, numbers, 0), "amax").long()
 
 
-class _Best(NamedTuple):
-    """The priors that overlap M gts most, of those seen so far; T where several do so equally."""
-
-    overlap: Tensor  # (M,)
-    prior: Tensor  # (T,)
-    gt: Tensor  # (T,)
+def _pieces(gts: int, priors: int) -> list[tuple[int, int]]:
+    """Where pieces of the gts start and stop, so that each has few enough overlaps with all priors."""
+    step = max(_PAIRS // max(priors, 1), 1)
+    return [(start, min(start + step, gts)) for start in range(0, gts, step)]

@@ -6,12 +6,12 @@ Each is called with boxes ``a`` (N, ·), boxes ``b`` (M, ·) and a mode, ``"iou"
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from rotx.boxes import rbox2hbox
+from rotx.boxes import BoxKind, check_boxes, rbox2hbox
 from rotx.ops import box_iou_rotated
 
 Mode = Literal["iou", "iof"]
@@ -26,12 +26,24 @@ _ROUNDING = 1e-6
 _MOST_MOVED = 1e-5
 
 
+class Overlaps(Protocol):
+    """Overlaps (N, M) of boxes (N, D) with boxes (M, D)."""
+
+    #: Kind of both boxes; an assigner converts objects to it.
+    kind: BoxKind
+
+    def __call__(self, a: Tensor, b: Tensor, mode: Mode = "iou") -> Tensor:
+        """Overlaps; ``"iof"``: over the area of the box of ``a``."""
+
+
 class BboxOverlaps2D:
     """Overlaps of hboxes (N, 4) and (M, 4)."""
 
+    kind: BoxKind = "hbox"
+
     def __call__(self, a: Tensor, b: Tensor, mode: Mode = "iou") -> Tensor:
         """(N, M) overlaps; ValueError for boxes of another kind."""
-        return _hbox_overlaps(_check("a", a, 4), _check("b", b, 4), mode)
+        return _hbox_overlaps(_checked("a", a, "hbox"), _checked("b", b, "hbox"), mode)
 
 
 class RBboxOverlaps2D:
@@ -41,6 +53,8 @@ class RBboxOverlaps2D:
     to rounding: for one box within the other the IoU is rounded as mmcv rounds it, so that the same are taken.
     MMRotate's losses depend on it, by several percent where objects are few. No IoU moves by more than 1e-5 for it.
     """
+
+    kind: BoxKind = "rbox"
 
     def __call__(self, a: Tensor, b: Tensor, mode: Mode = "iou") -> Tensor:
         """(N, M) overlaps; ValueError for boxes of another kind."""
@@ -65,18 +79,11 @@ class RBboxOverlaps2D:
 class FakeRBboxOverlaps2D:
     """Overlaps of the hboxes around rboxes (N, 5) and (M, 5)."""
 
-    def __call__(self, a: Tensor, b: Tensor, mode: Mode = "iou") -> Tensor:
-        """(N, M) overlaps; ValueError for boxes of another kind."""
-        return _hbox_overlaps(rbox2hbox(_check("a", a, 5)), rbox2hbox(_check("b", b, 5)), mode)
-
-
-class RBbox2HBboxOverlaps2D:
-    """Overlaps of hboxes, such as anchors, with the hboxes around rboxes, such as gts; either may come first."""
+    kind: BoxKind = "rbox"
 
     def __call__(self, a: Tensor, b: Tensor, mode: Mode = "iou") -> Tensor:
         """(N, M) overlaps; ValueError for boxes of another kind."""
-        a, b = (rbox2hbox(x) if x.shape[-1] == 5 else _check(name, x, 4) for name, x in (("a", a), ("b", b)))
-        return _hbox_overlaps(a, b, mode)
+        return _hbox_overlaps(rbox2hbox(_checked("a", a, "rbox")), rbox2hbox(_checked("b", b, "rbox")), mode)
 
 
 def _hbox_overlaps(a: Tensor, b: Tensor, mode: Mode) -> Tensor:
@@ -109,9 +116,8 @@ def _area_as_mmcv(rboxes: Tensor, origins: Tensor) -> Tensor:
     return ((ax * by - bx * ay).abs() + (bx * cy - cx * by).abs()) / 2
 
 
-def _check(name: str, boxes: Tensor, columns: int) -> Tensor:
-    if boxes.dim() != 2 or boxes.shape[1] != columns:
-        raise ValueError(f"{name}: need boxes (N, {columns}), got shape {tuple(boxes.shape)}")
+def _checked(name: str, boxes: Tensor, kind: BoxKind) -> Tensor:
+    check_boxes(boxes, kind, name)
     return boxes
 
 

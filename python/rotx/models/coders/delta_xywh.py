@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rotx.boxes import rbox2hbox
+from rotx.boxes import BoxKind
 from rotx.models.coders.deltas import (
     WH_RATIO_CLIP,
     at_least_float32,
@@ -34,6 +34,7 @@ class DeltaXYWHHBBoxCoder:
     """
 
     encode_size = 4
+    box_kind: BoxKind = "hbox"
 
     def __init__(
         self,
@@ -48,9 +49,8 @@ class DeltaXYWHHBBoxCoder:
         self.ctr_clamp = ctr_clamp if add_ctr_clamp else None
 
     def encode(self, priors: Tensor, gts: Tensor) -> Tensor:
-        """Targets (N, 4) for hbox priors (N, 4) and gts that are hboxes (N, 4) or rboxes (N, 5)."""
-        gts = rbox2hbox(at_least_float32(gts)) if gts.shape[-1] == 5 else at_least_float32(gts)
-        prior, gt = centered(at_least_float32(priors)), centered(gts)
+        """Targets (N, 4) for hbox priors (N, 4) and hbox gts (N, 4)."""
+        prior, gt = centered(at_least_float32(priors)), centered(at_least_float32(gts))
         shift = (gt[..., :2] - prior[..., :2]) / positive_size(prior)
         return normalize(torch.cat([shift, log_ratio(positive_size(gt), prior)], dim=-1), self.means, self.stds)
 

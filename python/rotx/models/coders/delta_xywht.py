@@ -8,7 +8,7 @@ from math import pi
 import torch
 from torch import Tensor
 
-from rotx.boxes import AngleVersion, norm_angle, regularize
+from rotx.boxes import AngleVersion, BoxKind, norm_angle, regularize
 from rotx.models.coders.deltas import (
     WH_RATIO_CLIP,
     at_least_float32,
@@ -40,6 +40,7 @@ class DeltaXYWHTRBBoxCoder:
     """
 
     encode_size = 5
+    box_kind: BoxKind = "rbox"
 
     def __init__(
         self,
@@ -124,6 +125,7 @@ class DeltaXYWHTHBBoxCoder:
     """
 
     encode_size = 5
+    box_kind: BoxKind = "rbox"
 
     def __init__(
         self,

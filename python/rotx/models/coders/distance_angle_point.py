@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rotx.boxes import AngleVersion, norm_angle
+from rotx.boxes import AngleVersion, BoxKind, norm_angle
 from rotx.models.coders.deltas import turned
 
 
@@ -17,6 +17,7 @@ class DistanceAnglePointCoder:
     """
 
     encode_size = 5
+    box_kind: BoxKind = "rbox"
 
     def __init__(self, angle_version: AngleVersion = "oc") -> None:
         norm_angle(torch.zeros(0), angle_version)  # an unknown version fails here, not in the first step

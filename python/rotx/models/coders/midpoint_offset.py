@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rotx.boxes import AngleVersion, rbox2hbox, rbox2qbox, regularize
+from rotx.boxes import AngleVersion, BoxKind, rbox2hbox, rbox2qbox, regularize
 from rotx.models.coders.deltas import (
     MIN_SIZE,
     WH_RATIO_CLIP,
@@ -40,6 +40,7 @@ class MidpointOffsetCoder:
     """
 
     encode_size = 6
+    box_kind: BoxKind = "rbox"
 
     def __init__(
         self,

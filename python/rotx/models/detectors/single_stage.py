@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rotx.models.checkpoints import Pretrained
 from rotx.models.detectors.detector import Detector, Losses
 from rotx.models.preprocess import DetDataPreprocessor
-from rotx.models.structures import Batch, Detections, Targets
+from rotx.models.structures import Batch, Candidates
+from rotx.records import Instances
 
 
 class SingleStage(Detector):
-    """A detector whose head finds boxes in the features directly: Rotated RetinaNet, Rotated FCOS.
+    """A detector with one head on all feature maps: Rotated RetinaNet, Rotated FCOS.
 
     Args:
-        backbone: images to feature maps.
-        neck: maps to a pyramid; None: the maps as they are.
-        bbox_head: has ``loss(features, batch, targets)`` and ``predict(features, batch)``.
-        data_preprocessor: images to a batch.
-        init_cfg: weights of a whole detector to start from.
+        backbone: Makes feature maps of images.
+        neck: Makes a pyramid of the maps; None: the maps are used as they are.
+        bbox_head: Head with ``forward(features)``, ``loss(raw, targets, batch)``, ``decode(raw, batch)`` and
+            ``suppress(candidates)``.
+        data_preprocessor: Makes a batch of images.
+        init_cfg: Weights of a whole detector to start from.
     """
 
     def __init__(
@@ -36,13 +38,21 @@ class SingleStage(Detector):
         super().__init__(backbone, neck, data_preprocessor, init_cfg)
         self.bbox_head = bbox_head
 
-    def loss(self, batch: Batch, targets: Sequence[Targets]) -> Losses:
-        """The loss terms of a batch."""
-        losses: Losses = self.bbox_head.loss(self.extract(batch.images), batch, targets)  # type: ignore[operator]
+    @property
+    def head(self) -> Any:
+        """The head that makes the detections."""
+        return self.bbox_head
+
+    def network(self, images: Tensor) -> Any:
+        """Raw outputs of the head for images (B, 3, H, W)."""
+        return self.bbox_head(self.extract(images))
+
+    def losses(self, raw: Any, targets: Sequence[Instances], batch: Batch) -> Losses:
+        """Loss terms of raw outputs."""
+        losses: Losses = self.head.loss(raw, targets, batch)
         return losses
 
-    @torch.no_grad()
-    def predict(self, batch: Batch) -> list[Detections]:
-        """The detections of each image, best first, in pixels of the batch's images."""
-        found: list[Detections] = self.bbox_head.predict(self.extract(batch.images), batch)  # type: ignore[operator]
-        return found
+    def decode(self, raw: Any, batch: Batch) -> Candidates:
+        """Scored boxes from raw outputs, in pixels of the batch's images."""
+        candidates: Candidates = self.head.decode(raw, batch)
+        return candidates

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rotx.models.checkpoints import Pretrained
 from rotx.models.detectors.detector import Detector, Losses
+from rotx.models.heads.maps import Maps
 from rotx.models.preprocess import DetDataPreprocessor
-from rotx.models.structures import Batch, Detections, Targets
+from rotx.models.structures import Batch, Candidates
+from rotx.records import Instances
+
+
+class TwoStageOutputs(NamedTuple):
+    """What the network of a two-stage detector makes of images; the RoI head goes on from here.
+
+    Attributes:
+        features: Feature maps (B, C, H, W), finest first.
+        rpn: Outputs of the RPN head.
+    """
+
+    features: list[Tensor]
+    rpn: Maps
 
 
 class TwoStage(Detector):
-    """A detector that proposes boxes and looks at each again: Rotated Faster R-CNN, Oriented R-CNN, RoI Transformer.
+    """A detector with an RPN and a RoI head: Rotated Faster R-CNN, Oriented R-CNN, RoI Transformer.
 
     Args:
-        backbone: images to feature maps.
-        neck: maps to a pyramid; None: the maps as they are.
-        rpn_head: proposes boxes.
-        roi_head: turns proposals into detections.
-        data_preprocessor: images to a batch.
-        init_cfg: weights of a whole detector to start from.
+        backbone: Makes feature maps of images.
+        neck: Makes a pyramid of the maps; None: the maps are used as they are.
+        rpn_head: Proposes boxes.
+        roi_head: Turns proposals into detections.
+        data_preprocessor: Makes a batch of images.
+        init_cfg: Weights of a whole detector to start from.
     """
 
     def __init__(
@@ -39,16 +53,26 @@ class TwoStage(Detector):
         self.rpn_head = rpn_head
         self.roi_head = roi_head
 
-    def loss(self, batch: Batch, targets: Sequence[Targets]) -> Losses:
-        """The loss terms of a batch."""
-        features = self.extract(batch.images)
-        losses, proposals = self.rpn_head.loss_and_proposals(features, batch, targets)  # type: ignore[operator]
-        return {**losses, **self.roi_head.loss(features, proposals, batch, targets)}  # type: ignore[operator]
+    @property
+    def head(self) -> Any:
+        """The head that makes the detections."""
+        return self.roi_head
 
-    @torch.no_grad()
-    def predict(self, batch: Batch) -> list[Detections]:
-        """The detections of each image, best first, in pixels of the batch's images."""
-        features = self.extract(batch.images)
-        proposals = self.rpn_head.predict(features, batch)  # type: ignore[operator]
-        found: list[Detections] = self.roi_head.predict(features, proposals, batch)  # type: ignore[operator]
-        return found
+    def network(self, images: Tensor) -> TwoStageOutputs:
+        """Features of images (B, 3, H, W), and raw outputs of the RPN head."""
+        features = list(self.extract(images))
+        return TwoStageOutputs(features, self.rpn_head(features))
+
+    def losses(self, raw: TwoStageOutputs, targets: Sequence[Instances], batch: Batch) -> Losses:
+        """Loss terms of both heads."""
+        rpn: Any = self.rpn_head
+        proposals = rpn.propose(rpn.decode(raw.rpn, batch, rpn.train_proposals), rpn.train_proposals)
+        losses = rpn.loss(raw.rpn, targets, batch)
+        return {**losses, **self.head.loss(raw.features, proposals, targets, batch)}
+
+    def decode(self, raw: TwoStageOutputs, batch: Batch) -> Candidates:
+        """Scored boxes from features and proposals, in pixels of the batch's images."""
+        rpn: Any = self.rpn_head
+        proposals = rpn.propose(rpn.decode(raw.rpn, batch))
+        candidates: Candidates = self.head.decode(raw.features, proposals, batch)
+        return candidates

@@ -3,85 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from rotx.boxes import rbox2hbox
-from rotx.models.assigners.max_iou import MaxIoUAssigner
+from rotx import boxes as rotx_boxes
+from rotx.models.assigners.assignment import Assigner, assign_usable
 from rotx.models.coders.box_coder import BoxCoder
-from rotx.models.priors.anchors import AnchorGenerator
+from rotx.models.coders.deltas import at_least_float32
+from rotx.models.heads.maps import priors_at
+from rotx.models.priors.prior_generator import PriorGenerator
 from rotx.models.processes import mean_over_processes
 from rotx.models.samplers.sampler import Sampler
-from rotx.models.structures import Batch, Size, Targets
+from rotx.models.structures import Batch, Size
+from rotx.records import Instances
 
 
 class AnchorTargets(NamedTuple):
-    """Targets of the A anchors of B images, levels one after another; B × A rows each.
+    """Targets of the B × A anchors of one level of B images, P of which stand for an object.
 
     Attributes:
-        labels: (B, A) int64; background is the number of classes.
-        label_weights: (B, A); 0 where an anchor is ignored or was not sampled.
-        positive: (B, A) bool: anchors that stand for an object.
-        bbox_targets: (B, A, D) encoded, or boxes if the regression is decoded; 0 where not positive.
-        gt_boxes: (B, A, 5) the objects; 0 where not positive.
-        avg_factor: what sums of losses are divided by, the mean over all processes.
+        labels: Classes (B · A,) int64; background is the number of classes.
+        label_weights: Weights (B · A,) of the classification; 0 where an anchor is ignored or was not sampled.
+        rows: Indices (P,) int64 of the anchors that stand for an object.
+        anchors: These anchors (P, D).
+        gt_boxes: The object of each, (P, D'), of the kind of the coder.
+        bbox_targets: What each is to regress, (P, encode_size), or ``gt_boxes`` if the regression is decoded.
+        avg_factor: What sums of losses of all levels are divided by, a scalar tensor: the mean over all processes.
     """
 
     labels: Tensor
     label_weights: Tensor
-    positive: Tensor
-    bbox_targets: Tensor
+    rows: Tensor
+    anchors: Tensor
     gt_boxes: Tensor
-    avg_factor: float
-
-    def levels(self, sizes: Sequence[int]) -> list[AnchorTargets]:
-        """The same, a level each, with B × A_level rows."""
-        found, start = [], 0
-        for size in sizes:
-            level = slice(start, start + size)
-            found.append(
-                AnchorTargets(
-                    self.labels[:, level].flatten(0, 1),
-                    self.label_weights[:, level].flatten(0, 1),
-                    self.positive[:, level].flatten(0, 1),
-                    self.bbox_targets[:, level].flatten(0, 1),
-                    self.gt_boxes[:, level].flatten(0, 1),
-                    self.avg_factor,
-                )
-            )
-            start += size
-        return found
+    bbox_targets: Tensor
+    avg_factor: Tensor
 
 
 class AnchorTargeter:
     """Assigns objects to anchors, samples, and encodes.
 
     Args:
-        anchor_generator: makes the anchors.
-        bbox_coder: encodes objects relative to anchors.
-        assigner: decides which anchor stands for which object.
-        sampler: decides which anchors take part.
-        num_classes: how many, and the label of the background.
-        reg_decoded_bbox: targets are boxes, not encoded.
-        allowed_border: anchors that reach further out of the image, in pixels, take no part; all do if negative.
-        pos_weight: of positive anchors in the classification; 1 if not positive.
+        prior_generator: Knows which anchors belong to an image.
+        bbox_coder: Encodes objects relative to anchors.
+        assigner: Decides which anchor stands for which object.
+        sampler: Decides which anchors take part.
+        num_classes: Number of classes, and the label of the background.
+        reg_decoded_bbox: Whether targets are boxes, not encoded.
+        allowed_border: Anchors that reach further out of the image, in pixels, take no part; all do if negative.
+        pos_weight: Weight of positive anchors in the classification; 1 if not positive.
     """
 
     def __init__(
         self,
         *,
-        anchor_generator: AnchorGenerator,
+        prior_generator: PriorGenerator,
         bbox_coder: BoxCoder,
-        assigner: MaxIoUAssigner,
+        assigner: Assigner,
         sampler: Sampler,
         num_classes: int,
         reg_decoded_bbox: bool = False,
         allowed_border: float = -1,
         pos_weight: float = -1,
     ) -> None:
-        self.anchor_generator = anchor_generator
+        self.prior_generator = prior_generator
         self.bbox_coder = bbox_coder
         self.assigner = assigner
         self.sampler = sampler
@@ -90,60 +78,87 @@ class AnchorTargeter:
         self.allowed_border = allowed_border
         self.pos_weight = pos_weight if pos_weight > 0 else 1.0
 
+    @torch.no_grad()
     def __call__(
-        self, anchors: list[Tensor], featmap_sizes: list[Size], batch: Batch, targets: Sequence[Targets]
-    ) -> AnchorTargets:
-        """Targets for all anchors of all images.
+        self, priors: Sequence[Tensor], featmap_sizes: Sequence[Size], batch: Batch, targets: Sequence[Instances]
+    ) -> list[AnchorTargets]:
+        """Targets for all anchors of all images, level by level.
 
         Args:
-            anchors: of each level, (A_level, 4) or (A_level, 5).
-            featmap_sizes: height and width of each level.
-            batch: for the sizes of the images.
-            targets: the objects of each image.
+            priors: Anchors of each level, (A, D) for all images or (B, A, D) with those of each.
+            featmap_sizes: Height and width of each level.
+            batch: Batch, for the sizes of its images.
+            targets: Objects of each image.
         """
-        flat = torch.cat(anchors)
-        images = []
-        total = 0
-        for size, pad_size, target in zip(batch.sizes, batch.pad_sizes, targets, strict=True):
-            valid = torch.cat(self.anchor_generator.valid_flags(featmap_sizes, pad_size, flat.device))
-            values, count = self._image(flat, valid & self._inside(flat, size), target)
-            images.append(values)
-            total += count
-        labels, weights, positive, encoded, gts = (torch.stack(values) for values in zip(*images, strict=True))
-        return AnchorTargets(labels, weights, positive, encoded, gts, mean_over_processes(total, flat.device))
+        gt_inds, numbers, count = self._assign(priors, featmap_sizes, batch, targets)
+        # One more, so that images without objects need no way of their own.
+        classes = torch.cat([*(target.labels for target in targets), numbers.new_zeros(1)])
+        labels = torch.where(gt_inds > 0, classes[numbers.clamp(min=0)], self.num_classes)
+        weights = torch.where(gt_inds > 0, self.pos_weight, 1.0) * (gt_inds >= 0)
+        avg_factor = mean_over_processes(count, gt_inds.device)
 
-    def _image(self, flat: Tensor, usable: Tensor, target: Targets) -> tuple[tuple[Tensor, ...], int]:
-        labels = torch.full((len(flat),), self.num_classes, dtype=torch.int64, device=flat.device)
-        weights = flat.new_zeros(len(flat))
-        positive = torch.zeros_like(usable)
-        columns = 5 if self.reg_decoded_bbox else self.bbox_coder.encode_size
-        encoded = flat.new_zeros((len(flat), columns))
-        gts = flat.new_zeros((len(flat), 5))
+        lengths = [level.shape[-2] for level in priors]
 
-        rows = usable.nonzero().squeeze(1)
-        anchors = flat[rows]
-        assignment = self.assigner.assign(anchors, target.boxes, target.labels, target.ignored)
-        samples = self.sampler.sample(assignment, anchors, target.boxes, target.labels)
-        at, background = rows[samples.pos_inds], rows[samples.neg_inds]
-        if len(at):
-            labels[at] = samples.pos_gt_labels
-            positive[at] = True
-            gts[at] = samples.pos_gts.to(flat)
-            goals = (
-                samples.pos_gts
-                if self.reg_decoded_bbox
-                else self.bbox_coder.encode(samples.pos_priors, samples.pos_gts)
-            )
-            encoded[at] = goals.to(flat)
-        weights[at] = self.pos_weight
-        weights[background] = 1.0
-        return (labels, weights, positive, encoded, gts), samples.avg_factor
+        def levels(values: Tensor) -> list[Tensor]:
+            return [level.flatten() for level in values.split_with_sizes(lengths, dim=1)]
 
-    def _inside(self, anchors: Tensor, size: Size) -> Tensor:
-        if self.allowed_border < 0:
-            return torch.ones(len(anchors), dtype=torch.bool, device=anchors.device)
-        boxes = rbox2hbox(anchors) if anchors.shape[1] == 5 else anchors
-        x1, y1, x2, y2 = boxes.unbind(1)
-        height, width = size
-        border = self.allowed_border
-        return (x1 >= -border) & (y1 >= -border) & (x2 < width + border) & (y2 < height + border)
+        # One wait for the numbers of positive anchors and one for their indices, however many levels and images.
+        positive = levels(gt_inds > 0)
+        counts = torch.stack([level.sum() for level in positive]).tolist()
+        at = torch.cat(positive).nonzero().squeeze(1)
+        starts = accumulate([0, *(len(level) for level in positive[:-1])])
+        rows = [some - start for some, start in zip(at.split_with_sizes(counts), starts, strict=True)]
+        anchors = torch.cat(
+            [
+                priors_at(level, some // length, some % length)
+                for level, some, length in zip(priors, rows, lengths, strict=True)
+            ]
+        )
+        kind = self.bbox_coder.box_kind
+        objects = at_least_float32(torch.cat([rotx_boxes.convert(t.boxes, t.kind, kind) for t in targets]))
+        gts = objects[torch.cat(levels(numbers))[at]].to(anchors.dtype)
+        goals = gts if self.reg_decoded_bbox else self.bbox_coder.encode(anchors, gts)
+        own = [values.split_with_sizes(counts) for values in (anchors, gts, goals)]
+        return [
+            AnchorTargets._make((*level, avg_factor))
+            for level in zip(levels(labels), levels(weights), rows, *own, strict=True)
+        ]
+
+    def _assign(
+        self, priors: Sequence[Tensor], featmap_sizes: Sequence[Size], batch: Batch, targets: Sequence[Instances]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What the anchors of each image stand for.
+
+        Returns:
+            Index plus one of the object of each anchor, (B, A), 0: background, −1: no part; its index among the
+            objects of all images, (B, A); and how many anchors take part.
+        """
+        found, numbers, total = [], [], torch.zeros((), device=priors[0].device)
+        flat = torch.cat(list(priors), dim=-2)
+        start = 0
+        for i, target in enumerate(targets):
+            own = flat if flat.dim() == 2 else flat[i]
+            usable = self._usable(own, featmap_sizes, batch.sizes[i], batch.pad_sizes[i], batch)
+            assignment = assign_usable(self.assigner, own, usable, target)
+            samples = self.sampler.sample(assignment, own, target, kind=self.prior_generator.box_kind)
+            gt_inds = torch.full_like(assignment.gt_inds, -1).scatter(0, samples.rows, samples.gt_inds)
+            found.append(gt_inds)
+            numbers.append(gt_inds + (start - 1))
+            total = total + samples.avg_factor
+            start += len(target)
+        return torch.stack(found), torch.stack(numbers), total
+
+    def _usable(
+        self, anchors: Tensor, featmap_sizes: Sequence[Size], size: Size, pad_size: Size, batch: Batch
+    ) -> Tensor | None:
+        """Which anchors (A, D) may stand for objects of an image, (A,) bool; None: all."""
+        usable = None
+        if pad_size != tuple(batch.images.shape[-2:]):
+            usable = torch.cat(self.prior_generator.valid_flags(featmap_sizes, pad_size, anchors.device))
+        if self.allowed_border >= 0:
+            x1, y1, x2, y2 = rotx_boxes.convert(anchors, self.prior_generator.box_kind, "hbox").unbind(1)
+            height, width = size
+            border = self.allowed_border
+            inside = (x1 >= -border) & (y1 >= -border) & (x2 < width + border) & (y2 < height + border)
+            usable = inside if usable is None else usable & inside
+        return usable

@@ -5,6 +5,7 @@ Yang & Yan, "Arbitrary-Oriented Object Detection with Circular Smooth Label", EC
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,13 +23,13 @@ class AngleBranchRetinaHead(RetinaHead):
     """As :class:`RetinaHead`, the angle from a code of its own instead of the regression.
 
     Args:
-        angle_coder: such as :class:`CSLCoder`.
-        loss_angle: of the code of positive anchors.
-        use_encoded_angle: the code stands for the angle of the encoded box, relative to the anchor; else for the
-            angle of the object.
-        shield_reg_angle: the regression learns no angle.
-        use_normalized_angle_feat: the code's outputs are squeezed into (-1, 1).
-        **kwargs: of :class:`RetinaHead`.
+        angle_coder: Coder of angles, such as :class:`CSLCoder`.
+        loss_angle: Loss of the code of positive anchors.
+        use_encoded_angle: Whether the code stands for the angle of the encoded box, relative to the anchor; else it
+            stands for the angle of the object.
+        shield_reg_angle: Whether the regression learns no angle.
+        use_normalized_angle_feat: Whether the code's outputs are squeezed into (-1, 1).
+        **kwargs: Arguments of :class:`RetinaHead`.
     """
 
     def __init__(
@@ -65,21 +66,20 @@ class AngleBranchRetinaHead(RetinaHead):
             angle = angle.sigmoid() * 2 - 1
         return self.retina_cls(cls), self.retina_reg(reg), angle
 
-    def level_loss(self, rows: tuple[Tensor, ...], anchors: Tensor, goal: AnchorTargets) -> dict[str, Tensor]:
+    def level_loss(self, rows: tuple[Tensor, ...], goal: AnchorTargets) -> dict[str, Tensor]:
         """The loss terms of one level, with that of the angle."""
-        at = goal.positive
         boxes = goal.bbox_targets if self.use_encoded_angle else goal.gt_boxes
-        wanted = self.angle_coder.encode(boxes[at][:, 4:5])
-        loss_angle = self.loss_angle(rows[2][at], wanted, avg_factor=goal.avg_factor)
+        wanted = self.angle_coder.encode(boxes[:, 4:5])
+        loss_angle = self.loss_angle(rows[2].index_select(0, goal.rows), wanted, avg_factor=goal.avg_factor)
         if self.shield_reg_angle:
             # What is predicted is what is wanted: no loss and no gradient.
             logits, deltas = rows[:2]
-            angles = torch.where(at[:, None], goal.bbox_targets[:, 4:5], deltas[:, 4:5])
-            rows = (logits, torch.cat([deltas[:, :4], angles.detach()], dim=1))
-        return super().level_loss(rows, anchors, goal) | {"loss_angle": loss_angle}
+            angles = deltas[:, 4:5].detach().index_copy(0, goal.rows, goal.bbox_targets[:, 4:5])
+            rows = (logits, torch.cat([deltas[:, :4], angles], dim=1))
+        return super().level_loss(rows, goal) | {"loss_angle": loss_angle}
 
-    def decode(self, outputs: tuple[Tensor, ...], anchors: Tensor, size: Size) -> Tensor:
-        """Boxes (N, 5) from encoded boxes and angle codes."""
+    def to_boxes(self, outputs: Sequence[Tensor], anchors: Tensor, size: Size) -> Tensor:
+        """Boxes (N, 5) of one image, from encoded boxes and angle codes."""
         deltas, codes = outputs
         angle = self.angle_coder.decode(codes, keepdim=True)
         if self.use_encoded_angle:

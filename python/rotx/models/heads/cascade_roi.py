@@ -12,13 +12,15 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from rotx.models.assigners.max_iou import MaxIoUAssigner
+from rotx.boxes import AngleVersion, BoxKind
+from rotx.models.assigners.assignment import Assigner
 from rotx.models.heads.roi_extractor import SingleRoIExtractor, to_rois
-from rotx.models.heads.roi_sampling import split_by_image, stage_samples
+from rotx.models.heads.roi_sampling import RoIs, rois_of, sample_rois
 from rotx.models.heads.shared_2fc import RoITargets, Shared2FCBBoxHead
-from rotx.models.postprocess import Suppression
+from rotx.models.postprocess import Suppression, suppress
 from rotx.models.samplers.sampler import Sampler, Samples
-from rotx.models.structures import Batch, Detections, Targets
+from rotx.models.structures import Batch, Candidates
+from rotx.records import Instances
 
 
 class CascadeRoIHead(nn.Module):
@@ -27,16 +29,16 @@ class CascadeRoIHead(nn.Module):
     The lists have an entry for each stage.
 
     Args:
-        num_stages: how many.
-        stage_loss_weights: of the losses.
-        bbox_roi_extractor: of the features of RoIs.
-        bbox_head: classifies and regresses them.
-        assigner: of objects to RoIs.
-        sampler: of RoIs.
-        pos_weight: of positive RoIs in the classification; 1 if not positive.
-        score_thr: scores must exceed it.
-        nms: suppression within each class.
-        max_per_img: how many detections to keep.
+        num_stages: Number of stages.
+        stage_loss_weights: Weights of the losses.
+        bbox_roi_extractor: Extractors of the features of RoIs.
+        bbox_head: Classify and regress RoIs.
+        assigner: Assigners of objects to RoIs.
+        sampler: Samplers of RoIs.
+        pos_weight: Weights of positive RoIs in the classification; 1 if not positive.
+        score_thr: Scores must exceed it.
+        nms: Suppression within each class.
+        max_per_img: Number of detections to keep.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class CascadeRoIHead(nn.Module):
         bbox_roi_extractor: Sequence[SingleRoIExtractor],
         bbox_head: Sequence[Shared2FCBBoxHead],
         # Training
-        assigner: Sequence[MaxIoUAssigner],
+        assigner: Sequence[Assigner],
         sampler: Sequence[Sampler],
         pos_weight: Sequence[float],
         # Inference
@@ -78,6 +80,21 @@ class CascadeRoIHead(nn.Module):
         self.nms = nms
         self.max_per_img = max_per_img
 
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return self._stages()[-1][1].num_classes
+
+    @property
+    def box_kind(self) -> BoxKind:
+        """Kind of the boxes that the last stage predicts."""
+        return self._stages()[-1][1].box_kind
+
+    @property
+    def angle_version(self) -> AngleVersion | None:
+        """Angle version of the boxes; None for boxes without an angle."""
+        return self._stages()[-1][1].angle_version
+
     def init_weights(self) -> None:
         """Those of the box heads."""
         for _, head in self._stages():
@@ -90,22 +107,20 @@ class CascadeRoIHead(nn.Module):
         return logits, deltas
 
     def loss(
-        self, features: Sequence[Tensor], proposals: Sequence[Detections], batch: Batch, targets: Sequence[Targets]
+        self, features: Sequence[Tensor], proposals: Candidates, targets: Sequence[Instances], batch: Batch
     ) -> dict[str, Tensor]:
         """The loss terms of all stages, ``s0.loss_cls`` and so on."""
-        boxes = [found.boxes for found in proposals]
+        rois = rois_of(proposals)
         losses: dict[str, Tensor] = {}
         for stage, (extractor, head) in enumerate(self._stages()):
-            samples = stage_samples(
-                self.assigner[stage], self.sampler[stage], extractor, head, features, boxes, targets
-            )
-            rois = to_rois([sample.all_priors for sample in samples])
-            logits, deltas = self(features, rois, stage)
+            samples = sample_rois(self.assigner[stage], self.sampler[stage], extractor, head, features, rois, targets)
+            rows = to_rois([sample.boxes for sample in samples])
+            logits, deltas = self(features, rows, stage)
             goals = head.targets(samples, self.pos_weight[stage])
-            for name, value in head.loss(logits, deltas, rois, goals).items():
+            for name, value in head.loss(logits, deltas, rows, goals).items():
                 losses[f"s{stage}.{name}"] = value * self.stage_loss_weights[stage] if "loss" in name else value
             if stage + 1 < self.num_stages:
-                boxes = self._refine(head, samples, logits, deltas, goals, batch)
+                rois = self._refine(head, samples, logits, deltas, goals, batch)
         return losses
 
     @torch.no_grad()
@@ -117,45 +132,38 @@ class CascadeRoIHead(nn.Module):
         deltas: Tensor,
         goals: RoITargets,
         batch: Batch,
-    ) -> list[Tensor]:
+    ) -> list[RoIs]:
         """The RoIs of the next stage, by the true class, or the likeliest one where there is none."""
         labels = torch.where(goals.labels < head.num_classes, goals.labels, logits[:, :-1].argmax(1))
-        rois = [sample.all_priors for sample in samples]
-        parts = split_by_image((labels, deltas), rois)
+        counts = [len(sample.rows) for sample in samples]
         refined = []
-        for sample, boxes, (own, encoded), size in zip(samples, rois, parts, batch.sizes, strict=True):
+        for sample, own, encoded, size in zip(
+            samples, labels.split_with_sizes(counts), deltas.split_with_sizes(counts), batch.sizes, strict=True
+        ):
             # Objects that were added as RoIs are added again by the next stage.
-            added = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
-            added[: len(sample.pos_inds)] = sample.pos_is_gt
-            refined.append(head.refine(boxes, own, encoded, size)[~added])
+            valid = (sample.gt_inds >= 0) & ~sample.is_gt
+            refined.append(RoIs(head.refine(sample.boxes, own, encoded, size), valid, head.box_kind))
         return refined
 
     @torch.no_grad()
-    def predict(self, features: Sequence[Tensor], proposals: Sequence[Detections], batch: Batch) -> list[Detections]:
-        """The detections of each image, best first; scores are from the mean logits of all stages."""
-        boxes = [found.boxes for found in proposals]
+    def decode(self, features: Sequence[Tensor], proposals: Candidates, batch: Batch) -> Candidates:
+        """A candidate for each class of each proposal; scores are from the mean logits of all stages."""
         logits_of_stages = []
         for stage, (_, head) in enumerate(self._stages()):
-            outputs = split_by_image(self(features, to_rois(boxes), stage), boxes)
-            logits_of_stages.append([logits for logits, _ in outputs])
+            logits, deltas = self(features, to_rois(list(proposals.boxes)), stage)
+            logits_of_stages.append(logits)
             if stage + 1 < self.num_stages:
-                boxes = [
-                    head.refine(rois, logits[:, :-1].argmax(1), deltas, size)
-                    for rois, (logits, deltas), size in zip(boxes, outputs, batch.sizes, strict=True)
-                ]
-        means = [torch.stack(logits).mean(0) for logits in zip(*logits_of_stages, strict=True)]
-        return [
-            head.predict(
-                rois,
-                logits,
-                deltas,
-                size,
-                score_thr=self.score_thr,
-                nms=self.nms,
-                max_per_img=self.max_per_img,
-            )
-            for rois, logits, (_, deltas), size in zip(boxes, means, outputs, batch.sizes, strict=True)
-        ]
+                shape = proposals.scores.shape
+                labels, encoded = logits[:, :-1].argmax(1).reshape(shape), deltas.reshape(*shape, -1)
+                images = zip(proposals.boxes, labels, encoded, batch.sizes, strict=True)
+                boxes = torch.stack([head.refine(*image) for image in images])
+                proposals = proposals._replace(boxes=boxes, kind=head.box_kind)
+        mean = torch.stack(logits_of_stages).mean(0)
+        return head.decode(proposals, mean, deltas, batch.sizes, self.score_thr)
+
+    def suppress(self, candidates: Candidates) -> list[Instances]:
+        """The detections of each image, best first."""
+        return suppress(candidates, nms=self.nms, max_per_img=self.max_per_img)
 
     def _stages(self) -> list[tuple[SingleRoIExtractor, Shared2FCBBoxHead]]:
         """The extractor and the box head of each stage."""

@@ -13,45 +13,47 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from rotx.models.assigners.max_iou import MaxIoUAssigner
+from rotx.boxes import AngleVersion, BoxKind
+from rotx.models.assigners.assignment import Assigner
 from rotx.models.coders.box_coder import BoxCoder
 from rotx.models.heads.anchor_targets import AnchorTargeter, AnchorTargets
-from rotx.models.heads.maps import map_sizes, to_rows
+from rotx.models.heads.maps import Maps, image_rows, map_sizes, priors_at, to_rows
 from rotx.models.layers import ConvModule, bias_for_probability, normal_init
 from rotx.models.losses.reduce import Loss
-from rotx.models.postprocess import Suppression, best_candidates, suppress
-from rotx.models.priors.anchors import AnchorGenerator
+from rotx.models.postprocess import Suppression, best_pairs, suppress
+from rotx.models.priors.prior_generator import PriorGenerator
 from rotx.models.samplers.pseudo_sampler import PseudoSampler
 from rotx.models.samplers.sampler import Sampler
-from rotx.models.structures import Batch, Detections, Size, Targets
-
-#: Maps of each level, one list for each output of the head.
-Maps = tuple[list[Tensor], ...]
+from rotx.models.structures import Batch, Candidates, Size, join
+from rotx.records import Instances
 
 
 class RetinaHead(nn.Module):
-    """Classifies and regresses rotated anchors at every place.
+    """Classifies and regresses anchors at every place.
+
+    Where another head predicts the anchors, ``priors`` holds those of each level, (B, A, D); without it they are
+    those of ``anchor_generator``.
 
     Args:
-        num_classes: K.
-        in_channels: of the features.
-        stacked_convs: layers before each output.
-        feat_channels: of those layers.
-        anchor_generator: rotated anchors.
-        bbox_coder: of rboxes relative to anchors.
-        loss_cls: of (N, K) logits, with a sigmoid.
-        loss_bbox: of encoded boxes, of decoded ones, or of both; see ``reg_decoded_bbox``, ``loss_bbox_type``.
-        reg_decoded_bbox: the regression loss compares boxes, in pixels, not their encoding.
+        num_classes: Number of classes K.
+        in_channels: Number of input channels.
+        stacked_convs: Number of layers before each output.
+        feat_channels: Number of channels of those layers.
+        anchor_generator: Generator of the anchors.
+        bbox_coder: Coder of boxes relative to anchors.
+        loss_cls: Loss of (N, K) logits, with a sigmoid.
+        loss_bbox: Loss of encoded boxes, of decoded ones, or of both; see ``reg_decoded_bbox``, ``loss_bbox_type``.
+        reg_decoded_bbox: Whether the regression loss compares boxes, in pixels, not their encoding.
         loss_bbox_type: ``"kfiou"``: the regression loss gets encoded and decoded boxes.
-        assigner: of objects to anchors.
-        sampler: all anchors take part by default, as the focal loss needs.
-        allowed_border: anchors that reach further out of the image, in pixels, do not learn; all do if negative.
-        pos_weight: of positive anchors in the classification; 1 if not positive.
-        nms_pre: the best of each level, before suppression.
-        score_thr: scores must exceed it.
-        nms: suppression within each class.
-        max_per_img: how many detections to keep.
-        min_bbox_size: width and height, in pixels, must exceed it; no limit if negative.
+        assigner: Assigner of objects to anchors.
+        sampler: Sampler of anchors; all take part by default, as the focal loss needs.
+        allowed_border: Anchors that reach further out of the image, in pixels, do not learn; all do if negative.
+        pos_weight: Weight of positive anchors in the classification; 1 if not positive.
+        nms_pre: Number of candidates of a level, before suppression.
+        score_thr: Scores must exceed it.
+        nms: Suppression within each class.
+        max_per_img: Number of detections to keep.
+        min_bbox_size: Width and height, in pixels, must exceed it; no limit if negative.
     """
 
     def __init__(
@@ -61,14 +63,14 @@ class RetinaHead(nn.Module):
         in_channels: int,
         stacked_convs: int = 4,
         feat_channels: int = 256,
-        anchor_generator: AnchorGenerator,
+        anchor_generator: PriorGenerator,
         bbox_coder: BoxCoder,
         # Training
         loss_cls: Loss,
         loss_bbox: Loss,
         reg_decoded_bbox: bool = False,
         loss_bbox_type: Literal["normal", "kfiou"] = "normal",
-        assigner: MaxIoUAssigner,
+        assigner: Assigner,
         sampler: Sampler | None = None,
         allowed_border: float = -1,
         pos_weight: float = -1,
@@ -95,7 +97,7 @@ class RetinaHead(nn.Module):
         self.max_per_img = max_per_img
         self.min_bbox_size = min_bbox_size
         self.targeter = AnchorTargeter(
-            anchor_generator=anchor_generator,
+            prior_generator=anchor_generator,
             bbox_coder=bbox_coder,
             assigner=assigner,
             sampler=sampler or PseudoSampler(),
@@ -110,6 +112,17 @@ class RetinaHead(nn.Module):
         self.reg_convs = nn.ModuleList(ConvModule(a, b, 3, padding=1) for a, b in pairwise(widths))
         self.retina_cls = nn.Conv2d(feat_channels, self.num_anchors * num_classes, 3, padding=1)
         self.retina_reg = nn.Conv2d(feat_channels, self.num_anchors * bbox_coder.encode_size, 3, padding=1)
+
+    @property
+    def box_kind(self) -> BoxKind:
+        """Kind of the boxes that the head predicts."""
+        return self.bbox_coder.box_kind
+
+    @property
+    def angle_version(self) -> AngleVersion | None:
+        """Angle version of the boxes; None for boxes without an angle."""
+        version: AngleVersion | None = getattr(self.bbox_coder, "angle_version", None)
+        return version
 
     def init_weights(self) -> None:
         """Normal weights of standard deviation 0.01; every class starts with probability 0.01."""
@@ -136,35 +149,32 @@ class RetinaHead(nn.Module):
             reg = layer(reg)
         return cls, reg
 
-    def loss(self, features: Sequence[Tensor], batch: Batch, targets: Sequence[Targets]) -> dict[str, list[Tensor]]:
+    def loss(
+        self, raw: Maps, targets: Sequence[Instances], batch: Batch, priors: Sequence[Tensor] | None = None
+    ) -> dict[str, list[Tensor]]:
         """The loss terms, each a list with a value for each level."""
-        maps = self(features)
-        sizes = map_sizes(maps[0])
-        anchors = self.anchor_generator.grid_priors(sizes, dtype=torch.float32, device=maps[0][0].device)
-        goals = self.targeter(anchors, sizes, batch, targets).levels([len(level) for level in anchors])
+        sizes = map_sizes(raw[0])
+        goals = self.targeter(self._priors(raw) if priors is None else priors, sizes, batch, targets)
         losses: dict[str, list[Tensor]] = {}
-        for outputs, priors, goal in zip(zip(*maps, strict=True), anchors, goals, strict=True):
+        for outputs, goal in zip(zip(*raw, strict=True), goals, strict=True):
             rows = tuple(to_rows(output, self.num_anchors).flatten(0, 1) for output in outputs)
-            repeated = priors.repeat(len(batch.sizes), 1)[goal.positive]
-            for name, value in self.level_loss(rows, repeated, goal).items():
+            for name, value in self.level_loss(rows, goal).items():
                 losses.setdefault(name, []).append(value)
         return losses
 
-    def level_loss(self, rows: tuple[Tensor, ...], anchors: Tensor, goal: AnchorTargets) -> dict[str, Tensor]:
+    def level_loss(self, rows: tuple[Tensor, ...], goal: AnchorTargets) -> dict[str, Tensor]:
         """The loss terms of one level.
 
         Args:
-            rows: each output with a row for each anchor of each image.
-            anchors: (P, 5) those that stand for an object.
-            goal: what to learn.
+            rows: Each output with a row for each anchor of each image.
+            goal: What to learn.
         """
-        logits, deltas = rows[:2]
-        at, total = goal.positive, goal.avg_factor
-        predicted, wanted = deltas[at], goal.bbox_targets[at]
+        logits, predicted = rows[0], rows[1].index_select(0, goal.rows)
+        wanted, total = goal.bbox_targets, goal.avg_factor
         decoded = self.reg_decoded_bbox or self.loss_bbox_type == "kfiou"
-        boxes = self.bbox_coder.decode(anchors, predicted) if decoded else predicted
+        boxes = self.bbox_coder.decode(goal.anchors, predicted) if decoded else predicted
         if self.loss_bbox_type == "kfiou":
-            goals = wanted if self.reg_decoded_bbox else self.bbox_coder.decode(anchors, wanted)
+            goals = wanted if self.reg_decoded_bbox else self.bbox_coder.decode(goal.anchors, wanted)
             loss_bbox = self.loss_bbox(predicted, wanted, pred_decode=boxes, targets_decode=goals, avg_factor=total)
         else:
             loss_bbox = self.loss_bbox(boxes, wanted, avg_factor=total)
@@ -172,36 +182,45 @@ class RetinaHead(nn.Module):
         return {"loss_cls": loss_cls, "loss_bbox": loss_bbox}
 
     @torch.no_grad()
-    def predict(self, features: Sequence[Tensor], batch: Batch) -> list[Detections]:
-        """The detections of each image, best first."""
-        maps = self(features)
-        sizes = map_sizes(maps[0])
-        anchors = self.anchor_generator.grid_priors(sizes, dtype=torch.float32, device=maps[0][0].device)
-        flat = [[to_rows(output, self.num_anchors) for output in outputs] for outputs in zip(*maps, strict=True)]
-        found = []
-        for i, size in enumerate(batch.sizes):
-            levels = [
-                self._level_candidates(tuple(output[i] for output in outputs), priors, size)
-                for outputs, priors in zip(flat, anchors, strict=True)
+    def decode(self, raw: Maps, batch: Batch, priors: Sequence[Tensor] | None = None) -> Candidates:
+        """The best candidates of each level, with their boxes."""
+        levels = []
+        for outputs, level in zip(zip(*raw, strict=True), priors or self._priors(raw), strict=True):
+            logits, *others = (to_rows(output, self.num_anchors) for output in outputs)
+            best = best_pairs(logits.sigmoid(), self.score_thr, self.nms_pre)
+            anchors = priors_at(level, image_rows(best.places), best.places)
+            boxes = [
+                self.to_boxes(values, own, size)
+                for *values, own, size in zip(*map(best.of, others), anchors, batch.sizes, strict=True)
             ]
-            boxes, scores, labels = (torch.cat(values) for values in zip(*levels, strict=True))
-            found.append(
-                suppress(
-                    boxes,
-                    scores,
-                    labels,
-                    nms=self.nms,
-                    max_per_img=self.max_per_img,
-                    min_bbox_size=self.min_bbox_size,
-                )
-            )
-        return found
+            levels.append(Candidates(torch.stack(boxes), best.scores, best.labels, self.box_kind))
+        return join(levels)
 
-    def _level_candidates(self, rows: tuple[Tensor, ...], anchors: Tensor, size: Size) -> tuple[Tensor, Tensor, Tensor]:
-        scores, places, labels = best_candidates(rows[0].sigmoid(), self.score_thr, self.nms_pre)
-        boxes = self.decode(tuple(values[places] for values in rows[1:]), anchors[places], size)
-        return boxes, scores, labels
+    def suppress(self, candidates: Candidates) -> list[Instances]:
+        """The detections of each image, best first."""
+        return suppress(candidates, nms=self.nms, max_per_img=self.max_per_img, min_bbox_size=self.min_bbox_size)
 
-    def decode(self, outputs: tuple[Tensor, ...], anchors: Tensor, size: Size) -> Tensor:
-        """Boxes (N, 5) from the outputs besides the scores, a row for each anchor."""
+    @torch.no_grad()
+    def refine(self, raw: Maps, priors: Sequence[Tensor] | None = None) -> list[Tensor]:
+        """The box of the best anchor at each place of each level, (B, H × W, D): priors for the next head."""
+        refined = []
+        for outputs, level in zip(zip(*raw, strict=True), priors or self._priors(raw), strict=True):
+            logits, deltas = (to_rows(output, self.num_anchors) for output in outputs[:2])
+            scores = logits.amax(dim=2).reshape(len(logits), -1, self.num_anchors)  # (B, H × W, anchors)
+            best = scores.argmax(dim=2) + torch.arange(scores.shape[1], device=scores.device) * self.num_anchors
+            images = image_rows(best)
+            refined.append(self.bbox_coder.decode(priors_at(level, images, best), deltas[images, best]))
+        return refined
+
+    def to_boxes(self, outputs: Sequence[Tensor], anchors: Tensor, size: Size) -> Tensor:
+        """Boxes (N, D) of one image.
+
+        Args:
+            outputs: The outputs besides the logits, each with a row for each anchor.
+            anchors: Anchors (N, D).
+            size: Size of the image.
+        """
         return self.bbox_coder.decode(anchors, outputs[0], max_shape=size)
+
+    def _priors(self, raw: Maps) -> list[Tensor]:
+        return self.anchor_generator.grid_priors(map_sizes(raw[0]), dtype=torch.float32, device=raw[0][0].device)

@@ -19,9 +19,9 @@ class RoIAlign:
     """Samples horizontal RoIs.
 
     Args:
-        output_size: height and width of the result.
-        sampling_ratio: samples along each side of a cell; 0: as many as it has pixels.
-        aligned: shift by half a pixel, so that pixel centres lie at whole coordinates.
+        output_size: Height and width of the result.
+        sampling_ratio: Number of samples along each side of a cell; 0: as many as it has pixels.
+        aligned: Whether to shift by half a pixel, so that pixel centres lie at whole coordinates.
     """
 
     def __init__(self, *, output_size: int | Sequence[int], sampling_ratio: int = 0, aligned: bool = True) -> None:
@@ -45,10 +45,10 @@ class RoIAlignRotated:
     """Samples rotated RoIs.
 
     Args:
-        out_size: height and width of the result.
-        sample_num: samples along each side of a cell; 0: as many as it has pixels.
-        aligned: shift by half a pixel, so that pixel centres lie at whole coordinates.
-        clockwise: angles turn clockwise on the screen, as everywhere in rotx. MMCV's default is False, which
+        out_size: Height and width of the result.
+        sample_num: Number of samples along each side of a cell; 0: as many as it has pixels.
+        aligned: Whether to shift by half a pixel, so that pixel centres lie at whole coordinates.
+        clockwise: Whether angles turn clockwise on the screen, as everywhere in rotx. MMCV's default is False, which
             turns features against their boxes; MMRotate's configs always say True.
     """
 
@@ -72,8 +72,8 @@ class SingleRoIExtractor(nn.Module):
 
     Args:
         roi_layer: :class:`RoIAlign` or :class:`RoIAlignRotated`.
-        out_channels: of the features.
-        featmap_strides: of each level that is used, in pixels.
+        out_channels: Number of channels of the features.
+        featmap_strides: Stride of each level that is used, in pixels.
         finest_scale: RoIs smaller than twice this, in pixels (root of the area), come from the first level.
     """
 
@@ -109,7 +109,7 @@ class SingleRoIExtractor(nn.Module):
         used = features[: len(self.featmap_strides)]
         levels = self.map_levels(rois)
         order = levels.argsort(stable=True)
-        counts = torch.bincount(levels, minlength=len(used)).tolist()
+        counts = torch.stack([(levels == i).sum() for i in range(len(used))]).tolist()
         # Levels without RoIs too, so that their weights get a gradient.
         levels_rois = rois[order].split_with_sizes(counts)
         parts = [

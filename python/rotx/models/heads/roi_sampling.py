@@ -1,41 +1,63 @@
-"""What every stage of a RoI head does: choose RoIs to learn from, and split outputs by image."""
+"""What every stage of a RoI head does first: choose RoIs to learn from."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from rotx.models.assigners.max_iou import MaxIoUAssigner
+from rotx.boxes import BoxKind
+from rotx.models.assigners.assignment import Assigner, assign_usable
 from rotx.models.heads.roi_extractor import SingleRoIExtractor, to_rois
 from rotx.models.heads.shared_2fc import Shared2FCBBoxHead
 from rotx.models.samplers.sampler import Sampler, Samples
-from rotx.models.structures import Targets
+from rotx.models.structures import Candidates
+from rotx.records import Instances
 
 
-def stage_samples(
-    assigner: MaxIoUAssigner,
+class RoIs(NamedTuple):
+    """The RoIs of one image that a stage may learn from.
+
+    Attributes:
+        boxes: Boxes (R, D).
+        valid: Which places hold a RoI, (R,) bool.
+        kind: Kind of the boxes.
+    """
+
+    boxes: Tensor
+    valid: Tensor
+    kind: BoxKind
+
+
+def rois_of(proposals: Candidates) -> list[RoIs]:
+    """The proposals of each image."""
+    return [RoIs(*image, proposals.kind) for image in zip(proposals.boxes, proposals.valid, strict=True)]
+
+
+def sample_rois(
+    assigner: Assigner,
     sampler: Sampler,
     extractor: SingleRoIExtractor,
     head: Shared2FCBBoxHead,
     features: Sequence[Tensor],
-    boxes: Sequence[Tensor],
-    targets: Sequence[Targets],
+    rois: Sequence[RoIs],
+    targets: Sequence[Instances],
 ) -> list[Samples]:
     """The RoIs of each image that a stage learns from.
 
     Args:
-        assigner: of objects to RoIs.
-        sampler: of RoIs; the hard ones among them need the rest of the arguments.
-        extractor: of the stage.
-        head: of the stage.
-        features: of the batch.
-        boxes: (R_i, 4) or (R_i, 5) RoIs of each image.
-        targets: the objects of each image.
+        assigner: Assigner of objects to RoIs.
+        sampler: Sampler of RoIs; the hard ones among them need the rest of the arguments.
+        extractor: Extractor of the stage.
+        head: Box head of the stage.
+        features: Feature maps of the batch.
+        rois: RoIs of each image.
+        targets: Objects of each image.
     """
     chosen = []
-    for i, (rois, target) in enumerate(zip(boxes, targets, strict=True)):
+    for i, (own, target) in enumerate(zip(rois, targets, strict=True)):
         image = [x[i : i + 1] for x in features]
 
         @torch.no_grad()
@@ -46,12 +68,6 @@ def stage_samples(
             losses: Tensor = head.loss_cls(logits.float(), wanted, reduction_override="none")
             return losses
 
-        assignment = assigner.assign(rois, target.boxes, target.labels, target.ignored)
-        chosen.append(sampler.sample(assignment, rois, target.boxes, target.labels, hardness=hardness))
+        assignment = assign_usable(assigner, own.boxes, own.valid, target)
+        chosen.append(sampler.sample(assignment, own.boxes, target, kind=own.kind, hardness=hardness))
     return chosen
-
-
-def split_by_image(outputs: tuple[Tensor, ...], boxes: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
-    """Outputs with a row for each RoI, one tuple for each image."""
-    counts = [len(rows) for rows in boxes]
-    return list(zip(*(torch.split(output, counts) for output in outputs), strict=True))

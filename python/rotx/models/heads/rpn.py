@@ -11,26 +11,28 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from rotx.models.assigners.max_iou import MaxIoUAssigner
+from rotx.boxes import AngleVersion, BoxKind
+from rotx.models.assigners.assignment import Assigner
 from rotx.models.coders.box_coder import BoxCoder
-from rotx.models.heads.anchor_targets import AnchorTargeter, AnchorTargets
-from rotx.models.heads.maps import map_sizes, to_rows
+from rotx.models.heads.anchor_targets import AnchorTargeter
+from rotx.models.heads.maps import Maps, map_sizes, to_rows
 from rotx.models.layers import normal_init
 from rotx.models.losses.reduce import Loss
-from rotx.models.postprocess import Suppression, suppress
-from rotx.models.priors.anchors import AnchorGenerator
+from rotx.models.postprocess import Suppression, best_pairs, suppress_fixed
+from rotx.models.priors.prior_generator import PriorGenerator
 from rotx.models.samplers.sampler import Sampler
-from rotx.models.structures import Batch, Detections, Size, Targets
+from rotx.models.structures import Batch, Candidates, join
+from rotx.records import Instances
 
 
 class Proposals:
     """How proposals are chosen among the anchors of an image.
 
     Args:
-        nms_pre: the best of each level, before suppression.
-        max_per_img: how many to keep.
-        nms: suppression within each level.
-        min_bbox_size: width and height, in pixels, must exceed it; no limit if negative.
+        nms: Suppression within each level.
+        nms_pre: Number of candidates of a level, before suppression.
+        max_per_img: Number of proposals to keep.
+        min_bbox_size: Width and height, in pixels, must exceed it; no limit if negative.
     """
 
     def __init__(
@@ -48,31 +50,33 @@ class RPNHead(nn.Module):
     Oriented proposals, too, are suppressed by their horizontal boxes.
 
     Args:
-        in_channels: of the features.
-        feat_channels: of the hidden layer.
-        anchor_generator: horizontal anchors.
-        bbox_coder: its ``encode_size`` is the number of outputs for an anchor.
-        loss_cls: of object against background, with a sigmoid.
-        loss_bbox: of encoded boxes.
-        assigner: of objects to anchors.
-        sampler: of anchors.
-        allowed_border: anchors that reach further out of the image, in pixels, do not learn; all do if negative.
-        pos_weight: of positive anchors in the classification; 1 if not positive.
-        train_proposals: how proposals for the RoI head are chosen while it learns.
-        test_proposals: likewise, for predictions.
+        in_channels: Number of input channels.
+        feat_channels: Number of channels of the hidden layer.
+        anchor_generator: Generator of horizontal anchors.
+        bbox_coder: Coder of boxes relative to anchors.
+        loss_cls: Loss of object against background, with a sigmoid.
+        loss_bbox: Loss of encoded boxes.
+        assigner: Assigner of objects to anchors.
+        sampler: Sampler of anchors.
+        allowed_border: Anchors that reach further out of the image, in pixels, do not learn; all do if negative.
+        pos_weight: Weight of positive anchors in the classification; 1 if not positive.
+        train_proposals: How proposals for the RoI head are chosen while it learns.
+        test_proposals: How proposals are chosen for predictions.
     """
+
+    num_classes = 1
 
     def __init__(
         self,
         *,
         in_channels: int,
         feat_channels: int = 256,
-        anchor_generator: AnchorGenerator,
+        anchor_generator: PriorGenerator,
         bbox_coder: BoxCoder,
         # Training
         loss_cls: Loss,
         loss_bbox: Loss,
-        assigner: MaxIoUAssigner,
+        assigner: Assigner,
         sampler: Sampler,
         allowed_border: float = -1,
         pos_weight: float = -1,
@@ -88,11 +92,11 @@ class RPNHead(nn.Module):
         self.train_proposals = train_proposals
         self.test_proposals = test_proposals
         self.targeter = AnchorTargeter(
-            anchor_generator=anchor_generator,
+            prior_generator=anchor_generator,
             bbox_coder=bbox_coder,
             assigner=assigner,
             sampler=sampler,
-            num_classes=1,
+            num_classes=self.num_classes,
             allowed_border=allowed_border,
             pos_weight=pos_weight,
         )
@@ -101,72 +105,83 @@ class RPNHead(nn.Module):
         self.rpn_cls = nn.Conv2d(feat_channels, anchors, 1)
         self.rpn_reg = nn.Conv2d(feat_channels, anchors * bbox_coder.encode_size, 1)
 
+    @property
+    def box_kind(self) -> BoxKind:
+        """Kind of the proposals."""
+        return self.bbox_coder.box_kind
+
+    @property
+    def angle_version(self) -> AngleVersion | None:
+        """Angle version of the proposals; None for boxes without an angle."""
+        version: AngleVersion | None = getattr(self.bbox_coder, "angle_version", None)
+        return version
+
+    @property
+    def nms(self) -> Suppression:
+        """Suppression of the proposals in predictions."""
+        return self.test_proposals.nms
+
     def init_weights(self) -> None:
         """Normal weights of standard deviation 0.01."""
         for layer in (self.rpn_conv, self.rpn_cls, self.rpn_reg):
             normal_init(layer, std=0.01)
 
-    def forward(self, features: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Scores (B, anchors, H, W) and encoded boxes (B, anchors × encode_size, H, W) of each level."""
+    def forward(self, features: Sequence[Tensor]) -> Maps:
+        """Logits (B, anchors, H, W) and encoded boxes (B, anchors × encode_size, H, W) of each level."""
         hidden = [self.rpn_conv(x).relu() for x in features]
         return [self.rpn_cls(x) for x in hidden], [self.rpn_reg(x) for x in hidden]
 
-    def loss_and_proposals(
-        self, features: Sequence[Tensor], batch: Batch, targets: Sequence[Targets]
-    ) -> tuple[dict[str, list[Tensor]], list[Detections]]:
-        """The losses of each level, and the proposals that the RoI head learns from."""
-        scores, deltas = self(features)
-        sizes = map_sizes(scores)
-        anchors = self._anchors(sizes, scores[0])
+    def loss(self, raw: Maps, targets: Sequence[Instances], batch: Batch) -> dict[str, list[Tensor]]:
+        """The loss terms, each a list with a value for each level."""
         # An object is an object here, whatever its class.
         objects = [replace(target, labels=torch.zeros_like(target.labels)) for target in targets]
-        goals = self.targeter(anchors, sizes, batch, objects).levels([len(level) for level in anchors])
-        terms = [self._level_loss(*level) for level in zip(scores, deltas, goals, strict=True)]
-        losses = {"loss_rpn_cls": [term[0] for term in terms], "loss_rpn_bbox": [term[1] for term in terms]}
-        return losses, self._choose(scores, deltas, anchors, batch.sizes, self.train_proposals)
-
-    def predict(self, features: Sequence[Tensor], batch: Batch) -> list[Detections]:
-        """The proposals of each image, best first: (N, 4) hboxes or (N, 5) rboxes."""
-        scores, deltas = self(features)
-        anchors = self._anchors(map_sizes(scores), scores[0])
-        return self._choose(scores, deltas, anchors, batch.sizes, self.test_proposals)
-
-    def _anchors(self, sizes: list[Size], like: Tensor) -> list[Tensor]:
-        return self.anchor_generator.grid_priors(sizes, dtype=torch.float32, device=like.device)
-
-    def _level_loss(self, scores: Tensor, deltas: Tensor, goals: AnchorTargets) -> tuple[Tensor, Tensor]:
-        logits, predicted = (to_rows(x, self.num_anchors).flatten(0, 1) for x in (scores, deltas))
-        loss_cls = self.loss_cls(logits, goals.labels, goals.label_weights, avg_factor=goals.avg_factor)
-        at = goals.positive
-        loss_bbox = self.loss_bbox(predicted[at], goals.bbox_targets[at], avg_factor=goals.avg_factor)
-        return loss_cls, loss_bbox
+        goals = self.targeter(self._anchors(raw), map_sizes(raw[0]), batch, objects)
+        losses: dict[str, list[Tensor]] = {"loss_rpn_cls": [], "loss_rpn_bbox": []}
+        for *outputs, goal in zip(*raw, goals, strict=True):
+            logits, deltas = (to_rows(x, self.num_anchors).flatten(0, 1) for x in outputs)
+            total = goal.avg_factor
+            losses["loss_rpn_cls"].append(self.loss_cls(logits, goal.labels, goal.label_weights, avg_factor=total))
+            predicted = deltas.index_select(0, goal.rows)
+            losses["loss_rpn_bbox"].append(self.loss_bbox(predicted, goal.bbox_targets, avg_factor=total))
+        return losses
 
     @torch.no_grad()
-    def _choose(
-        self,
-        scores: list[Tensor],
-        deltas: list[Tensor],
-        anchors: list[Tensor],
-        sizes: list[Size],
-        how: Proposals,
-    ) -> list[Detections]:
-        rows = [[to_rows(x, self.num_anchors) for x in maps] for maps in (scores, deltas)]
-        found = []
-        for i, size in enumerate(sizes):
-            levels = [
-                _level_candidates(logits[i, :, 0], encoded[i], priors, how.nms_pre)
-                for logits, encoded, priors in zip(*rows, anchors, strict=True)
+    def decode(self, raw: Maps, batch: Batch, how: Proposals | None = None) -> Candidates:
+        """The best candidates of each level, labelled with its number.
+
+        Args:
+            raw: Outputs of ``forward``.
+            batch: Batch, for the sizes of its images.
+            how: How proposals are chosen; None: as for predictions.
+        """
+        levels = []
+        for number, (logits, deltas, anchors) in enumerate(zip(*raw, self._anchors(raw), strict=True)):
+            scores = to_rows(logits, self.num_anchors).sigmoid()
+            best = best_pairs(scores, score_thr=-1, nms_pre=(how or self.test_proposals).nms_pre)
+            values = best.of(to_rows(deltas, self.num_anchors))
+            boxes = [
+                self.bbox_coder.decode(own, encoded, max_shape=size)
+                for own, encoded, size in zip(anchors[best.places], values, batch.sizes, strict=True)
             ]
-            best, encoded, priors = (torch.cat(values) for values in zip(*levels, strict=True))
-            ids = torch.cat([torch.full_like(level[0], n, dtype=torch.int64) for n, level in enumerate(levels)])
-            boxes = self.bbox_coder.decode(priors, encoded, max_shape=size)
-            kept = suppress(boxes, best, ids, nms=how.nms, max_per_img=how.max_per_img, min_bbox_size=how.min_bbox_size)
-            found.append(replace(kept, labels=torch.zeros_like(kept.labels)))
-        return found
+            labels = torch.full_like(best.labels, number)
+            levels.append(Candidates(torch.stack(boxes), best.scores, labels, self.box_kind))
+        return join(levels)
 
+    @torch.no_grad()
+    def propose(self, candidates: Candidates, how: Proposals | None = None) -> Candidates:
+        """A fixed number of proposals for each image, best first, all of class 0.
 
-def _level_candidates(logits: Tensor, encoded: Tensor, anchors: Tensor, nms_pre: int) -> tuple[Tensor, Tensor, Tensor]:
-    best, order = logits.sigmoid().sort(descending=True, stable=True)
-    if nms_pre > 0:
-        best, order = best[:nms_pre], order[:nms_pre]
-    return best, encoded[order], anchors[order]
+        Args:
+            candidates: Candidates of ``decode``.
+            how: How proposals are chosen; None: as for predictions.
+        """
+        how = how or self.test_proposals
+        kept = suppress_fixed(candidates, nms=how.nms, max_per_img=how.max_per_img, min_bbox_size=how.min_bbox_size)
+        return kept._replace(labels=torch.zeros_like(kept.labels))
+
+    def suppress(self, candidates: Candidates) -> list[Instances]:
+        """The proposals of each image, best first."""
+        return self.propose(candidates).instances()
+
+    def _anchors(self, raw: Maps) -> list[Tensor]:
+        return self.anchor_generator.grid_priors(map_sizes(raw[0]), dtype=torch.float32, device=raw[0][0].device)

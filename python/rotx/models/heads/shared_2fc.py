@@ -6,31 +6,35 @@ Girshick, "Fast R-CNN", ICCV 2015.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from rotx import boxes as rotx_boxes
+from rotx.boxes import AngleVersion, BoxKind
 from rotx.models.coders.box_coder import BoxCoder
 from rotx.models.layers import normal_init, xavier_init
 from rotx.models.losses.reduce import Loss
-from rotx.models.postprocess import Suppression, multiclass_nms
 from rotx.models.processes import mean_over_processes
 from rotx.models.samplers.sampler import Samples
-from rotx.models.structures import Detections, Size
+from rotx.models.structures import Candidates, Size
 
 
 class RoITargets(NamedTuple):
-    """What R RoIs are to learn.
+    """What R RoIs are to learn, P of which stand for an object.
 
     Attributes:
-        labels: (R,) int64; background is the number of classes.
-        label_weights: (R,).
-        bbox_targets: (R, D) encoded boxes; 0 for the background.
+        labels: Classes (R,) int64; background is the number of classes.
+        label_weights: Weights (R,) of the classification; 0 where the place of a RoI is empty.
+        rows: Indices (P,) int64 of the RoIs that stand for an object.
+        bbox_targets: Encoded boxes (P, D).
     """
 
     labels: Tensor
     label_weights: Tensor
+    rows: Tensor
     bbox_targets: Tensor
 
 
@@ -38,14 +42,14 @@ class Shared2FCBBoxHead(nn.Module):
     """Classifies and regresses RoIs.
 
     Args:
-        num_classes: K.
-        in_channels: of the features.
-        roi_feat_size: height and width of a RoI's features.
-        fc_out_channels: of the two shared layers.
-        bbox_coder: of rboxes relative to RoIs.
-        reg_class_agnostic: one box for all classes of a RoI.
-        loss_cls: of (R, K + 1) logits, with a softmax.
-        loss_bbox: of encoded boxes, or of encoded and decoded ones: ``loss_bbox_type``.
+        num_classes: Number of classes K.
+        in_channels: Number of input channels.
+        roi_feat_size: Height and width of a RoI's features.
+        fc_out_channels: Number of channels of the two shared layers.
+        bbox_coder: Coder of boxes relative to RoIs.
+        reg_class_agnostic: Whether a RoI has one box for all classes.
+        loss_cls: Loss of (R, K + 1) logits, with a softmax.
+        loss_bbox: Loss of encoded boxes, or of encoded and decoded ones: ``loss_bbox_type``.
         loss_bbox_type: ``"kfiou"``: the regression loss gets encoded and decoded boxes.
     """
 
@@ -82,6 +86,17 @@ class Shared2FCBBoxHead(nn.Module):
         self.fc_cls = nn.Linear(fc_out_channels, num_classes + 1)
         self.fc_reg = nn.Linear(fc_out_channels, boxes * bbox_coder.encode_size)
 
+    @property
+    def box_kind(self) -> BoxKind:
+        """Kind of the boxes that the head predicts."""
+        return self.bbox_coder.box_kind
+
+    @property
+    def angle_version(self) -> AngleVersion | None:
+        """Angle version of the boxes; None for boxes without an angle."""
+        version: AngleVersion | None = getattr(self.bbox_coder, "angle_version", None)
+        return version
+
     def init_weights(self) -> None:
         """Xavier for the shared layers, small normal weights for the outputs."""
         for layer in self.shared_fcs:
@@ -96,91 +111,90 @@ class Shared2FCBBoxHead(nn.Module):
             x = layer(x).relu()
         return self.fc_cls(x), self.fc_reg(x)
 
+    @torch.no_grad()
     def targets(self, samples: Sequence[Samples], pos_weight: float = -1) -> RoITargets:
-        """What the sampled RoIs are to learn, the positive ones of each image before the others."""
-        labels, weights, encoded = [], [], []
-        for sample in samples:
-            positives, negatives = len(sample.pos_inds), len(sample.neg_inds)
-            background = sample.pos_gt_labels.new_full((negatives,), self.num_classes)
-            labels.append(torch.cat([sample.pos_gt_labels, background]))
-            like = sample.pos_priors
-            weights.append(
-                torch.cat(
-                    [
-                        like.new_full((positives,), pos_weight if pos_weight > 0 else 1.0),
-                        like.new_ones(negatives),
-                    ]
-                )
-            )
-            goals = self.bbox_coder.encode(sample.pos_priors, sample.pos_gts)
-            encoded.append(torch.cat([goals.to(like), like.new_zeros((negatives, self.bbox_coder.encode_size))]))
-        return RoITargets(torch.cat(labels), torch.cat(weights), torch.cat(encoded))
+        """What the sampled RoIs of all images are to learn.
+
+        Args:
+            samples: The samples of each image.
+            pos_weight: Weight of RoIs that stand for an object in the classification; 1 if not positive.
+        """
+        gt_inds = torch.cat([sample.gt_inds for sample in samples])
+        starts = accumulate([0, *(len(sample.targets) for sample in samples[:-1])])
+        numbers = torch.cat([sample.gt_inds + (start - 1) for sample, start in zip(samples, starts, strict=True)])
+        # One more, so that images without objects need no way of their own.
+        classes = torch.cat([*(sample.targets.labels for sample in samples), numbers.new_zeros(1)])
+        labels = torch.where(gt_inds > 0, classes[numbers.clamp(min=0)], self.num_classes)
+        weights = torch.where(gt_inds > 0, pos_weight if pos_weight > 0 else 1.0, 1.0) * (gt_inds >= 0)
+        rows = (gt_inds > 0).nonzero().squeeze(1)
+        priors = torch.cat([sample.boxes for sample in samples])[rows]
+        gts = torch.cat([rotx_boxes.convert(s.targets.boxes, s.targets.kind, self.box_kind) for s in samples])
+        return RoITargets(labels, weights, rows, self.bbox_coder.encode(priors, gts[numbers[rows]]).to(priors.dtype))
 
     def loss(self, logits: Tensor, deltas: Tensor, rois: Tensor, goals: RoITargets) -> dict[str, Tensor]:
         """The loss terms, and the share of RoIs whose class is right, ``acc``, in percent."""
-        labels = goals.labels
+        labels, at, wanted = goals.labels, goals.rows, goals.bbox_targets
         logits, deltas = logits.float(), deltas.float()
         total = mean_over_processes((goals.label_weights > 0).sum(), labels.device, at_least=1.0)
-        at = (labels < self.num_classes).nonzero().squeeze(1)
-        predicted, wanted = self._own_class(deltas, labels.clamp(max=self.num_classes - 1))[at], goals.bbox_targets[at]
-        count = mean_over_processes(len(labels), labels.device, at_least=1.0)
+        predicted = self._own_class(deltas.index_select(0, at), labels[at])
         if self.loss_bbox_type == "kfiou":
             boxes = self.bbox_coder.decode(rois[at, 1:], predicted)
             goal_boxes = self.bbox_coder.decode(rois[at, 1:], wanted)
             loss_bbox = self.loss_bbox(
-                predicted, wanted, pred_decode=boxes, targets_decode=goal_boxes, avg_factor=count
+                predicted, wanted, pred_decode=boxes, targets_decode=goal_boxes, avg_factor=total
             )
         else:
-            loss_bbox = self.loss_bbox(predicted, wanted, avg_factor=count)
-        right = (logits.detach().argmax(1) == labels).float()
+            loss_bbox = self.loss_bbox(predicted, wanted, avg_factor=total)
+        used = goals.label_weights > 0
+        right = (logits.detach().argmax(1) == labels) & used
         return {
             "loss_cls": self.loss_cls(logits, labels, goals.label_weights, avg_factor=total),
-            "acc": right.sum() * 100 / max(len(labels), 1),
+            "acc": right.sum() * 100 / used.sum().clamp(min=1),
             "loss_bbox": loss_bbox,
         }
 
     def refine(self, boxes: Tensor, labels: Tensor, deltas: Tensor, size: Size) -> Tensor:
-        """Boxes (R, 5) that RoIs become, by the class of each.
+        """Boxes (R, D') that RoIs become, by the class of each.
 
         Args:
-            boxes: (R, 4) or (R, 5) RoIs of one image.
-            labels: (R,) in 0..K-1.
-            deltas: as forward returns them.
-            size: of the image: boxes are clipped to it.
+            boxes: RoIs (R, D) of one image.
+            labels: Classes (R,) in 0..K-1.
+            deltas: Encoded boxes of ``forward``.
+            size: Size of the image; boxes are clipped to it.
         """
         return self.bbox_coder.decode(boxes, self._own_class(deltas.float(), labels), max_shape=size)
 
-    def predict(
+    def decode(
         self,
-        boxes: Tensor,
+        proposals: Candidates,
         logits: Tensor,
         deltas: Tensor,
-        size: Size,
-        *,
+        sizes: Sequence[Size],
         score_thr: float,
-        nms: Suppression,
-        max_per_img: int,
-    ) -> Detections:
-        """The detections of one image.
+    ) -> Candidates:
+        """A candidate for each class of each proposal, (B, N × K).
 
         Args:
-            boxes: (R, 4) or (R, 5) RoIs.
-            logits: (R, K + 1).
-            deltas: as forward returns them.
-            size: of the image.
-            score_thr: scores must exceed it.
-            nms: suppression within each class.
-            max_per_img: how many to keep.
+            proposals: N RoIs of each image.
+            logits: Logits (B × N, K + 1).
+            deltas: Encoded boxes of ``forward``, B × N rows.
+            sizes: Size of each image.
+            score_thr: Scores must exceed it.
         """
-        scores = logits.float().softmax(dim=1)[:, :-1]
-        deltas = deltas.float()
+        count, number = proposals.scores.shape
+        scores = logits.float().softmax(dim=1)[:, :-1].reshape(count, number, self.num_classes)
+        scores = torch.where((scores > score_thr) & proposals.valid[..., None], scores, -torch.inf)
+        deltas = deltas.float().reshape(count, number, -1)
+        boxes = torch.stack([self._class_boxes(*image) for image in zip(proposals.boxes, deltas, sizes, strict=True)])
+        labels = torch.arange(self.num_classes, device=scores.device).expand_as(scores)
+        return Candidates(boxes, scores.flatten(1), labels.flatten(1), self.box_kind)
+
+    def _class_boxes(self, rois: Tensor, deltas: Tensor, size: Size) -> Tensor:
+        """The box of each class of each RoI of an image, (N × K, D)."""
         if self.reg_class_agnostic:
-            decoded = self.bbox_coder.decode(boxes, deltas, max_shape=size)
-        else:
-            rows = deltas.reshape(-1, self.bbox_coder.encode_size)
-            decoded = self.bbox_coder.decode(boxes.repeat_interleave(self.num_classes, 0), rows, max_shape=size)
-            decoded = decoded.reshape(len(boxes), self.num_classes, 5)
-        return multiclass_nms(decoded, scores, score_thr=score_thr, nms=nms, max_per_img=max_per_img)
+            return self.bbox_coder.decode(rois, deltas, max_shape=size).repeat_interleave(self.num_classes, 0)
+        rows = deltas.reshape(-1, self.bbox_coder.encode_size)
+        return self.bbox_coder.decode(rois.repeat_interleave(self.num_classes, 0), rows, max_shape=size)
 
     def _own_class(self, deltas: Tensor, labels: Tensor) -> Tensor:
         """The encoded box (R, D) of each RoI's own class."""

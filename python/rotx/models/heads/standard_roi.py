@@ -10,27 +10,29 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from rotx.models.assigners.max_iou import MaxIoUAssigner
+from rotx.boxes import AngleVersion, BoxKind
+from rotx.models.assigners.assignment import Assigner
 from rotx.models.heads.roi_extractor import SingleRoIExtractor, to_rois
-from rotx.models.heads.roi_sampling import split_by_image, stage_samples
+from rotx.models.heads.roi_sampling import rois_of, sample_rois
 from rotx.models.heads.shared_2fc import Shared2FCBBoxHead
-from rotx.models.postprocess import Suppression
+from rotx.models.postprocess import Suppression, suppress
 from rotx.models.samplers.sampler import Sampler
-from rotx.models.structures import Batch, Detections, Targets
+from rotx.models.structures import Batch, Candidates
+from rotx.records import Instances
 
 
 class StandardRoIHead(nn.Module):
     """Turns proposals into detections in one step.
 
     Args:
-        bbox_roi_extractor: of the features of proposals.
-        bbox_head: classifies and regresses them.
-        assigner: of objects to proposals.
-        sampler: of proposals.
-        pos_weight: of positive proposals in the classification; 1 if not positive.
-        score_thr: scores must exceed it.
-        nms: suppression within each class.
-        max_per_img: how many detections to keep.
+        bbox_roi_extractor: Extractor of the features of proposals.
+        bbox_head: Classifies and regresses proposals.
+        assigner: Assigner of objects to proposals.
+        sampler: Sampler of proposals.
+        pos_weight: Weight of positive proposals in the classification; 1 if not positive.
+        score_thr: Scores must exceed it.
+        nms: Suppression within each class.
+        max_per_img: Number of detections to keep.
     """
 
     def __init__(
@@ -39,7 +41,7 @@ class StandardRoIHead(nn.Module):
         bbox_roi_extractor: SingleRoIExtractor,
         bbox_head: Shared2FCBBoxHead,
         # Training
-        assigner: MaxIoUAssigner,
+        assigner: Assigner,
         sampler: Sampler,
         pos_weight: float = -1,
         # Inference
@@ -57,6 +59,21 @@ class StandardRoIHead(nn.Module):
         self.nms = nms
         self.max_per_img = max_per_img
 
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return self.bbox_head.num_classes
+
+    @property
+    def box_kind(self) -> BoxKind:
+        """Kind of the boxes that the head predicts."""
+        return self.bbox_head.box_kind
+
+    @property
+    def angle_version(self) -> AngleVersion | None:
+        """Angle version of the boxes; None for boxes without an angle."""
+        return self.bbox_head.angle_version
+
     def init_weights(self) -> None:
         """Those of the box head."""
         self.bbox_head.init_weights()
@@ -67,31 +84,21 @@ class StandardRoIHead(nn.Module):
         return logits, deltas
 
     def loss(
-        self, features: Sequence[Tensor], proposals: Sequence[Detections], batch: Batch, targets: Sequence[Targets]
+        self, features: Sequence[Tensor], proposals: Candidates, targets: Sequence[Instances], batch: Batch
     ) -> dict[str, Tensor]:
         """The loss terms."""
-        boxes = [found.boxes for found in proposals]
-        samples = stage_samples(
-            self.assigner, self.sampler, self.bbox_roi_extractor, self.bbox_head, features, boxes, targets
-        )
-        rois = to_rois([sample.all_priors for sample in samples])
+        parts = (self.assigner, self.sampler, self.bbox_roi_extractor, self.bbox_head)
+        samples = sample_rois(*parts, features, rois_of(proposals), targets)
+        rois = to_rois([sample.boxes for sample in samples])
         logits, deltas = self(features, rois)
         return self.bbox_head.loss(logits, deltas, rois, self.bbox_head.targets(samples, self.pos_weight))
 
     @torch.no_grad()
-    def predict(self, features: Sequence[Tensor], proposals: Sequence[Detections], batch: Batch) -> list[Detections]:
+    def decode(self, features: Sequence[Tensor], proposals: Candidates, batch: Batch) -> Candidates:
+        """A candidate for each class of each proposal."""
+        logits, deltas = self(features, to_rois(list(proposals.boxes)))
+        return self.bbox_head.decode(proposals, logits, deltas, batch.sizes, self.score_thr)
+
+    def suppress(self, candidates: Candidates) -> list[Instances]:
         """The detections of each image, best first."""
-        boxes = [found.boxes for found in proposals]
-        outputs = split_by_image(self(features, to_rois(boxes)), boxes)
-        return [
-            self.bbox_head.predict(
-                rois,
-                logits,
-                deltas,
-                size,
-                score_thr=self.score_thr,
-                nms=self.nms,
-                max_per_img=self.max_per_img,
-            )
-            for rois, (logits, deltas), size in zip(boxes, outputs, batch.sizes, strict=True)
-        ]
+        return suppress(candidates, nms=self.nms, max_per_img=self.max_per_img)

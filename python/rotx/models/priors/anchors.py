@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from rotx.boxes import BoxKind
+from rotx.models.priors.cache import PriorCache
 from rotx.models.priors.grid import Device, Size, check_levels, grid_flags, grid_points, pair
 
 
@@ -28,6 +30,9 @@ class AnchorGenerator:
         ValueError: for arguments that do not fit together.
     """
 
+    #: Kind of the anchors.
+    box_kind: BoxKind = "hbox"
+
     def __init__(
         self,
         strides: Sequence[int | tuple[int, int]],
@@ -46,6 +51,7 @@ class AnchorGenerator:
         if not 0 <= center_offset <= 1 or (center_offset and centers is not None):
             raise ValueError(f"center_offset: need a number in [0, 1], and 0 with centers, got {center_offset}")
         self.strides = [pair(stride) for stride in strides]
+        self._cache = PriorCache()
         sizes = [min(stride) for stride in self.strides] if base_sizes is None else list(base_sizes)
         if centers is None:
             centers = [(center_offset * size, center_offset * size) for size in sizes]
@@ -83,6 +89,10 @@ class AnchorGenerator:
             ValueError: unless there is one size a level.
         """
         check_levels(featmap_sizes, self.num_levels)
+        key = ("anchors", tuple(featmap_sizes), dtype, str(device))
+        return self._cache.get(key, lambda: self._make(featmap_sizes, dtype, device))
+
+    def _make(self, featmap_sizes: Sequence[Size], dtype: torch.dtype, device: Device) -> list[Tensor]:
         levels = []
         for anchors, size, stride in zip(self.base_anchors, featmap_sizes, self.strides, strict=True):
             shifts = grid_points(size, stride, 0.0, dtype, device).repeat(1, 2)  # (H·W, 4)
@@ -99,7 +109,10 @@ class AnchorGenerator:
             pad_shape: height and width of the image, padded as in its batch.
             device: where to put them.
         """
-        return grid_flags(featmap_sizes, pad_shape, self.strides, self.num_base_priors, device)
+        key = ("flags", tuple(featmap_sizes), tuple(pad_shape), str(device))
+        return self._cache.get(
+            key, lambda: grid_flags(featmap_sizes, pad_shape, self.strides, self.num_base_priors, device)
+        )
 
 
 def _base_anchors(

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from rotx.boxes import BoxKind
+from rotx.models.priors.cache import PriorCache
 from rotx.models.priors.grid import Device, Size, check_levels, grid_flags, grid_points, pair
 
 
@@ -18,9 +20,13 @@ class MlvlPointGenerator:
         offset: of the first point, in strides.
     """
 
+    #: Kind of the priors.
+    box_kind: BoxKind = "points"
+
     def __init__(self, strides: Sequence[int | tuple[int, int]], offset: float = 0.5) -> None:
         self.strides = [pair(stride) for stride in strides]
         self.offset = offset
+        self._cache = PriorCache()
 
     @property
     def num_levels(self) -> int:
@@ -37,10 +43,11 @@ class MlvlPointGenerator:
     ) -> list[Tensor]:
         """The points of every level: x, y (height · width, 2); arguments as of :class:`AnchorGenerator`."""
         check_levels(featmap_sizes, self.num_levels)
-        return [
-            grid_points(size, stride, self.offset, dtype, device)
-            for size, stride in zip(featmap_sizes, self.strides, strict=True)
-        ]
+        levels = list(zip(featmap_sizes, self.strides, strict=True))
+        return self._cache.get(
+            (tuple(featmap_sizes), dtype, str(device)),
+            lambda: [grid_points(size, stride, self.offset, dtype, device) for size, stride in levels],
+        )
 
     def valid_flags(
         self, featmap_sizes: Sequence[Size], pad_shape: Sequence[int], device: Device = "cpu"

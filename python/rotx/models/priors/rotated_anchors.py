@@ -7,18 +7,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rotx.boxes import AngleVersion, hbox2rbox, regularize
+from rotx.boxes import AngleVersion, BoxKind, hbox2rbox, regularize
 from rotx.models.priors.anchors import AnchorGenerator
 from rotx.models.priors.grid import Device, Size
 
 
 class FakeRotatedAnchorGenerator(AnchorGenerator):
-    """The same anchors as rboxes (N, 5), written in an angle version.
+    """The same anchors as rboxes (height · width · anchors a place, 5) of each level, written in an angle version.
 
     Args:
         angle_version: how to write them; None: all with angle 0, as in MMRotate 0.x.
         strides: these and all others as of :class:`AnchorGenerator`.
     """
+
+    box_kind: BoxKind = "rbox"
 
     def __init__(
         self,
@@ -48,9 +50,6 @@ class FakeRotatedAnchorGenerator(AnchorGenerator):
         if angle_version is not None:
             regularize(torch.zeros(0, 5), angle_version)  # an unknown version fails here, not in the first step
 
-    def grid_priors(
-        self, featmap_sizes: Sequence[Size], dtype: torch.dtype = torch.float32, device: Device = "cpu"
-    ) -> list[Tensor]:
-        """The anchors of every level: rboxes (height · width · anchors a place, 5)."""
-        levels = [hbox2rbox(anchors) for anchors in super().grid_priors(featmap_sizes, dtype, device)]
+    def _make(self, featmap_sizes: Sequence[Size], dtype: torch.dtype, device: Device) -> list[Tensor]:
+        levels = [hbox2rbox(anchors) for anchors in super()._make(featmap_sizes, dtype, device)]
         return levels if self.angle_version is None else [regularize(x, self.angle_version) for x in levels]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rotx.models.assigners.max_iou import Assignment
-from rotx.models.samplers.sampler import Hardness, Samples, indices_of
+from rotx.boxes import BoxKind
+from rotx.models.assigners.assignment import Assignment
+from rotx.models.samplers.sampler import Hardness, Samples
+from rotx.records import Instances
 
 
 class PseudoSampler:
@@ -16,12 +18,13 @@ class PseudoSampler:
         self,
         assignment: Assignment,
         priors: Tensor,
-        gts: Tensor,
-        labels: Tensor,
+        targets: Instances,
+        *,
+        kind: BoxKind,
         generator: torch.Generator | None = None,
         hardness: Hardness | None = None,
     ) -> Samples:
-        """Arguments as of :class:`RandomSampler`; the last two change nothing."""
-        positive, negative = indices_of(assignment.gt_inds > 0), indices_of(assignment.gt_inds == 0)
-        own = assignment.gt_inds[positive] - 1
-        return Samples(priors, gts, labels, positive, negative, own, avg_factor=max(len(positive), 1))
+        """Arguments as of :class:`~.sampler.Sampler`; the last three are not used."""
+        rows = torch.arange(len(priors), device=priors.device)
+        positive = (assignment.gt_inds > 0).sum().clamp(min=1)
+        return Samples(priors, targets, rows, assignment.gt_inds, avg_factor=positive)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rotx.boxes import rbox2hbox
-from rotx.models.assigners.max_iou import Assignment
-from rotx.models.samplers.sampler import Hardness, Samples, indices_of
+from rotx.boxes import BoxKind
+from rotx.models.assigners.assignment import Assignment
+from rotx.models.samplers.sampler import Hardness, Samples, sampled_count, with_gts
+from rotx.records import Instances
 
 
 class RandomSampler:
     """A number of priors, of which a share is positive, or fewer if there are not as many; the rest negative.
 
+    The number of places is fixed, so that nothing waits for the numbers of candidates.
+
     Args:
-        num: of all samples.
-        pos_fraction: of positive ones at most.
-        neg_pos_ub: at most this many negative samples a positive one; negative: no bound.
-        add_gt_as_proposals: gts are candidates too, as priors that overlap them fully.
+        num: Number of samples.
+        pos_fraction: Greatest share of positive ones.
+        neg_pos_ub: Greatest number of negative samples for a positive one; negative: no bound.
+        add_gt_as_proposals: Whether gts are candidates too, as priors that overlap them fully.
     """
 
     def __init__(self, num: int, pos_fraction: float, neg_pos_ub: float = -1, add_gt_as_proposals: bool = True) -> None:
@@ -30,61 +33,32 @@ class RandomSampler:
         self,
         assignment: Assignment,
         priors: Tensor,
-        gts: Tensor,
-        labels: Tensor,
+        targets: Instances,
+        *,
+        kind: BoxKind,
         generator: torch.Generator | None = None,
         hardness: Hardness | None = None,
     ) -> Samples:
-        """Chooses among the priors of one image; keeps the order of priors.
-
-        Args:
-            assignment: of the priors.
-            priors: (A, 4) hboxes or (A, 5) rboxes.
-            gts: (G, 5) rboxes or of the kind of ``priors``; added to hbox priors as the hboxes around them.
-            labels: (G,) integers.
-            generator: to draw from, whose seed decides the result; None: torch's own.
-            hardness: for :class:`OHEMSampler`.
-        """
-        added = len(gts) if self.add_gt_as_proposals else 0
+        """Arguments as of :class:`~.sampler.Sampler`; the last is not used."""
+        added = len(targets) if self.add_gt_as_proposals else 0
         if added:
-            assignment, priors = _with_gts(assignment, priors, gts, labels)
-
-        def choose(candidates: Tensor, number: int) -> Tensor:
-            if len(candidates) <= number:
-                return candidates
-            kept = self._choose(priors[candidates], assignment.labels[candidates], number, generator, hardness)
-            return candidates[kept].sort().values
-
-        positive = choose(indices_of(assignment.gt_inds > 0), int(self.num * self.pos_fraction))
-        number = self.num - len(positive)
+            assignment, priors = with_gts(assignment, priors, targets, kind)
+        gt_inds = assignment.gt_inds
+        keys = self._random(len(priors), priors.device, generator)
+        drawn, positive = torch.where(gt_inds > 0, keys, -1).topk(min(int(self.num * self.pos_fraction), len(priors)))
+        # Positive candidates that were drawn go before all negative ones.
+        ranks = torch.where(gt_inds == 0, keys, -1)
+        ranks = ranks.scatter(0, positive, torch.where(drawn >= 0, 2.0, ranks[positive]))
+        values, rows = ranks.topk(min(self.num, len(priors)))
+        filled = values >= 0
         if self.neg_pos_ub >= 0:
-            number = min(number, int(self.neg_pos_ub * max(1, len(positive))))
-        negative = choose(indices_of(assignment.gt_inds == 0), number)
-        own = assignment.gt_inds[positive] - 1
-        count = max(len(positive), 1) + max(len(negative), 1)
-        return Samples(priors, gts, labels, positive, negative, own, avg_factor=count, num_added=added)
+            number = (drawn >= 0).sum()
+            most = (number.clamp(min=1) * self.neg_pos_ub).long() + number
+            filled &= torch.arange(len(rows), device=rows.device) < most
+        chosen = torch.where(filled, gt_inds[rows], -1)
+        return Samples(priors, targets, rows, chosen, avg_factor=sampled_count(chosen), num_added=added)
 
-    def _choose(
-        self,
-        priors: Tensor,
-        labels: Tensor,
-        number: int,
-        generator: torch.Generator | None,
-        hardness: Hardness | None,
-    ) -> Tensor:
-        """``number`` different indices of more candidates."""
-        device = priors.device if generator is None else generator.device
-        return torch.randperm(len(priors), generator=generator, device=device)[:number].to(priors.device)
-
-
-def _with_gts(assignment: Assignment, priors: Tensor, gts: Tensor, labels: Tensor) -> tuple[Assignment, Tensor]:
-    """The gts before the priors, each assigned to itself."""
-    boxes = rbox2hbox(gts) if priors.shape[-1] == 4 and gts.shape[-1] == 5 else gts
-    own = torch.arange(1, len(gts) + 1, device=gts.device)
-    overlaps = assignment.max_overlaps.new_ones(len(gts))
-    added = Assignment(
-        torch.cat([own, assignment.gt_inds]),
-        torch.cat([overlaps, assignment.max_overlaps]),
-        torch.cat([labels.to(torch.int64), assignment.labels]),
-    )
-    return added, torch.cat([boxes.to(priors.dtype), priors])
+    def _random(self, number: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
+        """A number in [0, 1) for each candidate; the highest are drawn."""
+        where = device if generator is None else generator.device
+        return torch.rand(number, generator=generator, device=where).to(device)
