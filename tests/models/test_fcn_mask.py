@@ -43,7 +43,7 @@ def test_the_target_of_a_rectangle_is_the_part_of_it_in_the_roi() -> None:
     # Each covers whole pixels; cells are as large as pixels, or four of them.
     bitmaps = bitmaps_of([20, 10, 60, 10, 60, 40, 20, 40], [0, 0, 10, 0, 10, 10, 0, 10])
     rois = torch.tensor([[10.0, 5, 30, 25], [20, 10, 60, 50], [-7, -7, 20, 20], [70, 50, 90, 70]])
-    found = head_of().targets(rois, torch.tensor([0, 0, 1, 1]), bitmaps, SIZE, (20, 20))
+    found = head_of().targets(rois, torch.tensor([0, 0, 1, 1]), bitmaps, (20, 20))
     y, x = torch.meshgrid(torch.arange(20), torch.arange(20), indexing="ij")
     # RoIs end where the image does.
     wanted = [(x >= 10) & (y >= 5), y < 15, (x < 10) & (y < 10), torch.zeros(20, 20)]
@@ -59,9 +59,9 @@ def test_targets_are_those_of_every_roi_by_itself() -> None:
     rois = torch.cat([start, start + torch.from_numpy(rng.uniform(3, 40, (30, 2)))], dim=1).float()
     gt_inds = torch.from_numpy(rng.integers(0, 6, 30))
     head = head_of()
-    found = head.targets(rois, gt_inds, bitmaps, SIZE, (28, 28))
+    found = head.targets(rois, gt_inds, bitmaps, (28, 28))
     for roi, gt, mask in zip(rois, gt_inds, found, strict=True):
-        alone = head.targets(roi[None], torch.tensor([0]), bitmaps[gt][None], SIZE, (28, 28))
+        alone = head.targets(roi[None], torch.tensor([0]), bitmaps[gt][None], (28, 28))
         torch.testing.assert_close(mask, alone[0])
         # A cell counts if half of it is covered: as many pixels as its share of the RoI, roughly.
         x1, y1, x2, y2 = (max(value, 0) for value in roi.tolist())
@@ -69,13 +69,13 @@ def test_targets_are_those_of_every_roi_by_itself() -> None:
         assert mask.mean() == pytest.approx(float(covered), abs=0.12)
 
 
-def test_targets_of_a_padded_image_are_the_same() -> None:
+def test_padding_matters_at_the_border_alone() -> None:
     bitmaps = bitmaps_of([20, 10, 79, 12, 70, 59, 20, 40])
     rois, gt_inds = torch.tensor([[18.0, 8, 80, 60], [40, 20, 78, 58]]), torch.tensor([0, 0])
-    alone = head_of().targets(rois, gt_inds, bitmaps, SIZE, (28, 28))
-    padded = head_of().targets(rois, gt_inds, bitmaps, (96, 96), (28, 28))
-    assert (alone != padded).float().mean() < 0.01  # only at the border of the image
-    assert head_of().targets(rois[:0], gt_inds[:0], bitmaps, SIZE, (28, 28)).shape == (0, 28, 28)
+    alone = head_of().targets(rois, gt_inds, bitmaps, (28, 28))
+    padded = head_of().targets(rois, gt_inds, torch.nn.functional.pad(bitmaps, (0, 16, 0, 36)), (28, 28))
+    assert (alone != padded).float().mean() < 0.01
+    assert head_of().targets(rois[:0], gt_inds[:0], bitmaps, (28, 28)).shape == (0, 28, 28)
 
 
 @pytest.mark.parametrize("class_agnostic", [False, True])

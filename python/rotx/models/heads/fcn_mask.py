@@ -6,7 +6,6 @@ He et al., "Mask R-CNN", ICCV 2017.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
@@ -65,27 +64,24 @@ class FCNMaskHead(nn.Module):
         return logits
 
     @torch.no_grad()
-    def targets(self, rois: Tensor, gt_inds: Tensor, bitmaps: Tensor, size: Size, mask_size: Size) -> Tensor:
+    def targets(self, rois: Tensor, gt_inds: Tensor, bitmaps: Tensor, mask_size: Size) -> Tensor:
         """The part of each RoI's object that lies within it, as a grid of h × w cells, 0 or 1: (P, h, w).
 
         A cell belongs to the object if at least half of it does.
 
         Args:
-            rois: Positive RoIs of one image, hboxes (P, 4).
+            rois: Positive RoIs of all images, hboxes (P, 4).
             gt_inds: Index of each RoI's object, (P,).
-            bitmaps: Masks of the image's objects, (G, H, W), 0 or 1.
-            size: Height and width of the padded image, at least H and W.
+            bitmaps: Masks of the objects of all images, (G, H, W), 0 or 1; H and W as in the batch.
             mask_size: Height and width of the grid.
         """
         if not len(rois):
             return rois.new_zeros((0, *mask_size))
-        height, width = size
+        height, width = bitmaps.shape[1:]
         boxes = rois.float().clamp(min=0).minimum(rois.new_tensor([width, height, width, height], dtype=torch.float32))
         # As if each object were an image of a batch: RoIs of one object share its mask.
         indexed = torch.cat([gt_inds[:, None].to(boxes), boxes], dim=1)
-        padding = (0, width - bitmaps.shape[2], 0, height - bitmaps.shape[1])
-        masks = F.pad(bitmaps, padding)[:, None].to(boxes)
-        shares: Tensor = torchvision.ops.roi_align(masks, indexed, mask_size, 1.0, 0, aligned=True)
+        shares: Tensor = torchvision.ops.roi_align(bitmaps[:, None].to(boxes), indexed, mask_size, 1.0, 0, aligned=True)
         return (shares[:, 0] >= 0.5).to(boxes)
 
     def loss(self, logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
