@@ -47,7 +47,6 @@ PENDING = {
     "rotx.engine.evaluate",
     "rotx.engine.setup",
     "rotx.engine.subject",
-    "rotx.ops._plain",
 }
 
 

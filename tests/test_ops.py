@@ -15,6 +15,8 @@ torch = pytest.importorskip("torch", reason="rotx.ops needs torch")
 from rotx import ops  # noqa: E402
 from rotx.ops import _library  # noqa: E402
 
+IOU, QUADRI, NMS, BATCHED = ops.box_iou_rotated, ops.box_iou_quadri, ops.nms_rotated, ops.batched_nms_rotated
+CONVEX_IOU, GIOU, INSIDE = ops.convex_iou, ops.convex_giou, ops.points_in_boxes
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 THRESHOLD = 0.3
 
@@ -25,6 +27,10 @@ def boxes(n: int, columns: int = 5, dtype: torch.dtype = torch.float64, seed: in
     parts = [rng.uniform(0, 60, (n, 2)), rng.uniform(5, 30, (n, 2)), rng.uniform(-4, 4, (n, 1))]
     rboxes = np.concatenate(parts, axis=1)
     return torch.from_numpy(rboxes if columns == 5 else geometry.rbox_to_quad(rboxes)).to(dtype)
+
+
+def point_sets(n: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(4).uniform(0, 60, (n, 18))).to(dtype)
 
 
 def scores(n: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -57,10 +63,20 @@ def samples(dtype: torch.dtype, requires_grad: bool) -> list[tuple[str, tuple[ob
             (op, (leaf(a[:0]), b)),
             (op, (leaf(a[:0]), leaf(b[:0]), "iou", True)),
         ]
-    b, s, c = leaf(boxes(12, 5, dtype)), leaf(scores(12, dtype)), labels(12)
-    made += [("nms_rotated", (b[i], s[i], THRESHOLD)) for i in (slice(None), slice(0))]
-    made += [("batched_nms_rotated", (b[i], s[i], c[i], THRESHOLD)) for i in (slice(None), slice(0))]
-    made.append(("batched_nms_rotated", (leaf(strided(b)), leaf(strided(s)), strided(c).int(), THRESHOLD)))
+    s, c = leaf(scores(12, dtype)), labels(12)
+    for op, columns in (("nms_rotated", 5), ("nms_quadri", 8)):
+        b, batched = leaf(boxes(12, columns, dtype)), f"batched_{op}"
+        made += [(op, (b[i], s[i], THRESHOLD)) for i in (slice(None), slice(0))]
+        made += [(batched, (b[i], s[i], c[i], THRESHOLD)) for i in (slice(None), slice(0))]
+        made.append((batched, (leaf(strided(b)), leaf(strided(s)), strided(c).int(), THRESHOLD)))
+        made += [("points_in_boxes", (p, b)) for p in (b[:, :2], b[:0, :2], leaf(strided(b[:, 2:4])))]
+    points, quads = leaf(point_sets(6, dtype)), boxes(6, 8, dtype)  # the quads get no gradient
+    for p in (points, leaf(strided(points)), leaf(points[:0])):
+        made += [(op, (p,)) for op in ("hull_indices", "min_area_rect")]
+        made.append(("convex_iou", (p, leaf(quads[:4]))))
+        made.append(("convex_giou", (p, quads[: len(p)])))
+    grad = torch.linspace(-1, 1, 6, dtype=dtype)
+    made.append(("convex_giou_backward", (grad, points.detach(), quads)))
     return made
 
 
@@ -86,14 +102,16 @@ def test_iou_is_float64_rounded_once(dtype: torch.dtype, columns: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_nms_is_the_definition(dtype: torch.dtype) -> None:
-    b, s, c = boxes(150, 5, dtype), scores(150, dtype), labels(150)
-    iou = ops.box_iou_rotated(b.double(), b.double())
+@pytest.mark.parametrize("columns", [5, 8])
+def test_nms_is_the_definition(columns: int, dtype: torch.dtype) -> None:
+    b, s, c = boxes(150, columns, dtype), scores(150, dtype), labels(150)
+    nms, batched = (NMS, BATCHED) if columns == 5 else (ops.nms_quadri, ops.batched_nms_quadri)
+    iou = (IOU if columns == 5 else QUADRI)(b.double(), b.double())
     order = sorted(range(150), key=lambda i: (-s[i].item(), i))
     for classes, keep in (
-        (torch.zeros(150), ops.nms_rotated(b, s, THRESHOLD)),
-        (c, ops.batched_nms_rotated(b, s, c, THRESHOLD)),
-        (c, ops.batched_nms_rotated(strided(b), strided(s), strided(c).to(torch.int8), THRESHOLD)),
+        (torch.zeros(150), nms(b, s, THRESHOLD)),
+        (c, batched(b, s, c, THRESHOLD)),
+        (c, batched(strided(b), strided(s), strided(c).to(torch.int8), THRESHOLD)),
     ):
         expected: list[int] = []
         for i in order:
@@ -196,9 +214,6 @@ def test_export_nms() -> None:
     assert torch.equal(program.module()(other, scores(30)), Kept()(other, scores(30)))
 
 
-IOU, QUADRI, NMS, BATCHED = ops.box_iou_rotated, ops.box_iou_quadri, ops.nms_rotated, ops.batched_nms_rotated
-
-
 @pytest.mark.parametrize("device", ["cpu", "meta"])  # meta runs the fake kernel
 @pytest.mark.parametrize(
     ("call", "error", "text"),
@@ -227,6 +242,16 @@ IOU, QUADRI, NMS, BATCHED = ops.box_iou_rotated, ops.box_iou_quadri, ops.nms_rot
             "b: need float16, bfloat16, float32 or float64, got",
         ),
         (lambda z: NMS(z(3, 8), z(3), 0.5), ValueError, "boxes: need shape (N, 5), got (3, 8)"),
+        (lambda z: ops.nms_quadri(z(3, 5), z(3), 0.5), ValueError, "boxes: need shape (N, 8), got (3, 5)"),
+        (lambda z: CONVEX_IOU(z(3, 7), z(3, 8)), ValueError, "points: need shape (N, 2k), got (3, 7)"),
+        (lambda z: CONVEX_IOU(z(3, 0), z(3, 8)), ValueError, "points: need shape (N, 2k), got (3, 0)"),
+        (lambda z: CONVEX_IOU(z(3, 6), z(3, 5)), ValueError, "quads: need shape (N, 8), got (3, 5)"),
+        (lambda z: GIOU(z(3, 6), z(2, 8)), ValueError, "points and quads: need as many rows, got 3 and 2"),
+        (lambda z: GIOU(z(3, 6), z(3, 8).half()), TypeError, "points and quads: need one dtype, got float32 and"),
+        (lambda z: ops.convex_hull(z(3, 6).int()), TypeError, "points: need float16, bfloat16, float32 or"),
+        (lambda z: ops.min_area_rect(z(6)), ValueError, "points: need shape (N, 2k), got (6,)"),
+        (lambda z: INSIDE(z(3, 3), z(3, 5)), ValueError, "points: need shape (N, 2), got (3, 3)"),
+        (lambda z: INSIDE(z(3, 2), z(3, 4)), ValueError, "boxes: need shape (N, 5) or (N, 8), got (3, 4)"),
         (
             lambda z: NMS(z(3, 5).int(), z(3), 0.5),
             TypeError,

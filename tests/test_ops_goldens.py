@@ -191,10 +191,15 @@ def test_batched_nms(scene: str, threshold: float) -> None:
 @SCENES
 @THRESHOLDS
 def test_nms_of_quads(scene: str, threshold: float) -> None:
-    """mmcv's nms_quadri. There is no torch op for quads: `rotx.geometry.nms` is what computes it."""
-    quads = geometry.rbox_to_quad(nms_golden(f"{scene}/boxes"))
-    keep = geometry.nms(quads, nms_golden(f"{scene}/scores"), threshold)
-    np.testing.assert_array_equal(keep, nms_golden(f"{scene}/quadri_keep_{threshold}"))
+    boxes, scores = nms_golden(f"{scene}/boxes"), nms_golden(f"{scene}/scores")
+    quads = torch.from_numpy(geometry.rbox_to_quad(boxes))
+    expected = nms_golden(f"{scene}/quadri_keep_{threshold}")
+    assert torch.equal(ops.nms_quadri(quads, scores, threshold), expected)
+    np.testing.assert_array_equal(geometry.nms(quads, scores, threshold), expected)
+    # Of rectangles, what is kept of each class is what is kept of them as rboxes.
+    labels = nms_golden(f"{scene}/labels")
+    keep = ops.batched_nms_quadri(quads, scores, labels, threshold)
+    assert torch.equal(keep, nms_golden(f"{scene}/batched_keep_{threshold}"))
 
 
 @THRESHOLDS
@@ -208,3 +213,78 @@ def test_multiclass_nms(threshold: float) -> None:
     assert torch.equal(dets, nms_golden(f"multiclass/dets_{threshold}"))
     assert torch.equal(label, nms_golden(f"multiclass/labels_{threshold}"))
     assert torch.equal(box * scores.shape[1] + label, nms_golden(f"multiclass/inds_{threshold}"))
+
+
+def points_golden(key: str) -> torch.Tensor:
+    return golden(f"pts/{key}", "misc_ops")
+
+
+def random_grad(seed: int, like: torch.Tensor) -> torch.Tensor:
+    """The gradient from above that the goldens' gradients were made with."""
+    numbers = np.random.Generator(np.random.PCG64(seed)).standard_normal(tuple(like.shape))
+    return torch.from_numpy(numbers.astype(np.float32))
+
+
+def test_convex_iou() -> None:
+    found = ops.convex_iou(points_golden("points"), points_golden("polys"))
+    torch.testing.assert_close(found, points_golden("convex_iou"), rtol=0, atol=FLOAT32)
+
+
+def test_convex_giou() -> None:
+    """mmcv returns the gradient of the sum whatever comes from above; ours of this sum is that."""
+    quads = points_golden("polys")
+    points = points_golden("points")[: len(quads)].requires_grad_()
+    found = ops.convex_giou(points, quads)
+    torch.testing.assert_close(found, points_golden("convex_giou"), rtol=0, atol=FLOAT32)
+    found.sum().backward()
+    torch.testing.assert_close(points.grad, points_golden("convex_giou_grad"), rtol=0, atol=1e-7)
+
+
+def test_convex_giou_loss() -> None:
+    """Of 40 point sets. mmcv's gradient without reduction is that of the mean: a 40th of what it should be."""
+    points, quads = (golden(key, "losses") / 32 for key in ("points18", "qtarget"))
+    points.requires_grad_()
+    loss = 1 - ops.convex_giou(points, quads)
+    torch.testing.assert_close(loss, golden("ConvexGIoULoss/none/out", "losses"), rtol=0, atol=FLOAT32)
+    (grad,) = torch.autograd.grad(loss.sum(), points)
+    torch.testing.assert_close(grad / 40, golden("ConvexGIoULoss/none/grad", "losses"), rtol=0, atol=1e-6)
+
+
+def test_least_rectangles() -> None:
+    """The corners are the same four; mmcv's start elsewhere."""
+    found, expected = ops.min_area_rect(points_golden("points")), points_golden("min_area_polygons")
+    apart = (found.view(-1, 4, 1, 2) - expected.view(-1, 1, 4, 2)).norm(dim=3)
+    assert apart.amin(dim=1).max() < 1e-4  # pixels; float32
+    assert apart.amin(dim=2).max() < 1e-4
+
+
+def test_points_in_boxes() -> None:
+    points, quads = points_golden("pip_points"), points_golden("polys")
+    expected = points_golden("points_in_polygons").bool()
+    assert torch.equal(ops.points_in_boxes(points, quads), expected)
+    rboxes = torch.from_numpy(geometry.quad_to_rbox(quads)).float()  # the quads are rectangles
+    assert torch.equal(ops.points_in_boxes(points, rboxes), expected)
+
+
+@pytest.mark.parametrize(("points", "seed"), [(1, 84), (5, 88)])
+def test_feature_align(points: int, seed: int) -> None:
+    """mmcv's rotated_feature_align takes the first number of a box for y and the second for x."""
+    features, boxes = golden("rfa/x", "misc_ops").requires_grad_(), golden("rfa/boxes", "misc_ops")
+    swapped = boxes.flatten(1, 2)[..., [1, 0, 2, 3, 4]]
+    found = ops.feature_align(features, swapped, 0.125, points)
+    torch.testing.assert_close(found, golden(f"rfa/out{points}", "misc_ops"), rtol=0, atol=1e-5)
+    found.backward(random_grad(seed, found))
+    # Next to a pixel's edge float32 decides which four pixels are near; each of them hardly counts.
+    torch.testing.assert_close(features.grad, golden(f"rfa/grad{points}", "misc_ops"), rtol=0, atol=3e-5)
+
+
+def test_deformable_convolution() -> None:
+    """torchvision's is what the models use: value and all gradients are mmcv's."""
+    deform_conv2d = pytest.importorskip("torchvision").ops.deform_conv2d
+    names = ("x", "offset", "weight")
+    leaves = [golden(f"deform_conv/{name}", "misc_ops").requires_grad_() for name in names]
+    found = deform_conv2d(*leaves, padding=1)
+    torch.testing.assert_close(found, golden("deform_conv/out", "misc_ops"), rtol=1e-5, atol=1e-5)
+    found.backward(random_grad(98, found))
+    for name, leaf in zip(names, leaves, strict=True):
+        torch.testing.assert_close(leaf.grad, golden(f"deform_conv/grad_{name}", "misc_ops"), rtol=1e-5, atol=1e-4)

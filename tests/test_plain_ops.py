@@ -100,6 +100,10 @@ def test_nms(kind: str) -> None:
                     assert found.dtype == torch.int64
                     assert found.tolist() == want.tolist()
                     suppressed += n - len(want)
+                    quads = columns_of(boxes, 8)
+                    want = geometry.nms(quads, scores, threshold, classes)
+                    tensors = (None if v is None else torch.from_numpy(v) for v in (scores, classes))
+                    assert _plain.nms(quads, *tensors, threshold).tolist() == want.tolist()
     assert suppressed > 100
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "min_area_rect",
     "nms",
     "points_in_boxes",
+    "points_to_rbox",
     "quad_to_rbox",
     "rbox_to_quad",
 ]
@@ -112,7 +113,15 @@ def rbox_to_quad(rboxes: ArrayLike) -> Floats:
 
 def quad_to_rbox(quads: ArrayLike) -> Floats:
     """Least-area rectangles (N, 5) around quads (N, 8), as le90: w ≥ h, angle in [−π/2, π/2)."""
-    return _rust.quad_to_rbox(_array("quads", quads, 8))
+    return _rust.min_area_rects(_array("quads", quads, 8))
+
+
+def points_to_rbox(points: ArrayLike) -> Floats:
+    """Least-area rectangles (N, 5) around the k points of each row (N, 2k), as le90; NaNs if none is finite."""
+    array = np.ascontiguousarray(points, dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] == 0 or array.shape[1] % 2:
+        raise ValueError(f"points: need shape (N, 2k), got {array.shape}")
+    return _rust.min_area_rects(array)
 
 
 def points_in_boxes(points: ArrayLike, boxes: ArrayLike) -> NDArray[np.bool_]:

@@ -41,6 +41,7 @@ TABLE: dict[str, str] = {
     "ConcatDataset": "rotx.datasets.wrappers:ConcatDataset",
     "RepeatDataset": "rotx.datasets.wrappers:RepeatDataset",
     "ClassBalancedDataset": "rotx.datasets.wrappers:ClassBalancedDataset",
+    "MultiImageMixDataset": "rotx.datasets.wrappers:MultiImageMixDataset",
     "TiledDataset": "rotx.datasets.tiled:TiledDataset",
     # Detectors
     "SingleStageDetector": "rotx.models.detectors:SingleStage",
@@ -133,6 +134,9 @@ TABLE: dict[str, str] = {
     "Rotate": f"{_DATA}.transforms.rotating:Rotate",
     "RandomRotate": f"{_DATA}.transforms.rotating:RandomRotate",
     "RandomChoiceRotate": f"{_DATA}.transforms.rotating:RandomChoiceRotate",
+    "RandomAffine": f"{_DATA}.transforms.affine:RandomAffine",
+    "Mosaic": f"{_DATA}.transforms.mixing:Mosaic",
+    "MixUp": f"{_DATA}.transforms.mixing:MixUp",
     # Samplers of the data loader
     "DefaultSampler": f"{_DATA}.samplers:DefaultSampler",
     "InfiniteSampler": f"{_DATA}.samplers:InfiniteSampler",

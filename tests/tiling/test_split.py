@@ -112,6 +112,25 @@ def test_pixels_are_those_of_a_loop_for_any_number_of_threads(tiling: Tiling, tm
         np.testing.assert_array_equal(cv2.imread(str(tmp_path / f"out1/images/{name}.png")), patch)
 
 
+def test_a_bmp_is_split_as_a_png_is(tmp_path: Path) -> None:
+    """OpenCV decodes it, and whole; also where its name says something else."""
+    sizes = {"a": (300, 217), "b": (90, 130), "c": (64, 50)}
+    for name, pixels in write_images(tmp_path / "png", sizes).items():
+        content = cv2.imencode(".bmp", pixels)[1].tobytes()
+        file = tmp_path / "bmp" / f"{name}.{'png' if name == 'b' else 'bmp'}"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(content)
+    (tmp_path / "bmp/cut.bmp").write_bytes(content[:-1])
+    tiling = Tiling((64,), (16,))
+    for jobs in (1, 3):
+        report = split([(tmp_path / "bmp", None)], tmp_path / f"out{jobs}", tiling, jobs=jobs)
+        assert report.failed == {"cut.bmp": "is cut off: the end of the image is missing"}
+        split([(tmp_path / "png", None)], tmp_path / f"png{jobs}", tiling, jobs=jobs)
+        patches, expected = contents(tmp_path / f"out{jobs}/images"), contents(tmp_path / f"png{jobs}/images")
+        assert patches == expected
+        assert len(patches) > 20
+
+
 def test_labels_are_those_of_shapely(tmp_path: Path) -> None:
     tiling = Tiling(sizes=(100, 60), gaps=(30, 0), iof_thr=0.6)
     write_images(tmp_path / "images", {"P1": (250, 190)})

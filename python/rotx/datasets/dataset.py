@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from rotx.datasets.sample import Sample
+from rotx.datasets.transforms.mixing import Mixing
 from rotx.records import ImageRecord, InstanceTable
 
 Transform = Callable[[Sample, np.random.Generator], Sample]
@@ -41,13 +42,25 @@ class Dataset:
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """An image after the pipeline, whose random choices come from ``rng``."""
-        return self._transformed(self.records[index], rng)
+        return self._transformed(index, rng, len(self.transforms))
 
-    def _transformed(self, record: ImageRecord, rng: np.random.Generator) -> Sample:
-        sample = Sample(record)
-        for transform in self.transforms:
-            sample = transform(sample, rng)
+    def _transformed(self, index: int, rng: np.random.Generator, stop: int) -> Sample:
+        """An image after the first transforms of the pipeline."""
+        sample = self._untransformed(index, rng)
+        for place, transform in enumerate(self.transforms[:stop]):
+            if not isinstance(transform, Mixing):
+                sample = transform(sample, rng)
+            elif others := transform.draw(self.records, rng):
+                sample = transform.mix(sample, [self._further(other, rng, place) for other in others], rng)
         return sample
+
+    def _untransformed(self, index: int, rng: np.random.Generator) -> Sample:
+        """What the first transform gets."""
+        return Sample(self.records[index])
+
+    def _further(self, index: int, rng: np.random.Generator, place: int) -> Sample:
+        """An image that is mixed into another by the transform at a place of the pipeline."""
+        return self._transformed(index, rng, place)
 
     def annotations(self) -> InstanceTable:
         """The objects of the records, for evaluation: boxes as in the files, ignored objects difficult."""

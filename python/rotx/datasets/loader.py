@@ -25,7 +25,7 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from rotx.boxes import AngleVersion, BoxKind, regularize
 from rotx.datasets.sample import Sample, keep_sound
-from rotx.datasets.samplers import Draw, Records
+from rotx.datasets.samplers import Draw, RecordSource
 from rotx.images.files import UnreadableImage
 from rotx.records import Bitmaps, Instances, Masks
 
@@ -35,7 +35,7 @@ MOST_UNREADABLE = 10
 _SHARED_MEMORY = Path("/dev/shm")
 
 
-class Samples(Records, Protocol):
+class SampleSource(RecordSource, Protocol):
     """What the loader needs of a dataset."""
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
@@ -103,7 +103,7 @@ class LoadedImages(data.Dataset[LoadedImage]):
     """
 
     def __init__(
-        self, dataset: Samples, *, box_kind: BoxKind = "rbox", angle_version: AngleVersion = "le90", seed: int = 0
+        self, dataset: SampleSource, *, box_kind: BoxKind = "rbox", angle_version: AngleVersion = "le90", seed: int = 0
     ) -> None:
         self.dataset = dataset
         self.box_kind = box_kind
@@ -208,7 +208,7 @@ def _checked(batches: Iterable[list[LoadedImage | _Failure]]) -> Iterator[list[L
 
 
 def build_loader(
-    dataset: Samples,
+    dataset: SampleSource,
     batches: Iterable[list[Draw]],
     *,
     num_workers: int,
@@ -248,7 +248,7 @@ def build_loader(
 
 
 def check_shared_memory(
-    dataset: Samples, batch_size: int, num_workers: int, prefetch: int = 2, processes: int = 1
+    dataset: SampleSource, batch_size: int, num_workers: int, prefetch: int = 2, processes: int = 1
 ) -> None:
     """Raises ValueError if the batches that wait in shared memory will not fit; judged by one image.
 

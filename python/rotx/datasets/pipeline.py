@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rotx.datasets.dataset import Transform
 from rotx.datasets.transforms.loading import LoadAnnotations, LoadImageFromFile
+from rotx.datasets.transforms.mixing import Mixing
 from rotx.datasets.transforms.warp import Geometric
 
 
@@ -17,7 +18,9 @@ def checked_pipeline(pipeline: Sequence[Transform], test_mode: bool) -> list[Tra
         name = type(transform).__name__
         if not callable(transform):
             raise ValueError(f"pipeline.{i}: need dict(type=...), got {transform!r}")
-        if test_mode and isinstance(transform, Geometric) and transform.training_only:
+        if test_mode and (
+            isinstance(transform, Mixing) or (isinstance(transform, Geometric) and transform.training_only)
+        ):
             raise ValueError(
                 f"pipeline.{i}: {name} is for training, not for test_mode: it would move what is looked for"
             )
@@ -27,7 +30,7 @@ def checked_pipeline(pipeline: Sequence[Transform], test_mode: bool) -> list[Tra
         place = next((i for i, transform in enumerate(pipeline) if isinstance(transform, loads)), None)
         if place is None and pipeline and ours:
             raise ValueError(f"pipeline: needs {loads.__name__}{hint}")
-        moved = next((t for t in pipeline[: place or 0] if isinstance(t, Geometric)), None)
+        moved = next((t for t in pipeline[: place or 0] if isinstance(t, Geometric | Mixing)), None)
         if moved is not None:
             raise ValueError(f"pipeline.{place}: {loads.__name__} has to stand before {type(moved).__name__}{hint}")
     return list(pipeline)

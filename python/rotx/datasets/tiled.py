@@ -79,10 +79,10 @@ class TiledDataset(Dataset):
         self.records, self._image = self._cut_all(keep_empty or self.test_mode, 0 if self.test_mode else min_size)
         self._reach = {size: (size - gap) // 2 for size, gap in self.tiling.squares}
 
-    def sample(self, index: int, rng: np.random.Generator) -> Sample:
-        """A window after the pipeline, whose random choices, that of the window included, come from ``rng``."""
+    def _untransformed(self, index: int, rng: np.random.Generator) -> Sample:
+        """A window, or one a little off it, whose place comes from ``rng``."""
         record = self.records[index]
-        return self._transformed(self._moved(record, self._image[index], rng) if self.random_offset else record, rng)
+        return Sample(self._moved(record, self._image[index], rng) if self.random_offset else record)
 
     def _moved(self, record: ImageRecord, image: int, rng: np.random.Generator) -> ImageRecord:
         """A window a little off a window of an image."""

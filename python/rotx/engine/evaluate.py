@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed
 from tqdm import tqdm
 
-from rotx.datasets.loader import LoadedImage, Samples, build_loader
+from rotx.datasets.loader import LoadedImage, SampleSource, build_loader
 from rotx.datasets.samplers import DefaultSampler
 from rotx.evaluation.metrics import Metric
 from rotx.evaluation.score import Evaluation
@@ -23,7 +23,7 @@ from rotx.models.detectors import Detector
 from rotx.records import Instances, InstanceTable
 
 
-class Annotated(Samples, Protocol):
+class Annotated(SampleSource, Protocol):
     """What evaluation needs of a dataset."""
 
     notices: list[str]

@@ -105,10 +105,10 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         raise UnreadableImage(path, error.strerror or str(error)) from None
     except cv2.error as error:
         raise UnreadableImage(path, f"OpenCV cannot read it: {error.err}") from None
+    if _cut_off(content, decoded=pixels is not None):
+        raise UnreadableImage(path, "is cut off: the end of the image is missing")
     if pixels is None:
         raise UnreadableImage(path, "holds no image that OpenCV can read" if content else "is empty")
-    if _cut_off(content):
-        raise UnreadableImage(path, "is cut off: the end of the image is missing")
     return pixels.astype(np.uint8, copy=False)
 
 
@@ -119,8 +119,14 @@ def only_local(key: str, value: Any) -> None:
         raise ValueError(f"{key}: only files of this machine are read; leave it out, got {value!r}")
 
 
-def _cut_off(content: bytes) -> bool:
-    """Whether a JPEG ends too early: OpenCV 4 fills up what is missing of it, and says nothing."""
+def _cut_off(content: bytes, decoded: bool) -> bool:
+    """Whether an image ends too early.
+
+    OpenCV refuses a BMP that does, without saying why; its header says how long it is, though not always rightly.
+    OpenCV 4 fills up what is missing of a JPEG, and says nothing.
+    """
+    if content.startswith(b"BM"):
+        return not decoded and len(content) < int.from_bytes(content[2:6], "little")
     if not content.startswith(b"\xff\xd8") or content.endswith(b"\xff\xd9"):
         return False
     # What follows the last start of a scan holds the mark of the end only there; other things may follow that.

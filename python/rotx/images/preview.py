@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rotx._rust import ImageReader
 from rotx.images.files import read_image
 from rotx.images.window_cache import Pixels, Reader, open_image
 
@@ -40,8 +39,6 @@ def bands(reader: Reader) -> Iterator[Pixels]:
     """An image from the top down, whole blocks at a time if they are not too many bytes."""
     most, block = max(1, BAND_BYTES // (3 * reader.width)), reader.block[1]
     rows = most // block * block or most
-    if not isinstance(reader, ImageReader):
-        rows = reader.height  # each read decodes all
     for y in range(0, reader.height, rows):
         yield reader.read(0, y, reader.width, min(rows, reader.height - y))
 

@@ -25,8 +25,9 @@ from rotx.records import Window
 
 Pixels = NDArray[np.uint8]
 
-#: What OpenCV reads and `rotx._rust` does not: such files are decoded whole.
+#: What OpenCV reads, and only whole: endings of files, and how they begin.
 _WHOLE = (".webp", ".ppm", ".pgm")
+_BMP = b"BM"
 
 
 class Reader(Protocol):
@@ -77,29 +78,51 @@ def open_image(path: Path) -> Reader:
     """Opens an image and reads its header.
 
     Raises:
-        UnreadableImage: if it has none.
+        UnreadableImage: The file holds no image, or one of a kind that is not read.
+    """
+    return WholeImage(path) if _only_whole(path) else open_in_pieces(path)
+
+
+def open_in_pieces(path: Path) -> Reader:
+    """Opens an image of which a window is read without the rest, as far as its format allows: PNG, JPEG or TIFF.
+
+    Raises:
+        UnreadableImage: The file holds no such image.
     """
     try:
-        return _Whole(path) if path.suffix.lower() in _WHOLE else _rust.ImageReader(path)
-    except UnreadableImage:
-        raise
+        return _rust.ImageReader(path)
     except (ValueError, OSError) as error:
         raise UnreadableImage(path, str(error)) from None
 
 
-class _Whole:
-    """An image of a format that is only read whole."""
+def _only_whole(path: Path) -> bool:
+    if path.suffix.lower() in _WHOLE:
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_BMP)) == _BMP
+    except OSError:
+        return False
+
+
+class WholeImage:
+    """An image that OpenCV decodes whole when its first pixels are read; they stay in memory."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
+        self._pixels: Pixels | None = None
         size = image_size(path)
-        if size is None:
-            raise UnreadableImage(path, "holds no image")
-        self.path, (self.height, self.width) = path, size
+        if size is None:  # Pillow is not sure, or the image is larger than it likes
+            self._pixels = read_image(path)
+            size = self._pixels.shape[:2]
+        self.height, self.width = size
         self.block = self.width, self.height
 
     def read(self, x: int, y: int, width: int, height: int) -> Pixels:
-        """Reads all and cuts out an area."""
-        return read_image(self.path)[y : y + height, x : x + width]
+        """An area as (height, width, 3) uint8, BGR."""
+        if self._pixels is None:
+            self._pixels = read_image(self._path)
+        return self._pixels[y : y + height, x : x + width]
 
 
 class _Version(NamedTuple):

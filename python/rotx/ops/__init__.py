@@ -1,15 +1,19 @@
-"""Rotated operators for torch: overlap, non-maximum suppression and RoIAlign of rotated boxes.
+"""Operators for torch: overlap, suppression, hulls and features of rotated boxes, quads and point sets.
 
 A *rotated box* (rbox) is a row ``cx, cy, w, h, angle`` in pixels and radians, clockwise positive on the screen
-(y down); a *quad* is a row ``x1, y1, ..., x4, y4``. All functions take float16, bfloat16, float32 and float64,
-never modify their inputs, take empty ones, work under ``torch.compile`` and are not changed by autocast.
+(y down); a *quad* is a row ``x1, y1, ..., x4, y4``; a *point set* is a row ``x1, y1, ..., xk, yk``. All functions take
+float16, bfloat16, float32 and float64, never modify their inputs, take empty ones, work under ``torch.compile`` and
+are not changed by autocast.
 
-`box_iou_rotated`, `box_iou_quadri`, `nms_rotated`, `batched_nms_rotated` and `roi_align_rotated` are ops of torch's
-dispatcher, ``torch.ops.rotx.*``, computed on the CPU in Rust, and for CUDA tensors by a library of kernels that the
-wheel carries and ``make cuda`` builds. With ``ROTX_NO_CUDA_EXT=1`` in the environment CUDA tensors go through plain
-torch, which is slower. Tensors of other devices are copied to the CPU and the result back, with one warning an op.
-`roi_align_rotated` is differentiable with respect to the features; the results of the others do not require grad.
-`diff_iou_rotated` is the IoU that losses differentiate, in plain torch on any device.
+They are ops of torch's dispatcher, ``torch.ops.rotx.*``, computed on the CPU in Rust. `box_iou_rotated`,
+`box_iou_quadri`, `nms_rotated`, `batched_nms_rotated` and `roi_align_rotated` have CUDA kernels in a library that the
+wheel carries and ``make cuda`` builds. With ``ROTX_NO_CUDA_EXT=1`` in the environment they go through plain torch for
+CUDA tensors, which is slower, as `nms_quadri`, `batched_nms_quadri` and `points_in_boxes` always do. All other tensors
+are copied to the CPU and the result back, with one warning an op. `diff_iou_rotated` and `feature_align` are plain
+torch on any device.
+
+Differentiable are `diff_iou_rotated`, `roi_align_rotated` and `feature_align` with respect to the features,
+`convex_giou` and `convex_hull` with respect to the points. The results of the others do not require grad.
 
 The overlaps and suppression on numpy arrays and without torch: `rotx.geometry`.
 """
@@ -21,16 +25,28 @@ except ModuleNotFoundError as error:
         raise
     raise ImportError("rotx.ops needs torch: pip install 'rotx[train]'") from None
 
+from rotx.ops.convex_iou import convex_giou, convex_iou
 from rotx.ops.diff_iou import diff_iou_rotated
+from rotx.ops.feature_align import feature_align
+from rotx.ops.hulls import convex_hull, min_area_rect
 from rotx.ops.iou import box_iou_quadri, box_iou_rotated
-from rotx.ops.nms import batched_nms_rotated, nms_rotated
+from rotx.ops.nms import batched_nms_quadri, batched_nms_rotated, nms_quadri, nms_rotated
+from rotx.ops.points_in_boxes import points_in_boxes
 from rotx.ops.roi_align import roi_align_rotated
 
 __all__ = [
+    "batched_nms_quadri",
     "batched_nms_rotated",
     "box_iou_quadri",
     "box_iou_rotated",
+    "convex_giou",
+    "convex_hull",
+    "convex_iou",
     "diff_iou_rotated",
+    "feature_align",
+    "min_area_rect",
+    "nms_quadri",
     "nms_rotated",
+    "points_in_boxes",
     "roi_align_rotated",
 ]

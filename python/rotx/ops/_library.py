@@ -23,22 +23,23 @@ def define(
     schema: str,
     cpu: Callable[..., Tensor],
     fake: Callable[..., Tensor],
-    cuda: Callable[..., Tensor],
-    plain: Callable[..., Tensor],
+    cuda: Callable[..., Tensor] | None = None,
+    plain: Callable[..., Tensor] | None = None,
     backward: Callable[..., Any] | None = None,
     setup_context: Callable[..., None] | None = None,
 ) -> None:
     """Defines the op ``rotx::<schema>``.
 
-    CUDA tensors go to the library's kernel, or, where the environment says ``ROTX_NO_CUDA_EXT=1``, to the op in
-    plain torch. On a device without a kernel of its own the op runs on the CPU, and says so once a process.
+    CUDA tensors go to the library's kernel, or, where there is none or the environment says ``ROTX_NO_CUDA_EXT=1``,
+    to the op in plain torch. On a device without either the op runs on the CPU, and says so once a process.
 
     Args:
         schema: name, arguments and result, as in ``"area(Tensor boxes) -> Tensor"``.
         cpu: the kernel for CPU tensors. Arguments that equal the schema's default may be left out.
         fake: the same without data: makes the checks and returns an empty result of the right shape.
-        cuda: the same for CUDA tensors: makes the checks and calls a kernel of :func:`rotx.ops._cuda.kernels`.
-        plain: the same in plain torch, on the device of its tensors.
+        cuda: the same for CUDA tensors: makes the checks and calls a kernel of :func:`rotx.ops._cuda.kernels`. None
+            if the library has none.
+        plain: the same in plain torch, on the device of its tensors. None only where ``cuda`` is.
         backward: from ``ctx`` and the gradient of the result, the gradient of each argument; as in
             :func:`torch.library.register_autograd`. Without it the result is not differentiable.
         setup_context: saves in ``ctx`` what ``backward`` needs, from ``inputs`` and ``output``.
@@ -48,7 +49,8 @@ def define(
     _LIBRARY.impl(name, cpu, "CPU")
     # For every device without a kernel of its own; one that is registered later goes before this.
     _LIBRARY.impl(name, _through_cpu(name, cpu), "CompositeExplicitAutograd")
-    _LIBRARY.impl(name, _on_cuda(cuda, plain), "CUDA")
+    if plain is not None:
+        _LIBRARY.impl(name, _on_cuda(cuda, plain), "CUDA")
     torch.library.register_fake(f"rotx::{name}", fake, lib=_LIBRARY)
     if backward is None:
         # Autograd looks away: by default it would make the result require a grad and fail in the backward pass.
@@ -57,9 +59,10 @@ def define(
         torch.library.register_autograd(f"rotx::{name}", backward, setup_context=setup_context, lib=_LIBRARY)
 
 
-def _on_cuda(cuda: Callable[..., Tensor], plain: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _on_cuda(cuda: Callable[..., Tensor] | None, plain: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def kernel(*args: Any, **kwargs: Any) -> Tensor:
-        return (plain if os.environ.get("ROTX_NO_CUDA_EXT") == "1" else cuda)(*args, **kwargs)
+        run = plain if cuda is None or os.environ.get("ROTX_NO_CUDA_EXT") == "1" else cuda
+        return run(*args, **kwargs)
 
     return kernel
 
@@ -98,6 +101,14 @@ def check_boxes(name: str, boxes: Tensor, columns: int) -> None:
     message = _shape_message(name, boxes, f"(N, {columns})")
     torch._check_value(boxes.dim() == 2, message)
     torch._check_value(boxes.shape[1] == columns, message)
+
+
+def check_points(name: str, points: Tensor) -> None:
+    """Raises unless ``points`` is a floating (N, 2k) tensor with k ≥ 1: TypeError or ValueError."""
+    check_floating(name, points)
+    message = _shape_message(name, points, "(N, 2k)")
+    torch._check_value(points.dim() == 2, message)
+    torch._check_value(points.shape[1] > 0 and points.shape[1] % 2 == 0, message)
 
 
 def check_per_box(name: str, values: Tensor, boxes: Tensor) -> None:

@@ -12,8 +12,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rotx import boxes as conversions
-
 #: Pairs of bounds that are compared at a time, and pairs of shapes that are intersected.
 _CANDIDATES = 1 << 22
 _PAIRS = 1 << 17
@@ -84,14 +82,27 @@ def nms(boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: flo
 def _shapes(boxes: Tensor) -> _Shapes:
     raw = boxes.detach().double()
     if raw.shape[1] == 5:
-        area, bounds = raw[:, 2] * raw[:, 3], conversions.rbox2hbox(raw)
+        area, bounds = raw[:, 2] * raw[:, 3], _around_boxes(raw)
         good = (raw[:, 2:4] > 0).all(dim=1)
     else:
-        area, bounds = _signed_area(raw).abs(), conversions.qbox2hbox(raw)
+        area, bounds = _signed_area(raw).abs(), _around_quads(raw)
         good = area > 0
     good = good & raw.isfinite().all(dim=1) & (area > 0) & area.isfinite()
     nowhere = bounds.new_tensor([torch.inf, torch.inf, -torch.inf, -torch.inf])
     return _Shapes(raw, area.where(good, 0), bounds.where(good[:, None], nowhere))
+
+
+def _around_boxes(rboxes: Tensor) -> Tensor:
+    """The least hboxes (N, 4) around rboxes."""
+    center, (w, h, angle) = rboxes[:, :2], rboxes[:, 2:].unbind(dim=1)
+    cos, sin = angle.cos().abs(), angle.sin().abs()
+    half = 0.5 * torch.stack([w * cos + h * sin, w * sin + h * cos], dim=1)
+    return torch.cat([center - half, center + half], dim=1)
+
+
+def _around_quads(quads: Tensor) -> Tensor:
+    corners = quads.reshape(-1, 4, 2)
+    return torch.cat([corners.amin(dim=1), corners.amax(dim=1)], dim=1)
 
 
 def _signed_area(quads: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
-"""Greedy non-maximum suppression: ``rotx::nms_rotated`` and ``rotx::batched_nms_rotated``."""
+"""Greedy non-maximum suppression of rotated boxes and of quads: ``rotx::nms_rotated``, ``rotx::nms_quadri`` and, within
+each label, ``rotx::batched_nms_rotated``, ``rotx::batched_nms_quadri``."""
 
 from __future__ import annotations
 
@@ -55,8 +56,47 @@ def batched_nms_rotated(boxes: Tensor, scores: Tensor, labels: Tensor, iou_thres
     return cast(Tensor, torch.ops.rotx.batched_nms_rotated(boxes, scores, labels, iou_threshold))
 
 
-def _check(boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: float) -> None:
-    _library.check_boxes("boxes", boxes, 5)
+def nms_quadri(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    """Greedy non-maximum suppression of quads; as :func:`nms_rotated`.
+
+    The overlap is that of :func:`box_iou_quadri`: quads may turn either way and need not be convex.
+
+    Args:
+        boxes: (N, 8) quads ``x1, y1, ..., x4, y4`` in pixels; any floating dtype.
+        scores: (N,), any floating dtype, on the same device.
+        iou_threshold: in [0, 1].
+
+    Returns:
+        (K,) int64: the indices of the kept quads, best first.
+
+    Raises:
+        TypeError: for quads or scores that are not floating.
+        ValueError: for another shape, differing devices, or a threshold outside [0, 1].
+    """
+    return cast(Tensor, torch.ops.rotx.nms_quadri(boxes, scores, iou_threshold))
+
+
+def batched_nms_quadri(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:
+    """As :func:`nms_quadri`, but quads of different labels do not suppress each other.
+
+    Args:
+        boxes: (N, 8) quads ``x1, y1, ..., x4, y4`` in pixels; any floating dtype.
+        scores: (N,), any floating dtype, on the same device.
+        labels: (N,), any integer dtype, on the same device: classes, images, or both in one number.
+        iou_threshold: in [0, 1].
+
+    Returns:
+        (K,) int64: the indices of the kept quads of all labels, best first.
+
+    Raises:
+        TypeError: for quads or scores that are not floating, or labels that are not integers.
+        ValueError: for another shape, differing devices, or a threshold outside [0, 1].
+    """
+    return cast(Tensor, torch.ops.rotx.batched_nms_quadri(boxes, scores, labels, iou_threshold))
+
+
+def _check(boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: float, columns: int) -> None:
+    _library.check_boxes("boxes", boxes, columns)
     _library.check_floating("scores", scores)
     _library.check_per_box("scores", scores, boxes)
     if labels is not None:
@@ -81,21 +121,27 @@ def _on_cuda(boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold
     return cast(Tensor, _cuda.kernels().nms_rotated(boxes, scores, integers, iou_threshold))
 
 
-def _define(schema: str, with_labels: bool) -> None:
-    def by(kernel: Callable[[Tensor, Tensor, Tensor | None, float], Tensor]) -> Callable[..., Tensor]:
+def _define(name: str, columns: int, cuda: Callable[..., Tensor] | None) -> None:
+    """Both ops of one kind of boxes: ``name``, and ``batched_`` before it."""
+
+    def by(kernel: Callable[..., Tensor]) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
         def batched(boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: float) -> Tensor:
-            _check(boxes, scores, labels, iou_threshold)
+            _check(boxes, scores, labels, iou_threshold, columns)
             return kernel(boxes, scores, labels, iou_threshold)
 
         def of_one_class(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
             return batched(boxes, scores, None, iou_threshold)
 
-        return batched if with_labels else of_one_class
+        return of_one_class, batched
 
-    _library.define(schema, cpu=by(_cpu), fake=by(_fake), cuda=by(_on_cuda), plain=by(_plain.nms))
+    schemas = (
+        f"{name}(Tensor boxes, Tensor scores, float iou_threshold) -> Tensor",
+        f"batched_{name}(Tensor boxes, Tensor scores, Tensor labels, float iou_threshold) -> Tensor",
+    )
+    kernels = zip(schemas, by(_cpu), by(_fake), by(cuda) if cuda else (None, None), by(_plain.nms), strict=True)
+    for schema, cpu, fake, on_cuda, plain in kernels:
+        _library.define(schema, cpu=cpu, fake=fake, cuda=on_cuda, plain=plain)
 
 
-_define("nms_rotated(Tensor boxes, Tensor scores, float iou_threshold) -> Tensor", with_labels=False)
-_define(
-    "batched_nms_rotated(Tensor boxes, Tensor scores, Tensor labels, float iou_threshold) -> Tensor", with_labels=True
-)
+_define("nms_rotated", 5, _on_cuda)
+_define("nms_quadri", 8, None)  # on CUDA in plain torch

@@ -1,6 +1,6 @@
 //! Which of many boxes meet another one: their bounds sorted along x, and a binary search.
 
-use crate::iou::Bounds;
+use crate::bounds::Bounds;
 
 /// Bounds sorted along x, so that those which may meet a box stand together.
 #[derive(Default)]

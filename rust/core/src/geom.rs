@@ -1,5 +1,6 @@
 //! Points, rotated boxes and quads: corners, areas, hull, minimum-area rectangle, convex clip.
 
+use std::cmp::Ordering;
 use std::f64::consts::{FRAC_PI_2, PI};
 
 /// A rotated box `cx, cy, w, h, angle`; the angle in radians, clockwise positive with y down.
@@ -16,10 +17,22 @@ pub struct Point {
     pub y: f64,
 }
 
+impl Point {
+    /// Whether both coordinates are.
+    pub fn is_finite(self) -> bool {
+        self.x.is_finite() && self.y.is_finite()
+    }
+}
+
 /// Twice the signed area of the triangle `o, a, b`; positive where it turns clockwise on the screen.
 #[inline(always)]
 pub fn cross(o: Point, a: Point, b: Point) -> f64 {
     (a.x - o.x) * (b.y - o.y) - (a.y - o.y) * (b.x - o.x)
+}
+
+/// The points of a row `x1, y1, ..., xk, yk`.
+pub fn points(row: &[f64]) -> Vec<Point> {
+    row.as_chunks().0.iter().map(|&[x, y]| Point { x, y }).collect()
 }
 
 /// The four corners of a quad.
@@ -58,8 +71,12 @@ pub fn is_convex(quad: &Quad) -> bool {
     turns.iter().all(|&t| t > 0.0) || turns.iter().all(|&t| t < 0.0)
 }
 
-/// Whether a point lies in a quad, its border included; a self-crossing quad holds what it winds around.
+/// Whether a point lies in a quad, its border included; a self-crossing quad holds what it winds around, one with a
+/// number that is not finite nothing.
 pub fn point_in_quad(point: Point, quad: &Quad) -> bool {
+    if !quad.iter().all(|v| v.is_finite()) {
+        return false;
+    }
     let corners = corners(quad);
     let mut winding = 0;
     for i in 0..4 {
@@ -78,23 +95,32 @@ pub fn point_in_quad(point: Point, quad: &Quad) -> bool {
     winding != 0
 }
 
-/// The convex hull of finite points, clockwise on the screen, without collinear or repeated points
-/// (Andrew's monotone chain). Points that are not finite are left out.
+/// The convex hull of finite points, clockwise on the screen, without collinear or repeated points.
+/// Points that are not finite are left out.
 pub fn convex_hull(points: &[Point]) -> Vec<Point> {
-    let mut sorted: Vec<Point> = points.iter().copied().filter(|p| p.x.is_finite() && p.y.is_finite()).collect();
-    sorted.sort_unstable_by(|a, b| a.x.total_cmp(&b.x).then(a.y.total_cmp(&b.y)));
-    sorted.dedup();
+    hull_indices(points).into_iter().map(|i| points[i]).collect()
+}
+
+/// Which points are the corners of [`convex_hull`], in its order, from the leftmost; of equal points the first
+/// (Andrew's monotone chain).
+pub fn hull_indices(points: &[Point]) -> Vec<usize> {
+    let mut sorted: Vec<usize> = (0..points.len()).filter(|&i| points[i].is_finite()).collect();
+    let place = |&i: &usize| (points[i].x, points[i].y);
+    sorted.sort_unstable_by(|a, b| place(a).partial_cmp(&place(b)).unwrap_or(Ordering::Equal).then(a.cmp(b)));
+    sorted.dedup_by(|a, b| points[*a] == points[*b]);
     if sorted.len() < 3 {
         return sorted;
     }
-    let mut hull: Vec<Point> = Vec::with_capacity(sorted.len() + 1);
-    let mut chain = |order: &mut dyn Iterator<Item = &Point>| {
+    let mut hull: Vec<usize> = Vec::with_capacity(sorted.len() + 1);
+    let mut chain = |order: &mut dyn Iterator<Item = &usize>| {
         let start = hull.len();
-        for &p in order {
-            while hull.len() >= start + 2 && cross(hull[hull.len() - 2], hull[hull.len() - 1], p) <= 0.0 {
+        for &i in order {
+            while let [.., a, b] = hull[start..]
+                && cross(points[a], points[b], points[i]) <= 0.0
+            {
                 hull.pop();
             }
-            hull.push(p);
+            hull.push(i);
         }
         hull.pop(); // the first point of the other chain
     };
@@ -199,6 +225,8 @@ mod tests {
         let at = |x, y| point_in_quad(Point { x, y }, &SQUARE);
         assert!(at(1.0, 1.0) && at(0.0, 0.0) && at(2.0, 1.0) && at(1.0, 2.0));
         assert!(!at(2.0 + 1e-12, 1.0) && !at(-1.0, 0.0) && !at(3.0, 2.0) && !at(f64::NAN, 1.0));
+        let corner_missing = [0.0, 0.0, f64::NAN, 0.0, 2.0, 2.0, 0.0, 2.0];
+        assert!(!point_in_quad(Point { x: 0.0, y: 1.0 }, &corner_missing));
         assert!(point_in_quad(Point { x: 0.2, y: 1.0 }, &BOWTIE));
         assert!(!point_in_quad(Point { x: 1.0, y: 0.2 }, &BOWTIE));
     }
@@ -210,6 +238,9 @@ mod tests {
         assert!(min_area_rect(&[]).iter().all(|v| v.is_nan()));
         assert_eq!(min_area_rect(&[p(3.0, 4.0)]), [3.0, 4.0, 0.0, 0.0, 0.0]);
         assert_eq!(convex_hull(&[p(0.0, 0.0), p(1.0, 1.0), p(2.0, 2.0)]).len(), 2);
+        // Of points that repeat the first one; the two zeros are one number.
+        let again = [p(2.0, 0.0), p(0.0, 3.0), p(0.0, 0.0), p(-0.0, 0.0), p(-0.0, 1.0), p(2.0, 0.0), p(0.0, 3.0)];
+        assert_eq!(hull_indices(&again), [2, 0, 1]);
         let line = min_area_rect(&[p(0.0, 0.0), p(1.0, 1.0), p(2.0, 2.0), p(f64::NAN, 0.0)]);
         assert!((line[2] - 8f64.sqrt()).abs() < 1e-12 && line[3] == 0.0);
     }

@@ -12,6 +12,7 @@
 use std::cmp::Ordering;
 
 use crate::along_x::AlongX;
+use crate::bounds::Bounds;
 use crate::geom::{self, Quad, RBox};
 use crate::lanes::{F4, wide};
 use crate::threads;
@@ -26,35 +27,6 @@ pub enum Mode {
     Iou,
     /// The first box.
     Iof,
-}
-
-/// The axis-aligned box around a shape. Shapes without area have an empty one, which meets nothing.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    pub(crate) x0: f64,
-    pub(crate) y0: f64,
-    pub(crate) x1: f64,
-    pub(crate) y1: f64,
-}
-
-impl Bounds {
-    pub(crate) const EMPTY: Bounds =
-        Bounds { x0: f64::INFINITY, y0: f64::INFINITY, x1: f64::NEG_INFINITY, y1: f64::NEG_INFINITY };
-
-    /// Whether the insides of both meet.
-    #[inline(always)]
-    pub fn meets(&self, other: &Bounds) -> bool {
-        // `&`, not `&&`: four comparisons without a branch are cheaper than one mispredicted.
-        (self.x0 < other.x1) & (other.x0 < self.x1) & (self.y0 < other.y1) & (other.y0 < self.y1)
-    }
-
-    /// Whether both meet when they count as `margin` wider and higher, as boxes of whole pixels do.
-    #[inline]
-    pub(crate) fn meets_by(&self, other: &Bounds, margin: f64) -> bool {
-        let width = self.x1.min(other.x1) - self.x0.max(other.x0) + margin;
-        let height = self.y1.min(other.y1) - self.y0.max(other.y0) + margin;
-        width > 0.0 && height > 0.0
-    }
 }
 
 /// A box made ready for many intersections.
@@ -198,7 +170,7 @@ impl Shape for QuadShape {
         if !raw.iter().all(|v| v.is_finite()) || signed_area == 0.0 || !signed_area.is_finite() {
             return QuadShape { raw: *raw, signed_area: 0.0, bounds: Bounds::EMPTY };
         }
-        QuadShape { raw: *raw, signed_area, bounds: quad_bounds(raw) }
+        QuadShape { raw: *raw, signed_area, bounds: Bounds::around(&geom::corners(raw)) }
     }
 
     #[inline(always)]
@@ -264,18 +236,6 @@ fn within_unit_triangle(u: F4, v: F4) -> f64 {
 fn twice_mean_positive(a: F4, b: F4) -> F4 {
     let (pa, pb) = (a.at_least(F4::all(0.0)), b.at_least(F4::all(0.0)));
     (pa + pb) * (pb - pa).over(b - a, 1.0)
-}
-
-/// The box around four finite corners.
-pub(crate) fn quad_bounds(quad: &Quad) -> Bounds {
-    let mut bounds = Bounds::EMPTY;
-    for p in geom::corners(quad) {
-        bounds.x0 = bounds.x0.min(p.x);
-        bounds.x1 = bounds.x1.max(p.x);
-        bounds.y0 = bounds.y0.min(p.y);
-        bounds.y1 = bounds.y1.max(p.y);
-    }
-    bounds
 }
 
 fn lexicographic(a: &[f64], b: &[f64]) -> Ordering {

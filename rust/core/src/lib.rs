@@ -4,6 +4,8 @@
 //! y down; angles are radians, clockwise positive on the screen.
 
 mod along_x;
+pub mod bounds;
+pub mod convex;
 pub mod eval;
 pub mod formats;
 pub mod geom;

@@ -1,6 +1,7 @@
 //! Greedy non-maximum suppression over a spatial grid.
 
-use crate::iou::{Bounds, Mode, Shape};
+use crate::bounds::Bounds;
+use crate::iou::{Mode, Shape};
 use crate::lanes::wide;
 use crate::ranking::by_falling_score;
 

@@ -102,18 +102,6 @@ fn deflate(raw: &[u8]) -> Vec<u8> {
     encoder.write_all(raw).and_then(|()| encoder.finish()).expect("memory")
 }
 
-fn bmp() -> Vec<u8> {
-    let mut file = b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0".to_vec();
-    file.extend([WIDTH as u32, HEIGHT as u32].iter().flat_map(|v| v.to_le_bytes()));
-    file.extend([1, 0, 24, 0]);
-    file.resize(54, 0);
-    for row in pixels().chunks(WIDTH * 3).rev() {
-        file.extend(row);
-        file.resize(file.len() + WIDTH * 3 % 4, 0);
-    }
-    file
-}
-
 fn jpeg(progressive: bool) -> Vec<u8> {
     let mut encoder = Compress::new(ColorSpace::JCS_RGB);
     encoder.set_size(WIDTH, HEIGHT);
@@ -153,12 +141,8 @@ fn seeds() -> Vec<Vec<u8>> {
     };
     let literal = |raw: &[u8], _, _| raw.chunks(128).flat_map(|c| [&[c.len() as u8 - 1], c].concat()).collect();
     let jpegs = |raw: &[u8], width, height| encode(raw, width, height, Format::Jpeg(90), Vec::new()).expect("memory");
-    let mut seeds = vec![
-        encode(&pixels(), WIDTH, HEIGHT, Format::Png, Vec::new()).expect("memory"),
-        jpeg(false),
-        jpeg(true),
-        bmp(),
-    ];
+    let mut seeds =
+        vec![encode(&pixels(), WIDTH, HEIGHT, Format::Png, Vec::new()).expect("memory"), jpeg(false), jpeg(true)];
     seeds.extend(pngs());
     for tiled in [false, true] {
         seeds.push(tiff(1, tiled, 1, |raw, _, _| raw.to_vec()));

@@ -3,7 +3,9 @@
 mod scenes;
 
 use rotx_core::eval::devkit;
-use rotx_core::eval::matching::{Detections, Measure, Rules, Truth, match_detections};
+use rotx_core::eval::matching::match_detections;
+use rotx_core::eval::rules::{Measure, Rules};
+use rotx_core::eval::truth::{Detections, Truth};
 use rotx_core::geom::Quad;
 use scenes::Rng;
 

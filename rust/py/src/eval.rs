@@ -1,8 +1,11 @@
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use rotx_core::eval::ap::{self, Average};
-use rotx_core::eval::matching::{self, Detections, Measure, Rules, Truth};
+use rotx_core::eval::bootstrap::bootstrap;
+use rotx_core::eval::curve::Average;
+use rotx_core::eval::matching;
+use rotx_core::eval::rules::{Measure, Rules};
+use rotx_core::eval::truth::{Detections, Truth};
 use rotx_core::geom::Quad;
 use rotx_core::threads;
 
@@ -146,7 +149,7 @@ impl Matches {
             return Err(PyValueError::new_err("weights: need one for every image"));
         }
         let aps =
-            py.detach(|| ap::bootstrap(&self.inner, truth, detection_image, (weights, images), threshold, kind, jobs));
+            py.detach(|| bootstrap(&self.inner, truth, detection_image, (weights, images), threshold, kind, jobs));
         PyArray1::from_vec(py, aps).reshape([sets, classes])
     }
 }

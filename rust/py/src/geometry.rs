@@ -30,7 +30,15 @@ fn points(name: &str, array: &Floats<'_>) -> PyResult<Vec<Point>> {
     Ok(rows(name, array)?.iter().map(|&[x, y]| Point { x, y }).collect())
 }
 
-fn mode(name: &str) -> PyResult<Mode> {
+/// The rows of a C-contiguous array (N, 2k): points `x1, y1, ..., xk, yk`.
+pub fn point_rows<'a>(name: &str, array: &'a Floats<'_>) -> PyResult<Vec<&'a [f64]>> {
+    let shape = array.shape();
+    let flat = array.as_slice().ok().filter(|_| shape[1] > 0 && shape[1] % 2 == 0);
+    flat.map(|flat| flat.chunks_exact(shape[1]).collect())
+        .ok_or_else(|| PyValueError::new_err(format!("{name}: need a C-contiguous (N, 2k) array, got {shape:?}")))
+}
+
+pub fn mode(name: &str) -> PyResult<Mode> {
     match name {
         "iou" => Ok(Mode::Iou),
         "iof" => Ok(Mode::Iof),
@@ -118,10 +126,10 @@ pub fn rbox_to_quad<'py>(py: Python<'py>, rboxes: Floats<'py>) -> PyResult<Bound
 }
 
 #[pyfunction]
-pub fn quad_to_rbox<'py>(py: Python<'py>, quads: Floats<'py>) -> PyResult<Bound<'py, PyArray2<f64>>> {
-    let quads = rows("quads", &quads)?;
-    let rect = |quad| geom::min_area_rect(&geom::corners(quad));
-    to_array(py, &py.detach(|| quads.iter().map(rect).collect::<Vec<_>>()))
+pub fn min_area_rects<'py>(py: Python<'py>, points: Floats<'py>) -> PyResult<Bound<'py, PyArray2<f64>>> {
+    let rows = point_rows("points", &points)?;
+    let rect = |row: &&[f64]| geom::min_area_rect(&geom::points(row));
+    to_array(py, &py.detach(|| rows.iter().map(rect).collect::<Vec<_>>()))
 }
 
 #[pyfunction]

@@ -2,6 +2,7 @@
 
 #![allow(missing_docs)] // the docstrings are in the Python modules that call these
 
+mod convex;
 mod eval;
 mod formats;
 mod geometry;
@@ -12,6 +13,8 @@ mod tile;
 #[pyo3::pymodule(gil_used = false)]
 mod _rust {
     #[pymodule_export]
+    use super::convex::{convex_giou, convex_giou_backward, convex_iou, hull_indices};
+    #[pymodule_export]
     use super::eval::{Matches, match_detections};
     #[pymodule_export]
     use super::formats::{
@@ -20,7 +23,7 @@ mod _rust {
     };
     #[pymodule_export]
     use super::geometry::{
-        areas, box_iou, box_iou_aligned, clip_convex, convex_hull, min_area_rect, nms, points_in_quads, quad_to_rbox,
+        areas, box_iou, box_iou_aligned, clip_convex, convex_hull, min_area_rect, min_area_rects, nms, points_in_quads,
         rbox_to_quad,
     };
     #[pymodule_export]

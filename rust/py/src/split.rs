@@ -1,19 +1,27 @@
+use numpy::{PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
-use rotx_core::image_io::Format;
-use rotx_core::split::{self, Event, Image, Patch, Settings, WriteError};
+use rotx_core::image_io::{self, Format, ImageError};
+use rotx_core::split::{self, Event, Image, Origin, Patch, Settings, WriteError};
 use rotx_core::tile::Window;
 use std::iter;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// That of OpenCV's `imwrite`.
 const JPEG_QUALITY: u8 = 95;
 
 /// Window, file, and the text beside it.
 type PatchRow = ((i64, i64, i64, i64), PathBuf, Option<(PathBuf, String)>);
-type ImageRow = (PathBuf, (usize, usize), Vec<PatchRow>);
+type ImageRow = (Source, (usize, usize), Vec<PatchRow>);
+
+/// A file that the core reads, or a function without arguments that returns all pixels, (H, W, 3) uint8, BGR.
+#[derive(FromPyObject)]
+enum Source {
+    File(PathBuf),
+    Whole(Py<PyAny>),
+}
 
 /// Splits the images of an iterator and calls `report(what, number of the image, reason)`.
 #[pyfunction]
@@ -40,9 +48,29 @@ pub fn split_images(
 
 fn next_image(images: &Bound<'_, PyAny>) -> PyResult<Option<Image>> {
     let Some(row) = images.try_iter()?.next() else { return Ok(None) };
-    let (path, size, rows): ImageRow = row?.extract()?;
+    let (source, size, rows): ImageRow = row?.extract()?;
+    let origin = match source {
+        Source::File(path) => Origin::File(path),
+        Source::Whole(decode) => Origin::Whole(Arc::new(move || Python::attach(|py| pixels(decode.bind(py), size)))),
+    };
     let patch = |((x0, y0, x1, y1), file, label): PatchRow| Patch { window: Window { x0, y0, x1, y1 }, file, label };
-    Ok(Some(Image { path, size, patches: rows.into_iter().map(patch).collect() }))
+    Ok(Some(Image { origin, size, patches: rows.into_iter().map(patch).collect() }))
+}
+
+/// What `decode` returns, as RGB.
+fn pixels(decode: &Bound<'_, PyAny>, (width, height): (usize, usize)) -> Result<Vec<u8>, ImageError> {
+    let py = decode.py();
+    let reason = |error: PyErr| ImageError(error.value(py).to_string());
+    let array: PyReadonlyArray3<u8> = decode.call0().map_err(reason)?.extract().map_err(reason)?;
+    if array.shape() != [height, width, 3] {
+        let (rows, columns) = (array.shape()[0], array.shape()[1]);
+        return Err(ImageError(format!("has changed: it is {columns} x {rows} pixels now")));
+    }
+    let bgr = array.as_slice().map_err(|error| ImageError(error.to_string()))?;
+    let mut rgb = Vec::new();
+    image_io::reserve(&mut rgb, bgr.len())?;
+    py.detach(|| rgb.extend(bgr.as_chunks().0.iter().flat_map(|&[b, g, r]| [r, g, b])));
+    Ok(rgb)
 }
 
 fn tell(report: &Bound<'_, PyAny>, event: Event) -> PyResult<()> {

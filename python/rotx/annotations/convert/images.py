@@ -9,13 +9,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from tqdm import tqdm
 
-from rotx import _rust
 from rotx.annotations.files import FormatError, clear_errors
-from rotx.images.files import image_size, list_images
+from rotx.images.files import UnreadableImage, list_images
+from rotx.images.window_cache import open_image
 from rotx.records import InstanceTable
 
-#: Endings of images that training reads, and the reader in Rust does not.
-_OTHERS = (".webp", ".ppm", ".pgm")
 _WORKERS = 8  # reading waits for the disk more than it computes
 
 
@@ -98,11 +96,9 @@ def _read(data: InstanceTable, which: list[int], lenient: bool, progress: bool) 
 def _size(path: Path | None, lenient: bool) -> tuple[int, int] | None:
     """Height and width as the image is shown; None (lenient) if they cannot be read."""
     try:
-        reader = _rust.ImageReader(path)  # type: ignore[arg-type]
-    except (ValueError, OSError) as error:
-        if path is not None and path.suffix.lower() in _OTHERS and (size := image_size(path)):
-            return size
+        reader = open_image(Path(path or ""))
+    except UnreadableImage as error:
         if lenient:
             return None
-        raise FormatError(f"{path}: {error}") from None
+        raise FormatError(str(error)) from None
     return reader.height, reader.width

@@ -24,7 +24,7 @@ class Resize(Geometric):
         scale_factor: instead of ``scale``: of both sides, or of width and height.
         keep_ratio: the image keeps its shape.
         interpolation: ``"nearest"``, ``"bilinear"``, ``"bicubic"``, ``"area"`` or ``"lanczos"``.
-        clip_object_border: changes nothing, as for rotated boxes in MMRotate: objects are not cut.
+        clip_object_border: Clip horizontal boxes to the image; other boxes are never cut.
 
     Raises:
         ValueError: unless one of ``scale`` and ``scale_factor`` is given, and positive.
@@ -47,6 +47,7 @@ class Resize(Geometric):
         self.factors = None if scale_factor is None else positive_pair("scale_factor", scale_factor)
         self.keep_ratio = keep_ratio
         self.interpolation = interpolation_flag(interpolation)
+        self.clip = clip_object_border
 
     def warp(self, sample: Sample, rng: np.random.Generator) -> Warp | None:
         """The scaling; None if the image has the size already."""
@@ -56,7 +57,7 @@ class Resize(Geometric):
         else:
             assert self.scale is not None
             scale = (int(self.scale[0]), int(self.scale[1]))
-        return scaling(sample.size, scale, self.keep_ratio, self.interpolation)
+        return scaling(sample.size, scale, self.keep_ratio, self.interpolation, self.clip)
 
 
 class RandomResize(Geometric):
@@ -91,6 +92,7 @@ class RandomResize(Geometric):
         self.ratio_range = None if ratio_range is None else positive_pair("ratio_range", ratio_range)
         self.keep_ratio = keep_ratio
         self.interpolation = interpolation_flag(interpolation)
+        self.clip = clip_object_border
         if resize_type.rpartition(".")[2] != "Resize":
             raise ValueError(f"resize_type: need 'Resize', got {resize_type!r}")
 
@@ -105,7 +107,7 @@ class RandomResize(Geometric):
                 int(rng.integers(longer.min(), longer.max() + 1)),
                 int(rng.integers(shorter.min(), shorter.max() + 1)),
             )
-        return scaling(sample.size, scale, self.keep_ratio, self.interpolation)
+        return scaling(sample.size, scale, self.keep_ratio, self.interpolation, self.clip)
 
 
 class RandomChoiceResize(Geometric):
@@ -130,7 +132,15 @@ class RandomChoiceResize(Geometric):
     ) -> None:
         if not scales:
             raise ValueError("scales: need at least one")
-        self.resizes = [Resize(scale=x, keep_ratio=keep_ratio, interpolation=interpolation) for x in scales]
+        self.resizes = [
+            Resize(
+                scale=scale,
+                keep_ratio=keep_ratio,
+                interpolation=interpolation,
+                clip_object_border=clip_object_border,
+            )
+            for scale in scales
+        ]
         if resize_type.rpartition(".")[2] != "Resize":
             raise ValueError(f"resize_type: need 'Resize', got {resize_type!r}")
 
@@ -150,7 +160,9 @@ def fitting(size: tuple[int, int], scale: tuple[int, int]) -> tuple[int, int]:
     return max(int(size[0] * factor + 0.5), 1), max(int(size[1] * factor + 0.5), 1)
 
 
-def scaling(size: tuple[int, int], scale: tuple[int, int], keep_ratio: bool, interpolation: int) -> Warp | None:
+def scaling(
+    size: tuple[int, int], scale: tuple[int, int], keep_ratio: bool, interpolation: int, clip: bool
+) -> Warp | None:
     """The move of an image to a width and height; None if it has them already.
 
     Args:
@@ -158,10 +170,13 @@ def scaling(size: tuple[int, int], scale: tuple[int, int], keep_ratio: bool, int
         scale: Width and height afterwards, at least 1; with ``keep_ratio`` what they have to fit into.
         keep_ratio: Keep the shape of the image; see `fitting`.
         interpolation: OpenCV's number.
+        clip: Whether hboxes are clipped to the image.
     """
     height, width = size
     w, h = fitting((width, height), scale) if keep_ratio else (max(scale[0], 1), max(scale[1], 1))
-    return None if (w, h) == (width, height) else Warp(scale_matrix(w / width, h / height), (h, w), interpolation)
+    if (w, h) == (width, height):
+        return None
+    return Warp(scale_matrix(w / width, h / height), (h, w), interpolation, clip=clip)
 
 
 def positive_pair(name: str, value: float | Sequence[float]) -> tuple[float, float]:

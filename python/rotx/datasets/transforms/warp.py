@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from rotx.boxes.move import move as move_boxes
 from rotx.datasets.sample import Sample
-from rotx.records import Masks
+from rotx.geometry import box_iou
+from rotx.records import Instances, Masks
 
 Color = tuple[float, float, float]
 Pixels = NDArray[Any]
@@ -47,6 +48,7 @@ class Warp:
         border: B, G, R of pixels from outside the image.
         keep: (M,) bool, the objects that stay; None: all.
         reason: Why the others are dropped.
+        clip: Whether hboxes are clipped to the image; boxes of other kinds are never cut.
     """
 
     matrix: NDArray[np.float64]
@@ -55,6 +57,7 @@ class Warp:
     border: Color = (0.0, 0.0, 0.0)
     keep: NDArray[np.bool_] | None = None
     reason: str = ""
+    clip: bool = False
 
 
 class Geometric:
@@ -77,17 +80,21 @@ class Geometric:
 
 def move(sample: Sample, warp: Warp) -> None:
     """Moves a sample in place, and drops and counts the objects that do not stay."""
-    before = sample.size
     if warp.keep is not None:
         sample.keep(warp.keep, warp.reason)
-    instances = sample.instances
-    sample.instances = replace(
-        instances,
-        boxes=move_boxes(instances.boxes, instances.kind, warp.matrix),
-        masks=move_masks(instances.masks, before, warp) if isinstance(instances.masks, Masks) else None,
-    )
+    sample.instances = move_instances(sample.instances, sample.size, warp)
     sample.image = move_pixels(sample.image, warp)
     sample.matrix = warp.matrix @ sample.matrix
+
+
+def move_instances(instances: Instances, size: tuple[int, int], warp: Warp) -> Instances:
+    """The objects of an image of a size after a move."""
+    boxes = move_boxes(instances.boxes, instances.kind, warp.matrix)
+    if warp.clip and instances.kind == "hbox":
+        height, width = warp.size
+        boxes = np.clip(boxes, 0, (width, height, width, height))
+    masks = move_masks(instances.masks, size, warp) if isinstance(instances.masks, Masks) else None
+    return replace(instances, boxes=boxes, masks=masks)
 
 
 def move_masks(masks: Masks, size: tuple[int, int], warp: Warp) -> Masks:
@@ -149,6 +156,14 @@ def _warped(image: Pixels, warp: Warp) -> Pixels:
     else:
         moved = cv2.warpPerspective(source, warp.matrix, size, flags=warp.interpolation, borderValue=border)
     return cv2.cvtColor(moved, cv2.COLOR_BGRA2BGR) if three else moved
+
+
+def touching(quads: NDArray[np.float64], window: tuple[int, int, int, int]) -> NDArray[np.bool_]:
+    """Whether each quad (N, 8) has a part in the window ``x, y, w, h``."""
+    x, y, w, h = window
+    corners = np.array([[x, y, x + w, y, x + w, y + h, x, y + h]], np.float64)
+    inside: NDArray[np.bool_] = box_iou(quads, corners, "iof", jobs=1)[:, 0] > 0
+    return inside
 
 
 def interpolation_flag(name: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from tqdm import tqdm
 
 from rotx import _rust
 from rotx.geometry import thread_count
+from rotx.images.files import UnreadableImage
+from rotx.images.window_cache import Pixels, open_image
 from rotx.tiling.split.folder import Folder
 from rotx.tiling.split.inputs import Input, Objects, find_inputs
 from rotx.tiling.windows import TRUNCATED, Tiling, move_quads, patch_name
@@ -95,24 +98,34 @@ def split(
 
 @dataclass(eq=False)
 class _Plan:
-    """An image that is to be split: its size in pixels and its windows (W, 4)."""
+    """An image that is to be split: its size in pixels, its windows (W, 4), and whether the core can read it."""
 
     image: Input
     width: int
     height: int
     windows: NDArray[np.int64]
+    by_core: bool
 
 
 def _plan(image: Input, tiling: Tiling, failed: dict[str, str]) -> _Plan | None:
     try:
         if not image.path.is_file():  # opening a pipe would wait for ever
             raise ValueError("is no regular file")
-        reader = _rust.ImageReader(image.path)
+        reader = open_image(image.path)
         windows = tiling.windows(reader.width, reader.height)
     except (ValueError, OSError) as error:
-        failed[image.file] = str(error)
+        failed[image.file] = error.reason if isinstance(error, UnreadableImage) else str(error)
         return None
-    return _Plan(image, reader.width, reader.height, windows)
+    return _Plan(image, reader.width, reader.height, windows, isinstance(reader, _rust.ImageReader))
+
+
+def _decode(path: Path) -> Pixels:
+    """All pixels of an image that the core does not read. ValueError, without the name, if they cannot be read."""
+    try:
+        reader = open_image(path)
+        return reader.read(0, 0, reader.width, reader.height)
+    except UnreadableImage as error:
+        raise ValueError(error.reason) from None
 
 
 def _run(
@@ -165,7 +178,8 @@ def _cut(plan: _Plan, folder: Folder, tiling: Tiling) -> tuple[dict[str, Any], A
         record |= {"objects": len(objects.quads), "in_patches": len(index)}
         record["in_no_patch"] = _reasons(objects.quads[missing], plan.width, plan.height)
     rows = zip(map(tuple, windows.tolist()), map(folder.image, names), labels, strict=True)
-    return record, (image.path, (plan.width, plan.height), list(rows))
+    source = image.path if plan.by_core else partial(_decode, image.path)
+    return record, (source, (plan.width, plan.height), list(rows))
 
 
 def _lines(

@@ -1,10 +1,12 @@
 //! Matching within groups: the detections and objects of one image and class.
 
 use crate::along_x::AlongX;
+use crate::bounds::Bounds;
 use crate::eval::devkit;
-use crate::eval::matching::{Detections, Measure, Rules, Truth};
+use crate::eval::rules::{Measure, Rules};
+use crate::eval::truth::{Detections, Truth};
 use crate::geom::{self, Quad};
-use crate::iou::{self, Mode, QuadShape, Shape};
+use crate::iou::{Mode, QuadShape, Shape};
 use crate::lanes::wide;
 
 /// Pixels by which the devkit enlarges horizontal boxes.
@@ -170,10 +172,10 @@ impl<'a> Matcher<'a> {
         }
         if odd || self.hangs_on_rounding(&shape) {
             self.candidates.clear();
-            let bounds = iou::quad_bounds(quad);
+            let bounds = Bounds::around(&geom::corners(quad));
             for (i, object) in self.objects.iter().enumerate() {
                 let truth = &self.truth.quads[object.index as usize];
-                if bounds.meets_by(&iou::quad_bounds(truth), PIXEL) {
+                if bounds.meets_by(&Bounds::around(&geom::corners(truth)), PIXEL) {
                     self.candidates.push((i, devkit::iou(truth, quad)));
                 }
             }
@@ -184,8 +186,9 @@ impl<'a> Matcher<'a> {
     #[inline(always)]
     fn odd_object_near(&self, quad: &Quad) -> bool {
         self.odd_objects && {
-            let bounds = iou::quad_bounds(quad);
-            let near = |o: &Object| bounds.meets_by(&iou::quad_bounds(&self.truth.quads[o.index as usize]), PIXEL);
+            let bounds = Bounds::around(&geom::corners(quad));
+            let around = |o: &Object| Bounds::around(&geom::corners(&self.truth.quads[o.index as usize]));
+            let near = |o: &Object| bounds.meets_by(&around(o), PIXEL);
             self.objects.iter().any(|o| !o.convex && near(o))
         }
     }

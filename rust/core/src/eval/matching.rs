@@ -3,68 +3,12 @@
 //! Detections are taken image by image and class by class, by falling score. Everything that differs between
 //! protocols is a field of [`Rules`]; all IoU thresholds are decided in one pass.
 
-use crate::eval::ap::Curve;
+use crate::eval::curve::Curve;
 use crate::eval::group::{Group, match_groups, outside};
-use crate::geom::Quad;
+use crate::eval::rules::Rules;
+use crate::eval::truth::{Detections, Truth};
 use crate::ranking;
 use crate::threads;
-
-/// The ground truth, one entry an object.
-#[derive(Clone, Copy)]
-pub struct Truth<'a> {
-    /// The corners.
-    pub quads: &'a [Quad],
-    /// The index of the image.
-    pub image: &'a [u32],
-    /// The index of the class.
-    pub label: &'a [u32],
-    /// Objects that need not be found; detections on them do not count.
-    pub ignore: &'a [bool],
-}
-
-/// The detections, one entry each, in the order of their files.
-#[derive(Clone, Copy)]
-pub struct Detections<'a> {
-    /// The corners.
-    pub quads: &'a [Quad],
-    /// The index of the image.
-    pub image: &'a [u32],
-    /// The index of the class.
-    pub label: &'a [u32],
-    /// The confidence.
-    pub scores: &'a [f64],
-}
-
-/// How the IoU of two boxes is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Measure {
-    /// Exactly, by the robust kernel.
-    Quad,
-    /// As the DOTA devkit does: only pairs whose bounds, a pixel larger, meet; and wherever the decision
-    /// hangs on rounding or a quad is not convex, in the devkit's own arithmetic.
-    Devkit,
-    /// Horizontal boxes, from corner 1 to corner 3.
-    Horizontal,
-    /// Horizontal boxes of whole pixels: x2 − x1 + 1 wide (PASCAL VOC).
-    HorizontalPixels,
-}
-
-/// The rules of a protocol.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// IoU thresholds, at most 32.
-    pub thresholds: Vec<f64>,
-    /// Whether a match needs an IoU above the threshold, not just equal to it.
-    pub strict: bool,
-    /// Whether a detection whose best object is taken may have another one (COCO); without it, it is false.
-    pub second_choice: bool,
-    /// How IoU is measured.
-    pub measure: Measure,
-    /// The number of detections that count in an image and class; 0: all.
-    pub max_detections: usize,
-    /// Objects whose area is outside are ignored, and so are unmatched detections outside.
-    pub area: Option<(f64, f64)>,
-}
 
 /// What became of every detection.
 #[derive(Debug, Default)]

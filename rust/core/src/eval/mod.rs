@@ -1,6 +1,9 @@
 //! Scoring detections: matching them with the ground truth, and average precision.
 
-pub mod ap;
+pub mod bootstrap;
+pub mod curve;
 pub mod devkit;
 mod group;
 pub mod matching;
+pub mod rules;
+pub mod truth;

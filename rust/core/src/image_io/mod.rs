@@ -1,10 +1,9 @@
-//! Reading images in pieces, and writing small ones: what a splitter needs of PNG, JPEG, TIFF and BMP.
+//! Reading images in pieces, and writing small ones: what a splitter needs of PNG, JPEG and TIFF.
 //!
 //! Pixels are 8-bit RGB, three bytes each, rows from the top: what OpenCV's `imread` shows, in the other order of
 //! channels. Grey and palettes are expanded, 16 bits become 8, transparency is left out, and EXIF orientation is
 //! applied. One file a format; each decodes no more of the file at a time than it must.
 
-mod bmp;
 mod encode;
 mod ifd;
 mod jpeg;
@@ -20,6 +19,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 pub use encode::{Format, encode};
+pub use whole::Whole;
 
 /// What is wrong with an image, without the name of its file.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ pub trait Decoder: Send {
 /// Opens an image by what its first bytes say, whatever the file is called, and reads its header.
 ///
 /// # Errors
-/// If it is no PNG, JPEG, TIFF or BMP, or its header is wrong, or claims more pixels than the file can hold.
+/// If it is no PNG, JPEG or TIFF, or its header is wrong, or claims more pixels than the file can hold.
 pub fn open(path: &Path) -> Result<Box<dyn Decoder>, ImageError> {
     let mut start = Vec::new();
     File::open(path)?.take(8).read_to_end(&mut start)?;
@@ -117,7 +117,7 @@ pub fn open(path: &Path) -> Result<Box<dyn Decoder>, ImageError> {
         [0x89, b'P', b'N', b'G', ..] => png::open(path),
         [0xff, 0xd8, ..] => jpeg::open(path),
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => tiff::open(path),
-        [b'B', b'M', ..] => bmp::open(path),
+        [b'B', b'M', ..] => Err(ImageError::new("is a BMP, which OpenCV reads whole")),
         _ => Err(ImageError::new("is no PNG, JPEG, TIFF or BMP")),
     }
 }
@@ -149,7 +149,10 @@ pub(crate) fn zeros(bytes: usize) -> Result<Vec<u8>, ImageError> {
 }
 
 /// Makes room for so many bytes. Unlike `reserve` it does not end the process where there is no memory for them.
-pub(crate) fn reserve(pixels: &mut Vec<u8>, bytes: usize) -> Result<(), ImageError> {
+///
+/// # Errors
+/// If there is none.
+pub fn reserve(pixels: &mut Vec<u8>, bytes: usize) -> Result<(), ImageError> {
     let needs = |_| ImageError(format!("needs {} bytes of memory, more than there are", grouped(bytes as u64)));
     pixels.try_reserve_exact(bytes).map_err(needs)
 }

@@ -1,4 +1,4 @@
-//! Images that cannot be read in bands: interlaced ones, and those that are turned for showing.
+//! Images that cannot be read in bands: interlaced ones, those that are turned for showing, and what others decode.
 
 use super::{Area, Decoder, ImageError, any_order, zeros};
 
@@ -10,7 +10,7 @@ pub struct Whole<F> {
 }
 
 impl<F: FnMut() -> Result<Vec<u8>, ImageError> + Send> Whole<F> {
-    /// `decode` gives all pixels.
+    /// `decode` gives all pixels, RGB, row by row.
     pub fn new(size: (usize, usize), decode: F) -> Whole<F> {
         Whole { size, decode, pixels: None }
     }

@@ -33,10 +33,21 @@ const ROWS: usize = 64 << 20;
 /// How often the caller is asked whether to go on, if nothing else happens.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// Gives all pixels of an image, RGB, row by row, for as many as the plan says.
+pub type Decode = Arc<dyn Fn() -> Result<Vec<u8>, ImageError> + Send + Sync>;
+
+/// Where the pixels of an image come from.
+pub enum Origin {
+    /// A file that [`image_io`] reads.
+    File(PathBuf),
+    /// What is read by others, and only whole.
+    Whole(Decode),
+}
+
 /// An image and what becomes of it.
 pub struct Image {
-    /// Its file.
-    pub path: PathBuf,
+    /// Where its pixels come from.
+    pub origin: Origin,
     /// Width and height that its header said when the windows were made.
     pub size: (usize, usize),
     /// Its patches, in any order.
@@ -146,7 +157,11 @@ impl Image {
 
     /// About as many bytes as are needed of the image at a time.
     fn bytes(&self) -> usize {
-        (0..self.patches.len()).map(|i| self.inside(i).height).max().unwrap_or(0) * self.size.0 * 3
+        let rows = match self.origin {
+            Origin::File(_) => (0..self.patches.len()).map(|i| self.inside(i).height).max().unwrap_or(0),
+            Origin::Whole(_) => self.size.1,
+        };
+        rows * self.size.0 * 3
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Image;
-use crate::image_io::{self, Area, Decoder, ImageError};
+use super::{Image, Origin};
+use crate::image_io::{self, Area, Decoder, ImageError, Whole};
 
 /// Rows are decoded in steps of at least so many.
 const LEAST_ROWS: usize = 32;
@@ -50,7 +50,13 @@ pub struct Source {
 impl Source {
     /// Opens the image of a plan.
     pub fn open(image: usize, plan: Arc<Image>) -> Result<Source, ImageError> {
-        let decoder = image_io::open(&plan.path)?;
+        let decoder = match &plan.origin {
+            Origin::File(path) => image_io::open(path)?,
+            Origin::Whole(decode) => {
+                let decode = Arc::clone(decode);
+                Box::new(Whole::new(plan.size, move || decode()))
+            }
+        };
         let (width, height) = decoder.size();
         if decoder.size() != plan.size {
             return Err(ImageError(format!("has changed: it is {width} x {height} pixels now")));

@@ -21,7 +21,7 @@ impl Folder {
             file: self.0.join(format!("{i}_{x0}.png")),
             label: None,
         };
-        Image { path: self.0.join("image.png"), size: (40, 30), patches: [20, 0, 10].map(patch).into() }
+        Image { origin: Origin::File(self.0.join("image.png")), size: (40, 30), patches: [20, 0, 10].map(patch).into() }
     }
 }
 
@@ -37,7 +37,7 @@ const SETTINGS: Settings = Settings { format: Format::Png, padding: None, jobs: 
 fn each_image_is_reported_once_after_its_patches() {
     let folder = Folder::new("reported");
     let mut images: Vec<Image> = (0..20).map(|i| folder.image(i)).collect();
-    images[7].path = folder.0.join("none.png");
+    images[7].origin = Origin::File(folder.0.join("none.png"));
     images[8].size = (41, 30);
     let mut patches = [0; 20];
     let mut failed = Vec::new();

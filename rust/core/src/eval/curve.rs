@@ -1,7 +1,4 @@
-//! Precision, recall and average precision from matched detections.
-
-use crate::eval::matching::{Matches, Truth};
-use crate::threads;
+//! Precision, recall and average precision.
 
 /// How a precision-recall curve becomes one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,41 +93,6 @@ impl Curve {
         }
         envelope
     }
-}
-
-/// The average precision of every class over many weightings of the images, for bootstrap intervals.
-///
-/// `weights` holds one row an image set, `images` numbers each: how often each image is in it. The result
-/// has one row a set, one number a class; NaN where a class has no object in the set.
-///
-/// # Panics
-/// If an image index is out of range.
-pub fn bootstrap(
-    matches: &Matches,
-    truth: Truth,
-    detection_image: &[u32],
-    (weights, images): (&[u32], usize),
-    threshold: usize,
-    kind: Average,
-    jobs: usize,
-) -> Vec<f64> {
-    let classes = matches.positives.len();
-    let sets: Vec<&[u32]> = weights.chunks(images.max(1)).collect();
-    let rows = threads::map(sets.len(), jobs, |i| {
-        let set = sets[i];
-        let mut positives = vec![0.0; classes];
-        for ((&image, &label), _) in truth.image.iter().zip(truth.label).zip(truth.ignore).filter(|(_, i)| !**i) {
-            positives[label as usize] += f64::from(set[image as usize]);
-        }
-        let weight = |i: usize| f64::from(set[detection_image[i] as usize]);
-        (0..classes)
-            .map(|class| match positives[class] {
-                0.0 => f64::NAN,
-                n => Curve::new(matches.verdicts(class, threshold).map(|(i, hit)| (hit, weight(i))), n).average(kind),
-            })
-            .collect::<Vec<f64>>()
-    });
-    rows.concat()
 }
 
 #[cfg(test)]

@@ -1,0 +1,143 @@
+"""Overlap of the convex hulls of point sets with quads: ``rotx::convex_iou``, ``rotx::convex_giou``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from rotx import _rust
+from rotx.ops import _library
+
+
+def convex_iou(points: Tensor, quads: Tensor) -> Tensor:
+    """IoU of the convex hull of every point set with every quad.
+
+    Computed in float64 and rounded once, to the dtype of the points. A quad that is not convex counts as its convex
+    hull. What has no area, or a number that is not finite, overlaps nothing.
+
+    Args:
+        points: (N, 2k) point sets ``x1, y1, ..., xk, yk`` in pixels; any floating dtype.
+        quads: (M, 8) quads ``x1, y1, ..., x4, y4`` of the same dtype, on the same device.
+
+    Returns:
+        (N, M) in [0, 1], with the dtype of the points. Not differentiable: never requires grad.
+
+    Raises:
+        TypeError: for dtypes that differ or are not floating.
+        ValueError: for another shape or differing devices.
+    """
+    return cast(Tensor, torch.ops.rotx.convex_iou(points, quads))
+
+
+def convex_giou(points: Tensor, quads: Tensor) -> Tensor:
+    """Generalized IoU of the convex hull of each point set with the quad of the same row.
+
+    The IoU, less the part of the convex hull around both that neither covers (Rezatofighi et al. 2019): it tells how
+    far apart two hulls are that do not meet. The points' gradient is the exact derivative, computed in float64: an
+    area grows by what its border sweeps. A point inside its hull has gradient 0, and so have all where both hulls are
+    one. At the other kinks, where corners or edges touch, the gradient is that of one side.
+
+    A quad that is not convex counts as its convex hull. Without any area the value is 0. A number that is not finite
+    gives NaN.
+
+    Args:
+        points: (N, 2k) point sets ``x1, y1, ..., xk, yk`` in pixels; any floating dtype.
+        quads: (N, 8) quads ``x1, y1, ..., x4, y4`` of the same dtype, on the same device. They get no gradient.
+
+    Returns:
+        (N,) in [−1, 1], with the dtype of the points; once differentiable with respect to ``points``.
+
+    Raises:
+        TypeError: for dtypes that differ or are not floating.
+        ValueError: for another shape, differing devices, or another number of quads than point sets.
+    """
+    return cast(Tensor, torch.ops.rotx.convex_giou(points, quads))
+
+
+def _check(points: Tensor, quads: Tensor) -> None:
+    _library.check_points("points", points)
+    _library.check_boxes("quads", quads, 8)
+    _library.check_same_dtype("points", points, "quads", quads)
+    _library.check_device("points", points, "quads", quads)
+
+
+def _check_rows(points: Tensor, quads: Tensor) -> None:
+    _check(points, quads)
+    torch._check_value(
+        points.shape[0] == quads.shape[0],
+        lambda: f"points and quads: need as many rows, got {points.shape[0]} and {quads.shape[0]}",
+    )
+
+
+def _checked(check: Callable[..., None], kernel: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def run(points: Tensor, quads: Tensor) -> Tensor:
+        check(points, quads)
+        return kernel(points, quads)
+
+    return run
+
+
+def _backward_by(kernel: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def run(grad: Tensor, points: Tensor, quads: Tensor) -> Tensor:
+        _check_rows(points, quads)
+        _library.check_per_box("grad", grad, points)
+        return kernel(grad, points, quads)
+
+    return run
+
+
+def _rows(values: Tensor) -> Any:
+    """The values in float64, C-contiguous."""
+    return _library.to_numpy(values.contiguous())
+
+
+def _cpu_iou(points: Tensor, quads: Tensor) -> Tensor:
+    out = torch.empty((points.shape[0], quads.shape[0]), dtype=torch.float64)
+    _rust.convex_iou(_rows(points), _rows(quads), "iou", torch.get_num_threads(), out.numpy())
+    return out.to(points.dtype)
+
+
+def _cpu_giou(points: Tensor, quads: Tensor) -> Tensor:
+    return torch.from_numpy(_rust.convex_giou(_rows(points), _rows(quads))).to(points.dtype)
+
+
+def _cpu_giou_backward(grad: Tensor, points: Tensor, quads: Tensor) -> Tensor:
+    gradient = _rust.convex_giou_backward(_rows(grad), _rows(points), _rows(quads))
+    return torch.from_numpy(gradient).to(points.dtype)
+
+
+def _save(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _grad_of_giou(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    points, quads = ctx.saved_tensors
+    return torch.ops.rotx.convex_giou_backward(grad, points, quads), None
+
+
+def _grad_of_backward(ctx: Any, grad: Tensor) -> None:
+    raise NotImplementedError("convex_giou: the gradient is not differentiable: compute it without create_graph")
+
+
+_library.define(
+    "convex_iou(Tensor points, Tensor quads) -> Tensor",
+    cpu=_checked(_check, _cpu_iou),
+    fake=_checked(_check, lambda points, quads: points.new_empty((points.shape[0], quads.shape[0]))),
+)
+_library.define(
+    "convex_giou(Tensor points, Tensor quads) -> Tensor",
+    cpu=_checked(_check_rows, _cpu_giou),
+    fake=_checked(_check_rows, lambda points, _: points.new_empty(points.shape[0])),
+    backward=_grad_of_giou,
+    setup_context=_save,
+)
+_library.define(
+    "convex_giou_backward(Tensor grad, Tensor points, Tensor quads) -> Tensor",
+    cpu=_backward_by(_cpu_giou_backward),
+    fake=_backward_by(lambda grad, points, quads: points.new_empty(points.shape)),
+    backward=_grad_of_backward,
+    setup_context=_save,
+)
