@@ -45,7 +45,6 @@ NEEDS_TORCH = {"rotx.datasets.loader"}
 # What is still against the order; each goes with a coming move.
 PENDING = {
     "rotx.engine.evaluate",
-    "rotx.engine.setup",
     "rotx.engine.subject",
 }
 

@@ -51,6 +51,7 @@ TABLE: dict[str, str] = {
     "FasterRCNN": "rotx.models.detectors:TwoStage",
     "MaskRCNN": "rotx.models.detectors:TwoStage",
     "CascadeRCNN": "rotx.models.detectors:TwoStage",
+    "RefineSingleStageDetector": "rotx.models.detectors:Refine",
     "DetDataPreprocessor": "rotx.models.preprocess:DetDataPreprocessor",
     # Backbones and necks
     "ResNet": "rotx.models.backbones.resnet:ResNet",
@@ -61,6 +62,18 @@ TABLE: dict[str, str] = {
     "BN": "rotx.models.layers:BN",
     "GN": "rotx.models.layers:GN",
     "SyncBN": "rotx.models.layers:SyncBN",
+    "Conv": f"{_MODELS}.layers.convolutions:conv2d",
+    "Conv2d": f"{_MODELS}.layers.convolutions:conv2d",
+    "ReLU": f"{_MODELS}.layers.activations:relu",
+    "ReLU6": f"{_MODELS}.layers.activations:relu6",
+    "LeakyReLU": f"{_MODELS}.layers.activations:leaky_relu",
+    "SiLU": f"{_MODELS}.layers.activations:silu",
+    "Swish": f"{_MODELS}.layers.activations:silu",
+    "GELU": f"{_MODELS}.layers.activations:gelu",
+    "HSwish": f"{_MODELS}.layers.activations:hard_swish",
+    "HSigmoid": f"{_MODELS}.layers.activations:hard_sigmoid",
+    "Mish": f"{_MODELS}.layers.activations:mish",
+    "Sigmoid": f"{_MODELS}.layers.activations:sigmoid",
     "Pretrained": "rotx.models.checkpoints:Pretrained",
     # Dense heads
     "RPNHead": f"{_HEADS}.rpn:RPNHead",
@@ -81,9 +94,11 @@ TABLE: dict[str, str] = {
     "RoIAlignRotated": f"{_HEADS}.roi_extractor:RoIAlignRotated",
     "nms": "rotx.models.postprocess:NMS",
     "nms_rotated": "rotx.models.postprocess:NMSRotated",
+    "nms_quadri": "rotx.models.postprocess:NMSRotated",
     # Priors
     "AnchorGenerator": f"{_MODELS}.priors.anchors:AnchorGenerator",
     "FakeRotatedAnchorGenerator": f"{_MODELS}.priors.rotated_anchors:FakeRotatedAnchorGenerator",
+    "PseudoRotatedAnchorGenerator": f"{_MODELS}.priors.pseudo_anchors:PseudoRotatedAnchorGenerator",
     "MlvlPointGenerator": f"{_MODELS}.priors.points:MlvlPointGenerator",
     # Coders
     "DeltaXYWHBBoxCoder": f"{_MODELS}.coders.delta_xywh:DeltaXYWHHBBoxCoder",

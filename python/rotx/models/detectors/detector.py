@@ -93,6 +93,10 @@ class Detector(nn.Module):
         """Raw outputs for images (B, 3, H, W)."""
         raise NotImplementedError
 
+    def outputs(self, batch: Batch, targets: Sequence[Instances] | None = None) -> Any:
+        """Raw outputs for a batch, in training with its targets."""
+        return self.network(batch.images)
+
     def losses(self, raw: Any, targets: Sequence[Instances], batch: Batch) -> Losses:
         """Loss terms of raw outputs."""
         raise NotImplementedError
@@ -111,14 +115,14 @@ class Detector(nn.Module):
 
         Args:
             found: Detections of ``suppress``.
-            raw: Outputs of ``network``.
+            raw: Raw outputs.
         """
         return found
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Instances]:
         """The detections of each image, best first, in pixels of the batch's images."""
-        raw = self.network(batch.images)
+        raw = self.outputs(batch)
         return self.complete(self.suppress(self.decode(raw, batch)), raw)
 
     def loss(self, raw: Any, targets: Sequence[Instances], batch: Batch | None = None) -> Losses:
@@ -132,14 +136,15 @@ class Detector(nn.Module):
         if isinstance(raw, Batch):
             message = "detector.loss(batch, targets) is now detector(batch, targets); it goes with the next version"
             warnings.warn(message, DeprecationWarning, stacklevel=2)
-            return self.losses(self.network(raw.images), targets, raw)
+            losses: Losses = self(raw, targets)
+            return losses
         if batch is None:
             raise TypeError("loss: needs the batch, too")
         return self.losses(raw, targets, batch)
 
     def forward(self, batch: Batch, targets: Sequence[Instances] | None = None) -> Losses | list[Instances]:
         """The loss terms with targets, the detections without."""
-        return self.predict(batch) if targets is None else self.losses(self.network(batch.images), targets, batch)
+        return self.predict(batch) if targets is None else self.losses(self.outputs(batch, targets), targets, batch)
 
 
 def total_loss(losses: Losses) -> Tensor:
