@@ -191,5 +191,5 @@ def _check_mask_head(
         raise ValueError(f"mask_size: the mask head predicts masks of {predicted}, got {mask_size}")
     if mask_head.num_classes != bbox_head.num_classes and not mask_head.class_agnostic:
         raise ValueError(
-            f"mask_head: need {bbox_head.num_classes} classes as the bbox_head, got {mask_head.num_classes}"
+            f"mask_head.num_classes: need {bbox_head.num_classes}, as the bbox_head has, got {mask_head.num_classes}"
         )
