@@ -131,6 +131,7 @@ class Trainer:
             self.train_set,
             left if settings.by_epoch else left[: settings.length - self.at.step],
             num_workers=settings.train.num_workers,
+            box_kind=self.detector.box_kind,
             angle_version=settings.angle_version,
             seed=settings.seed,
             pin_memory=self.world.device.type == "cuda",

@@ -144,11 +144,17 @@ def write(
         What the format does not hold, and what was done about it, a sentence each.
 
     Raises:
-        FormatError: for names that the format cannot hold, or an ``out`` that holds something else.
+        FormatError: for names that the format cannot hold, a size that is not known, or an ``out`` that holds
+            something else.
         OSError: if something cannot be written.
     """
     check_target(Path(out), to)
+    data.sizes = data.sizes or [None] * len(data.images)
+    if to != "dota" and None in data.sizes:
+        raise FormatError(f"image {data.images[data.sizes.index(None)]!r}: its size is not known, which {to} needs")
     data.convert("quad")
+    if not data.image_files:
+        data.image_files = ["" if path is None else path.name for path in data.paths] or [""] * len(data.images)
     if not np.isfinite(data.boxes).all():
         name = data.images[data.image[~np.isfinite(data.boxes).all(axis=1)][0]]
         raise FormatError(f"image {name!r}: a corner of an object is not finite")
@@ -192,7 +198,6 @@ class _Batch:
 def _batches(data: InstanceTable) -> Iterator[_Batch]:
     bounds = data.sort_by_image()
     sizes = data.extents.astype(np.uint32)
-    files = data.image_files or [""] * len(data.images)
     none = np.zeros(len(data), np.uint8)
     crowd = none if data.ignored is None else data.ignored.astype(np.uint8)
     for start in range(0, len(data.images), _BATCH):
@@ -201,7 +206,7 @@ def _batches(data: InstanceTable) -> Iterator[_Batch]:
         rows = slice(part[0], part[-1])
         yield _Batch(
             names=data.images[images],
-            files=files[images],
+            files=data.image_files[images],
             sizes=sizes[images],
             bounds=(part - part[0]).tolist(),
             classes=data.classes,
