@@ -49,6 +49,7 @@ TABLE: dict[str, str] = {
     "RetinaNet": "rotx.models.detectors:SingleStage",
     "FCOS": "rotx.models.detectors:SingleStage",
     "FasterRCNN": "rotx.models.detectors:TwoStage",
+    "MaskRCNN": "rotx.models.detectors:TwoStage",
     "CascadeRCNN": "rotx.models.detectors:TwoStage",
     "RefineSingleStageDetector": "rotx.models.detectors:Refine",
     "DetDataPreprocessor": "rotx.models.preprocess:DetDataPreprocessor",
@@ -87,6 +88,7 @@ TABLE: dict[str, str] = {
     "CascadeRoIHead": f"{_HEADS}.cascade_roi:CascadeRoIHead",
     "Shared2FCBBoxHead": f"{_HEADS}.shared_2fc:Shared2FCBBoxHead",
     "RotatedShared2FCBBoxHead": f"{_HEADS}.shared_2fc:Shared2FCBBoxHead",
+    "FCNMaskHead": f"{_HEADS}.fcn_mask:FCNMaskHead",
     "SingleRoIExtractor": f"{_HEADS}.roi_extractor:SingleRoIExtractor",
     "RotatedSingleRoIExtractor": f"{_HEADS}.roi_extractor:SingleRoIExtractor",
     "RoIAlign": f"{_HEADS}.roi_extractor:RoIAlign",
@@ -100,6 +102,7 @@ TABLE: dict[str, str] = {
     "PseudoRotatedAnchorGenerator": f"{_MODELS}.priors.pseudo_anchors:PseudoRotatedAnchorGenerator",
     "MlvlPointGenerator": f"{_MODELS}.priors.points:MlvlPointGenerator",
     # Coders
+    "DeltaXYWHBBoxCoder": f"{_MODELS}.coders.delta_xywh:DeltaXYWHHBBoxCoder",
     "DeltaXYWHHBBoxCoder": f"{_MODELS}.coders.delta_xywh:DeltaXYWHHBBoxCoder",
     "DeltaXYWHTHBBoxCoder": f"{_MODELS}.coders.delta_xywht:DeltaXYWHTHBBoxCoder",
     "DeltaXYWHTRBBoxCoder": f"{_MODELS}.coders.delta_xywht:DeltaXYWHTRBBoxCoder",
@@ -158,6 +161,7 @@ TABLE: dict[str, str] = {
     # Metrics
     "DOTAMetric": "rotx.evaluation.metrics:DOTAMetric",
     "RotatedCocoMetric": "rotx.evaluation.metrics:RotatedCocoMetric",
+    "CocoMetric": "rotx.evaluation.coco:CocoMetric",
     # Optimizers and learning rates
     "SGD": "rotx.engine.optim:SGD",
     "Adam": "rotx.engine.optim:Adam",

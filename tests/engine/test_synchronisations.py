@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from rotx import config
+from rotx.compat import load_config
 from rotx.datasets.loader import Item
 from rotx.engine import Trainer
 from rotx.engine.distributed import World
@@ -40,7 +40,7 @@ PENDING = {name for name in LIMITS if "fcos" not in name}
 def trainer_of(name: str, folder: Path, model: dict[str, Any] | None = None) -> Trainer:
     """The engine with a small detector of a config, and with EMA."""
     torch.manual_seed(0)
-    settings = read_settings(config.load(CONFIGS / f"{name}.py"))
+    settings = read_settings(load_config(CONFIGS / f"{name}.py"))
     detector = build_detector(model or small_config(name))
     detector.init_weights()
     return Trainer(

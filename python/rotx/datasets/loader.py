@@ -27,7 +27,7 @@ from rotx.boxes import AngleVersion, BoxKind, regularize
 from rotx.datasets.sample import Sample, keep_sound
 from rotx.datasets.samplers import Draw, RecordSource
 from rotx.images.files import UnreadableImage
-from rotx.records import Instances
+from rotx.records import Bitmaps, Instances, Masks
 
 #: So many images in a row that cannot be read end the training.
 MOST_UNREADABLE = 10
@@ -51,8 +51,8 @@ class LoadedImage:
         path: Path of its file.
         image: (3, H, W) uint8, BGR; float32 after a Normalize; (3, 0, 0) if it cannot be read, in test mode.
         instances: The objects as torch tensors: float32 boxes of the kind and angle version that the detector is
-            trained on, with ``ignored``; empty in test mode: predictions are compared with the annotations of the
-            dataset.
+            trained on, with ``ignored``, and masks as `Bitmaps`; empty in test mode: predictions are compared with the
+            annotations of the dataset.
         size: Height and width of the file, or of its window.
         matrix: (3, 3) float64, from pixels of the file, or of its window, to pixels of ``image``.
         dropped: Number of objects left out, for each reason.
@@ -73,9 +73,15 @@ class LoadedImage:
         self.image, self.instances = self.image.pin_memory(), self.instances.pin_memory()
         return self
 
+    @property
+    def nbytes(self) -> int:
+        """Size of image and masks."""
+        masks = self.instances.masks
+        return self.image.nbytes + (masks.pixels.nbytes if isinstance(masks, Bitmaps) else 0)
+
     def __getstate__(self) -> dict[str, Any]:
-        """Between processes every tensor takes an open file, of which there are few: only the image is worth one."""
-        return {**vars(self), "instances": self.instances.numpy()}
+        """Between processes every tensor takes an open file, of which there are few: image and masks are worth one."""
+        return {**vars(self), "instances": replace(self.instances.numpy(), masks=self.instances.masks)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update({**state, "instances": state["instances"].to("cpu")})
@@ -149,13 +155,10 @@ class LoadedImages(data.Dataset[LoadedImage]):
         if 0 in sample.size:
             raise ValueError(f"{record.path}: the pipeline has loaded no image: it needs LoadImageFromFile")
         instances = self._none() if self.dataset.test_mode else self._targets(sample)
-        height, width = sample.size
-        planes = np.empty((3, height, width), sample.image.dtype)
-        cv2.split(sample.image, list(planes))  # ten times as fast as a transposed copy
         return LoadedImage(
             name=record.name,
             path=record.path,
-            image=torch.from_numpy(planes),
+            image=to_tensor(sample.image),
             instances=instances,
             size=record.size or sample.size,
             matrix=sample.matrix,
@@ -169,7 +172,16 @@ class LoadedImages(data.Dataset[LoadedImage]):
         if self.box_kind == "rbox":
             boxes = regularize(boxes, self.angle_version)
         ignored = np.zeros(len(sound), np.bool_) if sound.ignored is None else sound.ignored
-        return replace(sound, boxes=boxes, ignored=ignored, difficult=None, scores=None).to("cpu")
+        # Here, in a worker, and not in the process that trains.
+        masks = Bitmaps(sound.masks.bitmaps(*sample.size)) if isinstance(sound.masks, Masks) else None
+        return replace(sound, boxes=boxes, ignored=ignored, difficult=None, scores=None, masks=masks).to("cpu")
+
+
+def to_tensor(image: NDArray[Any]) -> Tensor:
+    """An image (H, W, 3) as a detector takes it, (3, H, W)."""
+    planes = np.empty((3, *image.shape[:2]), image.dtype)
+    cv2.split(image, list(planes))  # ten times as fast as a transposed copy
+    return torch.from_numpy(planes)
 
 
 class Loader(data.DataLoader[Any]):
@@ -258,9 +270,7 @@ def check_shared_memory(
     """
     if not num_workers or not _SHARED_MEMORY.is_dir():
         return 0
-    image = LoadedImages(dataset)[Draw(0, 0)].image
-    size = image.numel() * image.element_size()
-    batch = size * batch_size * processes
+    batch = LoadedImages(dataset)[Draw(0, 0)].nbytes * batch_size * processes
     need = batch * (num_workers * prefetch + 1)
     free = max(shutil.disk_usage(_SHARED_MEMORY).free - taken, 0)
     if need > free:

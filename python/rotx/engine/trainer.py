@@ -23,7 +23,6 @@ from rotx.engine import distributed, guard
 from rotx.engine.checkpoints import CheckpointManager, Position
 from rotx.engine.distributed import World
 from rotx.engine.ema import EMA
-from rotx.engine.evaluate import evaluate_detector
 from rotx.engine.guard import NonFiniteGuard
 from rotx.engine.launched import LaunchedStep, Window
 from rotx.engine.log import Log
@@ -31,6 +30,7 @@ from rotx.engine.optim import Optimization
 from rotx.engine.schedule import Schedule
 from rotx.engine.settings import Settings
 from rotx.engine.signals import Interrupted, Signals
+from rotx.evaluation.detect import evaluate_detector
 from rotx.models import Batch
 from rotx.models.detectors import Detector, total_loss
 from rotx.records import Instances
@@ -148,6 +148,7 @@ class Trainer:
             self.train_set,
             self._draws(),
             num_workers=self.settings.train.num_workers,
+            box_kind=self.detector.box_kind,
             angle_version=self.settings.angle_version,
             seed=self.settings.seed,
             pin_memory=self.world.device.type == "cuda",

@@ -169,6 +169,8 @@ class InstanceTable:
         if len({part.kind for part in parts}) > 1:
             parts = [part.convert("quad") for part in parts]
         joined = concatenate(parts).numpy() if parts else Instances.empty("quad")
+        if not isinstance(joined.masks, Masks | None):
+            raise ValueError("table.masks: need polygons or run lengths, as files have them")
         counts = [len(record.instances) for record in records]
         return cls(
             images=[record.name for record in records],

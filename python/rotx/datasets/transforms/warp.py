@@ -93,7 +93,7 @@ def move_instances(instances: Instances, size: tuple[int, int], warp: Warp) -> I
     if warp.clip and instances.kind == "hbox":
         height, width = warp.size
         boxes = np.clip(boxes, 0, (width, height, width, height))
-    masks = None if instances.masks is None else move_masks(instances.masks, size, warp)
+    masks = move_masks(instances.masks, size, warp) if isinstance(instances.masks, Masks) else None
     return replace(instances, boxes=boxes, masks=masks)
 
 
