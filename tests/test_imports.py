@@ -44,9 +44,6 @@ NEEDS_TORCH = {"rotx.datasets.loader"}
 
 # What is still against the order; each goes with a coming move.
 PENDING = {
-    "rotx.annotations.check.objects",
-    "rotx.annotations.check.sets",
-    "rotx.annotations.convert.read",
     "rotx.engine.evaluate",
     "rotx.engine.setup",
     "rotx.engine.subject",

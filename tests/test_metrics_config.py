@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from conftest import GOLDENS
 from rotx import geometry, registry
 from rotx.annotations.classes import DOTA_V1_0, DOTA_V1_5, DOTA_V2_0
-from rotx.annotations.formats import Annotations, Detections
 from rotx.compat import load_config
 from rotx.evaluation.metrics import DOTAMetric, RotatedCocoMetric, Several, build_metric
 from rotx.evaluation.protocols import PROTOCOLS
+from rotx.records import InstanceTable
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs/_base_/datasets").glob("*.py"))
 SHIP = np.array([50.0, 50, 40, 20, 0.3])
@@ -33,13 +33,13 @@ def problem(
     found: list[Any],
     scores: list[float],
     classes: tuple[str, ...] = ("ship",),
-) -> tuple[Annotations, Detections]:
+) -> tuple[InstanceTable, InstanceTable]:
     """Objects and detections of the first class, on one image."""
     truth, boxes = (geometry.rbox_to_quad(np.reshape(x, (-1, 5))) for x in (objects, found))
     n, m = np.zeros(len(truth), np.int32), np.zeros(len(boxes), np.int32)
     return (
-        Annotations(["P1"], list(classes), truth, n, n, np.array(difficult, np.uint8)),
-        Detections(["P1"], list(classes), boxes, np.array(scores), m, m),
+        InstanceTable(["P1"], list(classes), truth, "quad", n, n, difficult=np.array(difficult, np.uint8)),
+        InstanceTable(["P1"], list(classes), boxes, "quad", m, m, np.array(scores)),
     )
 
 
@@ -111,8 +111,8 @@ def test_mmrotates_numbers(mode: str) -> None:
     difficult = np.repeat(np.array([0, 1], np.uint8), [len(gt), len(ignore)])
     quads = geometry.rbox_to_quad(truth[:, 2:7]), geometry.rbox_to_quad(det[:, 2:7])
     columns = [a[:, i].astype(np.int32) for a in (truth, det) for i in (0, 1)]
-    annotations = Annotations(images, classes, quads[0], columns[0], columns[1], difficult)
-    found = Detections(images, classes, quads[1], det[:, 7].astype(np.float64), columns[2], columns[3])
+    annotations = InstanceTable(images, classes, quads[0], "quad", columns[0], columns[1], difficult=difficult)
+    found = InstanceTable(images, classes, quads[1], "quad", columns[2], columns[3], det[:, 7].astype(np.float64))
     metric = DOTAMetric(protocol="mmrotate", eval_mode=mode, iou_thrs=[0.5, 0.75])
     # MMRotate has no key for it either: the data set's diff_thr decides which objects are ignored.
     metric.protocol = replace(PROTOCOLS["mmrotate"], difficult="ignore")

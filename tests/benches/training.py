@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from rotx.compat import load_config
-from rotx.datasets.loader import Items
+from rotx.datasets.loader import LoadedImages
 from rotx.datasets.samplers import DefaultSampler, Draw
 from rotx.datasets.synthetic import CLASSES, write_dataset
 from rotx.models import build_detector
@@ -209,7 +209,7 @@ def measure(name: str, dataset: Any, size: int, steps: int) -> None:
     """The parts of training steps and of predictions of one detector, batches of two."""
     torch.manual_seed(0)
     detector = make_detector(name)
-    items = Items(dataset)
+    items = LoadedImages(dataset)
     floor = multiplications(detector, items[Draw(0, 0)].image)
     clock = Clock()
     features = watch(detector, clock)
@@ -220,8 +220,9 @@ def measure(name: str, dataset: Any, size: int, steps: int) -> None:
         clock.enter(DATA)
         draws = [Draw(2 * step + i, (2 * step + i) % len(dataset)) for i in range(2)]
         batch = [items[draw] for draw in draws]
+        targets = [Targets(x.instances.boxes, x.instances.labels) for x in batch]
         clock.leave()
-        return detector.data_preprocessor([x.image for x in batch]), [Targets(x.boxes, x.labels) for x in batch]
+        return detector.data_preprocessor([x.image for x in batch]), targets
 
     def train(step: int) -> None:
         batch, targets = load(step)

@@ -13,7 +13,7 @@ import torch
 
 from bright import bright_detector, picture
 from rotx import geometry
-from rotx.datasets.dataset import DOTADataset
+from rotx.datasets.dota import DOTADataset
 from rotx.datasets.loader import build_loader
 from rotx.datasets.samplers import Draw
 from rotx.datasets.tiled import TiledDataset
@@ -153,8 +153,8 @@ def test_turned_views_find_more(make: Make) -> None:
         pixels = cv2.imread(str(record.path))
         height = pixels.shape[0]
         cv2.imwrite(str(record.path), cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE))
-        x, y = record.quads[:, 0::2].copy(), record.quads[:, 1::2].copy()
-        record.quads[:, 0::2], record.quads[:, 1::2] = height - y, x
+        x, y = record.instances.boxes[:, 0::2].copy(), record.instances.boxes[:, 1::2].copy()
+        record.instances.boxes[:, 0::2], record.instances.boxes[:, 1::2] = height - y, x
     metric = DOTAMetric(iou_thrs=0.75, protocol="voc12")
     assert evaluate_detector(detector, turned, metric, **OPTIONS)[0].recall.sum() == 0
     evaluation, _ = evaluate_detector(detector, turned, metric, tta=views_of("rotate"), **OPTIONS)

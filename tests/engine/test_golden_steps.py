@@ -9,7 +9,7 @@ import torch
 
 import goldens
 from rotx.compat import load_config
-from rotx.datasets.loader import Item
+from rotx.datasets.loader import LoadedImage
 from rotx.engine import Trainer
 from rotx.engine.distributed import World
 from rotx.engine.log import Log
@@ -17,6 +17,7 @@ from rotx.engine.optim import build_optimizer
 from rotx.engine.schedule import build_schedule
 from rotx.engine.settings import read_settings
 from rotx.models.preprocess import DetDataPreprocessor
+from rotx.records import Instances
 
 #: One stage, with anchors and with points, and two.
 NAMES = [
@@ -54,11 +55,11 @@ def test_ten_steps(name: str, tmp_path: Path) -> None:
     golden = case.steps
     trainer = trainer_of(case, tmp_path)
     batch, targets = case.batch("batch2"), case.targets("batch2")
-    none = torch.zeros(0, 5)
-    items = [
-        Item(f"image{i}", Path(f"image{i}"), image, target.boxes, target.labels, none, (256, 256))
-        for i, (image, target) in enumerate(zip(batch.images, targets, strict=True))
-    ]
+    items = []
+    for i, (image, target) in enumerate(zip(batch.images, targets, strict=True)):
+        ignored = torch.zeros(len(target.labels), dtype=torch.bool)
+        objects = Instances(target.boxes, "rbox", target.labels, ignored=ignored)
+        items.append(LoadedImage(f"image{i}", Path(f"image{i}"), image, objects, (256, 256)))
     for step, noise in zip(golden["steps"], golden["relative_move_under_1e6_weight_noise"], strict=True):
         values = trainer.step([items])
         trainer.advance(1, len(golden["steps"]))

@@ -100,8 +100,8 @@ def test_coco_is_read_by_our_dataset(tmp_path: Path) -> None:
     for i, one in enumerate(results):
         record = dataset.record(i)
         assert record.path == tmp_path / f"images/a/P{i}.png" and record.size == (512, 640)
-        np.testing.assert_array_equal(record.quads, one.prediction.quads)
-        np.testing.assert_array_equal(record.labels, one.prediction.labels)
+        np.testing.assert_array_equal(record.instances.quads, one.prediction.quads)
+        np.testing.assert_array_equal(record.instances.labels, one.prediction.labels)
 
 
 def test_coco_is_read_by_pycocotools(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rotx import _rust, geometry
-from rotx.annotations.formats import Detections, read_detections
+from rotx.annotations.formats import read_detections
 from rotx.cli import main
 from rotx.evaluation import write_task1
+from rotx.records import InstanceTable
 from rotx.tiling.merging import MERGE_IOU
 
 BOX = "{0} {1} {2} {1} {2} {3} {0} {3}"
@@ -346,8 +347,10 @@ def test_wrong_arrays_are_refused() -> None:
 
 
 def test_names_of_images_and_classes_that_files_cannot_hold(tmp_path: Path) -> None:
-    empty = np.zeros((0, 8)), np.zeros(0), np.zeros(0, np.int32), np.zeros(0, np.int32)
+    none = np.zeros(0, np.int32)
     for images, classes, message in (([" "], ["a"], "no spaces in names"), (["P1"], ["a/b"], "no name of a file")):
         with pytest.raises(ValueError, match=message):
-            write_task1(Detections(images, classes, *empty), tmp_path / "out")
+            write_task1(
+                InstanceTable(images, classes, np.zeros((0, 8)), "quad", none, none, np.zeros(0)), tmp_path / "out"
+            )
     assert not (tmp_path / "out").exists()

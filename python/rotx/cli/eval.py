@@ -11,10 +11,10 @@ from rotx.cli import class_names, user_errors
 from rotx.cli.report import Outputs, note, output_options, print_table
 
 if TYPE_CHECKING:
-    from rotx.annotations.formats import Annotations, Detections
     from rotx.engine.subject import Subject
     from rotx.evaluation import Protocol
     from rotx.evaluation.metrics import Metric
+    from rotx.records import InstanceTable
     from rotx.tiling.merging import Patches
 
 _PROTOCOLS = "dota-v1.0, dota-v1.5, dota-v2.0, voc07, voc12, coco or mmrotate"
@@ -191,7 +191,7 @@ def model(
         _score_sets(sets, subject.metric, rules, output)
 
 
-def _whole_images(subject: Subject, whole: str | None) -> tuple[Patches, Annotations]:
+def _whole_images(subject: Subject, whole: str | None) -> tuple[Patches, InstanceTable]:
     """Where the patches lie, and the annotations of the whole images."""
     from rotx.annotations.formats import read_annotations
     from rotx.tiling.merging import merge_annotations, of_images, parse_patches
@@ -204,7 +204,7 @@ def _whole_images(subject: Subject, whole: str | None) -> tuple[Patches, Annotat
     return patches, of_images(read_annotations(whole, classes=subject.dataset.classes), patches.images, whole)
 
 
-def _write_files(sets: list[tuple[Annotations, Detections]], folder: Path) -> None:
+def _write_files(sets: list[tuple[InstanceTable, InstanceTable]], folder: Path) -> None:
     """Writes Task1 files of the images, and those of the whole images they are patches of, if there are such."""
     from rotx.evaluation import write_task1, write_task1_zip
 
@@ -215,7 +215,7 @@ def _write_files(sets: list[tuple[Annotations, Detections]], folder: Path) -> No
 
 
 def _score_sets(
-    sets: list[tuple[Annotations, Detections]], metric: Metric, rules: Protocol | None, output: Outputs
+    sets: list[tuple[InstanceTable, InstanceTable]], metric: Metric, rules: Protocol | None, output: Outputs
 ) -> None:
     """Prints the scores on patches, if these have annotations, and on whole images, if there are such."""
     from rotx.evaluation import evaluate_boxes

@@ -42,7 +42,7 @@ def merge(results: str, out: str, iou_thr: float, boxes: str, classes: str | Non
     note(patches.notices)
     check_names(patches.images, found.classes)
     if boxes == "rbox":
-        found = replace(found, quads=rbox_to_quad(quad_to_rbox(found.quads)))
+        found = replace(found, boxes=rbox_to_quad(quad_to_rbox(found.quads)), kind="quad")
     merged = merge_detections(found, patches, iou_thr)
     write = write_task1_zip if out.lower().endswith(".zip") else write_task1
     write(merged, out)

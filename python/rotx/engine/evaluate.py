@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed
 from tqdm import tqdm
 
-from rotx.annotations.formats import Annotations, Detections
-from rotx.datasets.loader import Item, Samples, build_loader
+from rotx.datasets.loader import LoadedImage, SampleSource, build_loader
 from rotx.datasets.samplers import DefaultSampler
 from rotx.evaluation.metrics import Metric
 from rotx.evaluation.score import Evaluation
@@ -22,14 +21,15 @@ from rotx.inference.predictor import in_file, join
 from rotx.inference.tta import View, predict_views
 from rotx.models import structures
 from rotx.models.detectors import Detector
+from rotx.records import InstanceTable
 
 
-class Annotated(Samples, Protocol):
+class Annotated(SampleSource, Protocol):
     """What evaluation needs of a dataset."""
 
     notices: list[str]
 
-    def annotations(self) -> Annotations:
+    def annotations(self) -> InstanceTable:
         """Of all its images, in the order of its records."""
 
 
@@ -53,7 +53,7 @@ class Predicted(NamedTuple):
 
 def predict(
     detector: Detector,
-    loader: Iterable[Sequence[Item]],
+    loader: Iterable[Sequence[LoadedImage]],
     device: torch.device | str,
     *,
     tta: Sequence[View] | None = None,
@@ -65,7 +65,7 @@ def predict(
 
     Args:
         detector: on ``device``.
-        loader: gives lists of items, as `rotx.datasets.loader.build_loader` makes it.
+        loader: gives lists of images, as `rotx.datasets.loader.build_loader` makes it.
         device: that the detector is on.
         tta: views to see each image in; None: as it is.
         progress: whether to show a bar.
@@ -83,7 +83,7 @@ def predict(
 
 
 def _predict_batch(
-    detector: Detector, items: Sequence[Item], device: torch.device | str, tta: Sequence[View] | None
+    detector: Detector, items: Sequence[LoadedImage], device: torch.device | str, tta: Sequence[View] | None
 ) -> list[Predicted]:
     read = [item for item in items if item.image.numel()]
     images = [item.image.to(device) for item in read]
@@ -91,7 +91,7 @@ def _predict_batch(
     found = []
     for item in items:
         if item.image.numel():
-            found.append(Predicted(item.name, *in_file(next(answers), item.factors)))
+            found.append(Predicted(item.name, *in_file(next(answers), (item.matrix[0, 0], item.matrix[1, 1]))))
         else:
             nothing = np.zeros((0, 5)), np.zeros(0), np.zeros(0, np.int64)
             found.append(Predicted(item.name, *nothing, tuple(item.skipped)))
@@ -114,7 +114,7 @@ def detect(
     tta: Sequence[View] | None = None,
     score_thr: float = 0.0,
     progress: bool = True,
-) -> Detections:
+) -> InstanceTable:
     """The detections on all images of a dataset, for evaluation and result files.
 
     Under ``torch.distributed`` each process predicts on its share of the images, and all of them get everything.
@@ -177,7 +177,7 @@ def evaluate_detector(
     num_workers: int,
     tta: Sequence[View] | None = None,
     progress: bool = True,
-) -> tuple[Evaluation, Detections]:
+) -> tuple[Evaluation, InstanceTable]:
     """Scores a detector on a dataset; the arguments are those of :func:`detect`. Every process gets the result."""
     detections = detect(
         detector,

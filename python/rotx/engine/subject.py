@@ -11,13 +11,13 @@ from typing import Any
 import torch
 
 from rotx.annotations.classes import few
-from rotx.annotations.formats import Annotations
 from rotx.compat import build, load_config
 from rotx.datasets.tiled import TiledDataset
 from rotx.engine.evaluate import Annotated
 from rotx.evaluation.metrics import Metric, build_metric
 from rotx.inference.loading import load
 from rotx.models.detectors import Detector
+from rotx.records import InstanceTable
 from rotx.tiling.merging import MERGE_IOU
 
 #: Where a config says what images a detector is tested on, most telling first.
@@ -35,12 +35,12 @@ class Subject:
     num_workers: int
 
     @cached_property
-    def annotations(self) -> Annotations:
+    def annotations(self) -> InstanceTable:
         """Those of the dataset."""
         return self.dataset.annotations()
 
     @cached_property
-    def whole(self) -> Annotations | None:
+    def whole(self) -> InstanceTable | None:
         """Those of the whole images, if the dataset has them: its images are windows that were never written."""
         return self.dataset.whole.annotations() if isinstance(self.dataset, TiledDataset) else None
 

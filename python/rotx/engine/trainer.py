@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rotx.datasets.loader import Item, Loader, build_loader
+from rotx.datasets.loader import LoadedImage, Loader, build_loader
 from rotx.engine import distributed, guard
 from rotx.engine.checkpoints import Keeper, Position
 from rotx.engine.distributed import World
@@ -31,7 +31,7 @@ from rotx.models import Batch, Targets
 from rotx.models.detectors import Detector, total_loss
 
 #: The images of one step: as many batches as their gradients are summed over.
-Window = Sequence[Sequence[Item]]
+Window = Sequence[Sequence[LoadedImage]]
 
 
 class Trainer:
@@ -167,11 +167,14 @@ class Trainer:
             self.ema.update(self.at.step + len(window) - 1)
         return means
 
-    def prepare(self, items: Sequence[Item]) -> tuple[Batch, list[Targets]]:
+    def prepare(self, items: Sequence[LoadedImage]) -> tuple[Batch, list[Targets]]:
         """A batch and its targets on the device."""
         where = self.world.device
         images = [item.image.to(where, non_blocking=True) for item in items]
-        targets = [Targets(item.boxes, item.labels, item.ignored).to(where) for item in items]
+        targets = []
+        for found in (item.instances for item in items):
+            sought = ~found.ignored
+            targets.append(Targets(found.boxes[sought], found.labels[sought], found.boxes[found.ignored]).to(where))
         return self.detector.data_preprocessor(images), targets
 
     @property
@@ -294,7 +297,7 @@ class Trainer:
             self.log.left_out(epoch, dropped, unreadable)
             self.dropped, self.unreadable = Counter(), set()
 
-    def _check_losses(self, values: Mapping[str, float], items: Sequence[Item]) -> None:
+    def _check_losses(self, values: Mapping[str, float], items: Sequence[LoadedImage]) -> None:
         """Stops all processes if a loss of one is not finite; hears whether one of them was asked to stop."""
         bad = guard.not_finite(values)
         anywhere, self.stopping = distributed.largest([int(bool(bad)), self.signals.number], self.world)
@@ -311,7 +314,7 @@ class Trainer:
             self._fail("the gradient", values, [item for items in window for item in items])
         return value
 
-    def _fail(self, what: str, values: Mapping[str, float], items: Sequence[Item]) -> None:
+    def _fail(self, what: str, values: Mapping[str, float], items: Sequence[LoadedImage]) -> None:
         """Raises NotFinite in every process, with the findings of those that have any."""
         finding = None
         if what:
@@ -336,9 +339,9 @@ class Trainer:
         return nullcontext() if self.ema is None else self.ema.swapped()
 
 
-def windows(loader: Iterable[list[Item]], size: int) -> Iterator[list[list[Item]]]:
+def windows(loader: Iterable[list[LoadedImage]], size: int) -> Iterator[list[list[LoadedImage]]]:
     """``size`` batches at a time; at the end those that are left."""
-    window: list[list[Item]] = []
+    window: list[list[LoadedImage]] = []
     for items in loader:
         window.append(items)
         if len(window) == size:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rotx import geometry
-from rotx.annotations.formats import Annotations, Detections
 from rotx.evaluation.protocols import get_protocol
 from rotx.evaluation.score import Evaluation, evaluate_boxes
+from rotx.records import InstanceTable
 
 
 class DetectionMetric:
@@ -94,23 +94,23 @@ class DetectionMetric:
         names = [str(image_id) for image_id, _ in items]
         gt_image, gt_quads, gt_labels = _stack([(i.gt_boxes, i.gt_labels) for i in images])
         image, quads, labels = _stack([(i.boxes, i.labels) for i in images])
-        truth = Annotations(
+        truth = InstanceTable(
             images=names,
             classes=list(self.classes),
-            quads=gt_quads,
+            boxes=gt_quads,
+            kind="quad",
             image=gt_image,
             label=gt_labels,
             difficult=_join([i.difficult for i in images], np.uint8),
-            notices=[],
         )
-        results = Detections(
+        results = InstanceTable(
             images=names,
             classes=list(self.classes),
-            quads=quads,
+            boxes=quads,
+            kind="quad",
             scores=_join([i.scores for i in images], np.float64),
             image=image,
             label=labels,
-            notices=[],
         )
         return evaluate_boxes(truth, results, self.protocol, iou=self.iou, classes=self.classes, jobs=self.jobs)
 

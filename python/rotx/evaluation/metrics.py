@@ -12,17 +12,17 @@ from dataclasses import replace
 from typing import Any
 
 from rotx.annotations.classes import DOTA_V1_5, DOTA_V2_0
-from rotx.annotations.formats import Annotations, Detections
 from rotx.compat import build
 from rotx.evaluation.protocols import Protocol, get_protocol
 from rotx.evaluation.score import Evaluation, evaluate_boxes
+from rotx.records import InstanceTable
 from rotx.tiling.merging import MERGE_IOU
 
 
 class Metric(typing.Protocol):
     """What an evaluator has; one of the user's, registered as a plug-in, needs no more."""
 
-    def evaluate(self, annotations: Annotations, detections: Detections) -> Evaluation:
+    def evaluate(self, annotations: InstanceTable, detections: InstanceTable) -> Evaluation:
         """Scores detections."""
 
     def headline(self, evaluation: Evaluation) -> dict[str, float]:
@@ -82,7 +82,7 @@ class DOTAMetric:
             rules = replace(rules, average="voc07" if self.eval_mode == "11points" else "area")
         return replace(rules, iou=self.iou_thrs or rules.iou, classes=tuple(classes))
 
-    def evaluate(self, annotations: Annotations, detections: Detections) -> Evaluation:
+    def evaluate(self, annotations: InstanceTable, detections: InstanceTable) -> Evaluation:
         """Scores detections against annotations of the same images, for the classes of the annotations."""
         return evaluate_boxes(annotations, detections, self.rules(annotations.classes))
 
@@ -123,7 +123,7 @@ class RotatedCocoMetric:
         self.outfile_prefix = outfile_prefix
         self.prefix = prefix
 
-    def evaluate(self, annotations: Annotations, detections: Detections) -> Evaluation:
+    def evaluate(self, annotations: InstanceTable, detections: InstanceTable) -> Evaluation:
         """Scores detections against annotations of the same images, for the classes of the annotations."""
         return evaluate_boxes(annotations, detections, self.protocol, classes=annotations.classes)
 
@@ -159,7 +159,7 @@ class Several:
         folders = (getattr(metric, "outfile_prefix", None) for metric in metrics)
         self.outfile_prefix: str | None = next(filter(None, folders), None)
 
-    def evaluate(self, annotations: Annotations, detections: Detections) -> Evaluation:
+    def evaluate(self, annotations: InstanceTable, detections: InstanceTable) -> Evaluation:
         """Scores detections as the first metric does."""
         return self.metrics[0].evaluate(annotations, detections)
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from rotx.annotations.formats import Detections
 from rotx.evaluation.explain import Step
 from rotx.evaluation.icdar import HIT, IGNORED, TextEvaluation
 from rotx.evaluation.score import Evaluation
+from rotx.records import InstanceTable
 
 #: More IoU thresholds than this are shown by their mean, 0.5 and 0.75 alone.
 MOST_COLUMNS = 4
@@ -70,7 +70,7 @@ def size_table(evaluation: Evaluation) -> str:
     return table(rows)
 
 
-def merge_table(patched: Detections, merged: Detections) -> str:
+def merge_table(patched: InstanceTable, merged: InstanceTable) -> str:
     """How many detections of each class there are on the patches, and on the whole images."""
     sets = (patched, merged)
     counts = [np.bincount(found.label, minlength=len(found.classes)).tolist() for found in sets]

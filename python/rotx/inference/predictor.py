@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 
 from rotx import boxes
-from rotx.annotations.formats import Detections
 from rotx.annotations.task1 import write_task1
 from rotx.atomic import write_text
 from rotx.datasets.transforms.resizing import fitting
@@ -27,6 +26,7 @@ from rotx.inference.tta import View, predict_views
 from rotx.models.detectors import Detector, TwoStage
 from rotx.models.postprocess import NMSRotated
 from rotx.models.structures import Detections as Found
+from rotx.records import InstanceTable
 from rotx.tiling.merging import MERGE_IOU
 from rotx.tiling.windowed_image import WindowedImage
 
@@ -219,7 +219,7 @@ def in_file(found: Found, factors: tuple[float, float]) -> tuple[Floats, Floats,
 
 def join(
     found: Sequence[tuple[str, Floats, Floats, NDArray[np.int64]]], images: Sequence[str], classes: Sequence[str]
-) -> Detections:
+) -> InstanceTable:
     """The objects found in several images as one record of arrays, for evaluation and result files.
 
     Args:
@@ -229,10 +229,11 @@ def join(
     """
     index = {name: i for i, name in enumerate(images)}
     counts = [len(scores) for _, _, scores, _ in found]
-    return Detections(
+    return InstanceTable(
         images=list(images),
         classes=list(classes),
-        quads=rbox_to_quad(np.concatenate([np.zeros((0, 5)), *(rboxes for _, rboxes, _, _ in found)])),
+        boxes=rbox_to_quad(np.concatenate([np.zeros((0, 5)), *(rboxes for _, rboxes, _, _ in found)])),
+        kind="quad",
         scores=np.concatenate([np.zeros(0), *(scores for _, _, scores, _ in found)]),
         image=np.repeat(np.array([index[name] for name, *_ in found], np.int32), counts),
         label=np.concatenate([np.zeros(0, np.int64), *(labels for *_, labels in found)]).astype(np.int32),

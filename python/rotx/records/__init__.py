@@ -7,6 +7,7 @@ set as arrays. Arrays are numpy's or torch's alike; none of these needs torch.
 from rotx.records.image import ImageRecord, Window
 from rotx.records.instances import Instances, concatenate
 from rotx.records.masks import Masks
+from rotx.records.problems import FileProblem
 from rotx.records.table import InstanceTable
 
-__all__ = ["ImageRecord", "InstanceTable", "Instances", "Masks", "Window", "concatenate"]
+__all__ = ["FileProblem", "ImageRecord", "InstanceTable", "Instances", "Masks", "Window", "concatenate"]

@@ -25,6 +25,13 @@ class Masks:
     def __init__(self, items: Sequence[Mask]) -> None:
         self.items = list(items)
 
+    @classmethod
+    def of_bitmaps(cls, pixels: NDArray[Any]) -> Masks:
+        """The run lengths of masks (N, height, width), 0 or 1; needs pycocotools."""
+        from pycocotools import mask as coco
+
+        return cls([coco.encode(np.asfortranarray(one, np.uint8)) for one in pixels])
+
     def __len__(self) -> int:
         return len(self.items)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotx import geometry
-from rotx.annotations.formats import Annotations, Detections
+from rotx.records import InstanceTable
 from rotx.tiling.windows import PATCH, TRUNCATED
 
 Floats = NDArray[np.float64]
@@ -101,7 +101,7 @@ def _conventions(rated: NDArray[np.bool_]) -> Iterator[str]:
         yield f"{devkit:,} patches named as the DOTA devkit does: <image>__<rate>__<x>___<y>, in pixels at that rate"
 
 
-def merge_detections(detections: Detections, patches: Patches, iou_threshold: float = MERGE_IOU) -> Detections:
+def merge_detections(detections: InstanceTable, patches: Patches, iou_threshold: float = MERGE_IOU) -> InstanceTable:
     """Moves detections to the whole images and keeps, of those of a class that overlap, the best.
 
     Suppression is greedy and exact, over quads, within each image and class, by `rotx.geometry.nms`.
@@ -123,14 +123,15 @@ def merge_detections(detections: Detections, patches: Patches, iou_threshold: fl
     return replace(
         detections,
         images=patches.images,
-        quads=quads[keep],
+        boxes=quads[keep],
+        kind="quad",
         scores=detections.scores[keep],
         image=image[keep],
         label=detections.label[keep],
     )
 
 
-def merge_annotations(annotations: Annotations, patches: Patches) -> Annotations:
+def merge_annotations(annotations: InstanceTable, patches: Patches) -> InstanceTable:
     """Moves objects to the whole images and counts the copies of one object in several patches once.
 
     Two objects of a class are copies if they come from different patches of an image and their boxes overlap by
@@ -164,7 +165,8 @@ def merge_annotations(annotations: Annotations, patches: Patches) -> Annotations
     return replace(
         annotations,
         images=patches.images,
-        quads=quads[keep],
+        boxes=quads[keep],
+        kind="quad",
         image=image[keep],
         label=annotations.label[keep],
         difficult=annotations.difficult[keep],
@@ -172,7 +174,7 @@ def merge_annotations(annotations: Annotations, patches: Patches) -> Annotations
     )
 
 
-def of_images(annotations: Annotations, images: Sequence[str], source: str) -> Annotations:
+def of_images(annotations: InstanceTable, images: Sequence[str], source: str) -> InstanceTable:
     """The annotations of some images, in their order; those of others are left out and counted.
 
     Raises:
@@ -194,7 +196,7 @@ def of_images(annotations: Annotations, images: Sequence[str], source: str) -> A
     return replace(
         annotations,
         images=list(images),
-        quads=annotations.quads[keep],
+        boxes=annotations.boxes[keep],
         image=place[annotations.image[keep]],
         label=annotations.label[keep],
         difficult=annotations.difficult[keep],

@@ -1,20 +1,19 @@
-"""Datasets with an xml file an image and a list of the images of each split: HRSC2016 and DIOR-R."""
+"""HRSC2016."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rotx.annotations.classes import CLASSES_OF, HRSC_CLASSES
-from rotx.annotations.formats import Annotations, read_annotations
-from rotx.datasets.dataset import FileDataset
-from rotx.datasets.found import Found, found_of
-from rotx.datasets.transforms.loading import enclosing
+from rotx.annotations.formats import read_annotations
+from rotx.datasets.file_dataset import FileDataset
 from rotx.images.files import find_images, list_images
+from rotx.records import InstanceTable
 
 
 class HRSCDataset(FileDataset):
@@ -46,57 +45,18 @@ class HRSCDataset(FileDataset):
         """The folder of the images, within the data's."""
         return str(PurePosixPath(self.prefix, self.img_subdir))
 
-    def _read(self) -> Found:
+    def _read(self) -> InstanceTable:
         names = self._existing("ann_file", self.ann_file)
         folder = self._existing("ann_subdir", str(PurePosixPath(self.prefix, self.ann_subdir)))
         images = self._existing("img_subdir", self.images)
-        read = read_annotations(folder, images=names)
-        found = found_of(read, find_images(images, list_images(images, self.img_suffix), read.images))
+        found = read_annotations(folder, images=names)
+        found.paths = find_images(images, list_images(images, self.img_suffix), found.images)
         if self.classwise:
-            found.classes, found.label = _kinds_of_ships(read, folder)
+            found.classes, found.label = _kinds_of_ships(found, folder)
         return found
 
 
-class DIORDataset(FileDataset):
-    """DIOR-R. Names of classes are made small letters, as MMRotate's.
-
-    ``ann_file`` lists the images, such as ``ImageSets/Main/train.txt``.
-
-    Args:
-        ann_subdir: the folder of the xml files, within ``data_root``.
-        ann_type: ``"obb"``: boxes as annotated; ``"hbb"``: the horizontal ones around them.
-        **kwargs: as :class:`FileDataset`.
-    """
-
-    own_classes = CLASSES_OF["DIORDataset"]
-
-    def __init__(
-        self,
-        *,
-        ann_subdir: str = "Annotations/Oriented Bounding Boxes/",
-        ann_type: Literal["obb", "hbb"] = "obb",
-        **kwargs: Any,
-    ) -> None:
-        if ann_type not in ("obb", "hbb"):
-            raise ValueError(f"ann_type: need 'obb' or 'hbb', got {ann_type!r}")
-        self.ann_subdir, self.ann_type = ann_subdir, ann_type
-        super().__init__(**kwargs)
-
-    def _read(self) -> Found:
-        names = self._existing("ann_file", self.ann_file)
-        folder = self._existing("ann_subdir", self.ann_subdir)
-        images = self._existing("data_prefix", self.images)
-        read = read_annotations(folder, images=names)
-        found = found_of(read, find_images(images, list_images(images, self.img_suffix), read.images))
-        small = [name.lower() for name in read.classes]
-        found.classes = list(dict.fromkeys(small))
-        found.label = np.array([found.classes.index(name) for name in small], dtype=np.int64)[read.label]
-        if self.ann_type == "hbb":
-            found.quads = enclosing(read.quads)
-        return found
-
-
-def _kinds_of_ships(read: Annotations, folder: Path) -> tuple[list[str], NDArray[np.int64]]:
+def _kinds_of_ships(read: InstanceTable, folder: Path) -> tuple[list[str], NDArray[np.int32]]:
     """The names of HRSC2016's kinds of ships and the kind (N,) of each object; an unknown one is called by its id."""
     ids: list[str] = []
     for name in read.images:
@@ -107,6 +67,6 @@ def _kinds_of_ships(read: Annotations, folder: Path) -> tuple[list[str], NDArray
     if len(names) != len(read.image) or not all(names):
         raise ValueError(f"{folder}: classwise: need one Class_ID in each HRSC_Object")
     classes = list(dict.fromkeys(names))
-    label = np.zeros(len(names), np.int64)
+    label = np.zeros(len(names), np.int32)
     label[np.argsort(read.image, kind="stable")] = [classes.index(name) for name in names]
     return classes, label
