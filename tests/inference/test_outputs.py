@@ -17,9 +17,9 @@ from shapely import Polygon
 from results import CLASSES, prediction, result
 from rotx.annotations.formats import read_detections
 from rotx.annotations.task1 import write_task1
+from rotx.compat import build
 from rotx.datasets.coco import RotatedCocoDataset
 from rotx.inference.outputs import Result, check, open_writers
-from rotx.registry import build
 
 #: Those that need no georeference.
 PLAIN = ("json", "dota", "coco", "yolo")
