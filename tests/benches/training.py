@@ -24,15 +24,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rotx.compat import load_config
+from rotx.compat import build, load_config
 from rotx.datasets.loader import LoadedImages
 from rotx.datasets.samplers import DefaultSampler, Draw
 from rotx.datasets.synthetic import CLASSES, write_dataset
 from rotx.models import build_detector
 from rotx.models.detectors import Detector, total_loss
 from rotx.models.layers import ConvModule
-from rotx.records import Instances
-from rotx.registry import build
 
 ROOT = Path(__file__).parents[2]
 MODELS = {

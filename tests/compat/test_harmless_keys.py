@@ -30,11 +30,7 @@ def test_every_key_of_the_table(name: str, key: str) -> None:
         strip({"type": name, key: {"no": "such value"}}, "part")
 
 
-# Constructors of datasets and transforms still take theirs; they go with a coming change.
-TAKERS = [name for name in sorted(TABLE) if not TABLE[name].startswith("rotx.datasets.")]
-
-
-@pytest.mark.parametrize("name", TAKERS)
+@pytest.mark.parametrize("name", sorted(TABLE))
 def test_no_class_takes_a_harmless_key(name: str) -> None:
     """What a constructor takes means something: it has no place in the table."""
     keywords, _ = keywords_of(resolve(name))

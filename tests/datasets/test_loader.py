@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from rotx import boxes
+from rotx.compat import build
 from rotx.datasets import loader as loader_module
 from rotx.datasets.dataset import Dataset
 from rotx.datasets.loader import LoadedImage, LoadedImages, build_loader, check_shared_memory
@@ -25,7 +26,6 @@ from rotx.datasets.samplers import DefaultSampler, Draw
 from rotx.geometry import box_iou_aligned, quad_to_rbox, rbox_to_quad
 from rotx.images.files import UnreadableImage
 from rotx.records import ImageRecord, Instances
-from rotx.registry import build
 
 TRAIN = [
     {"type": "LoadImageFromFile"},

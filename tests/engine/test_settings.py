@@ -11,14 +11,13 @@ from torch import nn
 import mmrotate_style
 from rotx import config
 from rotx.annotations.classes import CLASSES_OF
-from rotx.compat import load_config
+from rotx.compat import build, load_config
 from rotx.config import ConfigError
 from rotx.engine.ema import build_ema
 from rotx.engine.optim import build_optimizer
 from rotx.engine.schedule import build_schedule
 from rotx.engine.settings import VERSIONS, num_classes_paths, read_settings
 from rotx.evaluation.metrics import build_metric
-from rotx.registry import build
 from small_run import small_settings
 from test_config_mmrotate0 import DATA, SCHEDULE
 

@@ -14,13 +14,12 @@ from torch import nn
 
 import goldens
 import recipe
-from rotx import registry
+from rotx.compat import build
 from rotx.models.backbones.mobilenet_v2 import MobileNetV2
 from rotx.models.backbones.resnet import ResNet
 from rotx.models.checkpoints import Pretrained
 from rotx.models.layers import BN, GN, ConvModule, Scale, SyncBN, bias_for_probability, normal_init
 from rotx.models.necks.fpn import FPN
-from rotx.registry import build
 
 CONFIGS = (
     "oriented-rcnn-le90_r50_fpn_1x_dota",

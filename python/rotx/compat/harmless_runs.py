@@ -35,6 +35,7 @@ _WRITER: dict[str, Allowed] = {**_HOOK, **_FILES, "out_dir": (None,)}
 RUNS: dict[str, dict[str, Allowed]] = {
     **dict.fromkeys(_DATASETS, _DATASET),
     "ConcatDataset": {"ignore_keys": (None, str, list), "lazy_init": (False,)},
+    "MultiImageMixDataset": {"max_refetch": (int,)},
     "RepeatDataset": {"lazy_init": (False,)},
     "ClassBalancedDataset": {"lazy_init": (False,)},
     # Transforms
