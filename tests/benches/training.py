@@ -31,6 +31,7 @@ from rotx.datasets.synthetic import CLASSES, write_dataset
 from rotx.models import build_detector
 from rotx.models.detectors import Detector, total_loss
 from rotx.models.layers import ConvModule
+from rotx.records import Instances
 
 ROOT = Path(__file__).parents[2]
 MODELS = {

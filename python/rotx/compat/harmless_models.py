@@ -27,8 +27,6 @@ _OVERLAPS: dict[str, Allowed] = {"scale": (1.0,), "dtype": (None,)}
 _NMS: dict[str, Allowed] = {"class_agnostic": (False,), "split_thr": (int,), "max_num": (-1,)}
 _ROI_HEAD: dict[str, Allowed] = {
     "shared_head": (None,),
-    "mask_roi_extractor": (None,),
-    "mask_head": (None,),
     "init_cfg": (None,),
 }
 _ROI_ALIGN: dict[str, Allowed] = {"pool_mode": ("avg",), "use_torchvision": (bool,)}
@@ -118,14 +116,13 @@ MODELS: dict[str, dict[str, Allowed]] = {
     },
     # RoI heads
     "StandardRoIHead": _ROI_HEAD,
-    "CascadeRoIHead": _ROI_HEAD,
+    "CascadeRoIHead": {"mask_roi_extractor": (None,), "mask_head": (None,), **_ROI_HEAD},
     "Shared2FCBBoxHead": _BBOX_HEAD,
     "RotatedShared2FCBBoxHead": _BBOX_HEAD,
     "FCNMaskHead": {
         **_PLAIN_CONV,
         "norm_cfg": (None,),
         "conv_kernel_size": (3,),
-        "class_agnostic": (False,),
         "upsample_cfg": ({"type": "deconv", "scale_factor": 2},),
         "predictor_cfg": ({"type": "Conv"},),
         "init_cfg": (None,),
@@ -156,7 +153,7 @@ MODELS: dict[str, dict[str, Allowed]] = {
     "BboxOverlaps2D": _OVERLAPS,
     "OHEMSampler": {"loss_key": ("loss_cls",)},
     # Losses
-    "CrossEntropyLoss": {"use_mask": (False,), "avg_non_ignore": (False,)},
+    "CrossEntropyLoss": {"avg_non_ignore": (False,)},
     "GDLoss": {"representation": ("xy_wh_r",)},
 }
 
