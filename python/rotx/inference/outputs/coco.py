@@ -13,7 +13,7 @@ from rotx.atomic import Pending, naming, remove_leftovers
 from rotx.boxes import area
 from rotx.inference.outputs.writer import size_of
 from rotx.inference.prediction import mask_json
-from rotx.records import ImageRecord, Instances
+from rotx.records import ImageRecord, Instances, Masks
 
 
 class CocoWriter:
@@ -82,7 +82,7 @@ class CocoWriter:
 
 def _shapes(found: Instances, height: int, width: int) -> list[tuple[Any, float]]:
     """The outline of each object, and its area."""
-    if found.masks is None:
+    if not isinstance(found.masks, Masks):
         return list(zip([[quad] for quad in found.quads.tolist()], area(found.boxes, found.kind).tolist(), strict=True))
     from pycocotools import mask as coco
 
