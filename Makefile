@@ -9,7 +9,7 @@ SOURCES := $(shell find rust -name '*.rs' -not -path '*/tests/*' -not -path '*/b
 	rust/core/Cargo.toml rust/py/Cargo.toml Cargo.toml Cargo.lock pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install train dev demo test lint format bench bench-gpu fuzz cuda cuda-check wheel clean
+.PHONY: help install train dev demo picture test lint format bench bench-gpu fuzz cuda cuda-check wheel clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -40,6 +40,14 @@ demo: $(VENV)/.train ## make a synthetic set, train a small detector on the CPU,
 	$(BIN)/rotx synth demo/data --size 256 --train 1200 --val 150
 	$(BIN)/rotx-train $(DEMO) --work-dir demo/work --device cpu
 	$(BIN)/rotx-eval model $(DEMO) demo/work/epoch_4.pth --device cpu --ci --report demo/report --show-dir demo/pictures
+
+SCENE := demo/scene
+picture: ## draw docs/detections.jpg, the picture in the README, with the detector that `make demo` has trained
+	$(BIN)/rotx synth $(SCENE) --size 544 --train 0 --val 1 --seed 2
+	rm -rf $(SCENE)-results $(SCENE)-pictures
+	$(BIN)/rotx predict $(DEMO) demo/work/epoch_4.pth $(SCENE)/val/images/val_0000.png --window 256 --score-thr 0.5 --device cpu \
+		--out $(SCENE)-results --show-dir $(SCENE)-pictures
+	cp $(SCENE)-pictures/val_0000.jpg docs/detections.jpg
 
 test: dev ## run all tests
 	cargo test --quiet --package rotx-core

@@ -160,6 +160,7 @@ TABLE: dict[str, str] = {
     # Metrics
     "DOTAMetric": "rotx.evaluation.metrics:DOTAMetric",
     "RotatedCocoMetric": "rotx.evaluation.metrics:RotatedCocoMetric",
+    "CocoMetric": "rotx.evaluation.coco:CocoMetric",
     # Optimizers and learning rates
     "SGD": "rotx.engine.optim:SGD",
     "Adam": "rotx.engine.optim:Adam",

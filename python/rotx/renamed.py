@@ -60,15 +60,23 @@ MODULES = {
     "data.window_cache": "images.window_cache",
     "data.wrappers": "datasets.wrappers",
     "data.xml_datasets": "datasets.hrsc",
+    "engine.evaluate": "evaluation.detect",
+    "engine.pictures": "evaluation.pictures",
+    "engine.subject": "evaluation.setup",
     "evaluation.patches": "tiling.merging",
     "evaluation.task1": "annotations.task1",
+    "inference.large": "inference.windowed",
     "inference.seams": "tiling.seams",
+    "inference.tta": "models.tta",
     "inference.windows": "tiling.windowed_image",
     "visualize": "images.draw",
 }
 
 #: Old module and name → new module and name, within rotx.
 NAMES: dict[tuple[str, str], tuple[str, str]] = {
+    ("engine.subject", "Subject"): ("evaluation.setup", "EvaluationSetup"),
+    ("engine.subject", "load_subject"): ("evaluation.setup", "load_setup"),
+    ("inference.large", "Look"): ("inference.windowed", "WindowOptions"),
     ("data.check", "Labelled"): ("annotations.check", "CheckedSet"),
     ("data.check", "Report"): ("annotations.check", "CheckReport"),
     ("data.check.images", "Image"): ("annotations.check.images", "DecodedImage"),

@@ -13,10 +13,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from rotx.annotations.convert import ConversionReport, convert, read
 from rotx.annotations.convert.rectangles import rectangles
 from rotx.annotations.convert.yaml_names import read_names
+from rotx.annotations.files import FormatError
 from rotx.annotations.formats import read_annotations
 from rotx.geometry import area, rbox_to_quad
 from rotx.records import InstanceTable
@@ -337,15 +339,89 @@ def test_shapes_of_labelme_and_what_is_not_kept(tmp_path: Path) -> None:
         "names: {}",
         "'names':  {}",
         "train: images",
+        '{"names": ["a", "b"], "nc": 2}',
+        "all: &all [a, b]\nnames: *all",
+        "a: &a x y\nnames:\n  0: *a\n  1: |-\n    z",
     ],
 )
 def test_names_in_yaml_are_those_that_a_library_reads(text: str, tmp_path: Path) -> None:
-    yaml = pytest.importorskip("yaml")
     (tmp_path / "data.yaml").write_text(text)
     want = yaml.safe_load(text).get("names")
     if isinstance(want, dict):
         want = [name for _, name in sorted((int(number), name) for number, name in want.items())]
     assert read_names(tmp_path / "data.yaml") == want
+
+
+def test_names_in_yaml_are_taken_as_written(tmp_path: Path) -> None:
+    """``no``, ``1`` and dates are names; nothing beside the names is evaluated, nor a second document."""
+    file = tmp_path / "data.yaml"
+    file.write_text("when: !!python/object/apply:os.abort []\nnames: [no, 1, 2001-01-01, ~, 1e3]\n---\nnames: [x]\n")
+    assert read_names(file) == ["no", "1", "2001-01-01", "~", "1e3"]
+    file.write_text("names: { broken\n".replace("names", "hostnames"))  # of another program
+    assert read_names(file) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("names: file.txt", ":1: names: need a list of names, or names by numbers that count from 0"),
+        ("nc: 1\nnames:\n", ":2: names: need a list"),
+        ("names:\n  1: a\n  2: b\n", ":2: names: need a list"),
+        ("names:\n  ship: 0\n", ":2: names: need a list"),
+        ("names:\n  - a\n  - [b, c]\n", ":3: names: need a list"),
+        ("names: ['a', '']", ":1: names: need a list"),
+        ("names: {[a]: b}", ":1: names: need a list"),
+        ("nc: 1\nnames: ['a", ":2: is not valid YAML: found unexpected end of stream"),
+        ("names: [a, b}", ":1: is not valid YAML: expected ',' or ']', but got '}'"),
+        ("nc: 1\nnames: *a", ":2: is not valid YAML: found undefined alias 'a'"),
+        ('names: ["\\UFFFFFFFF"]', ": is not valid YAML: "),
+        ("names: [a\0]", ": is not valid YAML: special characters are not allowed"),
+        ("names:\n" + "- " * 1000, ": is nested too deeply"),
+        # Aliases of aliases: ten to the ninth names, if they were copied.
+        (
+            "a0: &a0 [x]\n"
+            + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 10))
+            + "names: *a9",
+            ":9: names: need a list",
+        ),
+        ("names: [" + "'" * 90 + "a", ": is not valid YAML: "),
+        ("names:\n" + "- a\n" * (1 << 16), ": holds names in more than 262,144 bytes"),
+    ],
+)
+def test_yaml_that_holds_no_names_is_one_clear_error(text: str, reason: str, tmp_path: Path) -> None:
+    file = tmp_path / "data.yaml"
+    file.write_text(text)
+    with pytest.raises(FormatError) as failure:
+        read_names(file)
+    message = str(failure.value)
+    assert message.startswith(str(file)) and reason in message and len(message.splitlines()) == 1
+
+
+def test_written_yaml_gives_the_names_back(tmp_path: Path) -> None:
+    classes = [
+        "ship",
+        "no",
+        "1",
+        "a: b",
+        "it's",
+        '"q"',
+        "# c",
+        "小型车",
+        "🚢",
+        "x" * 300,
+        "- d",
+        "{e}",
+        "null",
+    ]
+    folder = tmp_path / "in"
+    folder.mkdir()
+    shapes = [{"label": name, "points": [[0, 0], [10, 0], [10, 10], [0, 10]]} for name in classes]
+    record = {"shapes": shapes, "imagePath": "1.jpg", "imageWidth": 30, "imageHeight": 20}
+    (folder / "1.json").write_text(json.dumps(record))
+    convert(folder, tmp_path / "out", "yolo")
+    record = yaml.safe_load((tmp_path / "out/data.yaml").read_text(encoding="utf-8"))
+    assert sorted(record["names"].values()) == sorted(classes)
+    assert read_names(tmp_path / "out/data.yaml") == [name for _, name in sorted(record["names"].items())]
 
 
 @needs_data

@@ -17,11 +17,11 @@ from rotx.datasets.dota import DOTADataset
 from rotx.datasets.loader import build_loader
 from rotx.datasets.samplers import Draw
 from rotx.datasets.tiled import TiledDataset
-from rotx.engine.evaluate import detect, evaluate_detector, predict
+from rotx.evaluation.detect import detect, evaluate_detector, predict
 from rotx.evaluation.metrics import DOTAMetric, RotatedCocoMetric
 from rotx.inference import Predictor
-from rotx.inference.tta import views_of
 from rotx.models import build_detector
+from rotx.models.tta import views_of
 from rotx.registry import build
 from small import small_config
 
@@ -101,13 +101,14 @@ def test_windows_are_read_row_by_row(make: Make, monkeypatch: pytest.MonkeyPatch
 def test_predictions_of_a_loader(make: Make) -> None:
     loader = build_loader(make(), [[Draw(0, 4), Draw(1, 3)], [Draw(2, 0)]], num_workers=0, angle_version="le90", seed=0)
     detector = bright_detector().train()
-    found = predict(detector, loader, "cpu", progress=False)
-    assert [p.name for p in found] == ["P4", "P3", "P0"] and [len(p.scores) for p in found] == [2, 0, 2]
+    records, skipped = predict(detector, loader, "cpu", progress=False)
+    found = [record.instances for record in records]
+    assert [r.name for r in records] == ["P4", "P3", "P0"] and [len(p.scores) for p in found] == [2, 0, 2]
     for p in found:
-        assert p.rboxes.dtype == p.scores.dtype == np.float64 and p.labels.dtype == np.int64 and p.skipped == ()
-        assert (p.rboxes[:, 2] >= p.rboxes[:, 3]).all()
-    assert detector.training
-    assert not predict(detector.eval(), [], "cpu", progress=False) and not detector.training
+        assert p.boxes.dtype == p.scores.dtype == np.float64 and p.labels.dtype == np.int64 and p.kind == "rbox"
+        assert (p.boxes[:, 2] >= p.boxes[:, 3]).all()
+    assert detector.training and skipped == {}
+    assert predict(detector.eval(), [], "cpu", progress=False) == ([], {}) and not detector.training
 
 
 def test_the_mode_comes_back_after_an_error(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

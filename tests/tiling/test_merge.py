@@ -93,6 +93,7 @@ def test_a_folder(patched: Path, tmp_path: Path) -> None:
     assert contents(tmp_path / "a/b") == MERGED
     assert result.stderr == (
         "note: 3 patches named as MMRotate does: <image>__<size>__<x>___<y>, in pixels of the image\n"
+        "note: patches are merged by the rule nms, at an IoU of 0.1\n"
     )
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in result.stdout.splitlines() if "|" in line]
     assert rows[1:] == [["plane", "4", "2"], ["ship", "1", "1"], ["tank", "0", "0"], ["all", "5", "3"]]

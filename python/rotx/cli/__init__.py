@@ -74,6 +74,18 @@ def class_names(option: str | None) -> list[str] | None:
     return names
 
 
+def merge_rule_option(default: str, what: str) -> Callable[[F], F]:
+    """The option ``--merge-rule``, as ``merge_rule``.
+
+    Args:
+        default: Name of the rule without the option.
+        what: What is merged, for the help.
+    """
+    text = f"How {what} are merged. nms: the best of what overlaps; seams: what is cut off is left to its neighbour."
+    rules = click.Choice(["nms", "seams"])
+    return click.option("--merge-rule", type=rules, default=default, show_default=True, help=text)
+
+
 class Lazy(click.Group):
     """A group whose commands live in modules that are imported when one of them is used."""
 

@@ -27,7 +27,7 @@ from rotx.boxes import AngleVersion, BoxKind, regularize
 from rotx.datasets.sample import Sample, keep_sound
 from rotx.datasets.samplers import Draw, RecordSource
 from rotx.images.files import UnreadableImage
-from rotx.records import Bitmaps, Instances, Masks
+from rotx.records import Bitmaps, Instances
 
 #: So many images in a row that cannot be read end the training.
 MOST_UNREADABLE = 10
@@ -157,13 +157,10 @@ class LoadedImages(data.Dataset[LoadedImage]):
         if 0 in sample.size:
             raise ValueError(f"{record.path}: the pipeline has loaded no image: it needs LoadImageFromFile")
         instances = self._none() if self.dataset.test_mode else self._targets(sample)
-        height, width = sample.size
-        planes = np.empty((3, height, width), sample.image.dtype)
-        cv2.split(sample.image, list(planes))  # ten times as fast as a transposed copy
         return LoadedImage(
             name=record.name,
             path=record.path,
-            image=torch.from_numpy(planes),
+            image=to_tensor(sample.image),
             instances=instances,
             size=record.size or sample.size,
             matrix=sample.matrix,
@@ -178,8 +175,15 @@ class LoadedImages(data.Dataset[LoadedImage]):
             boxes = regularize(boxes, self.angle_version)
         ignored = np.zeros(len(sound), np.bool_) if sound.ignored is None else sound.ignored
         # Here, in a worker, and not in the process that trains.
-        masks = Bitmaps(sound.masks.bitmaps(*sample.size)) if isinstance(sound.masks, Masks) else None
+        masks = None if sound.file_masks is None else Bitmaps(sound.file_masks.bitmaps(*sample.size))
         return replace(sound, boxes=boxes, ignored=ignored, difficult=None, scores=None, masks=masks).to("cpu")
+
+
+def to_tensor(image: NDArray[Any]) -> Tensor:
+    """An image (H, W, 3) as a detector takes it, (3, H, W)."""
+    planes = np.empty((3, *image.shape[:2]), image.dtype)
+    cv2.split(image, list(planes))  # ten times as fast as a transposed copy
+    return torch.from_numpy(planes)
 
 
 class Loader(data.DataLoader[Any]):

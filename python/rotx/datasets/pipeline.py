@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rotx.datasets.dataset import Transform
+from rotx.datasets.transforms.colors import PhotoMetricDistortion
 from rotx.datasets.transforms.loading import LoadAnnotations, LoadImageFromFile
 from rotx.datasets.transforms.mixing import Mixing
+from rotx.datasets.transforms.resizing import RandomChoiceResize, RandomResize
 from rotx.datasets.transforms.warp import Geometric
+
+# Transforms that could be undone, but show the same image otherwise each time.
+_RANDOM = (RandomResize, RandomChoiceResize, PhotoMetricDistortion)
 
 
 def checked_pipeline(pipeline: Sequence[Transform], test_mode: bool) -> list[Transform]:
@@ -24,6 +29,8 @@ def checked_pipeline(pipeline: Sequence[Transform], test_mode: bool) -> list[Tra
             raise ValueError(
                 f"pipeline.{i}: {name} is for training, not for test_mode: it would move what is looked for"
             )
+        if test_mode and isinstance(transform, _RANDOM):
+            raise ValueError(f"pipeline.{i}: {name} is for training, not for test_mode: it draws at random")
     hint = "" if test_mode else "; for evaluation set test_mode=True"
     ours = all(type(transform).__module__.startswith("rotx.") for transform in pipeline)
     for loads in (LoadImageFromFile,) if test_mode else (LoadImageFromFile, LoadAnnotations):

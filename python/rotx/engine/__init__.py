@@ -1,4 +1,4 @@
-"""Training and evaluation of detectors."""
+"""Training of detectors."""
 
 from rotx.engine.guard import NotFinite
 from rotx.engine.setup import train

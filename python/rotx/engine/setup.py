@@ -23,12 +23,12 @@ from rotx.datasets.loader import check_shared_memory
 from rotx.engine import checkpoints, distributed
 from rotx.engine.distributed import World
 from rotx.engine.ema import build_ema
-from rotx.engine.evaluate import evaluate_detector
 from rotx.engine.log import Log
 from rotx.engine.optim import build_optimizer
 from rotx.engine.schedule import build_schedule
 from rotx.engine.settings import Settings, num_classes_paths, read_settings
 from rotx.engine.trainer import Trainer, seed_all
+from rotx.evaluation.detect import evaluate_detector
 from rotx.evaluation.metrics import build_metric
 from rotx.models import build_detector, load_checkpoint
 from rotx.models.detectors import Detector

@@ -21,12 +21,12 @@ from rotx.engine import distributed, guard
 from rotx.engine.checkpoints import Keeper, Position
 from rotx.engine.distributed import World
 from rotx.engine.ema import EMA
-from rotx.engine.evaluate import evaluate_detector
 from rotx.engine.log import Log
 from rotx.engine.optim import Optimization
 from rotx.engine.schedule import Schedule
 from rotx.engine.settings import Settings
 from rotx.engine.signals import Interrupted, Signals
+from rotx.evaluation.detect import evaluate_detector
 from rotx.models import Batch
 from rotx.models.detectors import Detector, total_loss
 from rotx.records import Instances

@@ -22,10 +22,10 @@ from rotx.tiling.merging import MERGE_IOU
 class Metric(typing.Protocol):
     """What an evaluator has; one of the user's, registered as a plug-in, needs no more."""
 
-    def evaluate(self, annotations: InstanceTable, detections: InstanceTable) -> Evaluation:
-        """Scores detections."""
+    def evaluate(self, annotations: InstanceTable, detections: InstanceTable) -> Any:
+        """Scores detections: an `Evaluation`, or a `rotx.evaluation.CocoEvaluation`."""
 
-    def headline(self, evaluation: Evaluation) -> dict[str, float]:
+    def headline(self, evaluation: Any) -> dict[str, float]:
         """The few numbers for logs, the first of them to choose the best checkpoint by."""
 
 
@@ -183,11 +183,11 @@ class Several:
         folders = (getattr(metric, "outfile_prefix", None) for metric in metrics)
         self.outfile_prefix: str | None = next(filter(None, folders), None)
 
-    def evaluate(self, annotations: InstanceTable, detections: InstanceTable) -> Evaluation:
+    def evaluate(self, annotations: InstanceTable, detections: InstanceTable) -> Any:
         """Scores detections as the first metric does."""
         return self.metrics[0].evaluate(annotations, detections)
 
-    def headline(self, evaluation: Evaluation) -> dict[str, float]:
+    def headline(self, evaluation: Any) -> dict[str, float]:
         """The numbers of all metrics."""
         numbers = self.metrics[0].headline(evaluation)
         for metric in self.metrics[1:]:

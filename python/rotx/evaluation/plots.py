@@ -62,6 +62,8 @@ def curves(evaluation: Evaluation) -> str:
         for panel, label in zip(panels, labels, strict=False):
             for threshold, colour in shown_thresholds(evaluation):
                 recall, precision = evaluation.curve(label, threshold)
+                if not len(recall):
+                    continue  # objects without any detection: an empty panel
                 # The best detection's precision holds from recall 0 on.
                 start = np.append(0.0, recall), np.append(precision[:1], precision)
                 panel.plot(*start, color=colour, linewidth=1.1)

@@ -11,8 +11,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rotx.images.tiff import open_tiff
+
 #: What files of images are called, in any case of letters.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+
+#: An image of more pixels is not read whole; this is OpenCV's limit too.
+MOST_PIXELS = 1 << 30
 
 _EXIF_ORIENTATION = 0x0112
 
@@ -95,6 +100,8 @@ class UnreadableImage(ValueError):
 def read_image(path: str | Path) -> NDArray[np.uint8]:
     """The image of a file, (H, W, 3) uint8, BGR; grey and 16 bits are converted.
 
+    OpenCV reads it, or rasterio (``rotx[geo]``) if it is a TIFF of a kind that OpenCV does not know.
+
     Raises:
         UnreadableImage: for a file that is absent, holds no image, or is cut off.
     """
@@ -108,8 +115,19 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     if _cut_off(content, decoded=pixels is not None):
         raise UnreadableImage(path, "is cut off: the end of the image is missing")
     if pixels is None:
-        raise UnreadableImage(path, "holds no image that OpenCV can read" if content else "is empty")
+        pixels = _by_rasterio(Path(path), "holds no image that OpenCV can read" if content else "is empty")
     return pixels.astype(np.uint8, copy=False)
+
+
+def _by_rasterio(path: Path, reason: str) -> NDArray[np.uint8]:
+    """A whole image that OpenCV refuses for a reason, if it is a TIFF that rasterio reads."""
+    try:
+        reader = open_tiff(path, reason)
+        if reader.width * reader.height > MOST_PIXELS:
+            raise ValueError(f"has {reader.width} x {reader.height} pixels, too many to be read whole")
+        return reader.read(0, 0, reader.width, reader.height)
+    except (ValueError, OSError, MemoryError) as error:
+        raise UnreadableImage(path, str(error) or "needs more memory than there is") from None
 
 
 def only_local(key: str, value: Any) -> None:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from rotx import _rust
 from rotx.images.files import UnreadableImage, image_size, read_image
+from rotx.images.tiff import open_tiff
 from rotx.records import Window
 
 Pixels = NDArray[np.uint8]
@@ -84,7 +85,9 @@ def open_image(path: Path) -> Reader:
 
 
 def open_in_pieces(path: Path) -> Reader:
-    """Opens an image of which a window is read without the rest, as far as its format allows: PNG, JPEG or TIFF.
+    """Opens an image of which a window is read without the rest, as far as its format allows.
+
+    `rotx._rust` reads PNG, JPEG and TIFF; rasterio (``rotx[geo]``) reads further kinds of TIFF.
 
     Raises:
         UnreadableImage: The file holds no such image.
@@ -92,7 +95,13 @@ def open_in_pieces(path: Path) -> Reader:
     try:
         return _rust.ImageReader(path)
     except (ValueError, OSError) as error:
+        reason = str(error)
+    try:
+        return open_tiff(path, reason)
+    except ValueError as error:
         raise UnreadableImage(path, str(error)) from None
+    except OSError:
+        raise UnreadableImage(path, reason) from None
 
 
 def _only_whole(path: Path) -> bool:

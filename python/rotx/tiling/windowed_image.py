@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rotx import _rust
 from rotx.images.draw import Image
 from rotx.images.files import UnreadableImage, read_image
-from rotx.images.window_cache import WindowCache
+from rotx.images.window_cache import WindowCache, open_in_pieces
 from rotx.records import Window
+from rotx.tiling.windows import Tiling
 
 #: Side of the windows where nothing says how large the images of a detector are, in pixels.
 WINDOW = 1024
@@ -30,7 +30,7 @@ def grid(width: int, height: int, window: int, gap: int) -> NDArray[np.int64]:
     Raises:
         ValueError: for more than a million.
     """
-    found = _rust.tile_windows(width, height, [(window, gap)], 0.0)
+    found = Tiling((window,), (gap,), img_rate_thr=0.0, no_padding=True).windows(width, height)
     found = found[np.lexsort((found[:, 0], found[:, 1]))]
     return np.minimum(found, [width, height, width, height])
 
@@ -50,7 +50,8 @@ def window_and_gap(window: int, gap: int | None) -> tuple[int, int]:
 class WindowedImage:
     """An image that is read window by window, or whole.
 
-    What `rotx._rust` does not read is decoded whole by OpenCV; so is a progressive JPEG.
+    What neither `rotx._rust` nor, of TIFFs, rasterio reads in pieces is decoded whole by OpenCV; so is a progressive
+    JPEG.
 
     Attributes:
         width, height: in pixels.
@@ -68,11 +69,12 @@ class WindowedImage:
             raise UnreadableImage(image, "is no regular file" if image.exists() else "is not there")
         else:
             try:
-                reader = _rust.ImageReader(image)
+                reader = open_in_pieces(image)
+            except UnreadableImage as error:
+                self._pixels = _by_opencv(image, error.reason)
+            else:
                 self._path, self._block = image, reader.block
                 self.width, self.height = reader.width, reader.height
-            except (ValueError, OSError) as error:
-                self._pixels = _by_opencv(image, str(error))
         if self._pixels is not None:
             self.height, self.width = self._pixels.shape[:2]
         self._cache = WindowCache()
@@ -112,7 +114,7 @@ class WindowedImage:
 
 
 def _by_opencv(path: Path, reason: str) -> Image:
-    """An image that `rotx._rust` does not read, for a reason."""
+    """An image that no reader reads in pieces, for a reason."""
     try:
         return read_image(path)
     except UnreadableImage:

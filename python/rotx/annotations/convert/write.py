@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -252,5 +253,8 @@ def _lines(entries: Iterator[dict[str, object]]) -> bytes:
 
 def _yaml(classes: list[str]) -> str:
     """The file that YOLO's trainers ask for."""
-    names = "".join(f"\n  {i}: {json.dumps(name)}" for i, name in enumerate(classes)) or " {}"
-    return f"# Images go into the folder images, beside labels.\npath: .\ntrain: images\nval: images\nnames:{names}\n"
+    import yaml  # only YOLO needs it
+
+    record = {"path": ".", "train": "images", "val": "images", "names": dict(enumerate(classes))}
+    text = yaml.safe_dump(record, sort_keys=False, allow_unicode=True, width=sys.maxsize)
+    return f"# Put the images into the folder images, beside labels.\n{text}"

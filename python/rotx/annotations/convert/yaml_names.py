@@ -1,66 +1,78 @@
-"""The names of classes in the yaml file of a YOLO data set, without a library for all of yaml."""
+"""The names of the classes in the YAML file of a YOLO data set."""
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rotx.annotations.files import FormatError, clear_errors
 
-_QUOTED = r""""(?:[^"\\]|\\.)*"|'(?:[^']|'')*'"""
-_COMMENT = re.compile(rf"({_QUOTED})|(?:^|\s)#.*")
-_ITEM = re.compile(rf"(?:{_QUOTED}|[^,\[\]{{}}\"'])+")
-_FLOW = re.compile(rf"[\[{{]((?:{_QUOTED}|[^\[\]{{}}\"'])*)[\]}}]")
-_KEY = re.compile(r"""(["']?)names\1\s*:(?=\s|$)""")
-_NUMBERED = re.compile(r"""(["']?)(\d+)\1\s*:\s*(.*)""")
+if TYPE_CHECKING:
+    from yaml.nodes import Node
+
+#: Size in bytes beyond which a file is not parsed: no list of names is that long.
+MOST_BYTES = 1 << 18
+
+# Files without such a line are not parsed: the folder may hold YAML of any kind, not all of it valid.
+_KEY = re.compile(r"""^(["']?)names\1[ \t]*:|\A\s*\{""", re.MULTILINE)
 
 
 def read_names(file: Path) -> list[str] | None:
-    """What the file says under ``names``: a list, or names by number, in brackets or one a line; None if nothing.
+    """The class names under the key ``names`` of a YAML file: a list, or a mapping from numbers to names.
+
+    Names are taken as they are written: ``no`` and ``1`` are names, not a boolean and a number. No other part of
+    the file is evaluated, so tags and aliases have no effect there.
+
+    Returns:
+        The names in order; None if the file has no key ``names``.
 
     Raises:
-        FormatError: for names that are written in another way, or numbers that do not count from 0.
+        FormatError: The file cannot be read, is not valid YAML, or holds names in another form.
     """
-    with clear_errors(file):
-        text = file.read_text(encoding="utf-8-sig", errors="replace")
-    lines = [_COMMENT.sub(lambda found: found[1] or "", line).rstrip() for line in text.splitlines()]
-    start = next((i for i, line in enumerate(lines) if _KEY.match(line)), None)
-    if start is None:
+    with clear_errors(file), file.open("rb") as opened:
+        text = opened.read(MOST_BYTES + 1).decode("utf-8-sig", errors="replace")
+        size = opened.tell()
+    if not _KEY.search(text):
         return None
-    first = _KEY.sub("", lines[start], count=1).strip()
-    items = _items(first, lines[start + 1 :])
-    numbered = [_NUMBERED.fullmatch(item) for item in items]
-    if items and all(numbered):
-        by_number = {int(found[2]): _plain(found[3]) for found in numbered if found}
-        names = [by_number.get(i, "") for i in range(len(items))]
-    else:
-        names = [_plain(item) for item in items]
-    if not all(names) or (not names and first not in ("{}", "[]")):
-        need = "a list of names, or names by numbers that count from 0"
-        raise FormatError(f"{file}:{start + 1}: names: need {need}")
-    return names
+    if size > MOST_BYTES:
+        raise FormatError(f"{file}: holds names in more than {MOST_BYTES:,} bytes: keep only the class names in it")
+    node = _find(file, text)
+    return None if node is None else _read(file, node)
 
 
-def _items(first: str, lines: list[str]) -> list[str]:
-    """The entries of a list or a mapping, as written."""
-    if first:
-        flow = _FLOW.match(" ".join([first, *lines]))
-        return [item.strip() for item in _ITEM.findall(flow[1]) if item.strip()] if flow else []
-    items = []
-    for line in filter(None, lines):
-        entry = re.fullmatch(r"(?:\s*-\s+|\s+)(\S.*)", line)
-        if not entry:
-            break
-        items.append(entry[1])
-    return items
+def _find(file: Path, text: str) -> Node | None:
+    """The value of ``names`` in the first document. Nodes refer to aliases without copying them."""
+    import yaml  # only YOLO needs it
+
+    try:
+        loader = yaml.SafeLoader(text)
+        root = loader.get_node() if loader.check_node() else None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{file}:{mark.line + 1}" if mark else str(file)
+        reason = getattr(error, "problem", None) or getattr(error, "reason", None)
+        raise FormatError(f"{where}: is not valid YAML{f': {reason}' if reason else ''}") from None
+    except (ValueError, OverflowError) as error:  # numbers that no character or version has
+        raise FormatError(f"{file}: is not valid YAML: {error}") from None
+    except RecursionError:
+        raise FormatError(f"{file}: is nested too deeply") from None
+    if not isinstance(root, yaml.MappingNode):
+        return None
+    return next((value for key, value in root.value if key.value == "names"), None)
 
 
-def _plain(item: str) -> str:
-    """A name without its quotes."""
-    if item.startswith('"'):
-        try:
-            return str(json.loads(item))
-        except ValueError:
-            return item.strip('"')
-    return item[1:-1].replace("''", "'") if item.startswith("'") else item
+def _read(file: Path, node: Node) -> list[str]:
+    import yaml
+
+    entries: list[Node] = []
+    if isinstance(node, yaml.SequenceNode):
+        entries = node.value
+    elif isinstance(node, yaml.MappingNode):
+        numbered = {key.value: name for key, name in node.value if isinstance(key, yaml.ScalarNode)}
+        entries = [numbered.get(str(i), node) for i in range(len(node.value))]
+    wrong = [entry for entry in entries if not isinstance(entry, yaml.ScalarNode) or not entry.value]
+    if wrong or isinstance(node, yaml.ScalarNode):
+        line = (wrong or [node])[0].start_mark.line + 1
+        raise FormatError(f"{file}:{line}: names: need a list of names, or names by numbers that count from 0")
+    return [entry.value for entry in entries]

@@ -17,7 +17,6 @@ import numpy as np
 from rotx.datasets.sample import Sample
 from rotx.images.files import only_local
 from rotx.images.window_cache import read_record
-from rotx.records import Masks
 
 BoxType = Literal["hbox", "rbox", "qbox"]
 
@@ -94,8 +93,8 @@ class LoadAnnotations:
         known = sample.record.instances
         upright = self.box_type == "hbox" or (self.box_type is None and known.kind == "hbox")
         ignored = np.zeros(len(known), np.bool_) if known.ignored is None else known.ignored.copy()
-        masks = known.masks if self.with_mask else None
-        if isinstance(masks, Masks):
+        masks = known.file_masks if self.with_mask else None
+        if masks is not None:
             ignored |= np.array([not mask for mask in masks], np.bool_)
         taken = replace(known, labels=known.labels.copy(), ignored=ignored, masks=masks)
         converted = taken.convert("hbox" if upright else "quad")

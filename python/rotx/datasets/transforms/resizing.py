@@ -44,6 +44,8 @@ class Resize(Geometric):
         if (scale is None) == (scale_factor is None):
             raise ValueError(f"need one of scale and scale_factor, got {scale!r} and {scale_factor!r}")
         self.scale = None if scale is None else positive_pair("scale", scale)
+        if self.scale is not None and any(side % 1 for side in self.scale):
+            raise ValueError(f"scale: need width and height in pixels, got {scale!r}")
         self.factors = None if scale_factor is None else positive_pair("scale_factor", scale_factor)
         self.keep_ratio = keep_ratio
         self.interpolation = interpolation_flag(interpolation)

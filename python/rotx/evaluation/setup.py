@@ -1,4 +1,4 @@
-"""From a config and a checkpoint to a detector with the images that it is to be evaluated on."""
+"""From a config and a checkpoint to a detector with the images that it is evaluated on."""
 
 from __future__ import annotations
 
@@ -10,24 +10,32 @@ from typing import Any
 
 import torch
 
-from rotx import config
 from rotx.annotations.classes import few
 from rotx.datasets.tiled import TiledDataset
-from rotx.engine.evaluate import Annotated
+from rotx.evaluation.coco import CocoMetric
+from rotx.evaluation.detect import Annotated
 from rotx.evaluation.metrics import Metric, build_metric
-from rotx.inference.loading import load
 from rotx.models.detectors import Detector
+from rotx.models.loading import load_detector
 from rotx.records import InstanceTable
 from rotx.registry import build
 from rotx.tiling.merging import MERGE_IOU
 
-#: Where a config says what images a detector is tested on, most telling first.
+#: Where a config describes the images that a detector is tested on, and how it is scored, most telling first.
 _LOADERS = {"test_dataloader": "test_evaluator", "val_dataloader": "val_evaluator"}
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A trained detector, a dataset and how it is scored there."""
+class EvaluationSetup:
+    """A trained detector, a dataset and how the detector is scored there.
+
+    Attributes:
+        detector: Detector, on its device.
+        dataset: Dataset in test mode.
+        metric: Metric of the config's evaluator.
+        batch_size: Number of images of a batch.
+        num_workers: Number of processes that read images.
+    """
 
     detector: Detector
     dataset: Annotated
@@ -37,13 +45,18 @@ class Subject:
 
     @cached_property
     def annotations(self) -> InstanceTable:
-        """Those of the dataset."""
+        """Annotations of the dataset."""
         return self.dataset.annotations()
 
     @cached_property
     def whole(self) -> InstanceTable | None:
-        """Those of the whole images, if the dataset has them: its images are windows that were never written."""
+        """Annotations of the whole images, if the dataset has them: its images are windows that were never written."""
         return self.dataset.whole.annotations() if isinstance(self.dataset, TiledDataset) else None
+
+    @property
+    def official_coco(self) -> bool:
+        """Whether the config's evaluator, or the first of several, computes COCO's official numbers."""
+        return isinstance(getattr(self.metric, "metrics", [self.metric])[0], CocoMetric)
 
     @property
     def merge_patches(self) -> bool:
@@ -52,7 +65,7 @@ class Subject:
 
     @property
     def merge_iou(self) -> float:
-        """From which IoU on detections of several patches are suppressed."""
+        """IoU from which on detections of several patches are suppressed."""
         return float(getattr(self.metric, "iou_thr", MERGE_IOU))
 
     @property
@@ -66,7 +79,7 @@ class Subject:
         return getattr(self.metric, "outfile_prefix", None)
 
 
-def load_subject(
+def load_setup(
     config_file: str | Path,
     checkpoint: str | Path,
     device: torch.device,
@@ -74,24 +87,26 @@ def load_subject(
     options: Sequence[str] = (),
     plugins: Sequence[str] = (),
     trust_config: bool = False,
-) -> Subject:
+) -> EvaluationSetup:
     """Loads a trained detector and the test images of its config, else the validation images.
 
     Args:
-        config_file: of rotx or of MMRotate 0.x or 1.x.
-        checkpoint: the weights.
-        device: where the detector goes.
-        options: changes of the config.
-        plugins: modules of the user's that register what the config names.
-        trust_config: also import what ``custom_imports`` of the config says.
+        config_file: Config of rotx or of MMRotate 0.x or 1.x.
+        checkpoint: Weights.
+        device: Device for the detector.
+        options: Changes of the config.
+        plugins: Modules to import that register what the config names.
+        trust_config: Whether to import what ``custom_imports`` of the config names.
 
     Raises:
-        ValueError: for files that cannot be read or do not belong together.
-        OSError: for a file that cannot be opened.
-        ImportError: for a plug-in that cannot be found.
+        ValueError: For files that cannot be read or do not belong together.
+        OSError: For a file that cannot be opened.
+        ImportError: For a plug-in that cannot be found.
     """
-    predictor = load(config_file, checkpoint, str(device), options=options, plugins=plugins, trust_config=trust_config)
-    settings = config.load(config_file, options)
+    trained = load_detector(
+        config_file, checkpoint, str(device), options=options, plugins=plugins, trust_config=trust_config
+    )
+    settings = trained.settings
     name = next((name for name in _LOADERS if settings.get(name)), None)
     if name is None:
         raise ValueError(f"{config_file}: nothing to evaluate on: it has neither {' nor '.join(_LOADERS)}")
@@ -100,13 +115,13 @@ def load_subject(
         if not isinstance(loader, Mapping) or not isinstance(loader.get("dataset"), Mapping):
             raise ValueError(f"{name}: needs dataset=dict(type=...)")
         dataset = build(loader["dataset"], f"{name}.dataset")
-        _check(dataset, f"{name}.dataset", predictor.classes)
+        _check(dataset, f"{name}.dataset", trained.classes)
         evaluator = _LOADERS[name]
         metric = build_metric(settings.get(evaluator) or {"type": "DOTAMetric"}, evaluator)
     except ValueError as error:
         raise ValueError(f"{config_file}: {error}") from error
-    return Subject(
-        predictor.detector, dataset, metric, int(loader.get("batch_size", 1)), int(loader.get("num_workers", 0))
+    return EvaluationSetup(
+        trained.detector, dataset, metric, int(loader.get("batch_size", 1)), int(loader.get("num_workers", 0))
     )
 
 

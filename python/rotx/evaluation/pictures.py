@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from rotx.atomic import write_bytes
-from rotx.engine.evaluate import Annotated
+from rotx.evaluation.detect import Annotated
 from rotx.geometry import quad_to_rbox
 from rotx.images.draw import draw_boxes
 from rotx.images.files import UnreadableImage
