@@ -65,8 +65,8 @@ def predict(
             images, matrices = [item.image for item in readable], [item.matrix for item in readable]
             found = iter(predict_images(detector, images, matrices, device, views=tta, amp=amp))
             for item in items:
-                instances = next(found) if item.image.numel() else _nothing()
-                records.append(ImageRecord(item.name, item.path, instances.paste(*item.size), item.size))
+                instances = next(found).paste(*item.size) if item.image.numel() else _nothing()
+                records.append(ImageRecord(item.name, item.path, instances, item.size))
                 if not item.image.numel():
                     skipped[item.name] = item.skipped[0]
     finally:

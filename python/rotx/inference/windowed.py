@@ -90,7 +90,7 @@ class WindowOptions:
 
 def find_whole(detect: Detect, images: Sequence[Image], options: WindowOptions) -> list[Instances]:
     """What is found in images that are seen at once."""
-    found = [options.wanted(found) for found in detect(images, options.views)]
+    found = [options.wanted(one) for one in detect(images, options.views)]
     return [one.paste(image.shape[0], image.shape[1]) for one, image in zip(found, images, strict=True)]
 
 
@@ -122,8 +122,7 @@ def find_in_windows(
             found = [options.wanted(one) for one in detect([image.read(area) for area in batch], options.views)]
             corners = batch[:, :2].tolist()
             moved = [one.move(boxes.translation_matrix(x, y)) for one, (x, y) in zip(found, corners, strict=True)]
-            # Masks become run lengths of the whole image here: those of a window could not be moved.
-            yield concatenate(moved).paste(image.height, image.width), [len(one) for one in moved]
+            yield concatenate(moved), [len(one) for one in moved]
             bar.update(len(batch))
 
 
@@ -147,4 +146,5 @@ def merge_windows(
     window = np.repeat(np.arange(len(windows)), [count for _, counts in batches for count in counts])
     cut = WindowSet.of_image(windows, (image.width, image.height))
     arrays = (found.boxes, found.kind, found.scores, found.labels, window, cut)
-    return found[merge_rows(*arrays, rule=rule, iou_threshold=iou_threshold)]
+    rows = merge_rows(*arrays, rule=rule, iou_threshold=iou_threshold)
+    return found[rows].paste(image.height, image.width)
