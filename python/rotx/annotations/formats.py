@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rotx import _rust
 from rotx.annotations.files import FormatError
 from rotx.annotations.sniff import AnnotationFiles, annotation_files, nearest, result_files
+from rotx.boxes import BoxKind
 from rotx.geometry import thread_count
 from rotx.records import FileProblem, InstanceTable
 
@@ -81,11 +82,12 @@ def read_annotations(
     left_out = [f"{name} {count:,}" for name, count in other_classes.items() if count]
     if left_out:
         notices.append(f"{path}: objects of other classes left out: {', '.join(left_out)}")
+    boxes, kind = _as_written(found)
     return InstanceTable(
         images=found["images"],
         classes=found["classes"],
-        boxes=found["quads"].reshape(-1, 8),
-        kind="quad",
+        boxes=boxes,
+        kind=kind,
         image=found["image"],
         label=found["label"],
         difficult=found["difficult"],
@@ -144,13 +146,12 @@ def read_detections(
         dropped = _keep_first_images(found, len(images))
         if dropped:
             notices.append(f"{path}: {dropped:,} detections on images outside the list dropped")
-    quads = found["quads"].reshape(-1, 8)
+    boxes, kind = _as_written({**found, "rboxes": (), "upright": have.format == "task2"})
     return InstanceTable(
         images=found["images"],
         classes=found["classes"],
-        # The reader writes upright boxes as left top, right top, right bottom, left bottom.
-        boxes=quads if have.format != "task2" else np.ascontiguousarray(quads[:, [0, 1, 4, 5]]),
-        kind="quad" if have.format != "task2" else "hbox",
+        boxes=boxes,
+        kind=kind,
         scores=found["scores"],
         image=found["image"].view(np.int32),
         label=found["label"].view(np.int32),
@@ -273,3 +274,14 @@ def _keep_rows(found: dict[str, Any], columns: Sequence[str], keep: NDArray[np.b
     for column in columns:
         found[column] = found[column][keep]
     found["quads"] = found["quads"].reshape(-1, 8)[keep]
+    if len(found.get("rboxes", ())):
+        found["rboxes"] = found["rboxes"].reshape(-1, 5)[keep]
+
+
+def _as_written(found: Mapping[str, Any]) -> tuple[NDArray[np.float64], BoxKind]:
+    """The boxes of objects and their kind: corners, unless all are written as boxes of one other kind."""
+    quads = found["quads"].reshape(-1, 8)
+    if len(found["rboxes"]):
+        return found["rboxes"].reshape(-1, 5), "rbox"
+    # The reader writes upright boxes as left top, right top, right bottom, left bottom.
+    return (np.ascontiguousarray(quads[:, [0, 1, 4, 5]]), "hbox") if found["upright"] else (quads, "quad")

@@ -22,6 +22,7 @@ class RotatedCocoDataset(FileDataset):
     """
 
     lists_classes = True
+    keeps_hboxes = True
 
     def _read(self) -> InstanceTable:
         file = self._existing("ann_file", self.ann_file)

@@ -54,6 +54,8 @@ class FileDataset(Dataset):
     prefix_keys: tuple[str, ...] = ("img_path", "img")
     #: Whether the annotations list their classes, so that the config may ask for some of them.
     lists_classes = False
+    #: Whether horizontal boxes stay what they are; else they travel by their corners, to be turned like others.
+    keeps_hboxes = False
 
     def __init__(
         self,
@@ -95,6 +97,8 @@ class FileDataset(Dataset):
         keep_empty, min_size = checked_filter(filter_cfg)
 
         found = self._read() if ann_file else self._read_images()
+        if found.kind == "hbox" and not self.keeps_hboxes:
+            found.convert("quad")
         self.notices = found.notices
         if not found.images:
             raise ValueError(f"{self.source}: no image in it")

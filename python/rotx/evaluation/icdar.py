@@ -115,16 +115,17 @@ def evaluate_text(
     verdict = np.full((len(thresholds), count), FALSE, dtype=np.uint8)
     truth, overlap = np.full(count, -1, dtype=np.int64), np.zeros(count)
     objects, found = _by_image(annotations.image), _by_image(results.image)
+    truth_quads, quads = annotations.quads, results.quads
     for image, rows in found.items():
         gts = objects.get(image)
         if gts is None:
             continue
         care = annotations.difficult[gts] == 0
-        ious = geometry.box_iou(annotations.quads[gts], results.quads[rows], jobs=1)
+        ious = geometry.box_iou(truth_quads[gts], quads[rows], jobs=1)
         best = ious.argmax(0)
         overlap[rows] = ious[best, np.arange(len(rows))]
         truth[rows] = np.where(overlap[rows] > 0, gts[best], -1)
-        inside = geometry.box_iou(results.quads[rows], annotations.quads[gts[~care]], mode="iof", jobs=1)
+        inside = geometry.box_iou(quads[rows], truth_quads[gts[~care]], mode="iof", jobs=1)
         ignored = (inside > DONT_CARE_IOF).any(1)
         for t, threshold in enumerate(thresholds):
             free = np.logical_not(ignored)

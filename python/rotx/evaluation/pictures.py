@@ -40,6 +40,7 @@ def write_pictures(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     annotations = dataset.annotations()
+    quads, found_quads = annotations.quads, detections.quads
     objects = _by_image(annotations.image, len(dataset))
     found = _by_image(detections.image, len(dataset))
     count = 0
@@ -50,13 +51,13 @@ def write_pictures(
             image = read_record(record)
         except UnreadableImage:
             continue
-        corners = annotations.quads[objects[i]].reshape(-1, 4, 2).round().astype(np.int32)
+        corners = quads[objects[i]].reshape(-1, 4, 2).round().astype(np.int32)
         cv2.polylines(image, list(corners), isClosed=True, color=WHITE, thickness=1, lineType=cv2.LINE_AA)
         seen = seen[detections.scores[seen] >= score_thr]
         labels = detections.label[seen]
         names = [detections.classes[label] for label in labels]
         captions = [f"{name} {score:.2f}" for name, score in zip(names, detections.scores[seen], strict=True)]
-        picture = draw_boxes(image, quad_to_rbox(detections.quads[seen]), labels, captions, names)
+        picture = draw_boxes(image, quad_to_rbox(found_quads[seen]), labels, captions, names)
         file = folder / f"{record.name}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)  # names of images may hold folders
         write_bytes(file, cv2.imencode(".jpg", picture)[1].tobytes())

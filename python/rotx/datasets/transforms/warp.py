@@ -138,11 +138,13 @@ def _shift(factor: float, offset: float, length: int) -> int | None:
 def _placed(image: Pixels, left: int, top: int, warp: Warp) -> Pixels:
     """An image whose first pixel goes to (left, top) of one of another size."""
     rows, columns = warp.size
-    part = image[max(-top, 0) : rows - top, max(-left, 0) : columns - left]
-    top, left = max(top, 0), max(left, 0)
-    below, right = rows - top - part.shape[0], columns - left - part.shape[1]
-    if not any((top, below, left, right)):
+    part = image[max(-top, 0) : max(rows - top, 0), max(-left, 0) : max(columns - left, 0)]
+    if part.shape[:2] == warp.size:
         return np.ascontiguousarray(part)
+    if 0 in part.shape:
+        part = image[:0, :0]
+    top, left = min(max(top, 0), rows), min(max(left, 0), columns)
+    below, right = rows - top - part.shape[0], columns - left - part.shape[1]
     return cv2.copyMakeBorder(part, top, below, left, right, cv2.BORDER_CONSTANT, value=warp.border)
 
 
