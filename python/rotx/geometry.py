@@ -43,16 +43,16 @@ def box_iou(a: ArrayLike, b: ArrayLike, mode: Literal["iou", "iof"] = "iou", job
     quotient is limited to [0, 1].
 
     Args:
-        a: rboxes (N, 5) or quads (N, 8).
-        b: boxes (M, ·) of the same kind.
+        a: Rboxes (N, 5) or quads (N, 8).
+        b: Boxes (M, ·) of the same kind.
         mode: ``"iou"``: over the union; ``"iof"``: over the area of the box of ``a``.
-        jobs: number of threads; None: one a core.
+        jobs: Number of threads; None: one per core.
 
     Returns:
         (N, M) float64.
 
     Raises:
-        ValueError: for arrays of another shape, boxes of different kinds, or an unknown mode.
+        ValueError: For arrays of another shape, boxes of different kinds, or an unknown mode.
     """
     a, b = _boxes("a", a), _boxes("b", b)
     out = np.empty((len(a), len(b)))
@@ -64,8 +64,8 @@ def box_iou_aligned(a: ArrayLike, b: ArrayLike, mode: Literal["iou", "iof"] = "i
     """Overlap of each box of ``a`` with the box of ``b`` in the same row; as :func:`box_iou`.
 
     Args:
-        a: rboxes (N, 5) or quads (N, 8).
-        b: as many boxes of the same kind.
+        a: Rboxes (N, 5) or quads (N, 8).
+        b: As many boxes of the same kind.
         mode: ``"iou"`` or ``"iof"``.
 
     Returns:
@@ -83,16 +83,16 @@ def nms(
     box is greater than ``iou_threshold``.
 
     Args:
-        boxes: rboxes (N, 5) or quads (N, 8).
+        boxes: Rboxes (N, 5) or quads (N, 8).
         scores: (N,).
-        iou_threshold: in [0, 1].
+        iou_threshold: In [0, 1].
         labels: (N,) integers; boxes of different labels do not suppress each other. None: all are one class.
 
     Returns:
         (K,) int64: the indices of the kept boxes, best first.
 
     Raises:
-        ValueError: for arrays of another shape or a threshold outside [0, 1].
+        ValueError: For arrays of another shape or a threshold outside [0, 1].
     """
     if not 0 <= iou_threshold <= 1:
         raise ValueError(f"iou_threshold: need a number in [0, 1], got {iou_threshold}")

@@ -186,8 +186,8 @@ def register(target: C) -> C:
     """Makes a class or function of the user's buildable by its name; used as a decorator.
 
     Raises:
-        TypeError: if it is no class or function.
-        ValueError: if the name is taken by something else.
+        TypeError: If it is no class or function.
+        ValueError: If the name is taken by something else.
     """
     name = getattr(target, "__name__", None)
     if name is None or not callable(target):
@@ -205,7 +205,7 @@ def load_plugins(modules: list[str] | tuple[str, ...]) -> None:
     """Imports the user's modules, which register what they add.
 
     Raises:
-        ImportError: if one cannot be found, or is named by its file.
+        ImportError: If one cannot be found, or is named by its file.
     """
     for module in modules:
         if not all(part.isidentifier() for part in module.split(".")) or module.endswith(".py"):
@@ -227,7 +227,7 @@ def resolve(name: str) -> Callable[..., Any]:
     """The class or function that a config means by ``name``, with or without a scope such as ``mmdet.``.
 
     Raises:
-        ValueError: for a name that is neither in the table nor registered; says the nearest one.
+        ValueError: For a name that is neither in the table nor registered; says the nearest one.
     """
     short = unscoped(name)
     if short in _registered:
@@ -246,11 +246,11 @@ def build(config: Any, where: str = "config") -> Any:
     lists and tuples are built item by item; anything else, and what is built already, stays as it is.
 
     Args:
-        config: as parsed from a config file.
-        where: the path of ``config`` in its file, for messages.
+        config: As parsed from a config file.
+        where: The path of ``config`` in its file, for messages.
 
     Raises:
-        ValueError: for an unknown type or keyword, a missing keyword, or a value that the constructor rejects;
+        ValueError: For an unknown type or keyword, a missing keyword, or a value that the constructor rejects;
             the message starts with the path.
     """
     if isinstance(config, list | tuple):

@@ -134,7 +134,7 @@ def test_missing_and_similar_names(tmp_path: Path) -> None:
     shutil.move(tmp_path / "images/P0.png", tmp_path / "images/p0.png")
     assert faults(tmp_path) == [
         ("missing label", f"p0.png: has no annotations in {tmp_path}"),
-        ("missing image", f"P0.txt: image 'P0' is not in {tmp_path / 'images'}; 'p0' is: write both alike"),
+        ("missing image", f"P0.txt: image 'P0' is not in {tmp_path / 'images'}; 'p0' is: use one spelling"),
     ]
     (tmp_path / "labelTxt/p0.txt").write_text("")
     cv2.imwrite(str(tmp_path / "images/P0.png"), picture(7))
@@ -212,7 +212,7 @@ RBOX = "<robndbox><cx>40</cx><cy>30</cy><w>20</w><h>10</h><angle>{}</angle></rob
     [
         (xml(HBOX), []),
         (xml(RBOX.format(0.5)), []),
-        (xml(HBOX, TURNED), [("wrong size", "a.xml: 'a' is said to be 80 × 120")]),
+        (xml(HBOX, TURNED), [("wrong size", "a.xml: 'a' is annotated as 80 × 120")]),
         (xml(RBOX.format(45)), [("unreadable", "a.xml:3: the angle must be in radians, clockwise; 45 is more")]),
         (xml(HBOX.replace("40", "20")), [("zero area", "a.xml:3: ship: 50 × 0 pixels")]),
         (xml(HBOX).replace("object", "thing", 1), [("unreadable", "a.xml: is not well-formed xml")]),
@@ -265,7 +265,7 @@ NAN = float("nan")
         (last(bbox=[NAN, 30, 20, 10, 0.0]), "unreadable", " 71: a coordinate is not finite"),
         (last(bbox=[1e300, 30, 20, 10, 0.0]), "unreadable", " 71: a coordinate is not finite, or beyond 1e+09 pixels"),
         (last(image_id=0), "duplicate", " 71: ship: the same as that of annotation 70"),
-        (lambda d: d["images"][0].update(width=60), "wrong size", ": '0' is said to be 60 × 80"),
+        (lambda d: d["images"][0].update(width=60), "wrong size", ": '0' is annotated as 60 × 80"),
         (lambda d: d["images"].append({"id": 5, "file_name": "5.png"}), "missing image", ": image '5' is not in"),
     ],
 )

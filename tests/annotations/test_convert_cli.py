@@ -111,7 +111,7 @@ def test_nothing_of_others_is_overwritten(dota: Path, tmp_path: Path) -> None:
     (other / "x.txt").write_text("mine")
     assert "holds other files, such as x.txt: name another place" in failure(dota, other, "--to", "dota")
     (tmp_path / "a.json").write_text("{}")
-    assert "is there already, and not made by rotx convert" in failure(
+    assert "exists, and was not written by rotx convert" in failure(
         dota, tmp_path / "a.json", "--to", "coco", *images
     )
     assert (tmp_path / "a.json").read_text() == "{}" and (other / "x.txt").read_text() == "mine"
@@ -149,7 +149,7 @@ def test_empty_folders_and_links_are_places(dota: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "empty", target_is_directory=True)
     for _ in range(2):
         lines = said(dota, tmp_path / "link", "--to", "dota", "--images", dota / "images")
-        assert lines[0] == "note: --images: not needed, dota has no place for sizes"
+        assert lines[0] == "note: --images: not needed, dota stores no sizes"
     assert (tmp_path / "link").is_symlink() and len(everything(tmp_path / "empty")) == 3
 
 
@@ -167,7 +167,7 @@ def test_a_set_without_objects_and_one_without_images(dota: Path, tmp_path: Path
 def test_sizes_that_are_not_known(dota: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     line = failure(dota, out, "--to", "coco")
-    assert line == "image 'P1' (and 1 more): its size is not known: name the folder of the images by --images"
+    assert line == "image 'P1' (and 1 more): its size is unknown: name the image folder with --images"
     (dota / "images/P2.png").unlink()
     line = failure(dota, out, "--to", "coco", "--images", dota / "images")
     assert line.startswith("image 'P2': no readable file of it in ") and "--images" in line
@@ -187,7 +187,7 @@ def test_sizes_of_files_count_more_than_those_in_annotations(dota: Path, tmp_pat
     said(dota, tmp_path / "a.json", "--to", "coco", "--images", dota / "images")
     cv2.imwrite(str(dota / "images/P1.png"), np.zeros((60, 70, 3), np.uint8))
     lines = said(tmp_path / "a.json", tmp_path / "b.json", "--to", "coco", "--images", dota / "images")
-    assert "1 images have other sizes than the annotations say, first 'P1': 70 x 60, not 100 x 50" in lines[0]
+    assert "1 images have sizes that differ from the annotations, first 'P1': 70 x 60, not 100 x 50" in lines[0]
     assert json.loads((tmp_path / "b.json").read_bytes())["images"][0]["width"] == 70
 
 
@@ -213,7 +213,7 @@ def test_yolo_that_is_wrong(yolo: Path, tmp_path: Path) -> None:
     file.write_text(YOLO)
     (yolo / "images/train/P1.png").unlink()
     line = failure(yolo, tmp_path / "out", "--to", "dota")
-    assert line == "image 'P1': its size is not known: name the folder of the images by --images"
+    assert line == "image 'P1': its size is unknown: name the image folder with --images"
     line = failure(yolo, tmp_path / "out", "--to", "dota", "--images", yolo / "images")
     assert line.startswith(f"image 'P1': no readable file of it in {yolo}/images, and its size is needed")
     lines = said(yolo, tmp_path / "left", "--to", "dota", "--lenient")
@@ -295,7 +295,7 @@ def test_two_files_of_labelme_for_one_image(tmp_path: Path) -> None:
     for name in ("a.JSON", "a.json"):
         (folder / name).write_text('{"shapes": []}')
     line = failure(folder, tmp_path / "out", "--to", "dota")
-    assert line == f"{folder}/a.json: image 'a' has a file already: a.JSON"
+    assert line == f"{folder}/a.json: image 'a' already has a file: a.JSON"
 
 
 @pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e300"])

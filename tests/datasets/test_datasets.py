@@ -147,10 +147,10 @@ def test_classes_left_out_on_purpose(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("metainfo", "said"),
     [
-        ({"classes": ("plane", "Ship")}, "objects of 'ship' (1), which the classes of the dataset lack (plane, Ship)"),
+        ({"classes": ("plane", "Ship")}, "objects of 'ship' (1), which are not classes of the dataset (plane, Ship)"),
         ({"classes": ("plane", "Ship")}, "did you mean 'Ship'?"),
         ({"classes": ("plane",)}, "metainfo=dict(left_out=('ship',))"),
-        ({"classes": ("ship", "plane", "ship")}, "metainfo.classes: 'ship' stands 2 times"),
+        ({"classes": ("ship", "plane", "ship")}, "metainfo.classes: 'ship' occurs 2 times"),
         ({"classes": ()}, "metainfo.classes: need at least one name"),
         ({"classes": ("ship", 3)}, "metainfo.classes: need names, such as ('plane', 'ship'), got ('ship', 3)"),
         ({"classes": {"ship": 0}}, "metainfo.classes: need names"),
@@ -159,7 +159,7 @@ def test_classes_left_out_on_purpose(tmp_path: Path) -> None:
         ({"classes": "empty.txt"}, "metainfo.classes: need at least one name"),
         ({"classes": "auto", "left_out": ("ship",)}, "no classes"),
         ({"CLASSES": ("ship",)}, "metainfo takes no 'CLASSES'; did you mean 'classes'?"),
-        ({"classes": ("ship",), "left_out": ("ship",)}, "'ship' stands in both classes and left_out"),
+        ({"classes": ("ship",), "left_out": ("ship",)}, "'ship' is in both classes and left_out"),
         (("ship",), "metainfo: need dict(classes=...), got ('ship',)"),
     ],
 )

@@ -269,8 +269,8 @@ def test_files_of_other_classes_would_be_scored_along(patched: Path, tmp_path: P
 def test_a_place_of_the_wrong_kind(patched: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "folder.zip").mkdir()
-    assert "file: is no folder: name a folder, or an archive .zip" in error(patched, tmp_path / "file")
-    assert "folder.zip: is a folder: name a folder, or an archive .zip" in error(patched, tmp_path / "folder.zip")
+    assert "file: is not a folder; name a folder, or a .zip archive" in error(patched, tmp_path / "file")
+    assert "folder.zip: is a folder; name a folder, or a .zip archive" in error(patched, tmp_path / "folder.zip")
     assert "file" in error(patched, tmp_path / "file/out")
     assert (tmp_path / "file").read_text() == "mine"
 

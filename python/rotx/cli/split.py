@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 def split(source: str, out: str | None, ann: str | None, preset: str | None, **options: Any) -> None:
     """Split large images into patches.
 
-    Images and annotations are split as by MMRotate. SOURCE is a folder of images, a folder with the sub-folders images and labelTxt like DOTA, or a JSON file of
-    MMRotate's img_split.py, which may also name OUT. The command writes images/, annfiles/ and manifest.json to OUT.
-    The default is the preset dota1.0-ss. Run the same command again to resume an interrupted run.
+    Images and annotations are split as by MMRotate. SOURCE is a folder of images, a folder with the sub-folders images
+    and labelTxt like DOTA, or a JSON file of MMRotate's img_split.py, which may also name OUT. The command writes
+    images/, annfiles/ and manifest.json to OUT. The default is the preset dota1.0-ss. Run the same command again to
+    resume an interrupted run.
     """
     from dataclasses import replace
 

@@ -17,8 +17,9 @@ from rotx.cli import user_errors
 def synth(out: str, train: int, val: int, size: int, seed: int) -> None:
     """Generate a synthetic dataset.
 
-    The images are aerial scenes, annotated in DOTA format. Images and annotations are written to OUT/{train,val}/{images,labelTxt}. The classes are ship, plane, vehicle and
-    tank. The command replaces a dataset that it wrote earlier, and refuses a folder that contains other files.
+    The images are aerial scenes, annotated in DOTA format. Images and annotations are written to
+    OUT/{train,val}/{images,labelTxt}. The classes are ship, plane, vehicle and tank. The command replaces a dataset
+    that it wrote earlier, and refuses a folder that contains other files.
     """
     from tqdm import tqdm
 

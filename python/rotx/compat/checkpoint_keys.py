@@ -44,11 +44,11 @@ def our_names(theirs: Iterable[str], ours: Iterable[str]) -> dict[str, str]:
     layer than in ours, so that a file is renamed as a whole.
 
     Args:
-        theirs: keys of the checkpoint.
-        ours: keys of the model.
+        theirs: Keys of the checkpoint.
+        ours: Keys of the model.
 
     Returns:
-        their key → ours, for all of theirs; a key that has no other name here stays.
+        Their key → ours, for all of theirs; a key that has no other name here stays.
     """
     theirs, ours = list(theirs), set(ours)
     if "_conv_stem.weight" in theirs and "conv_stem.weight" in ours:

@@ -36,7 +36,7 @@ def is_mmrotate0(config: Config) -> bool:
     """Whether a config is in the keys of MMRotate 0.x.
 
     Raises:
-        ConfigError: if it has keys of both versions.
+        ConfigError: If it has keys of both versions.
     """
     old = [key for key in config if key in OLD]
     new = [key for key in config if key in NEW]
@@ -50,11 +50,11 @@ def translate(config: Config, notice: Notice) -> Config:
     """A config of MMRotate 0.x in the keys of 1.x.
 
     Args:
-        config: as read; it is not changed.
-        notice: called with a sentence for each thing that the user should know.
+        config: As read; it is not changed.
+        notice: Called with a sentence for each thing that the user should know.
 
     Raises:
-        ConfigError: for a misspelt key, and for a schedule that has no counterpart.
+        ConfigError: For a misspelt key, and for a schedule that has no counterpart.
     """
     if any(key in NEW for key in config):
         notice("model translated from MMRotate 0.x")

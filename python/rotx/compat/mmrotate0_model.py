@@ -89,9 +89,9 @@ def translate_model(model: Config, preprocessor: Config, notice: Notice) -> Conf
     """A model of 0.x in the names of 1.x.
 
     Args:
-        model: of one of the five families; of another, only what they share is translated.
-        preprocessor: what the data pipelines left to the model; may be empty.
-        notice: called with a sentence for what is not translated.
+        model: Of one of the five families; of another, only what they share is translated.
+        preprocessor: What the data pipelines left to the model; may be empty.
+        notice: Called with a sentence for what is not translated.
     """
     if model.get("type") not in DETECTORS:
         notice(f"model.type {model.get('type')!r} is not among the models that are translated: check its entries")

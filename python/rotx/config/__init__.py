@@ -49,11 +49,11 @@ def custom_imports(config: Mapping[str, Any], trusted: bool) -> list[str]:
     """The modules that ``custom_imports = dict(imports=[...])`` wants imported; they are code that would run.
 
     Args:
-        config: as loaded.
-        trusted: whether the user gave ``--trust-config``.
+        config: As loaded.
+        trusted: Whether the user gave ``--trust-config``.
 
     Raises:
-        ConfigError: if there are any and the config is not trusted, or they are no names of modules.
+        ConfigError: If there are any and the config is not trusted, or they are no names of modules.
     """
     entry = config.get("custom_imports")
     if not entry:

@@ -17,7 +17,7 @@ def dumps(config: Mapping[str, Any]) -> str:
     """The text of a file that :func:`rotx.config.load` reads back to an equal dict.
 
     Raises:
-        ConfigError: if it holds something that no config can: an object, or a name that is not Python's.
+        ConfigError: If it holds something that no config can: an object, or a name that is not Python's.
     """
     text = ""
     for name, value in config.items():

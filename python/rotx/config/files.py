@@ -16,12 +16,12 @@ def read(path: Path, budget: Budget, above: tuple[Path, ...] = ()) -> dict[str, 
     """The names that a file and its bases assign, without those that begin with an underscore.
 
     Args:
-        path: the file.
-        budget: what reading it may still cost.
-        above: the files that name this one as a base, and their bases, from the top.
+        path: The file.
+        budget: What reading it may still cost.
+        above: The files that name this one as a base, and their bases, from the top.
 
     Raises:
-        ConfigError: for anything that cannot be read, with the file and the line.
+        ConfigError: For anything that cannot be read, with the file and the line.
     """
     source = Source(path, budget)
     tree = source.parse()

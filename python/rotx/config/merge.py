@@ -16,11 +16,11 @@ def merge(base: Mapping[Any, Any], child: Mapping[Any, Any], where: str = "") ->
     A dict that holds ``_delete_=True`` replaces too. Neither argument is changed.
 
     Args:
-        base, child: configs or parts of them.
-        where: the path of both in the config, for messages.
+        base, child: Configs or parts of them.
+        where: The path of both in the config, for messages.
 
     Raises:
-        ConfigError: if a dict would be laid over something that is none.
+        ConfigError: If a dict would be laid over something that is none.
     """
     merged = dict(base)
     for key, value in child.items():

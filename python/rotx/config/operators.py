@@ -62,7 +62,7 @@ def arithmetic(a: Any, op: ast.operator, b: Any) -> Any:
     """``a op b`` for numbers; ``+`` also for texts, lists and tuples, ``*`` also repeats them.
 
     Raises:
-        OperatorError: for other operands, a division by zero, or a result that is too large.
+        OperatorError: For other operands, a division by zero, or a result that is too large.
     """
     if type(op) not in OPERATORS:
         raise OperatorError(f"the operator {type(op).__name__} is not allowed: write the value")
@@ -97,7 +97,7 @@ def compare(a: Any, op: ast.cmpop, b: Any) -> bool:
     """``a op b``.
 
     Raises:
-        OperatorError: if the two cannot be compared.
+        OperatorError: If the two cannot be compared.
     """
     try:
         return bool(_COMPARISONS[type(op)](a, b))
@@ -109,7 +109,7 @@ def format_value(value: Any, conversion: int, spec: str) -> str:
     """A value inside an f-string; ``conversion`` is the code of ``r``, ``s`` or ``a``, or -1.
 
     Raises:
-        OperatorError: for a list or dict, or a format that is not a plain one for numbers or text.
+        OperatorError: For a list or dict, or a format that is not a plain one for numbers or text.
     """
     if not isinstance(value, str | int | float):
         raise OperatorError(f"{kind(value)} in an f-string is not allowed: only text and numbers are")

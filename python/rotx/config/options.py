@@ -25,7 +25,7 @@ def apply_options(config: dict[str, Any], options: Sequence[str]) -> dict[str, A
     noticed; ``+path=value`` adds what does not exist yet. A value that is a dict is laid over the old one.
 
     Raises:
-        ConfigError: for an option that has no ``=``, or a path that does not exist; says the nearest one.
+        ConfigError: For an option that has no ``=``, or a path that does not exist; says the nearest one.
     """
     for option in options:
         path, equals, text = option.partition("=")

@@ -35,7 +35,7 @@ class Source:
     """One file: its path as the user knows it, and its text.
 
     Raises:
-        ConfigError: if it cannot be read, is no regular .py file, too large, or not UTF-8.
+        ConfigError: If it cannot be read, is no regular .py file, too large, or not UTF-8.
     """
 
     def __init__(self, path: Path, budget: Budget) -> None:
@@ -56,7 +56,7 @@ class Source:
         """The syntax tree.
 
         Raises:
-            ConfigError: if the text is not Python, or nested beyond what Python parses.
+            ConfigError: If the text is not Python, or nested beyond what Python parses.
         """
         try:
             with warnings.catch_warnings():

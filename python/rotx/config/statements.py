@@ -27,7 +27,7 @@ def bases(tree: ast.Module, evaluator: Evaluator) -> list[tuple[str, int]]:
     """The paths in ``_base_ = ...`` as they are written, each with its line.
 
     Raises:
-        ConfigError: if they are no paths, or there are two such lines.
+        ConfigError: If they are no paths, or there are two such lines.
     """
     found = [node for node in tree.body if isinstance(node, ast.Assign) and _names_base(node)]
     if not found:
@@ -51,7 +51,7 @@ def run(tree: ast.Module, evaluator: Evaluator) -> dict[str, int]:
     """Reads the assignments in order into ``evaluator.names``; returns the last line of each name.
 
     Raises:
-        ConfigError: for any other statement.
+        ConfigError: For any other statement.
     """
     lines: dict[str, int] = {}
     for node in tree.body:

@@ -31,11 +31,11 @@ class Evaluator:
     """Values of expressions of one file.
 
     Args:
-        source: the file.
-        base: the merged values of its bases, which ``_base_`` stands for.
+        source: The file.
+        base: The merged values of its bases, which ``_base_`` stands for.
 
     Attributes:
-        names: what has been assigned so far.
+        names: What has been assigned so far.
     """
 
     def __init__(self, source: Source, base: dict[str, Any]) -> None:
@@ -54,7 +54,7 @@ class Evaluator:
         """The value of an expression; it shares no list or dict with any other.
 
         Raises:
-            ConfigError: for what is not allowed, with the file and the line.
+            ConfigError: For what is not allowed, with the file and the line.
         """
         self._check_depth(node, depth)
         match node:

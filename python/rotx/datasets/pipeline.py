@@ -1,4 +1,4 @@
-"""The order that the transforms of a dataset must have."""
+"""Checks of the order of transforms in a pipeline."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from rotx.datasets.transforms.mixing import Mixing
 from rotx.datasets.transforms.resizing import RandomChoiceResize, RandomResize
 from rotx.datasets.transforms.warp import Geometric
 
-# Transforms that could be undone, but show the same image otherwise each time.
+# Transforms that could be undone, but are random.
 _RANDOM = (RandomResize, RandomChoiceResize, PhotoMetricDistortion)
 
 
 def checked_pipeline(pipeline: Sequence[Transform], test_mode: bool) -> list[Transform]:
-    """The transforms; ValueError for an order of them that would learn or score something else than what is seen."""
+    """Checks the order of transforms and returns them as a list.
+
+    Raises:
+        ValueError: If a detector would learn or be scored on other boxes than those in the image.
+    """
     if not isinstance(pipeline, list | tuple):
         raise ValueError(f"pipeline: need a list of dict(type=...), got {pipeline!r}")
     for i, transform in enumerate(pipeline):

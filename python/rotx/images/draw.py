@@ -44,11 +44,11 @@ def draw_boxes(
         image: (H, W, 3) uint8, BGR.
         rboxes: (N, 5) ``cx, cy, w, h, angle``, in pixels and radians, clockwise.
         labels: (N,), they choose the colours.
-        captions: a text for each box, or none.
-        classes: the name of each box's class, or none.
+        captions: A text for each box, or none.
+        classes: The name of each box's class, or none.
 
     Raises:
-        ValueError: for another shape or number.
+        ValueError: For another shape or number.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"image: need (H, W, 3) uint8, got {image.shape} {image.dtype}")

@@ -25,11 +25,11 @@ def list_images(folder: Path, suffix: str | None = None) -> dict[str, list[str]]
     """The images of a folder: their names without suffix, and the files of each.
 
     Args:
-        folder: sub-folders are not looked into.
-        suffix: only files that end so, such as ``"png"``; None: any that images have.
+        folder: Sub-folders are not looked into.
+        suffix: Only files that end so, such as ``"png"``; None: any that images have.
 
     Raises:
-        OSError: if the folder cannot be listed.
+        OSError: If the folder cannot be listed.
     """
     wanted = SUFFIXES if suffix is None else (f".{suffix.lower().lstrip('.')}",)
     found: dict[str, list[str]] = {}
@@ -44,7 +44,7 @@ def list_files(folder: Path) -> list[str]:
     """The names of the files in a folder, sorted.
 
     Raises:
-        OSError: if the folder cannot be listed.
+        OSError: If the folder cannot be listed.
     """
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if not entry.is_dir())
@@ -54,13 +54,13 @@ def find_images(folder: Path, listed: Mapping[str, Sequence[str]], names: Sequen
     """The file of each image by its name, from what :func:`list_images` says; None where there is none.
 
     Raises:
-        ValueError: if two files could be meant.
+        ValueError: If two files could be meant.
     """
     paths: list[Path | None] = []
     for name in names:
         files = listed.get(name, ())
         if len(files) > 1:
-            raise ValueError(f"{folder}: {' and '.join(files)}: say which by img_suffix, such as img_suffix='png'")
+            raise ValueError(f"{folder}: {' and '.join(files)}: choose one with img_suffix, such as img_suffix='png'")
         paths.append(folder / files[0] if files else None)
     return paths
 
@@ -82,8 +82,8 @@ class UnreadableImage(ValueError):
     """A file that should hold an image and does not.
 
     Attributes:
-        path: of the file.
-        reason: why it cannot be read.
+        path: Of the file.
+        reason: Why it cannot be read.
     """
 
     def __init__(self, path: str | Path, reason: str) -> None:
@@ -102,7 +102,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     OpenCV reads it, or rasterio (``rotx[geo]``) if it is a TIFF of a kind that OpenCV does not know.
 
     Raises:
-        UnreadableImage: for a file that is absent, holds no image, or is cut off.
+        UnreadableImage: For a file that is absent, holds no image, or is cut off.
     """
     try:
         content = Path(path).read_bytes()  # unlike cv2.imread it takes any path on any system

@@ -23,7 +23,7 @@ def preview(file: Path, longest: int) -> Pixels:
     Memory is that of the preview and of a band of rows; files that cannot be read in bands are read whole.
 
     Raises:
-        UnreadableImage: for a file that holds no image.
+        UnreadableImage: For a file that holds no image.
     """
     try:
         reader = open_image(file)

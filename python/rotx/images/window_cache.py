@@ -54,7 +54,7 @@ def read_record(record: Any) -> Pixels:
     """The image of a record, (H, W, 3) uint8, BGR: that of its file, or the window of it.
 
     Raises:
-        UnreadableImage: for a file that is absent, holds no image, or ends before the window does.
+        UnreadableImage: For a file that is absent, holds no image, or ends before the window does.
     """
     if record.window is None:
         return read_image(record.path)
@@ -147,9 +147,9 @@ class _Image:
     """An image that was opened at some time.
 
     Attributes:
-        version: of its file.
-        width, height: in pixels.
-        block: width and height of its blocks.
+        version: Of its file.
+        width, height: In pixels.
+        block: Width and height of its blocks.
     """
 
     version: _Version
@@ -172,7 +172,7 @@ class WindowCache:
     """The image that is open, and blocks of pixels of any images, those that were used last.
 
     Attributes:
-        bytes: that all blocks have.
+        bytes: That all blocks have.
     """
 
     def __init__(self) -> None:
@@ -186,7 +186,7 @@ class WindowCache:
         """A window of an image, (H, W, 3) uint8, BGR; what lies beyond the image is padding or left out.
 
         Raises:
-            UnreadableImage: for a file that is absent, holds no image, or ends before the window does.
+            UnreadableImage: For a file that is absent, holds no image, or ends before the window does.
         """
         image = self._image(path)
         x0, y0, x1, y1 = window.area

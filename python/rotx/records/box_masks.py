@@ -66,7 +66,7 @@ class BoxMasks:
         fall towards 0, half a cell away from the box. No pixel outside its box belongs to a mask.
 
         Args:
-            boxes: hboxes (N, 4) in pixels of the image; may reach beyond it.
+            boxes: Hboxes (N, 4) in pixels of the image; may reach beyond it.
             height: Height of the image.
             width: Width of the image.
         """

@@ -28,7 +28,7 @@ class ImageRecord:
     """One image: where it is and what is on it. Boxes are in pixels of the file, or of its window.
 
     Attributes:
-        name: What predictions and result files call the image; unique in its data set.
+        name: What predictions and result files call the image; unique in its dataset.
         path: The image's file.
         instances: The objects as annotated, or as found.
         size: Height and width of the image, if they are known without opening it.

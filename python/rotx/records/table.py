@@ -1,4 +1,4 @@
-"""The objects of a whole data set, as arrays."""
+"""The objects of a whole dataset, as arrays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OF_IMAGES = ("images", "paths", "sizes", "files", "image_files")
 
 @dataclass
 class InstanceTable:
-    """The annotated or found objects of a data set: one entry per object in the arrays, one per image in the lists.
+    """The annotated or found objects of a dataset: one entry per object in the arrays, one per image in the lists.
 
     Attributes:
         images: Names of the images, those without objects included.
@@ -49,7 +49,7 @@ class InstanceTable:
         skipped: Number of lines, files or names that were skipped, for each reason.
         problems: The first of what was skipped.
         lost: What the files say and this table does not hold, a sentence each.
-        notices: What the user should know, a sentence each.
+        notices: Notes for the user, one sentence each.
     """
 
     images: list[str]

@@ -37,11 +37,11 @@ class Patches:
     """Where each patch of a set lies.
 
     Attributes:
-        images: names of the whole images.
+        images: Names of the whole images.
         image: (P,) index of each patch's into ``images``.
         rate: (P,) by which the whole image was resized before it was cut: pixels of the patch for one of the image.
         corner: (P, 2) the point of the resized image, in its pixels, where the patch has (0, 0).
-        notices: what was assumed, a sentence each.
+        notices: What was assumed, a sentence each.
         side: (P,) sides of the patches in pixels; NaN where the names do not say it; None: unknown.
     """
 
@@ -71,7 +71,7 @@ def parse_patches(names: Sequence[str]) -> Patches:
     """Reads where patches lie from their names (P,).
 
     Raises:
-        ValueError: for the first name that is not a patch's, whose number could be a size or a rate, or that says
+        ValueError: For the first name that is not a patch's, whose number could be a size or a rate, or that says
             that the patch lies where no image is.
     """
     images: dict[str, int] = {}
@@ -150,11 +150,11 @@ def merge_annotations(annotations: InstanceTable, patches: Patches) -> InstanceT
     is cut off, the object stays truncated; only the whole image's annotations know better.
 
     Args:
-        annotations: of patches.
-        patches: where each of ``annotations.images`` lies.
+        annotations: Of patches.
+        patches: Where each of ``annotations.images`` lies.
 
     Raises:
-        ValueError: unless there is one patch for each of ``annotations.images``.
+        ValueError: Unless there is one patch for each of ``annotations.images``.
     """
     _check(annotations.images, patches)
     quads = patches.to_whole(annotations.quads, annotations.image)
@@ -181,7 +181,7 @@ def of_images(annotations: InstanceTable, images: Sequence[str], source: str) ->
     """The annotations of some images, in their order; those of others are left out and counted.
 
     Raises:
-        ValueError: for an image that has none; names ``source``.
+        ValueError: For an image that has none; names ``source``.
     """
     known = {name: i for i, name in enumerate(annotations.images)}
     for name in images:

@@ -28,7 +28,7 @@ def grid(width: int, height: int, window: int, gap: int) -> NDArray[np.int64]:
     makes all of them narrower.
 
     Raises:
-        ValueError: for more than a million.
+        ValueError: For more than a million.
     """
     found = Tiling((window,), (gap,), img_rate_thr=0.0, no_padding=True).windows(width, height)
     found = found[np.lexsort((found[:, 0], found[:, 1]))]
@@ -39,7 +39,7 @@ def window_and_gap(window: int, gap: int | None) -> tuple[int, int]:
     """The settings, with the default gap if there is none.
 
     Raises:
-        ValueError: for windows without pixels, and a gap that leaves no step from one to the next.
+        ValueError: For windows without pixels, and a gap that leaves no step from one to the next.
     """
     gap = round(GAP * window) if gap is None else gap
     if not window > gap >= 0:
@@ -54,10 +54,10 @@ class WindowedImage:
     JPEG.
 
     Attributes:
-        width, height: in pixels.
+        width, height: In pixels.
 
     Raises:
-        UnreadableImage: for a file that holds no image.
+        UnreadableImage: For a file that holds no image.
     """
 
     def __init__(self, image: Path | Image) -> None:
@@ -83,7 +83,7 @@ class WindowedImage:
         """All of it, (H, W, 3) uint8, BGR.
 
         Raises:
-            UnreadableImage: if it is cut off.
+            UnreadableImage: If it is cut off.
         """
         if self._pixels is not None:
             return self._pixels
@@ -100,7 +100,7 @@ class WindowedImage:
         """The pixels of a window x0, y0, x1, y1; those are fastest row by row.
 
         Raises:
-            UnreadableImage: if the file ends before.
+            UnreadableImage: If the file ends before.
         """
         x0, y0, x1, y1 = area.tolist()
         if self._pixels is not None:

@@ -36,16 +36,16 @@ class Tiling:
     """The windows wanted of every image, and the objects wanted in them.
 
     Attributes:
-        sizes: sides of the square windows, in pixels.
-        gaps: for each size the pixels that neighbours share.
-        rates: each divides all sizes and gaps: at rate 0.5 windows are twice as wide.
-        img_rate_thr: windows of which the image fills no more than this share are left out, unless all are such.
-        iof_thr: an object belongs to a window that holds at least this share of its area.
-        no_padding: whether windows that reach beyond the image are cut off there, not filled up.
-        padding_value: blue, green and red of what fills them up.
+        sizes: Sides of the square windows, in pixels.
+        gaps: For each size the pixels that neighbours share.
+        rates: Each divides all sizes and gaps: at rate 0.5 windows are twice as wide.
+        img_rate_thr: Windows of which the image fills no more than this share are left out, unless all are such.
+        iof_thr: An object belongs to a window that holds at least this share of its area.
+        no_padding: Whether windows that reach beyond the image are cut off there, not filled up.
+        padding_value: Blue, green and red of what fills them up.
 
     Raises:
-        ValueError: for settings that make no windows.
+        ValueError: For settings that make no windows.
     """
 
     sizes: tuple[int, ...] = (1024,)
@@ -93,7 +93,7 @@ class Tiling:
         They may reach beyond the image at the right and at the bottom. None occurs twice.
 
         Raises:
-            ValueError: for more than a million.
+            ValueError: For more than a million.
         """
         found = _rust.tile_windows(width, height, self.squares, self.img_rate_thr)
         if len(self.squares) == 1:

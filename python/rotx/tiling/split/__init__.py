@@ -36,11 +36,11 @@ class Report:
     """What a split has made.
 
     Attributes:
-        totals: counts over all images: ``images``, ``patches``, and with annotations ``objects``, ``in_patches``
+        totals: Counts over all images: ``images``, ``patches``, and with annotations ``objects``, ``in_patches``
             (an object counts in each of its patches) and ``in_no_patch`` (for each reason).
-        failed: the reason of each image that could not be split, by its file.
-        earlier: images that an earlier run had split.
-        notices: what the user should know, a sentence each.
+        failed: The reason of each image that could not be split, by its file.
+        earlier: Images that an earlier run had split.
+        notices: Notes for the user, one sentence each.
     """
 
     totals: dict[str, Any]
@@ -65,17 +65,17 @@ def split(
     would have written.
 
     Args:
-        folders: of images, and of their annotations (anything `rotx.annotations.formats.read_annotations` takes). If
+        folders: Of images, and of their annotations (anything `rotx.annotations.formats.read_annotations` takes). If
             all annotations are None, none are written.
-        out: an absent or empty folder, or one that an earlier run has begun.
-        tiling: the windows; None: ``Tiling()``.
+        out: An absent or empty folder, or one that an earlier run has begun.
+        tiling: The windows; None: ``Tiling()``.
         ext: ``".png"`` or ``".jpg"``.
-        jobs: number of threads; None: one a core.
-        progress: show a bar.
+        jobs: Number of threads; None: one per core.
+        progress: Whether to show a progress bar.
 
     Raises:
-        ValueError: for bad arguments or annotations, and if ``out`` holds anything else.
-        OSError: if a folder cannot be read, or a file cannot be written.
+        ValueError: For bad arguments or annotations, and if ``out`` holds anything else.
+        OSError: If a folder cannot be read, or a file cannot be written.
     """
     tiling, threads = tiling or Tiling(), thread_count(jobs)
     if ext not in EXTENSIONS:

@@ -29,11 +29,11 @@ class SplitConfig:
     """What such a file says.
 
     Attributes:
-        folders: of images, and of their annotations.
-        out: the folder to be written; None if it does not say.
-        tiling: the windows.
-        ext: of the patches.
-        nproc: number of workers; None if it does not say.
+        folders: Of images, and of their annotations.
+        out: The folder to be written; None if it does not say.
+        tiling: The windows.
+        ext: Of the patches.
+        nproc: Number of workers; None if it does not say.
     """
 
     folders: list[tuple[str | Path, str | Path | None]]
@@ -47,8 +47,8 @@ def read_config(path: str | Path) -> SplitConfig:
     """Reads the settings of a split.
 
     Raises:
-        ValueError: for what MMRotate would not take, keys that it does not know included.
-        OSError: if the file cannot be read.
+        ValueError: For what MMRotate would not take, keys that it does not know included.
+        OSError: If the file cannot be read.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8-sig"))

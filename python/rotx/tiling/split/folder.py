@@ -27,9 +27,9 @@ class Folder:
     """A folder of patches.
 
     Attributes:
-        ext: of the images.
-        complete: whether an earlier run has tried every image and none has failed.
-        totals: counts over all images, once it is finished.
+        ext: Of the images.
+        complete: Whether an earlier run has tried every image and none has failed.
+        totals: Counts over all images, once it is finished.
     """
 
     def __init__(self, path: Path, settings: Record) -> None:
@@ -53,8 +53,8 @@ class Folder:
         """Makes the folder, and keeps other runs out of it.
 
         Raises:
-            ValueError: if it is a file, or another run is writing it.
-            OSError: if it cannot be made.
+            ValueError: If it is a file, or another run is writing it.
+            OSError: If it cannot be made.
         """
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{self.path}: is a file; name a folder")
@@ -71,14 +71,14 @@ class Folder:
         """Prepares the folder for patches, or takes up what an earlier run has left in it.
 
         Args:
-            inputs: the files of images, and what tells whether each is still the same.
+            inputs: The files of images, and what tells whether each is still the same.
 
         Returns:
             The records of the images that are split already, by file.
 
         Raises:
-            ValueError: if other files are in it, or patches of other images or settings.
-            OSError: if it cannot be written or read.
+            ValueError: If other files are in it, or patches of other images or settings.
+            OSError: If it cannot be written or read.
         """
         for name in (MANIFEST, JOURNAL):
             for left in self.path.glob(f".{name}.*"):  # a run was killed that was writing it
@@ -108,7 +108,7 @@ class Folder:
         """Writes down that all files of an image are in place.
 
         Raises:
-            OSError: if that fails.
+            OSError: If that fails.
         """
         line = _line(record).encode()
         try:
@@ -121,7 +121,7 @@ class Folder:
         """Writes the manifest, and removes the journal.
 
         Raises:
-            OSError: if that fails.
+            OSError: If that fails.
         """
         self.totals = _totals(records, self.settings["annotations"])
         names = [{"file": file, "reason": reason} for file, reason in sorted(failed.items())]

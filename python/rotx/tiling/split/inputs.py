@@ -30,7 +30,7 @@ class Objects:
     Attributes:
         quads: (N, 8) float64, corners in pixels, in the order of the file.
         labels: (N,) index into ``classes``.
-        classes: names.
+        classes: Names.
         difficult: (N,) uint8.
     """
 
@@ -79,12 +79,12 @@ def find_inputs(
     """The images of folders, sorted by name, and what the user should know of them.
 
     Args:
-        folders: of images, and the annotations of these, or None.
-        jobs: number of threads; None: one a core.
+        folders: Of images, and the annotations of these, or None.
+        jobs: Number of threads; None: one per core.
 
     Raises:
-        ValueError: if there is no image, two have one name, or annotations are wrong.
-        OSError: if a folder cannot be listed.
+        ValueError: If there is no image, two have one name, or annotations are wrong.
+        OSError: If a folder cannot be listed.
     """
     inputs: list[Input] = []
     notices: list[str] = []
