@@ -111,9 +111,7 @@ def test_nothing_of_others_is_overwritten(dota: Path, tmp_path: Path) -> None:
     (other / "x.txt").write_text("mine")
     assert "holds other files, such as x.txt: name another place" in failure(dota, other, "--to", "dota")
     (tmp_path / "a.json").write_text("{}")
-    assert "exists, and was not written by rotx convert" in failure(
-        dota, tmp_path / "a.json", "--to", "coco", *images
-    )
+    assert "exists, and was not written by rotx convert" in failure(dota, tmp_path / "a.json", "--to", "coco", *images)
     assert (tmp_path / "a.json").read_text() == "{}" and (other / "x.txt").read_text() == "mine"
     out = tmp_path / "out"
     said(dota, out, "--to", "dota")

@@ -330,7 +330,7 @@ def test_one_image_of_many_that_cannot_be_read(model: list[str], tmp_path: Path)
     first, second, third, last = run.stderr.splitlines()[-4:]
     assert first.startswith(f"error: {tmp_path / 'in/0500.png'}: ") and "Traceback" not in run.output
     assert second == f"error: {tmp_path / 'in/x0600.jpg'}: is empty"
-    assert third == f"error: {tmp_path / 'in/x0700.bmp'}: is no regular file"
+    assert third == f"error: {tmp_path / 'in/x0700.bmp'}: is not a regular file"
     assert last == "error: 3 files could not be read completely"
     found = objects(tmp_path / "out")
     assert len(found) == 999 and "0500" not in found and all(image["objects"] for image in found.values())

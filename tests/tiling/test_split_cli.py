@@ -195,8 +195,8 @@ def test_names_of_any_kind(tmp_path: Path) -> None:
         (tmp_path / f"labels/{name}.txt").write_text(LABEL)
     result = run(tmp_path / "in", tmp_path / "out dir", "--ann", tmp_path / "labels", "--size", 60, "--gap", 20)
     assert result.exit_code == 0, result.output
-    assert "1 other files passed over: a.gif" in result.stdout
-    assert "1 images are named as patches are: P1__100__0___0; in the names of their patches the last" in result.stdout
+    assert "1 other files skipped: a.gif" in result.stdout
+    assert "1 images have names of patches: P1__100__0___0; in the names of their patches the last" in result.stdout
     for name, pixels in images.items():
         patch = tmp_path / f"out dir/images/{name}__60__40___0.png"
         content = np.frombuffer(patch.read_bytes(), np.uint8)

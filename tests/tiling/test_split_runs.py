@@ -285,7 +285,7 @@ def test_a_folder_of_something_else_is_refused(source: Path, tmp_path: Path) -> 
             split(folders, out, tiling, **settings)
 
     refused("images: holds other files, such as P0.png: name another folder", out=images)
-    refused("P0.png: is a file; name a folder", out=images / "P0.png")
+    refused("P0.png: is a file; need a folder", out=images / "P0.png")
     split(folders, out, TILING)
     refused(r"was split with sizes \[128\], not \[256\]", Tiling((256,), (64,)))
     refused("was split with save_ext .png, not .jpg", ext=".jpg")

@@ -47,7 +47,7 @@ def browse(checked: CheckedSet, out: str | Path, number: int = 20, seed: int | N
     """
     there = sorted((i for i, path in enumerate(checked.table.paths) if path), key=lambda i: checked.table.images[i])
     if not there:
-        raise ValueError(f"{checked.name}: none of its images is found; name their folder by --images")
+        raise ValueError(f"{checked.name}: none of its images is found; name their folder with --images")
     rows = np.argsort(checked.table.image, kind="stable")
     starts = np.searchsorted(checked.table.image[rows], np.arange(len(checked.table.images) + 1))
 
@@ -96,7 +96,7 @@ def browse_training(
         for draw in range(draws):
             sample = dataset.sample(i, np.random.default_rng((seed or 0, i, draw)))
             if 0 in sample.size:
-                raise ValueError("train_dataloader.dataset.pipeline: loads no image: it needs LoadImageFromFile")
+                raise ValueError("train_dataloader.dataset.pipeline: loads no image; add LoadImageFromFile")
             keep_sound(sample)
             shown.append(_draw_sample(sample, dataset))
         height = max(one.shape[0] for one in shown)
@@ -177,7 +177,7 @@ def _write(
     theirs = {folder.resolve() for folder in {image.parent for image in images}}
     for folder in {file.parent for file in files}:
         if folder.resolve() in theirs:
-            raise ValueError(f"{folder}: holds images of the set, which could be replaced: name another folder")
+            raise ValueError(f"{folder}: holds images of the dataset, which could be replaced; name another folder")
     out.mkdir(parents=True, exist_ok=True)
     problems = []
     for file, i in tqdm(files.items(), desc="pictures", unit="image", leave=False, delay=1):

@@ -70,7 +70,9 @@ def config_sets(config: Mapping[str, Any], jobs: int | None = None) -> list[Chec
                     if key == LOADERS[0]:
                         trained.add(files)
                 elif key != LOADERS[0] and files in trained:
-                    found[files].notices.append(f"{found[files].name}: {key} reads it too: what is trained is measured")
+                    found[files].notices.append(
+                        f"{found[files].name}: {key} reads it too, so training data are evaluated"
+                    )
     if not found:
         raise ValueError(f"has no dataset with annotations in {', '.join(LOADERS)}")
     return list(found.values())

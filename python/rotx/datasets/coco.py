@@ -35,7 +35,7 @@ class RotatedCocoDataset(FileDataset):
             and any(thing.get("segmentation") for thing in things)
         ):
             read.table.notices.append(
-                f"{file}: boxes are horizontal (bbox); LoadAnnotations box_type='qbox' takes the shapes of segmentation"
+                f"{file}: boxes are horizontal (bbox); to use segmentation, set LoadAnnotations box_type='qbox'"
             )
         if read.table.kind == "hbox" and not self.test_mode:
             areas = [thing.get("area") for thing in things]

@@ -115,7 +115,7 @@ class FileDataset(Dataset):
     def _read_images(self) -> InstanceTable:
         """Lists all images of the folder, without objects."""
         if not self.test_mode:
-            raise ValueError("ann_file: training needs annotations; only with test_mode=True can it be left out")
+            raise ValueError("ann_file: training needs annotations; leave it out only with test_mode=True")
         folder = self._existing("data_prefix", self.images)
         listed = list_images(folder, self.img_suffix)
         return InstanceTable.without_objects(list(listed), find_images(folder, listed, list(listed)))
@@ -129,7 +129,7 @@ class FileDataset(Dataset):
         path = self.root / inner
         if path.is_dir() or (key == "ann_file" and path.exists()):
             return path
-        problem = "is no folder" if path.exists() else f"no such {'file or ' if key == 'ann_file' else ''}folder"
+        problem = "is not a folder" if path.exists() else f"no such {'file or ' if key == 'ann_file' else ''}folder"
         start = "" if path.is_absolute() else f"; relative paths start at {Path.cwd()}"
         raise ValueError(f"{path}: {problem}: data_root {str(self.root)!r} and {key} {inner!r}{start}")
 

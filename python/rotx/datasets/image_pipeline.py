@@ -80,7 +80,7 @@ def pipeline_of(settings: Mapping[str, Any]) -> ImagePipeline:
         where, steps = found[0]
         for other_where, other in found[1:]:
             if other != steps:
-                raise ValueError(f"{where} and {other_where} differ: nothing tells which one images are shown by")
+                raise ValueError(f"{where} and {other_where} differ: it is unclear which one to use for prediction")
         try:
             return ImagePipeline(build(steps, where))
         except ValueError as error:

@@ -153,7 +153,7 @@ class LoadedImages(data.Dataset[LoadedImage]):
         """
         record = sample.record
         if 0 in sample.size:
-            raise ValueError(f"{record.path}: the pipeline has loaded no image: it needs LoadImageFromFile")
+            raise ValueError(f"{record.path}: the pipeline loads no image; add LoadImageFromFile")
         instances = self._none() if self.dataset.test_mode else self._targets(sample)
         return LoadedImage(
             name=record.name,

@@ -30,11 +30,9 @@ def checked_pipeline(pipeline: Sequence[Transform], test_mode: bool) -> list[Tra
         if test_mode and (
             isinstance(transform, Mixing) or (isinstance(transform, Geometric) and transform.training_only)
         ):
-            raise ValueError(
-                f"pipeline.{i}: {name} is for training, not for test_mode: it would move what is looked for"
-            )
+            raise ValueError(f"pipeline.{i}: {name} is for training, not for test_mode: it would move the objects")
         if test_mode and isinstance(transform, _RANDOM):
-            raise ValueError(f"pipeline.{i}: {name} is for training, not for test_mode: it draws at random")
+            raise ValueError(f"pipeline.{i}: {name} is for training, not for test_mode: it is random")
     hint = "" if test_mode else "; for evaluation set test_mode=True"
     ours = all(type(transform).__module__.startswith("rotx.") for transform in pipeline)
     for loads in (LoadImageFromFile,) if test_mode else (LoadImageFromFile, LoadAnnotations):
@@ -43,5 +41,5 @@ def checked_pipeline(pipeline: Sequence[Transform], test_mode: bool) -> list[Tra
             raise ValueError(f"pipeline: needs {loads.__name__}{hint}")
         moved = next((t for t in pipeline[: place or 0] if isinstance(t, Geometric | Mixing)), None)
         if moved is not None:
-            raise ValueError(f"pipeline.{place}: {loads.__name__} has to stand before {type(moved).__name__}{hint}")
+            raise ValueError(f"pipeline.{place}: {loads.__name__} must come before {type(moved).__name__}{hint}")
     return list(pipeline)

@@ -13,7 +13,6 @@ class TextDataset(DOTADataset):
 
     Illegible text (``###``, or difficulty 1) is ignored in training and evaluation, unless ``diff_thr`` is set higher.
 
-
     Args:
         **kwargs: Keywords of :class:`rotx.datasets.file_dataset.FileDataset`.
     """

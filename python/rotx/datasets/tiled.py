@@ -67,7 +67,7 @@ class TiledDataset(Dataset):
         if isinstance(cache_mb, bool) or not isinstance(cache_mb, int | float) or not 0 <= cache_mb < np.inf:
             raise ValueError(f"cache_mb: need a number of at least 0, got {cache_mb!r}")
         if not isinstance(random_offset, bool) or (random_offset and dataset.test_mode):
-            raise ValueError(f"random_offset: need True or False, and only in training True, got {random_offset!r}")
+            raise ValueError(f"random_offset: need True or False, and True only in training, got {random_offset!r}")
         self.tiling = Tiling(sizes, gaps, rates, img_rate_thr, iof_thr, no_padding, padding_value)
         self.random_offset, self.cache_bytes = random_offset, int(cache_mb * 1e6)
         self.transforms = checked_pipeline(pipeline, dataset.test_mode)
@@ -105,7 +105,7 @@ class TiledDataset(Dataset):
                 sizes[i] = reader.width, reader.height
         count = f"{len(bad):,} of {len(self.whole):,} images cannot be read"
         if bad and (self.test_mode or not sizes):
-            raise ValueError(f"{count}: mend them, or leave out their annotations; first {bad[0]}")
+            raise ValueError(f"{count}: repair them, or remove their annotations; first {bad[0]}")
         if bad:
             self.notices.append(f"{count} and are left out; first {bad[0]}")
         return sizes
@@ -173,4 +173,4 @@ def _check_bare(dataset: Dataset, where: str) -> None:
         _check_bare(part, f"{where}.datasets.{i}")
     for key, given in (("pipeline", dataset.transforms), ("filter_cfg", getattr(dataset, "filter_cfg", None))):
         if given:
-            raise ValueError(f"{where}: {key} is for windows: move it from here to the TiledDataset")
+            raise ValueError(f"{where}: {key} is a setting of windows: move it to the TiledDataset")

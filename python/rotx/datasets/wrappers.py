@@ -39,7 +39,7 @@ class _Picked(Dataset):
         if self.test_mode:
             name, count = Counter(record.name for record in self.records).most_common(1)[0]
             if count > 1:
-                raise ValueError(f"evaluation needs every image once, but {name} is there {count} times")
+                raise ValueError(f"evaluation needs every image once, but {name} occurs {count} times")
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """Returns an image after the pipeline of its dataset; ``rng`` drives all random choices."""

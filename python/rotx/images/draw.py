@@ -53,7 +53,9 @@ def draw_boxes(
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"image: need (H, W, 3) uint8, got {image.shape} {image.dtype}")
     if len(labels) != len(rboxes) or len(captions) not in (0, len(rboxes)):
-        raise ValueError(f"need a label and a caption a box, got {len(labels)} and {len(captions)} for {len(rboxes)}")
+        raise ValueError(
+            f"need a label and a caption for each box, got {len(labels)} and {len(captions)} for {len(rboxes)}"
+        )
     picture = image.copy()
     draw_onto(picture, rboxes, labels, captions, classes)
     return picture

@@ -81,7 +81,7 @@ def parse_patches(names: Sequence[str]) -> Patches:
         match = PATCH.match(name)
         if match is None:
             raise ValueError(
-                f"not made of patches: image '{name}'; names of patches are such as P0001__1024__824___0 "
+                f"not made of patches: image '{name}'; need names of patches such as P0001__1024__824___0 "
                 "(image, size, x, y) or P0001__0.5__824___0 (image, rate, x, y)"
             )
         image[i] = images.setdefault(match["image"], len(images))
@@ -98,9 +98,7 @@ def parse_patches(names: Sequence[str]) -> Patches:
     rate = np.where(rated, numbers, 1.0)
     far = np.abs(corner).max(axis=1) > _FARTHEST * rate
     if far.any():
-        raise ValueError(
-            f"patch '{names[int(far.argmax())]}': lies beyond {_FARTHEST:,.0f} pixels: no image is so large"
-        )
+        raise ValueError(f"patch '{names[int(far.argmax())]}': lies beyond {_FARTHEST:,.0f} pixels, outside any image")
     side = np.where(rated, np.nan, numbers)
     return Patches(list(images), image, rate, corner, tuple(_conventions(rated)), side)
 
@@ -187,7 +185,7 @@ def of_images(annotations: InstanceTable, images: Sequence[str], source: str) ->
     known = {name: i for i, name in enumerate(annotations.images)}
     for name in images:
         if name not in known:
-            raise ValueError(f"{source}: has no annotations of image '{name}', which there are patches of")
+            raise ValueError(f"{source}: has no annotations of image '{name}', which has patches")
     place = np.full(len(known), -1, np.int32)
     place[[known[name] for name in images]] = np.arange(len(images), dtype=np.int32)
     keep = place[annotations.image] >= 0

@@ -41,7 +41,7 @@ def make_scene(rng: np.random.Generator, size: int = 512) -> Scene:
         ValueError: If ``size`` is below 128.
     """
     if size < LEAST_SIZE:
-        raise ValueError(f"size: {size} pixels are too few for the objects; take {LEAST_SIZE} or more")
+        raise ValueError(f"size: {size} pixels are too few for the objects; need {LEAST_SIZE} or more")
     canvas = Canvas.blank(size, rng)
     fields(canvas)
     if not canvas.chance(EMPTY):

@@ -45,9 +45,9 @@ def write_dataset(
     """
     out = Path(out)
     if min(train, val) < 0 or train + val == 0:
-        raise ValueError(f"train {train}, val {val}: give numbers of images, at least one in all")
+        raise ValueError(f"train {train}, val {val}: need numbers of images, at least one in all")
     if size < LEAST_SIZE:
-        raise ValueError(f"size: {size} pixels are too few for the objects; take {LEAST_SIZE} or more")
+        raise ValueError(f"size: {size} pixels are too few for the objects; need {LEAST_SIZE} or more")
     if seed < 0:
         raise ValueError(f"seed: {seed} is negative")
     clear(out)
@@ -76,7 +76,7 @@ def clear(out: Path) -> None:
     if not out.is_dir() or not any(out.iterdir()):
         return
     if not (out / MADE_BY).is_file():
-        raise ValueError(f"{out}: holds files that are no synthetic set; name a new or empty folder")
+        raise ValueError(f"{out}: holds files other than a synthetic dataset; name a new or empty folder")
     for split in SPLITS:
         for path in [*out.glob(f"{split}/images/{split}_*.png"), *out.glob(f"{split}/labelTxt/{split}_*.txt")]:
             path.unlink()

@@ -56,7 +56,7 @@ class RandomAffine(Geometric):
         """Draws the transform."""
         height, width = sample.size[0] + 2 * self.border[1], sample.size[1] + 2 * self.border[0]
         if min(height, width) < 1:
-            raise ValueError(f"RandomAffine: border {self.border} leaves nothing of an image of {sample.size}")
+            raise ValueError(f"RandomAffine: border {self.border} crops away all of an image of size {sample.size}")
         turn = radians(rng.uniform(-self.max_rotate_degree, self.max_rotate_degree))
         factor = rng.uniform(*self.scaling_ratio_range)
         x, y = (tan(radians(angle)) for angle in rng.uniform(-self.max_shear_degree, self.max_shear_degree, 2))

@@ -68,7 +68,7 @@ class PhotoMetricDistortion:
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Changes the colours of the image."""
         if sample.image.dtype != np.uint8:
-            raise ValueError("PhotoMetricDistortion: needs an image of 8 bits: it has to stand before Normalize")
+            raise ValueError("PhotoMetricDistortion: needs an image of 8 bits: it must come before Normalize")
         (brighter, contrasted, early, saturated, turned, swapped) = rng.random(6) < 0.5
         shift = rng.uniform(-self.brightness_delta, self.brightness_delta) if brighter else 0.0
         factor = rng.uniform(*self.contrast_range) if contrasted else 1.0

@@ -40,7 +40,7 @@ class RandomCrop(Geometric):
         bbox_clip_border: bool = True,
     ) -> None:
         if recompute_bbox:
-            raise ValueError("recompute_bbox: boxes are not made from masks here; leave it out")
+            raise ValueError("recompute_bbox: boxes are not recomputed from masks; leave it out")
         if crop_type not in get_args(CropType):
             raise ValueError(f"crop_type: need one of {', '.join(map(repr, get_args(CropType)))}, got {crop_type!r}")
         self.crop_size = positive_pair("crop_size", crop_size)

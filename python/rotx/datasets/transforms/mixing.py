@@ -31,7 +31,7 @@ class Mixing:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Raises TypeError: the transform needs further samples."""
-        raise TypeError(f"{type(self).__name__}: needs further samples: it only works in the pipeline of a dataset")
+        raise TypeError(f"{type(self).__name__}: needs further samples, so it only works in the pipeline of a dataset")
 
 
 class Mosaic(Mixing):

@@ -63,7 +63,6 @@ def split(
     An image that cannot be read is skipped and reported. Calling again with the same arguments resumes a killed run and
     retries failed images; the files are then the same as those of an uninterrupted run.
 
-
     Args:
         folders: Image folders, each with its annotations (anything `rotx.annotations.formats.read_annotations` reads).
             If all annotations are None, none are written.
@@ -110,7 +109,7 @@ class _Plan:
 def _plan(image: Input, tiling: Tiling, failed: dict[str, str]) -> _Plan | None:
     try:
         if not image.path.is_file():  # opening a pipe would block
-            raise ValueError("is no regular file")
+            raise ValueError("is not a regular file")
         reader = open_image(image.path)
         windows = tiling.windows(reader.width, reader.height)
     except (ValueError, OSError) as error:

@@ -57,7 +57,7 @@ class Folder:
             OSError: If the folder cannot be made.
         """
         if self.path.exists() and not self.path.is_dir():
-            raise ValueError(f"{self.path}: is a file; name a folder")
+            raise ValueError(f"{self.path}: is a file; need a folder")
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = OutputLock(self.path / LOCK, self.path)
         return self

@@ -106,7 +106,7 @@ def find_inputs(
     patches = [image.name for image in inputs if PATCH.match(image.name)]
     if patches:
         notices.append(
-            f"{len(patches):,} images are named as patches are: {_some(patches)}; in the names of their patches "
+            f"{len(patches):,} images have names of patches: {_some(patches)}; in the names of their patches "
             "the last numbers count"
         )
     return inputs, notices
@@ -121,12 +121,12 @@ def _list(folder: Path, notices: list[str]) -> list[Path]:
     images = [file for file in files if file.lower().endswith(SUFFIXES)]
     others = sorted(set(files) - set(images))
     if others:
-        notices.append(f"{folder}: {len(others):,} other files passed over: {_some(others)}")
+        notices.append(f"{folder}: {len(others):,} other files skipped: {_some(others)}")
     for file in images:
         try:
             file.encode()
         except UnicodeEncodeError:
-            raise ValueError(f"{folder / file!a}: the file's name is not UTF-8; rename it") from None
+            raise ValueError(f"{folder / file!a}: the file name is not UTF-8; rename it") from None
     return [folder / file for file in images]
 
 
@@ -136,14 +136,16 @@ def _read(path: Path, names: list[str], jobs: int | None, notices: list[str]) ->
     notices += read.notices
     spaced = next((name for name in read.classes if len(name.split()) != 1), None)
     if spaced is not None:
-        raise ValueError(f"{path}: class {spaced!r} has a space in it: labels of patches cannot hold it")
+        raise ValueError(f"{path}: class {spaced!r} contains a space, which annotations of patches cannot hold")
     found = _by_image(read)
     missing = [name for name in names if name not in found]
     if missing:
-        notices.append(f"{path}: {len(missing):,} images have no annotation, so no objects: {_some(missing)}")
+        notices.append(
+            f"{path}: {len(missing):,} images have no annotations and are split without objects: {_some(missing)}"
+        )
     unused = sorted(found.keys() - set(names))
     if unused:
-        notices.append(f"{path}: {len(unused):,} annotated images are not there: {_some(unused)}")
+        notices.append(f"{path}: {len(unused):,} annotated images are missing: {_some(unused)}")
     return {name: found.get(name, _NONE) for name in names}
 
 
