@@ -432,7 +432,7 @@ def test_what_cannot_be_written_is_said_before_the_work(
     (tmp_path / "labelTxt/P 1.txt").write_text("1 1 9 1 9 9 1 9 ship 0\n")
     file = write(test_dataloader=loader(tmp_path))
     message = wrong(file, data / "bright.pth", "--plugin", "bright", "--out", tmp_path / "out")
-    assert "image 'P 1': the format has no spaces in names" in message
+    assert "image 'P 1': the name is empty or contains spaces" in message
 
 
 def test_a_patch_of_an_image_without_annotations(write: Write, data: Path, tmp_path: Path) -> None:

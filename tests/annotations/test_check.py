@@ -139,7 +139,7 @@ def test_missing_and_similar_names(tmp_path: Path) -> None:
     (tmp_path / "labelTxt/p0.txt").write_text("")
     cv2.imwrite(str(tmp_path / "images/P0.png"), picture(7))
     found = faults(tmp_path)
-    assert len(found) == 1 and found[0][1].startswith("p0.txt: image 'p0' differs from 'P0' in letters' case only")
+    assert len(found) == 1 and found[0][1].startswith("p0.txt: image 'p0' differs from 'P0' only in case")
     (tmp_path / "labelTxt/p0.txt").unlink()
     shutil.move(tmp_path / "images/p0.png", tmp_path / "images/P0.bmp")
     found = faults(tmp_path)
@@ -320,7 +320,10 @@ def test_users_mistakes_are_one_line(tmp_path: Path) -> None:
         ((tmp_path / "no.py",), "no.py"),
         ((tmp_path / "no.py", tmp_path), "no.py: a config excludes --images, --classes and other DATA"),
         ((tmp_path / "no.json",), "no.json: cannot be read: No such file"),
-        ((tmp_path / "labelme",), "labelme: holds labelme's json, which is not checked as it is: first rotx convert"),
+        (
+            (tmp_path / "labelme",),
+            "labelme: holds labelme JSON, which cannot be checked: convert it with rotx convert first",
+        ),
         ((tmp_path / "coco",), "coco: holds a.json, which looks like COCO's: give the file itself"),
     ]:
         code, out = run(*arguments)
@@ -330,7 +333,7 @@ def test_users_mistakes_are_one_line(tmp_path: Path) -> None:
 def test_without_images_it_says_so(tmp_path: Path) -> None:
     shutil.rmtree(clean(tmp_path / "a") / "images")
     code, out = run(tmp_path / "a/labelTxt")
-    assert code == 0 and "none of its images is found" in out and "--images" in out
+    assert code == 0 and "no images are found beside it, so images are not checked" in out and "--images" in out
 
 
 def test_the_picture(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_classes_left_out_on_purpose(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("metainfo", "said"),
     [
-        ({"classes": ("plane", "Ship")}, "objects of 'ship' (1), which are not classes of the dataset (plane, Ship)"),
+        ({"classes": ("plane", "Ship")}, "objects of 'ship' (1), not among the classes of the dataset (plane, Ship)"),
         ({"classes": ("plane", "Ship")}, "did you mean 'Ship'?"),
         ({"classes": ("plane",)}, "metainfo=dict(left_out=('ship',))"),
         ({"classes": ("ship", "plane", "ship")}, "metainfo.classes: 'ship' occurs 2 times"),
@@ -180,7 +180,7 @@ def test_absent_images_are_left_out_and_counted(tmp_path: Path) -> None:
 
 def test_the_suffix_tells_files_apart(tmp_path: Path) -> None:
     labels, images = {"P1": SHIP}, ["P1.png", "P1.jpg"]
-    assert "P1.jpg and P1.png: say which by img_suffix" in problem(tmp_path, labels, images)
+    assert "P1.jpg and P1.png: choose one with img_suffix" in problem(tmp_path, labels, images)
     assert dota(tmp_path, labels, images, img_suffix="jpg").records[0].path.name == "P1.jpg"
     assert dota(tmp_path, labels, images, img_suffix=".PNG").records[0].path.name == "P1.png"
 
@@ -190,7 +190,7 @@ def test_the_suffix_tells_files_apart(tmp_path: Path) -> None:
     [
         ({"ann_file": "labels"}, "DATA/labels: no such file or folder: data_root 'DATA' and ann_file 'labels'"),
         ({"data_prefix": {"img_path": "imgs"}}, "DATA/imgs: no such folder: data_root 'DATA' and data_prefix 'imgs'"),
-        ({"data_prefix": {"img": "labelTxt/P1.txt"}}, "P1.txt: is no folder"),
+        ({"data_prefix": {"img": "labelTxt/P1.txt"}}, "P1.txt: is not a folder"),
         ({"data_root": "nowhere"}, "nowhere/labelTxt: no such file or folder"),
         ({"data_root": "nowhere"}, "relative paths start at"),
         (
@@ -371,7 +371,10 @@ def test_hrsc(tmp_path: Path) -> None:
 
 
 def test_hrsc_that_is_wrong(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"objects of '100000099' \(1\), which the .*left_out=\('100000099',\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"objects of '100000099' \(1\), not among the classes of the dataset .*left_out=\('100000099',\)",
+    ):
         hrsc(tmp_path, {"1": ["100000099"]}, classwise=True)
     with pytest.raises(ValueError, match="classwise: need one Class_ID in each HRSC_Object"):
         hrsc(tmp_path, {"1": [""]}, classwise=True)
@@ -424,7 +427,7 @@ def test_dior(tmp_path: Path) -> None:
         "ship",
         "windmill",
     )
-    with pytest.raises(ValueError, match=r"objects of 'boat' \(1\), which the classes"):
+    with pytest.raises(ValueError, match=r"objects of 'boat' \(1\), not among the classes of the dataset"):
         dior(tmp_path, ["boat"])
     with pytest.raises(ValueError, match="ann_type: need 'obb' or 'hbb', got 'rbb'"):
         dior(tmp_path, names, ann_type="rbb")

@@ -349,7 +349,10 @@ def test_wrong_arrays_are_refused() -> None:
 
 def test_names_of_images_and_classes_that_files_cannot_hold(tmp_path: Path) -> None:
     none = np.zeros(0, np.int32)
-    for images, classes, message in (([" "], ["a"], "no spaces in names"), (["P1"], ["a/b"], "no name of a file")):
+    for images, classes, message in (
+        ([" "], ["a"], "the name is empty or contains spaces"),
+        (["P1"], ["a/b"], "cannot be a file name"),
+    ):
         with pytest.raises(ValueError, match=message):
             write_task1(
                 InstanceTable(images, classes, np.zeros((0, 8)), "quad", none, none, np.zeros(0)), tmp_path / "out"

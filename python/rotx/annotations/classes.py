@@ -214,7 +214,7 @@ def _stranger(names: Sequence[str], counts: Mapping[str, int], classes: Sequence
     some = ", ".join(classes[:20]) + (", ..." if len(classes) > 20 else "")
     left_out = ", ".join(map(repr, names[:5])) + ","
     return (
-        f"objects of {shown}{more}, which are not classes of the dataset ({some}){nearest(names[0], classes)} Add the "
+        f"objects of {shown}{more}, not among the classes of the dataset ({some}){nearest(names[0], classes)} Add the "
         f"name to metainfo=dict(classes=(...)), or leave its objects out: metainfo=dict(left_out=({left_out}))"
     )
 

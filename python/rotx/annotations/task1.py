@@ -45,7 +45,7 @@ def check_names(images: Sequence[str], classes: Sequence[str]) -> None:
     """Raises ValueError for names of images or classes that Task1 files cannot hold."""
     for name in images:
         if len(name.split()) != 1:
-            raise ValueError(f"image {name!r}: must not be empty or contain spaces; rename it")
+            raise ValueError(f"image {name!r}: the name is empty or contains spaces; rename it")
     for name in classes:
         if "/" in name or "\\" in name:
             raise ValueError(f"class {name!r}: cannot be a file name; rename it in the config")
