@@ -18,7 +18,7 @@ from rotx.images.window_cache import reading_order
 from rotx.models.detectors import Detector
 from rotx.models.predict import predict_images
 from rotx.models.tta import View
-from rotx.records import ImageRecord, Instances, InstanceTable, Masks, concatenate
+from rotx.records import ImageRecord, Instances, InstanceTable, concatenate
 
 
 class Annotated(SampleSource, Protocol):
@@ -177,7 +177,7 @@ def join(found: Sequence[Instances], images: Sequence[str], classes: Sequence[st
         boxes=objects.boxes,
         kind=objects.kind,
         scores=objects.scores,
-        masks=objects.masks if isinstance(objects.masks, Masks) else None,
+        masks=objects.file_masks,
         image=np.repeat(np.arange(len(images), dtype=np.int32), [len(one) for one in found]),
         label=objects.labels.astype(np.int32),
     )

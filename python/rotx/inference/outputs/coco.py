@@ -13,7 +13,7 @@ from rotx.atomic import Pending, naming, remove_leftovers
 from rotx.boxes import area
 from rotx.inference.outputs.writer import size_of
 from rotx.inference.prediction import mask_json
-from rotx.records import ImageRecord, Instances, Masks
+from rotx.records import ImageRecord, Instances
 
 
 class CocoWriter:
@@ -82,11 +82,12 @@ class CocoWriter:
 
 def _shapes(found: Instances, height: int, width: int) -> list[tuple[Any, float]]:
     """The outline of each object, and its area."""
-    if not isinstance(found.masks, Masks):
+    masks = found.file_masks
+    if masks is None:
         return list(zip([[quad] for quad in found.quads.tolist()], area(found.boxes, found.kind).tolist(), strict=True))
     from pycocotools import mask as coco
 
-    return [(mask_json(runs), float(coco.area(runs))) for runs in found.masks.runs(height, width)]
+    return [(mask_json(runs), float(coco.area(runs))) for runs in masks.runs(height, width)]
 
 
 def _entry(values: dict[str, Any], *, first: bool) -> bytes:
