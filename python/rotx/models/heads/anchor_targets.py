@@ -16,7 +16,7 @@ from rotx.models.coders.deltas import at_least_float32
 from rotx.models.heads.maps import priors_at
 from rotx.models.priors.prior_generator import PriorGenerator
 from rotx.models.processes import mean_over_processes
-from rotx.models.samplers.sampler import Sampler
+from rotx.models.samplers.sampler import PriorSampler
 from rotx.models.structures import Batch, Size
 from rotx.records import Instances
 
@@ -63,7 +63,7 @@ class AnchorTargeter:
         prior_generator: PriorGenerator,
         bbox_coder: BoxCoder,
         assigner: Assigner,
-        sampler: Sampler,
+        sampler: PriorSampler,
         num_classes: int,
         reg_decoded_bbox: bool = False,
         allowed_border: float = -1,

@@ -23,7 +23,7 @@ from rotx.models.losses.reduce import Loss
 from rotx.models.postprocess import Suppression, best_pairs, suppress
 from rotx.models.priors.prior_generator import PriorGenerator
 from rotx.models.samplers.pseudo_sampler import PseudoSampler
-from rotx.models.samplers.sampler import Sampler
+from rotx.models.samplers.sampler import PriorSampler
 from rotx.models.structures import Batch, Candidates, Size, join
 from rotx.records import Instances
 
@@ -71,7 +71,7 @@ class RetinaHead(nn.Module):
         reg_decoded_bbox: bool = False,
         loss_bbox_type: Literal["normal", "kfiou"] = "normal",
         assigner: Assigner,
-        sampler: Sampler | None = None,
+        sampler: PriorSampler | None = None,
         allowed_border: float = -1,
         pos_weight: float = -1,
         # Inference

@@ -16,7 +16,7 @@ from rotx.models.heads.roi_extractor import SingleRoIExtractor, to_rois
 from rotx.models.heads.roi_sampling import rois_of, sample_rois
 from rotx.models.heads.shared_2fc import Shared2FCBBoxHead
 from rotx.models.postprocess import Suppression, suppress
-from rotx.models.samplers.sampler import Sampler
+from rotx.models.samplers.sampler import PriorSampler
 from rotx.models.structures import Batch, Candidates
 from rotx.records import Instances
 
@@ -42,7 +42,7 @@ class StandardRoIHead(nn.Module):
         bbox_head: Shared2FCBBoxHead,
         # Training
         assigner: Assigner,
-        sampler: Sampler,
+        sampler: PriorSampler,
         pos_weight: float = -1,
         # Inference
         score_thr: float = 0.05,
