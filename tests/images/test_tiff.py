@@ -11,10 +11,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from rotx import _rust
 from rotx.annotations.check.images import decode
+from rotx.cli import main
 from rotx.images.files import UnreadableImage, read_image
 from rotx.images.preview import preview
 from rotx.images.window_cache import WindowCache, open_image
@@ -161,6 +163,18 @@ def test_previews_and_checks(tmp_path: Path) -> None:
     other = write(tmp_path / "other.tif", bands, compress="lerc")
     np.testing.assert_array_equal(preview(other, 40), preview(known, 40))
     assert decode(other) == decode(known)
+
+
+def test_patches(tmp_path: Path) -> None:
+    """`rotx split` decodes such a TIFF whole; a window beside it shows the same pixels."""
+    (tmp_path / "in").mkdir()
+    want = by_rust(write(tmp_path / "known.tif", scene(3), compress="deflate"))
+    write(tmp_path / "in/a.tif", scene(3), compress="zstd")
+    command = ["split", str(tmp_path / "in"), str(tmp_path / "out"), "--size", "64", "--gap", "16"]
+    result = CliRunner().invoke(main, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    patch = cv2.imread(str(tmp_path / "out/images/a__64__48___0.png"))
+    np.testing.assert_array_equal(patch, want[:64, 48:112])
 
 
 @pytest.mark.parametrize("kind", ["float32", "int16", "uint32", "complex64"])
