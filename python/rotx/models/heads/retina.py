@@ -97,7 +97,7 @@ class RetinaHead(nn.Module):
         self.max_per_img = max_per_img
         self.min_bbox_size = min_bbox_size
         self.targeter = AnchorTargeter(
-            prior_generator=anchor_generator,
+            anchor_generator=anchor_generator,
             bbox_coder=bbox_coder,
             assigner=assigner,
             sampler=sampler or PseudoSampler(),

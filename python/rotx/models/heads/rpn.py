@@ -92,7 +92,7 @@ class RPNHead(nn.Module):
         self.train_proposals = train_proposals
         self.test_proposals = test_proposals
         self.targeter = AnchorTargeter(
-            prior_generator=anchor_generator,
+            anchor_generator=anchor_generator,
             bbox_coder=bbox_coder,
             assigner=assigner,
             sampler=sampler,
