@@ -15,6 +15,7 @@ from conftest import GOLDENS
 from rotx import geometry, registry
 from rotx.annotations.classes import DOTA_V1_0, DOTA_V1_5, DOTA_V2_0
 from rotx.compat import load_config
+from rotx.evaluation.coco import CocoMetric
 from rotx.evaluation.metrics import DOTAMetric, RotatedCocoMetric, Several, build_metric
 from rotx.evaluation.protocols import PROTOCOLS
 from rotx.records import InstanceTable
@@ -48,6 +49,8 @@ def test_every_config_names_a_metric(file: Path) -> None:
     settings = load_config(file)
     for key in ("val_evaluator", "test_evaluator"):
         metric = build_metric(settings[key], key)
+        if isinstance(metric, CocoMetric):  # this set is in no file, and has no masks
+            metric.ann_file, metric.kinds = None, metric.kinds[:1]
         evaluation = metric.evaluate(*problem([SHIP], [0], [SHIP], [0.9]))
         assert next(iter(metric.headline(evaluation).values())) == pytest.approx(1)
 
