@@ -16,9 +16,9 @@ from rotx import boxes
 from rotx.annotations.convert import FORMATS, read, write
 from rotx.annotations.formats import read_detections
 from rotx.annotations.task1 import write_task1
+from rotx.compat import build
 from rotx.datasets.dataset import Dataset
 from rotx.records import ImageRecord, Instances, InstanceTable
-from rotx.registry import build
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("pycocotools")

@@ -8,7 +8,7 @@ arbitrary callable.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, TypeVar
@@ -77,6 +77,7 @@ TABLE: dict[str, str] = {
     "Pretrained": "rotx.models.checkpoints:Pretrained",
     # Dense heads
     "RPNHead": f"{_HEADS}.rpn:RPNHead",
+    "Proposals": f"{_HEADS}.rpn:Proposals",
     "OrientedRPNHead": f"{_HEADS}.rpn:RPNHead",
     "RetinaHead": f"{_HEADS}.retina:RetinaHead",
     "RotatedRetinaHead": f"{_HEADS}.retina:RetinaHead",
@@ -217,17 +218,22 @@ def load_plugins(modules: list[str] | tuple[str, ...]) -> None:
             raise ImportError(f"plugin {module!r}: no such module; is its folder in PYTHONPATH?") from None
 
 
+def unscoped(name: str) -> str:
+    """A name without a prefix such as ``mmdet.`` that says which package it comes from."""
+    return next((name[len(scope) :] for scope in SCOPES if name.startswith(scope)), name)
+
+
 def resolve(name: str) -> Callable[..., Any]:
     """The class or function that a config means by ``name``, with or without a scope such as ``mmdet.``.
 
     Raises:
         ValueError: for a name that is neither in the table nor registered; says the nearest one.
     """
-    short = next((name[len(scope) :] for scope in SCOPES if name.startswith(scope)), name)
+    short = unscoped(name)
     if short in _registered:
         return _registered[short]
     if short not in TABLE:
-        raise ValueError(f"unknown type {name!r}{_nearest(short, [*TABLE, *_registered])}")
+        raise ValueError(f"unknown type {name!r}{nearest(short, [*TABLE, *_registered])}")
     module, _, attribute = TABLE[short].partition(":")
     target: Callable[..., Any] = getattr(import_module(module), attribute)
     return target
@@ -290,7 +296,7 @@ def check_keywords(target: Callable[..., Any], keywords: Mapping[str, Any], wher
     known, takes_others = keywords_of(target)
     for key in keywords:
         if key not in known and not takes_others:
-            raise ValueError(f"{where}: {_name(target)} takes no {key!r}{_nearest(key, list(known))}")
+            raise ValueError(f"{where}: {_name(target)} takes no {key!r}{nearest(key, list(known))}")
     missing = [name for name, required in known.items() if required and name not in keywords]
     if missing:
         raise ValueError(f"{where}: {_name(target)} needs {', '.join(map(repr, missing))}")
@@ -300,7 +306,7 @@ def _name(target: Callable[..., Any]) -> str:
     return getattr(target, "__name__", repr(target))
 
 
-def _nearest(name: object, names: list[str]) -> str:
+def nearest(name: object, names: Sequence[str]) -> str:
     """``: did you mean 'x'?``, or all names if they are few."""
     near = get_close_matches(str(name), names, n=1, cutoff=0.5)
     if near:

@@ -13,6 +13,9 @@ from typing import Any
 
 #: Old module → new module, within rotx.
 MODULES = {
+    "config.translate": "compat.mmrotate0",
+    "config.translate_data": "compat.mmrotate0_data",
+    "config.translate_model": "compat.mmrotate0_model",
     "data": "datasets",
     "data.archives": "annotations.archives",
     "data.browse": "datasets.browse",
@@ -69,6 +72,7 @@ MODULES = {
     "inference.seams": "tiling.seams",
     "inference.tta": "models.tta",
     "inference.windows": "tiling.windowed_image",
+    "models.key_names": "compat.checkpoint_keys",
     "visualize": "images.draw",
 }
 
@@ -111,7 +115,22 @@ NAMES: dict[tuple[str, str], tuple[str, str]] = {
     ("data.transforms", "PhotoMetricDistortion"): ("datasets.transforms.colors", "PhotoMetricDistortion"),
     ("data.turning", "RandomFlip"): ("datasets.transforms.flipping", "RandomFlip"),
     ("data.xml_datasets", "DIORDataset"): ("datasets.dior", "DIORDataset"),
+    ("engine.checkpoints", "Keeper"): ("engine.checkpoints", "CheckpointManager"),
 }
+
+
+def old_name(module: str, name: str) -> Any:
+    """What a module's ``__getattr__`` returns for a name that it had before; warns that it is old.
+
+    Raises:
+        AttributeError: If the module never had the name.
+    """
+    now = NAMES.get((module.removeprefix("rotx."), name))
+    if now is None:
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    message = f"{module}.{name} is now rotx.{'.'.join(now)}; the old name goes with the next version"
+    warnings.warn(message, DeprecationWarning, stacklevel=3)
+    return getattr(import_module(f"rotx.{now[0]}"), now[1])
 
 
 class _Renamed(ModuleType):

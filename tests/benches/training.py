@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rotx import config
+from rotx.compat import build, load_config
 from rotx.datasets.loader import LoadedImages
 from rotx.datasets.samplers import DefaultSampler, Draw
 from rotx.datasets.synthetic import CLASSES, write_dataset
@@ -32,7 +32,6 @@ from rotx.models import build_detector
 from rotx.models.detectors import Detector, total_loss
 from rotx.models.layers import ConvModule
 from rotx.records import Instances
-from rotx.registry import build
 
 ROOT = Path(__file__).parents[2]
 MODELS = {
@@ -177,7 +176,7 @@ def make_dataset(size: int) -> Any:
     folder = ROOT / "bench-data" / f"synthetic-{size}"
     if not folder.is_dir():
         write_dataset(folder, train=16, val=0, size=size)
-    described = config.load(ROOT / "configs/_base_/datasets/dota.py")["train_dataloader"]["dataset"]
+    described = load_config(ROOT / "configs/_base_/datasets/dota.py")["train_dataloader"]["dataset"]
     described |= {"data_root": str(folder), "ann_file": "train/labelTxt", "metainfo": {"classes": CLASSES}}
     described["data_prefix"] = {"img_path": "train/images"}
     described["pipeline"][3] = {"type": "Resize", "scale": (size, size), "keep_ratio": True}
@@ -186,7 +185,7 @@ def make_dataset(size: int) -> Any:
 
 def make_detector(name: str) -> Detector:
     """A detector of a config with random weights."""
-    model = config.load(ROOT / "configs" / f"{MODELS[name]}.py")["model"]
+    model = load_config(ROOT / "configs" / f"{MODELS[name]}.py")["model"]
     model["backbone"]["init_cfg"] = None
     detector = build_detector(model)
     detector.init_weights()
@@ -222,9 +221,8 @@ def measure(name: str, dataset: Any, size: int, steps: int) -> None:
         clock.enter(DATA)
         draws = [Draw(2 * step + i, (2 * step + i) % len(dataset)) for i in range(2)]
         batch = [items[draw] for draw in draws]
-        targets = [x.instances for x in batch]
         clock.leave()
-        return detector.data_preprocessor([x.image for x in batch]), targets
+        return detector.data_preprocessor([x.image for x in batch]), [x.instances for x in batch]
 
     def train(step: int) -> None:
         batch, targets = load(step)

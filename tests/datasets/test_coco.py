@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rotx.compat import build
 from rotx.datasets.coco import RotatedCocoDataset
 from rotx.datasets.dataset import Dataset
 from rotx.geometry import box_iou_aligned, min_area_rect, quad_to_rbox, rbox_to_quad
-from rotx.registry import build, resolve
+from rotx.registry import resolve
 
 RBOX = [50.0, 40.0, 30.0, 10.0, 0.5]
 TRIANGLE = [10, 10, 40, 10, 40, 30]

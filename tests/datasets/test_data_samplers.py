@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rotx.compat import build
 from rotx.datasets.samplers import (
     AspectRatioBatchSampler,
     ClassAwareSampler,
@@ -22,7 +23,6 @@ from rotx.datasets.samplers import (
     tall_images,
 )
 from rotx.records import ImageRecord, Instances
-from rotx.registry import build
 
 
 @dataclass

@@ -11,12 +11,13 @@ import pytest
 
 from rotx.annotations.classes import CLASSES_OF, HRSC_CLASSES
 from rotx.annotations.formats import read_annotations
-from rotx.config import load
+from rotx.compat import build
+from rotx.compat import load_config as load
 from rotx.datasets.dataset import Dataset
 from rotx.datasets.sample import Sample
 from rotx.geometry import area, box_iou_aligned
 from rotx.images.files import image_size
-from rotx.registry import build, check_keywords, resolve
+from rotx.registry import check_keywords, resolve
 
 SHIP = "10 10 50 10 50 40 10 40 ship 0\n"
 PLANE = "60 10 90 20 80 50 50 40 plane 1\n"

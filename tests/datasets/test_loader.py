@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from rotx import boxes
+from rotx.compat import build
 from rotx.datasets import loader as loader_module
 from rotx.datasets.dataset import Dataset
 from rotx.datasets.loader import LoadedImage, LoadedImages, build_loader, check_shared_memory
@@ -25,7 +26,6 @@ from rotx.datasets.samplers import DefaultSampler, Draw
 from rotx.geometry import box_iou_aligned, quad_to_rbox, rbox_to_quad
 from rotx.images.files import UnreadableImage
 from rotx.records import ImageRecord, Instances
-from rotx.registry import build
 
 TRAIN = [
     {"type": "LoadImageFromFile"},
@@ -207,6 +207,11 @@ def test_shared_memory_is_checked_before_workers_start(tmp_path: Path, monkeypat
     ):
         check_shared_memory(dataset, 8, 2, processes=2)
     check_shared_memory(dataset, 8, 1, processes=2)
+    # Beside another loader, such as that of training while another one validates.
+    assert check_shared_memory(dataset, 8, 1) == size * 8 * 3
+    check_shared_memory(dataset, 8, 1, taken=size * 8 * 3)
+    with pytest.raises(ValueError, match=r"1 workers with batches of 8 need .*: set num_workers=0"):
+        check_shared_memory(dataset, 8, 1, taken=size * 8 * 5)
     check_shared_memory(dataset, 8, 0)
     monkeypatch.setattr(loader_module, "_SHARED_MEMORY", tmp_path / "absent")
     check_shared_memory(dataset, 10**6, 3)

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+from rotx.compat import build
 from rotx.datasets.dataset import Dataset
-from rotx.registry import build
 
 pytest.importorskip("pycocotools")
 

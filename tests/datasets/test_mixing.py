@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
+from rotx.compat import build
 from rotx.datasets.dataset import Dataset
 from rotx.datasets.sample import Sample
 from rotx.datasets.transforms.mixing import MixUp, Mosaic
 from rotx.records import ImageRecord, Instances, Masks
-from rotx.registry import build
 
 RNG = np.random.default_rng
 LOAD = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}]

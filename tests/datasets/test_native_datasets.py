@@ -16,11 +16,11 @@ from conftest import SHARED
 from rotx.annotations.check import check_sets
 from rotx.annotations.classes import CLASSES_OF
 from rotx.annotations.formats import FormatError, read_annotations
+from rotx.compat import build
 from rotx.config import dumps
 from rotx.datasets.check import config_sets
 from rotx.datasets.dataset import Dataset
 from rotx.geometry import quad_to_rbox
-from rotx.registry import build
 
 real = pytest.mark.skipif(not SHARED.is_dir(), reason="needs real data sets: set ROTX_SHARED")
 

@@ -19,13 +19,13 @@ import torch
 from PIL import Image
 
 from conftest import GOLDENS
+from rotx.compat import build
 from rotx.datasets.loader import build_loader
 from rotx.datasets.samplers import DefaultSampler
 from rotx.datasets.tiled import TiledDataset
 from rotx.geometry import rbox_to_quad
 from rotx.images.files import UnreadableImage
 from rotx.images.window_cache import read_record
-from rotx.registry import build
 from rotx.tiling.split import split
 from rotx.tiling.windows import Tiling
 from tiffs import write_tiff

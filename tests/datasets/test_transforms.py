@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 
 from conftest import GOLDENS, PHOTO
+from rotx.compat import build
 from rotx.datasets.sample import Sample
 from rotx.geometry import box_iou_aligned, points_in_boxes, quad_to_rbox
 from rotx.images.files import UnreadableImage, read_image
 from rotx.records import ImageRecord, Instances
-from rotx.registry import TABLE, build, resolve
+from rotx.registry import TABLE, resolve
 
 RNG = np.random.default_rng
 QUADS = np.array(
@@ -398,7 +399,7 @@ def test_the_generator_alone_decides() -> None:
         ({"type": "RandomFlip", "prob": 1.5}, "prob: need a number in"),
         ({"type": "RandomFlip", "prob": [0.5, 0.6], "direction": ["horizontal", "vertical"]}, "prob: need"),
         ({"type": "RandomRotate", "angle_range": 200}, "angle_range: need degrees in"),
-        ({"type": "RandomRotate", "rotate_type": "Shear"}, "rotate_type: need 'Rotate'"),
+        ({"type": "RandomRotate", "rotate_type": "Shear"}, "rotate_type: only 'Rotate' is supported, got 'Shear'"),
         ({"type": "RandomChoiceRotate", "angles": []}, "angles: need at least one"),
         ({"type": "RandomChoiceResize", "scales": []}, "scales: need at least one"),
         ({"type": "RandomResize", "scale": (5, 5)}, "need one scale and a ratio_range, or two scales"),
@@ -407,7 +408,7 @@ def test_the_generator_alone_decides() -> None:
         ({"type": "Pad"}, "need one of size and size_divisor"),
         ({"type": "Pad", "size_divisor": 32, "pad_val": (1, 2)}, "pad_val: need one number or three"),
         ({"type": "Normalize", "mean": [0, 0, 0], "std": [1, 0, 1]}, "mean and std"),
-        ({"type": "LoadImageFromFile", "color_type": "grayscale"}, "color_type: only 'color' can be done"),
+        ({"type": "LoadImageFromFile", "color_type": "grayscale"}, "color_type: only 'color' is supported"),
         (
             {"type": "LoadImageFromFile", "backend_args": {"backend": "petrel"}},
             "backend_args: only files of this machine",

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from rotx.boxes import flip_matrix, rotation_matrix, scale_matrix, translation_matrix
+from rotx.compat import build
 from rotx.datasets.sample import Sample
 from rotx.datasets.transforms.warp import Geometric, Warp, move, move_pixels
 from rotx.records import ImageRecord, Instances, Masks
-from rotx.registry import build
 
 RNG = np.random.default_rng
 IMAGE = RNG(0).integers(0, 256, (40, 60, 3), np.uint8)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rotx.compat import build
 from rotx.datasets.dota import DOTADataset
 from rotx.datasets.sample import Sample
 from rotx.datasets.wrappers import ClassBalancedDataset, ConcatDataset, RepeatDataset
-from rotx.registry import build
 
 PLANE = "60 10 90 20 80 50 50 40 plane 1\n"
 SHIP = "10 10 50 10 50 40 10 40 ship 0\n"

@@ -13,6 +13,7 @@ import torch
 
 from bright import bright_detector, picture
 from rotx import geometry
+from rotx.compat import build
 from rotx.datasets.dota import DOTADataset
 from rotx.datasets.loader import build_loader
 from rotx.datasets.samplers import Draw
@@ -22,7 +23,6 @@ from rotx.evaluation.metrics import DOTAMetric, RotatedCocoMetric
 from rotx.inference import Predictor
 from rotx.models import build_detector
 from rotx.models.tta import views_of
-from rotx.registry import build
 from small import small_config
 
 CLASSES = ("ship", "plane", "tank")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import goldens
-from rotx import config
+from rotx.compat import load_config
 from rotx.datasets.loader import LoadedImage
 from rotx.engine import Trainer
 from rotx.engine.distributed import World
@@ -32,7 +32,7 @@ NAMES = [
 def trainer_of(case: goldens.Case, folder: Path) -> Trainer:
     """The engine with the model, the optimizer and the constant learning rate of the goldens."""
     options = ["optim_wrapper.optimizer.lr=2.5e-5", "optim_wrapper.clip_grad={'max_norm': 35}", "param_scheduler=None"]
-    settings = read_settings(config.load(goldens.CONFIGS.parent / case.meta["config"], options))
+    settings = read_settings(load_config(goldens.CONFIGS.parent / case.meta["config"], options))
     detector = case.fresh()
     detector.data_preprocessor = DetDataPreprocessor()  # the images are normalised
     if any("max_per_img 1000 -> 256" in note for note in case.steps.get("notes", ())):
@@ -67,7 +67,7 @@ def test_ten_steps(source: str, name: str, tmp_path: Path) -> None:
         items.append(LoadedImage(f"image{i}", Path(f"image{i}"), image, objects, (256, 256)))
     noises = golden["relative_move_under_1e6_weight_noise"] or [0.0] * len(golden["steps"])  # not measured for all
     for step, noise in zip(golden["steps"], noises, strict=True):
-        values = trainer.step([items])
+        values = trainer.step([items]).values()
         trainer.advance(1, len(golden["steps"]))
         loss = sum(value for term, value in values.items() if "loss" in term)
         assert loss == pytest.approx(step["loss"], rel=max(1e-4, 20 * noise))

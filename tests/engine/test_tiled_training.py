@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import tiny  # noqa: F401  # registers TinyBackbone
+from rotx.compat import build
 from rotx.engine import Interrupted, train
 from rotx.engine.guard import NotFinite
-from rotx.registry import build
 from small_run import different, small_settings, write_images
 
 

@@ -18,10 +18,10 @@ from results import CLASSES, result
 from results import objects as objects_of
 from rotx.annotations.formats import read_detections
 from rotx.annotations.task1 import write_task1
+from rotx.compat import build
 from rotx.datasets.coco import RotatedCocoDataset
 from rotx.inference.outputs import check, open_writers
 from rotx.records import ImageRecord
-from rotx.registry import build
 
 #: Those that need no georeference.
 PLAIN = ("json", "dota", "coco", "yolo")

@@ -15,6 +15,7 @@ import rotx
 from rotx import config
 from rotx.cli import main
 from rotx.cli.eval import main as evaluate
+from rotx.compat import load_config
 from rotx.evaluation.detect import detect
 from rotx.evaluation.setup import load_setup
 from rotx.models import build_detector
@@ -150,7 +151,7 @@ def test_what_a_pipeline_does_is_done(folder: Path) -> None:
 def test_pipelines_of_wrappers(folder: Path) -> None:
     """The pipeline of windows stands at the TiledDataset; datasets that show images in two ways are refused."""
     write(folder, [LOAD, {"type": "Resize", "scale": (96, 80)}, PACK])
-    settings = config.load(folder / "config.py")
+    settings = load_config(folder / "config.py")
     dataset = settings["test_dataloader"]["dataset"]
     pipeline = dataset.pop("pipeline")
     settings["test_dataloader"]["dataset"] = {"type": "TiledDataset", "dataset": dataset, "pipeline": pipeline}

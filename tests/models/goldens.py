@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 import recipe
 from conftest import GOLDENS, PHOTO
-from rotx import config
 from rotx.boxes import translation_matrix
+from rotx.compat import load_config
 from rotx.models import Batch, build_detector
 from rotx.models.detectors import Detector
 from rotx.records import Bitmaps, Instances, Masks
@@ -63,7 +63,7 @@ class Case:
 
     @cached_property
     def model(self) -> Detector:
-        part = config.load(CONFIGS.parent / self.meta["config"])["model"]
+        part = load_config(CONFIGS.parent / self.meta["config"])["model"]
         keep_all_samples(part)
         return recipe.load_into(build_detector(part))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rotx import config
+from rotx.compat import load_config
 from rotx.models import build_detector
 from rotx.models.detectors import Detector
 
@@ -39,7 +39,7 @@ UPRIGHT = ["faster_rcnn/faster-rcnn_r50_fpn_1x_coco", "mask_rcnn/mask-rcnn_r50_f
 
 def small_config(name: str, num_classes: int = 3) -> dict[str, Any]:
     """The ``model`` of a config with ResNet-18, few channels, and norms that learn."""
-    model: dict[str, Any] = config.load(CONFIGS / f"{name}.py")["model"]
+    model: dict[str, Any] = load_config(CONFIGS / f"{name}.py")["model"]
     model["backbone"] |= {"depth": 18, "frozen_stages": -1, "norm_eval": False, "init_cfg": None}
     model["neck"] |= {"in_channels": [64, 128, 256, 512], "out_channels": CHANNELS}
     sizes = {"in_channels": CHANNELS, "feat_channels": CHANNELS, "stacked_convs": 1, "num_classes": num_classes}

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 import rotx.models
-from rotx import config
 from rotx.boxes import width
+from rotx.compat import load_config
 from rotx.models import Batch, build_detector
 from rotx.models.detectors import SingleStage, TwoStage, total_loss
 from rotx.records import Bitmaps, BoxMasks, Instances, Masks
@@ -85,7 +85,7 @@ def detections_are_sound(detector: Detector, batch: Batch) -> None:
 @pytest.mark.parametrize("name", ALL_CONFIGS)
 def test_every_config_builds(name: str) -> None:
     with torch.device("meta"):
-        detector = build_detector(config.load(CONFIGS / name)["model"])
+        detector = build_detector(load_config(CONFIGS / name)["model"])
     assert sum(p.numel() for p in detector.parameters()) > 3 * 10**6
 
 

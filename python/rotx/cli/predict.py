@@ -141,9 +141,10 @@ def _labels(names: list[str], classes: tuple[str, ...]) -> tuple[int, ...]:
 
 def _settings(config: str, options: tuple[str, ...]) -> str:
     """A digest of what a config says, wherever its file is."""
-    from rotx import config as configs
+    from rotx.compat import load_config
+    from rotx.config import dumps
 
-    return hashlib.sha256(configs.dumps(configs.load(config, options)).encode()).hexdigest()[:16]
+    return hashlib.sha256(dumps(load_config(config, options)).encode()).hexdigest()[:16]
 
 
 def _digest(path: Path) -> str:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from rotx.annotations.check.sets import CheckedSet
 from rotx.atomic import write_bytes
+from rotx.compat import build
 from rotx.datasets.dataset import Dataset
 from rotx.datasets.sample import Sample, keep_sound
 from rotx.datasets.transforms.colors import Normalize
@@ -20,7 +21,6 @@ from rotx.images.draw import class_colour, draw_quads
 from rotx.images.files import UnreadableImage
 from rotx.images.preview import preview
 from rotx.images.window_cache import open_image
-from rotx.registry import build
 
 Pixels = NDArray[np.uint8]
 

@@ -13,6 +13,7 @@ import numpy as np
 from rotx.annotations.check.images import in_threads
 from rotx.annotations.check.sets import CheckedSet, read_set
 from rotx.annotations.classes import wanted_classes
+from rotx.compat import build
 from rotx.datasets.dataset import Dataset
 from rotx.datasets.dior import DIORDataset
 from rotx.datasets.file_dataset import FileDataset, prefix_of
@@ -20,7 +21,7 @@ from rotx.datasets.hrsc import HRSCDataset
 from rotx.datasets.sample import keep_sound
 from rotx.datasets.ucas import UCASAODDataset
 from rotx.images.files import UnreadableImage
-from rotx.registry import build, resolve
+from rotx.registry import resolve
 
 #: The keys of a config whose datasets are looked at.
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")

@@ -19,7 +19,7 @@ from rotx.annotations.sniff import nearest
 from rotx.datasets.dataset import Dataset, Transform
 from rotx.datasets.pipeline import checked_pipeline
 from rotx.geometry import quad_to_rbox
-from rotx.images.files import find_images, image_size, list_files, list_images, only_local
+from rotx.images.files import find_images, image_size, list_files, list_images
 from rotx.records import InstanceTable
 
 
@@ -38,10 +38,6 @@ class FileDataset(Dataset):
         diff_thr: objects of greater difficulty are ignored.
         img_suffix: only files that end so are images, such as ``"png"``; None: any that images have.
         indices: only so many images, the first by name; None: all.
-        serialize_data: MMEngine's; changes nothing here.
-        lazy_init: MMEngine's; only False is possible.
-        max_refetch: MMEngine's; changes nothing here: another image stands in for one that cannot be read.
-        backend_args, file_client_args: MMEngine's; only files of this machine are read.
 
     Raises:
         ValueError: for paths that are not there, annotations that cannot be read, classes that the config and the
@@ -70,11 +66,6 @@ class FileDataset(Dataset):
         diff_thr: int = 100,
         img_suffix: str | None = None,
         indices: int | None = None,
-        serialize_data: bool = True,
-        lazy_init: bool = False,
-        max_refetch: int = 1000,
-        backend_args: Mapping[str, Any] | None = None,
-        file_client_args: Mapping[str, Any] | None = None,
     ) -> None:
         for key, value in (("ann_file", ann_file), ("data_root", data_root or ""), ("img_suffix", img_suffix or "")):
             if not isinstance(value, str | Path):
@@ -83,10 +74,6 @@ class FileDataset(Dataset):
             raise ValueError(f"need test_mode True or False and diff_thr a number, got {test_mode!r} and {diff_thr!r}")
         if indices is not None and (type(indices) is not int or indices < 1):
             raise ValueError(f"indices: need the number of images wanted, got {indices!r}")
-        if lazy_init:
-            raise ValueError("lazy_init: datasets are read when they are made; leave it out")
-        only_local("backend_args", backend_args)
-        only_local("file_client_args", file_client_args)
         self.root, self.ann_file, self.img_suffix = Path(data_root or ""), ann_file, img_suffix
         self.prefix = prefix_of(data_prefix, self.prefix_keys)
         self.transforms = checked_pipeline(pipeline, test_mode)

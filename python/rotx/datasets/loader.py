@@ -9,7 +9,7 @@ import atexit
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from traceback import format_exc
@@ -69,10 +69,8 @@ class LoadedImage:
     skipped: list[str] = field(default_factory=list)
 
     def pin_memory(self) -> LoadedImage:
-        """With image and masks in pinned memory; the data loader calls it."""
-        self.image = self.image.pin_memory()
-        if self.instances.masks is not None:
-            self.instances.masks = self.instances.masks.map(Tensor.pin_memory)
+        """With its tensors in pinned memory, so that copies to a GPU do not wait; the data loader calls it."""
+        self.image, self.instances = self.image.pin_memory(), self.instances.pin_memory()
         return self
 
     @property
@@ -189,7 +187,7 @@ def to_tensor(image: NDArray[Any]) -> Tensor:
 class Loader(data.DataLoader[Any]):
     """A DataLoader that yields lists of images; an error of the user's input comes out as it was raised."""
 
-    def __iter__(self) -> Iterator[list[LoadedImage]]:  # type: ignore[override]
+    def __iter__(self) -> Generator[list[LoadedImage]]:  # type: ignore[override]
         batches = super().__iter__()
         if not isinstance(batches, _MultiProcessingDataLoaderIter):
             return (yield from _checked(batches))
@@ -252,9 +250,9 @@ def build_loader(
 
 
 def check_shared_memory(
-    dataset: SampleSource, batch_size: int, num_workers: int, prefetch: int = 2, processes: int = 1
-) -> None:
-    """Raises ValueError if the batches that wait in shared memory will not fit; judged by one image.
+    dataset: SampleSource, batch_size: int, num_workers: int, prefetch: int = 2, processes: int = 1, taken: int = 0
+) -> int:
+    """The bytes that the waiting batches of a loader need in shared memory, judged by one image.
 
     Workers hand images over through /dev/shm; when it is full the system ends them with "Bus error". Docker
     gives 64 MB unless told otherwise. Systems without it are not checked.
@@ -265,12 +263,16 @@ def check_shared_memory(
         num_workers: of each process; 0 needs no shared memory.
         prefetch: batches that each worker has ready.
         processes: that share it, each with such a loader.
+        taken: Bytes that other loaders of the program need at the same time.
+
+    Raises:
+        ValueError: If they will not fit.
     """
     if not num_workers or not _SHARED_MEMORY.is_dir():
-        return
+        return 0
     batch = LoadedImages(dataset)[Draw(0, 0)].nbytes * batch_size * processes
     need = batch * (num_workers * prefetch + 1)
-    free = shutil.disk_usage(_SHARED_MEMORY).free
+    free = max(shutil.disk_usage(_SHARED_MEMORY).free - taken, 0)
     if need > free:
         fitting = max(free // batch - 1, 0) // prefetch
         each = f" in each of {processes} processes" if processes > 1 else ""
@@ -279,6 +281,7 @@ def check_shared_memory(
             f"{batch_size} need about {need / 1e6:.0f} MB: set num_workers={fitting}, or give more "
             f"(docker run --shm-size={-(-2 * need // 10**9)}g, or --ipc=host)"
         )
+    return need
 
 
 class _Failure(NamedTuple):

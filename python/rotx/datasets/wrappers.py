@@ -52,10 +52,9 @@ class ConcatDataset(_Picked):
 
     Args:
         datasets: at least one.
-        ignore_keys: MMDetection's: what of ``metainfo`` may differ; changes nothing here.
     """
 
-    def __init__(self, *, datasets: Sequence[Dataset], ignore_keys: Sequence[str] | None = None) -> None:
+    def __init__(self, *, datasets: Sequence[Dataset]) -> None:
         if not isinstance(datasets, list | tuple) or not datasets:
             raise ValueError(f"datasets: need a list of at least one, got {datasets!r}")
         for i, dataset in enumerate(datasets):
@@ -109,7 +108,6 @@ class MultiImageMixDataset(Dataset):
         dataset: Any dataset for training.
         pipeline: The transforms, in turn, after those of the dataset.
         skip_type_keys: Names of transforms to leave out.
-        max_refetch: MMDetection's; changes nothing here: another image stands in for one that cannot be read.
     """
 
     def __init__(
@@ -118,7 +116,6 @@ class MultiImageMixDataset(Dataset):
         dataset: Dataset,
         pipeline: Sequence[Transform],
         skip_type_keys: Sequence[str] | None = None,
-        max_refetch: int = 15,
     ) -> None:
         check_dataset(dataset, "dataset")
         if isinstance(skip_type_keys, str) or not all(isinstance(key, str) for key in skip_type_keys or ()):

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from rotx.annotations.classes import few
+from rotx.compat import build
 from rotx.datasets.tiled import TiledDataset
 from rotx.evaluation.coco import CocoMetric
 from rotx.evaluation.detect import Annotated
@@ -18,7 +19,6 @@ from rotx.evaluation.metrics import Metric, build_metric
 from rotx.models.detectors import Detector
 from rotx.models.loading import load_detector
 from rotx.records import InstanceTable
-from rotx.registry import build
 from rotx.tiling.merging import MERGE_IOU
 
 #: Where a config describes the images that a detector is tested on, and how it is scored, most telling first.

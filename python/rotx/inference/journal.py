@@ -10,15 +10,16 @@ check and is cut off.
 from __future__ import annotations
 
 import json
-import sys
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from rotx.atomic import OutputLock
 from rotx.boxes import BoxKind, width
 from rotx.inference.prediction import mask_json
 from rotx.records import BoxMasks, Instances, Masks
@@ -81,21 +82,23 @@ class Journal:
         self.path = path
         self._images: dict[str, tuple[JournalImage, _Part]] = {}
         self._windows: dict[str, list[tuple[tuple[int, int], list[int], _Part]]] = {}
-        self._file = path.open("a+b", buffering=0)  # writes go to the end, wherever it was read
+        self._open = ExitStack()
+        self._open.callback(OutputLock(path.with_name(f"{path.name}.lock"), path.parent).release)
         try:
-            self._lock()
+            # Writes go to the end, wherever it was read.
+            self._file = self._open.enter_context(path.open("a+b", buffering=0))
             self._end = self._begin(json.loads(json.dumps(settings)))
             self._scan()
             self._file.truncate(self._end)
         except BaseException:
-            self._file.close()
+            self._open.close()
             raise
 
     def __enter__(self) -> Journal:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._file.close()
+        self._open.close()
 
     def __len__(self) -> int:
         """How many images are done."""
@@ -212,19 +215,6 @@ class Journal:
                     return
                 self._note(head, self._end + len(line))
                 self._end += len(line) + size
-
-    def _lock(self) -> None:
-        """Keeps other runs out, where the system and the file system can, until this process ends."""
-        if sys.platform == "win32":
-            return
-        import fcntl  # not on Windows
-
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"{self.path.parent}: another run is writing it; wait until it has ended") from None
-        except OSError:
-            pass  # some file systems have no locks
 
 
 def _short(value: Any) -> str:

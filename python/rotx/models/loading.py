@@ -12,6 +12,7 @@ import torch
 
 from rotx import config
 from rotx.annotations.classes import CLASSES_OF
+from rotx.compat import load_config
 from rotx.models.build import build_detector
 from rotx.models.checkpoints import load_checkpoint
 from rotx.models.detectors import Detector
@@ -66,7 +67,7 @@ def load_detector(
         ImportError: For a plug-in that cannot be found.
     """
     where = _device(device)
-    settings = config.load(config_file, options)
+    settings = load_config(config_file, options)
     try:
         imports = config.custom_imports(settings, trusted=trust_config)
         load_plugins([*plugins, *imports])

@@ -143,6 +143,10 @@ class Instances:
 
         return self._map(place)
 
+    def pin_memory(self) -> Instances:
+        """The objects, torch tensors, in pinned memory: from there copies to a GPU do not wait."""
+        return self._map(lambda values: values.pin_memory())
+
     def numpy(self) -> Instances:
         """The objects as numpy arrays; bfloat16 becomes float32."""
 

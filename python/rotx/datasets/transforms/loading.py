@@ -2,20 +2,18 @@
 
 Every transform is called with a :class:`~rotx.datasets.sample.Sample` and a random generator, and returns the
 sample, changed in place. The generator alone decides what is drawn. Those that move pixels say how, and
-`rotx.datasets.transforms.warp` moves image, boxes and masks. Names and keywords are MMRotate's and MMDetection's; what
-is accepted only for the sake of their configs says so.
+`rotx.datasets.transforms.warp` moves image, boxes and masks. Names and keywords are MMRotate's and MMDetection's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
 from rotx.datasets.sample import Sample
-from rotx.images.files import only_local
 from rotx.images.window_cache import read_record
 
 BoxType = Literal["hbox", "rbox", "qbox"]
@@ -26,28 +24,9 @@ class LoadImageFromFile:
 
     The record then says the size that the file, or the window of it, has.
 
-    Args:
-        to_float32, color_type, imdecode_backend: only as they are.
-        backend_args, file_client_args: MMEngine's; only files of this machine are read.
-
     Raises:
         UnreadableImage: when called, for a file that is absent or holds no image.
     """
-
-    def __init__(
-        self,
-        *,
-        to_float32: bool = False,
-        color_type: str = "color",
-        imdecode_backend: str = "cv2",
-        backend_args: Mapping[str, Any] | None = None,
-        file_client_args: Mapping[str, Any] | None = None,
-    ) -> None:
-        _only("to_float32", to_float32, False)
-        _only("color_type", color_type, "color")
-        _only("imdecode_backend", imdecode_backend, "cv2")
-        only_local("backend_args", backend_args)
-        only_local("file_client_args", file_client_args)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Reads the image."""
@@ -65,26 +44,9 @@ class LoadAnnotations:
         box_type: ``"hbox"``: the horizontal boxes around the objects; ``"qbox"`` and ``"rbox"``: their corners, as
             annotated; None: horizontal boxes if the dataset has them, else corners.
         with_mask: Also take their masks; an object without a mask is then ignored, as in MMDetection.
-        with_bbox, with_label: Only True.
-        poly2mask: Changes nothing: polygons become pixels in the heads that need these.
-        backend_args, file_client_args: Change nothing: only files of this machine are read, and before.
     """
 
-    def __init__(
-        self,
-        *,
-        with_bbox: bool = True,
-        with_label: bool = True,
-        with_mask: bool = False,
-        poly2mask: bool = False,
-        box_type: BoxType | None = None,
-        backend_args: Mapping[str, Any] | None = None,
-        file_client_args: Mapping[str, Any] | None = None,
-    ) -> None:
-        _only("with_bbox", with_bbox, True)
-        _only("with_label", with_label, True)
-        only_local("backend_args", backend_args)
-        only_local("file_client_args", file_client_args)
+    def __init__(self, *, with_mask: bool = False, box_type: BoxType | None = None) -> None:
         self.box_type = None if box_type is None else _box_type("box_type", box_type)
         self.with_mask = with_mask
 
@@ -126,32 +88,18 @@ class ConvertMask2BoxType(ConvertBoxType):
 
     Args:
         box_type: as ``box_type_mapping.gt_bboxes`` there.
-        keep_mask: only False.
     """
 
-    def __init__(self, *, box_type: BoxType = "rbox", keep_mask: bool = False) -> None:
-        _only("keep_mask", keep_mask, False)
+    def __init__(self, *, box_type: BoxType = "rbox") -> None:
         self.box_type = _box_type("box_type", box_type)
 
 
 class PackDetInputs:
-    """Changes nothing: the loader makes tensors of every sample.
-
-    Args:
-        meta_keys: changes nothing.
-    """
-
-    def __init__(self, *, meta_keys: Sequence[str] = ()) -> None:
-        pass
+    """Changes nothing: the loader makes tensors of every sample."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Returns the sample as it is."""
         return sample
-
-
-def _only(name: str, value: object, accepted: object) -> None:
-    if value != accepted:
-        raise ValueError(f"{name}: only {accepted!r} can be done here, got {value!r}")
 
 
 def _box_type(name: str, value: BoxType) -> BoxType:

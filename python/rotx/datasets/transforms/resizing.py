@@ -70,7 +70,6 @@ class RandomResize(Geometric):
             and the shorter side are drawn between theirs.
         ratio_range: least and greatest factor; needed with one ``scale``.
         keep_ratio, interpolation, clip_object_border: as of :class:`Resize`.
-        resize_type: only ``"Resize"``, with or without a scope such as ``mmdet.``.
     """
 
     training_only = False
@@ -83,7 +82,6 @@ class RandomResize(Geometric):
         keep_ratio: bool = False,
         interpolation: str = "bilinear",
         clip_object_border: bool = True,
-        resize_type: str = "Resize",
     ) -> None:
         scales: list[Any] = list(scale) if isinstance(scale, list | tuple) else [scale]
         if scales and isinstance(scales[0], int):
@@ -95,8 +93,6 @@ class RandomResize(Geometric):
         self.keep_ratio = keep_ratio
         self.interpolation = interpolation_flag(interpolation)
         self.clip = clip_object_border
-        if resize_type.rpartition(".")[2] != "Resize":
-            raise ValueError(f"resize_type: need 'Resize', got {resize_type!r}")
 
     def warp(self, sample: Sample, rng: np.random.Generator) -> Warp | None:
         """The scaling; None if the image has the size already."""
@@ -118,7 +114,6 @@ class RandomChoiceResize(Geometric):
     Args:
         scales: widths and heights to choose from.
         keep_ratio, interpolation, clip_object_border: as of :class:`Resize`.
-        resize_type: only ``"Resize"``, with or without a scope such as ``mmdet.``.
     """
 
     training_only = False
@@ -130,7 +125,6 @@ class RandomChoiceResize(Geometric):
         keep_ratio: bool = False,
         interpolation: str = "bilinear",
         clip_object_border: bool = True,
-        resize_type: str = "Resize",
     ) -> None:
         if not scales:
             raise ValueError("scales: need at least one")
@@ -143,8 +137,6 @@ class RandomChoiceResize(Geometric):
             )
             for scale in scales
         ]
-        if resize_type.rpartition(".")[2] != "Resize":
-            raise ValueError(f"resize_type: need 'Resize', got {resize_type!r}")
 
     def warp(self, sample: Sample, rng: np.random.Generator) -> Warp | None:
         """The scaling; None if the image has the size already."""

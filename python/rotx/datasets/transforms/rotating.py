@@ -51,7 +51,6 @@ class RandomRotate(Geometric):
         angle_range: greatest angle in degrees, either way.
         rect_obj_labels: an image with an object of one of these labels turns by ±90 or 180 degrees instead:
             their boxes are horizontal by convention, as those of round things. Places in ``classes``, from 0.
-        rotate_type: only ``"Rotate"``, with or without a scope such as ``mmdet.``.
         img_border_value, interpolation: as of :class:`Rotate`.
     """
 
@@ -61,7 +60,6 @@ class RandomRotate(Geometric):
         prob: float = 0.5,
         angle_range: float = 180,
         rect_obj_labels: Sequence[int] | None = None,
-        rotate_type: str = "Rotate",
         img_border_value: float | Sequence[float] = 0,
         interpolation: str = "bilinear",
     ) -> None:
@@ -70,7 +68,7 @@ class RandomRotate(Geometric):
         self.prob = probability(prob)
         self.angle_range = angle_range
         self.rect_obj_labels = _labels(rect_obj_labels)
-        self.turn = _turner(rotate_type, img_border_value, interpolation)
+        self.turn = _turner(img_border_value, interpolation)
 
     def warp(self, sample: Sample, rng: np.random.Generator) -> Warp | None:
         """The turn that is drawn; None for none."""
@@ -88,7 +86,7 @@ class RandomChoiceRotate(Geometric):
     Args:
         angles: in degrees, clockwise.
         prob: of turning it, by each angle alike; or one for each angle.
-        rect_obj_labels, rotate_type, img_border_value, interpolation: as of :class:`RandomRotate`.
+        rect_obj_labels, img_border_value, interpolation: as of :class:`RandomRotate`.
     """
 
     def __init__(
@@ -97,7 +95,6 @@ class RandomChoiceRotate(Geometric):
         angles: Sequence[float],
         prob: float | Sequence[float] = 0.5,
         rect_obj_labels: Sequence[int] | None = None,
-        rotate_type: str = "Rotate",
         img_border_value: float | Sequence[float] = 0,
         interpolation: str = "bilinear",
     ) -> None:
@@ -106,7 +103,7 @@ class RandomChoiceRotate(Geometric):
         self.angles = tuple(angles)
         self.bounds = shares(prob, len(self.angles), "angle")
         self.rect_obj_labels = _labels(rect_obj_labels)
-        self.turn = _turner(rotate_type, img_border_value, interpolation)
+        self.turn = _turner(img_border_value, interpolation)
 
     def warp(self, sample: Sample, rng: np.random.Generator) -> Warp | None:
         """The turn that is drawn; None for none."""
@@ -117,12 +114,8 @@ class RandomChoiceRotate(Geometric):
         return self.turn(sample, float(rng.choice((90, 180, -90)) if rectangular else self.angles[chosen]))
 
 
-def _turner(
-    rotate_type: str, img_border_value: float | Sequence[float], interpolation: str
-) -> Callable[[Sample, float], Warp | None]:
+def _turner(img_border_value: float | Sequence[float], interpolation: str) -> Callable[[Sample, float], Warp | None]:
     """What turns a sample by an angle in degrees, clockwise."""
-    if rotate_type.rpartition(".")[2] != "Rotate":
-        raise ValueError(f"rotate_type: need 'Rotate', got {rotate_type!r}")
     border = per_channel("img_border_value", img_border_value)
     return partial(turning, border=border, interpolation=interpolation_flag(interpolation))
 

@@ -1,6 +1,6 @@
 """Configs of MMRotate 0.x, brought into the keys of 1.x: schedule, optimizer and runtime.
 
-The model is translated by :mod:`rotx.config.translate_model`, the data by :mod:`rotx.config.translate_data`.
+The model is translated by :mod:`rotx.compat.mmrotate0_model`, the data by :mod:`rotx.compat.mmrotate0_data`.
 What changed is from the two versions' configs and the defaults of their constructors.
 """
 
@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rotx.compat.mmrotate0_data import annotated, translate_data
+from rotx.compat.mmrotate0_keys import check_old_sections
+from rotx.compat.mmrotate0_model import is_old_model, translate_model
 from rotx.config.errors import ConfigError
-from rotx.config.translate_data import annotated, translate_data
-from rotx.config.translate_model import is_old_model, translate_model
 
 Config = dict[str, Any]
 Notice = Callable[[str], None]
@@ -22,10 +23,11 @@ NEW = {"train_dataloader", "val_dataloader", "test_dataloader", "optim_wrapper",
 #: Keys of 0.x that may be names of the user's own in a file of 1.x.
 _OLD_ALONE = {"data", "optimizer", "runner", "total_epochs", "evaluation"}
 
-#: Keys of 0.x that the translation uses up, or that have no counterpart and no effect here.
-_USED = OLD | _OLD_ALONE | {"fp16", "img_norm_cfg", "train_pipeline", "val_pipeline", "test_pipeline"}
-_USED |= {"resume_from", "auto_resume", "dist_params", "opencv_num_threads", "mp_start_method", "cudnn_benchmark"}
-_USED |= {"workflow", "seed", "gpu_ids", "device"}
+#: Settings of 0.x: what the translation uses up, and what has no counterpart and no effect here.
+OLD_KEYS = OLD | _OLD_ALONE | {"fp16", "resume_from", "auto_resume", "dist_params", "opencv_num_threads"}
+OLD_KEYS |= {"mp_start_method", "cudnn_benchmark", "workflow", "seed", "gpu_ids", "device"}
+#: Variables of its files that it uses up.
+_VARIABLES = {"img_norm_cfg", "train_pipeline", "val_pipeline", "test_pipeline"}
 
 _WARMUP = {"linear": "LinearLR", "constant": "ConstantLR"}
 
@@ -52,14 +54,15 @@ def translate(config: Config, notice: Notice) -> Config:
         notice: called with a sentence for each thing that the user should know.
 
     Raises:
-        ConfigError: for a schedule that has no counterpart.
+        ConfigError: for a misspelt key, and for a schedule that has no counterpart.
     """
     if any(key in NEW for key in config):
         notice("model translated from MMRotate 0.x")
         return {**config, "model": translate_model(config["model"], {}, notice)}
-    found = [key for key in config if key in _USED or key == "model"]
+    check_old_sections(config)
+    found = [key for key in config if key in OLD_KEYS | _VARIABLES | {"model"}]
     notice(f"translated from MMRotate 0.x: {', '.join(found)}")
-    new = {key: value for key, value in config.items() if key not in _USED}
+    new = {key: value for key, value in config.items() if key not in OLD_KEYS | _VARIABLES}
     data, preprocessor = translate_data(config, notice)
     if isinstance(config.get("model"), dict):
         new["model"] = translate_model(config["model"], preprocessor, notice)

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rotx.compat.harmless import check_type
+from rotx.compat.mmrotate0_keys import check_misspelt
+
 Config = dict[str, Any]
 Notice = Callable[[str], None]
 
@@ -43,6 +46,8 @@ KEYS = {"angle_range": "angle_version", "iou_thr": "iou_threshold"}
 _KFIOU = ("KFIoURRetinaHead", "RotatedKFIoUShared2FCBBoxHead")
 #: Keys of heads that 1.x does without: boxes and coders know their version.
 _DROPPED = ("version", "h_bbox_coder")
+#: Keys of heads that only 0.x has.
+_OF_HEADS = ("assign_by_circumhbbox", "separate_angle")
 
 _FOCAL = {"type": "FocalLoss", "use_sigmoid": True, "gamma": 2.0, "alpha": 0.25, "loss_weight": 1.0}
 _ANCHORS = {
@@ -90,7 +95,7 @@ def translate_model(model: Config, preprocessor: Config, notice: Notice) -> Conf
     """
     if model.get("type") not in DETECTORS:
         notice(f"model.type {model.get('type')!r} is not among the models that are translated: check its entries")
-    new: Config = {"type": DETECTORS.get(model.get("type", ""), model.get("type"))}
+    new: Config = {"type": DETECTORS.get(model["type"], model["type"])} if "type" in model else {}
     if preprocessor:
         new["data_preprocessor"] = preprocessor
     new |= {key: _renamed(_with_defaults(value)) for key, value in model.items() if key not in ("type", "pretrained")}
@@ -124,6 +129,9 @@ def _renamed(value: Any) -> Any:
         return type(value)([_renamed(item) for item in value])
     if not isinstance(value, dict):
         return value
+    check_misspelt(value, (*KEYS, "version", *_OF_HEADS), "model")
+    for key in _DROPPED:
+        check_type(value.get(key), f"model: {key}")
     new = {KEYS.get(key, key): _renamed(item) for key, item in value.items() if key not in _DROPPED}
     if isinstance(value.get("type"), str):
         new["type"] = TYPES.get(value["type"], value["type"])
@@ -178,11 +186,8 @@ def _two_stage(model: Config) -> None:
 
 
 def _calculator(stage: Config, name: str) -> None:
-    assigner = stage.get("assigner")
-    if (
-        isinstance(assigner, dict)
-        and assigner.get("iou_calculator", {}).get("type", "BboxOverlaps2D") == "BboxOverlaps2D"
-    ):
+    assigner, upright = stage.get("assigner"), {"type": "BboxOverlaps2D"}
+    if isinstance(assigner, dict) and assigner.get("iou_calculator", upright).get("type") == "BboxOverlaps2D":
         assigner["iou_calculator"] = {"type": name}
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rotx.compat.mmrotate0_keys import check_old_dataset, check_old_step
+
 Config = dict[str, Any]
 Notice = Callable[[str], None]
 
@@ -36,7 +38,10 @@ def translate_data(config: Config, notice: Notice) -> tuple[Config, Config]:
             data = {**data, part: {"type": "ConcatDataset", "datasets": old}}
         if not isinstance(data.get(part), dict):
             continue
-        preprocessor = preprocessor or _preprocessor(_pipeline_of(data[part]))
+        steps = _pipeline_of(data[part])
+        for step in steps:
+            check_old_step(step, f"data.{part}.pipeline: {step.get('type')}")
+        preprocessor = preprocessor or _preprocessor(steps)
         new[f"{part}_dataloader"] = {
             "batch_size": _batch_size(data, part),
             "num_workers": workers,
@@ -54,6 +59,7 @@ def _batch_size(data: Config, part: str) -> Any:
 
 
 def _dataset(old: Config, part: str, root: Any, notice: Notice) -> Config:
+    check_old_dataset(old, f"data.{part}")
     if isinstance(old.get("dataset"), dict):  # RepeatDataset and the like
         return {**old, "dataset": _dataset(old["dataset"], part, root, notice)}
     if isinstance(old.get("datasets"), list):
