@@ -82,8 +82,8 @@ RUNS: dict[str, dict[str, Allowed]] = {
     "CocoMetric": {
         **_FILES,
         "classwise": (bool,),
-        "proposal_nums": ((100, 300, 1000),),
         "metric_items": (None,),
+        "proposal_nums": (tuple,),
         "sort_categories": (False,),
         "use_mp_eval": (bool,),
         "collect_device": ("cpu", "gpu"),
