@@ -591,8 +591,8 @@ def test_roi_transformer_with_kfiou(tmp_path: Path) -> None:
 
 
 def test_another_model_is_named(tmp_path: Path) -> None:
-    _, notices = translated(tmp_path, "model = dict(type='R3Det')\noptimizer = dict(type='SGD', lr=1)\n")
-    assert any("model.type 'R3Det' is not among the models that are translated" in notice for notice in notices)
+    _, notices = translated(tmp_path, "model = dict(type='ReDet')\noptimizer = dict(type='SGD', lr=1)\n")
+    assert any("model.type 'ReDet' is not among the models that are translated" in notice for notice in notices)
 
 
 def test_a_model_of_0x_among_keys_of_1x(tmp_path: Path) -> None:
