@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from rotx.ops.feature_align import feature_align
-
-#: Columns of a box whose first two are taken for x and y.
-_COLUMNS = {"xy": [0, 1, 2, 3, 4], "yx": [1, 0, 2, 3, 4]}
 
 
 class FRM(nn.Module):
@@ -32,7 +30,7 @@ class FRM(nn.Module):
 
     def __init__(self, *, feat_channels: int, strides: Sequence[int], center_order: Literal["yx", "xy"] = "yx") -> None:
         super().__init__()
-        if center_order not in _COLUMNS:
+        if center_order not in ("yx", "xy"):
             raise ValueError(f"center_order: need 'yx' or 'xy', got {center_order!r}")
         self.strides = list(strides)
         self.center_order = center_order
@@ -50,9 +48,10 @@ class FRM(nn.Module):
         Returns:
             Maps of the same shapes.
         """
-        columns = _COLUMNS[self.center_order]
         refined = []
         for x, level, stride in zip(features, boxes, self.strides, strict=True):
             mixed = self.conv_5_1(self.conv_1_5(x)) + self.conv_1_1(x)
-            refined.append(x + feature_align(mixed, level[..., columns], 1 / stride))
+            if self.center_order == "yx":
+                level = torch.cat([level[..., :2].flip(-1), level[..., 2:]], dim=-1)
+            refined.append(x + feature_align(mixed, level, 1 / stride))
         return refined
