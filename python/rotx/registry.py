@@ -83,6 +83,9 @@ TABLE: dict[str, str] = {
     "RotatedRetinaHead": f"{_HEADS}.retina:RetinaHead",
     "AngleBranchRetinaHead": f"{_HEADS}.angle_branch_retina:AngleBranchRetinaHead",
     "RotatedFCOSHead": f"{_HEADS}.fcos:RotatedFCOSHead",
+    "R3Head": f"{_HEADS}.retina:RetinaHead",
+    "R3RefineHead": f"{_HEADS}.r3:R3RefineHead",
+    "FRM": f"{_MODELS}.layers.feature_refinement:FRM",
     # RoI heads
     "StandardRoIHead": f"{_HEADS}.standard_roi:StandardRoIHead",
     "CascadeRoIHead": f"{_HEADS}.cascade_roi:CascadeRoIHead",

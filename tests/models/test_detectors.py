@@ -200,7 +200,7 @@ def test_any_precision(detector: Detector, dtype: torch.dtype) -> None:
 
 def test_large_boxes_in_half_precision() -> None:
     """Their areas, in square pixels, are beyond the range of float16."""
-    head = small_detector(VARIANTS[9]).bbox_head
+    head = small_detector("rotated_fcos/rotated-fcos-le90_r50_fpn_1x_dota").bbox_head
     boxes = torch.tensor([[400.0, 400.0, 512.0, 384.0, 0.5]])
     levels = head.points.grid_priors([(100 // 2**i, 100 // 2**i) for i in range(5)])
     targets = [head.point_targets(levels, Instances(x, "rbox", LABELS[:1])) for x in (boxes, boxes.half())]
@@ -225,7 +225,14 @@ def test_a_copy_is_its_own(detector: Detector) -> None:
     assert all(len(found) == 0 for found in others[0].eval().predict(batch)), "a diverged model finds nothing"
 
 
-@pytest.mark.parametrize(("name", "columns"), [(VARIANTS[-4], 4), (VARIANTS[-3], 5), (VARIANTS[-2], 4)])
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [
+        ("rotated_faster_rcnn/rotated-faster-rcnn-le90_r50_fpn_1x_dota", 4),
+        ("oriented_rcnn/oriented-rcnn-le90_r50_fpn_1x_dota", 5),
+        ("roi_trans/roi-trans-le90_r50_fpn_1x_dota", 4),
+    ],
+)
 def test_no_proposal_is_left(name: str, columns: int) -> None:
     """The shape of the boxes stays: MMRotate's OrientedRPNHead returns (0, 4) for rboxes."""
     detector = small_detector(name)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import goldens
-from rotx.models.detectors import TwoStage, total_loss
+from rotx.models.detectors import Refine, TwoStage, total_loss
 from rotx.records import BoxMasks, Instances
 from rotx.registry import resolve
 
@@ -59,11 +59,31 @@ def outputs(case: goldens.Case, run: str) -> dict[str, Tensor]:
         maps = model.backbone(image)
         features = model.neck(maps)
         named = {f"backbone.{i}": x for i, x in enumerate(maps)} | {f"neck.{i}": x for i, x in enumerate(features)}
+        if isinstance(model, Refine):
+            return named | refine_outputs(model, image, features)
         head = "rpn_head" if isinstance(model, TwoStage) else "bbox_head"
-        for k, levels in enumerate(getattr(model, head)(features)):
-            named |= {f"{head}.{k}.{i}": x for i, x in enumerate(levels)}
+        named |= of_levels(head, getattr(model, head)(features))
         if isinstance(model, TwoStage):
             named |= roi_outputs(case, features, run)
+    return named
+
+
+def of_levels(name: str, outputs: Any) -> dict[str, Tensor]:
+    return {f"{name}.{k}.{i}": x for k, levels in enumerate(outputs) for i, x in enumerate(levels)}
+
+
+def refine_outputs(model: Refine, image: Tensor, features: Any) -> dict[str, Tensor]:
+    """Outputs of each head, the boxes it refines, and the features it sees."""
+    first, *stages = model.network(image)
+    named = of_levels("bbox_head_init", first.maps) | of_levels("_tensor_mode", stages[-1].maps)
+    refined = "bbox_head_init.filter_bboxes"
+    for i, (head, (maps, priors)) in enumerate(zip(model.bbox_head_refine, stages, strict=True)):
+        name = f"bbox_head_refine.{i}"
+        seen = head.feat_refine_module(features, priors)
+        named |= of_levels(name, maps)
+        named |= {f"{refined}.{k}": x[0] for k, x in enumerate(priors)}
+        named |= {f"{name}.feature_refine.{k}": x for k, x in enumerate(seen)}
+        refined = f"{name}.refine_bboxes"
     return named
 
 

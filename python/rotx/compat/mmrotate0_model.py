@@ -1,6 +1,6 @@
 """``model = dict(...)`` of MMRotate 0.x → 1.x: names, and what 0.x took for granted.
 
-Five families: Rotated RetinaNet (with CSL, GWD, KLD, KFIoU), Rotated FCOS, Rotated Faster R-CNN, Oriented R-CNN
+Six families: Rotated RetinaNet (with CSL, GWD, KLD, KFIoU), R3Det, Rotated FCOS, Rotated Faster R-CNN, Oriented R-CNN
 and RoI Transformer.
 """
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from rotx.compat.harmless import check_type
 from rotx.compat.mmrotate0_keys import check_misspelt
+from rotx.compat.mmrotate0_refine import r3det
 
 Config = dict[str, Any]
 Notice = Callable[[str], None]
@@ -21,12 +22,15 @@ DETECTORS = {
     "RotatedFasterRCNN": "FasterRCNN",
     "OrientedRCNN": "FasterRCNN",
     "RoITransformer": "CascadeRCNN",
+    "R3Det": "RefineSingleStageDetector",
 }
 #: Names of 0.x, anywhere in a model.
 TYPES = {
     "RotatedRetinaHead": "RetinaHead",
     "CSLRRetinaHead": "AngleBranchRetinaHead",
     "KFIoURRetinaHead": "RotatedRetinaHead",
+    "RotatedRetinaRefineHead": "R3RefineHead",
+    "KFIoURRetinaRefineHead": "R3RefineHead",
     "CSLRFCOSHead": "RotatedFCOSHead",
     "RotatedRPNHead": "RPNHead",
     "RotatedStandardRoIHead": "StandardRoIHead",
@@ -35,6 +39,7 @@ TYPES = {
     "RotatedShared2FCBBoxHead": "Shared2FCBBoxHead",
     "RotatedKFIoUShared2FCBBoxHead": "RotatedShared2FCBBoxHead",
     "RotatedAnchorGenerator": "FakeRotatedAnchorGenerator",
+    "PseudoAnchorGenerator": "PseudoRotatedAnchorGenerator",
     "DeltaXYWHBBoxCoder": "DeltaXYWHHBBoxCoder",
     "DeltaXYWHAHBBoxCoder": "DeltaXYWHTHBBoxCoder",
     "DeltaXYWHAOBBoxCoder": "DeltaXYWHTRBBoxCoder",
@@ -43,7 +48,7 @@ TYPES = {
 #: Keys of 0.x, anywhere in a model.
 KEYS = {"angle_range": "angle_version", "iou_thr": "iou_threshold"}
 #: Heads of 0.x whose loss compares encoded and decoded boxes; in 1.x a key says so.
-_KFIOU = ("KFIoURRetinaHead", "RotatedKFIoUShared2FCBBoxHead")
+_KFIOU = ("KFIoURRetinaHead", "KFIoURRetinaRefineHead", "RotatedKFIoUShared2FCBBoxHead")
 #: Keys of heads that 1.x does without: boxes and coders know their version.
 _DROPPED = ("version", "h_bbox_coder")
 #: Keys of heads that only 0.x has.
@@ -70,6 +75,9 @@ DEFAULTS: dict[str, Config] = {
         "loss_angle": {"type": "L1Loss", "loss_weight": 1.0},
     },
 }
+_PLACES = {"type": "PseudoAnchorGenerator", "strides": [8, 16, 32, 64, 128]}
+DEFAULTS["RotatedRetinaRefineHead"] = {**DEFAULTS["RotatedRetinaHead"], "anchor_generator": _PLACES}
+DEFAULTS["KFIoURRetinaRefineHead"] = DEFAULTS["RotatedRetinaRefineHead"]
 DEFAULTS["CSLRRetinaHead"] = DEFAULTS["RotatedRetinaHead"]
 DEFAULTS["KFIoURRetinaHead"] = DEFAULTS["RotatedRetinaHead"]
 DEFAULTS["CSLRFCOSHead"] = {
@@ -89,23 +97,28 @@ def translate_model(model: Config, preprocessor: Config, notice: Notice) -> Conf
     """A model of 0.x in the names of 1.x.
 
     Args:
-        model: of one of the five families; of another, only what they share is translated.
+        model: of one of the six families; of another, only what they share is translated.
         preprocessor: what the data pipelines left to the model; may be empty.
         notice: called with a sentence for what is not translated.
     """
     if model.get("type") not in DETECTORS:
         notice(f"model.type {model.get('type')!r} is not among the models that are translated: check its entries")
+    if model.get("type") == "R3Det":
+        model = r3det(model, notice)
     new: Config = {"type": DETECTORS.get(model["type"], model["type"])} if "type" in model else {}
     if preprocessor:
         new["data_preprocessor"] = preprocessor
     new |= {key: _renamed(_with_defaults(value)) for key, value in model.items() if key not in ("type", "pretrained")}
     if model.get("pretrained") and isinstance(new.get("backbone"), dict):
         new["backbone"].setdefault("init_cfg", {"type": "Pretrained", "checkpoint": model["pretrained"]})
+    train = new.get("train_cfg")
+    if "bbox_head_init" in new:
+        _retina(new["bbox_head_init"], train.get("init") if isinstance(train, dict) else None)
     head = new.get("bbox_head")
     old_head = model.get("bbox_head")
     if isinstance(head, dict) and isinstance(old_head, dict):
         if "Retina" in str(old_head.get("type")):
-            _retina(new)
+            _retina(head, train)
         elif "FCOS" in str(old_head.get("type")):
             _fcos(head)
     if isinstance(new.get("roi_head"), dict):
@@ -117,7 +130,9 @@ def translate_model(model: Config, preprocessor: Config, notice: Notice) -> Conf
 
 
 def _with_defaults(head: Any) -> Any:
-    """A head with what 0.x took for granted written out."""
+    """A head, or several, with what 0.x took for granted written out."""
+    if isinstance(head, list):
+        return [_with_defaults(item) for item in head]
     if not isinstance(head, dict) or head.get("type") not in DEFAULTS:
         return head
     return {**head, **{key: value for key, value in DEFAULTS[head["type"]].items() if key not in head}}
@@ -140,15 +155,13 @@ def _renamed(value: Any) -> Any:
     return new
 
 
-def _retina(model: Config) -> None:
+def _retina(head: Config, train: Any) -> None:
     """The anchors say how they are written; the assigner says by which boxes it compares."""
-    head = model["bbox_head"]
     # 0.x compares anchors with the upright boxes around the objects unless told None.
     upright = head.pop("assign_by_circumhbbox", "oc") is not None
     if head["anchor_generator"].get("type") == "FakeRotatedAnchorGenerator":
         # 0.x gives all anchors the angle 0; another version would swap sides that its checkpoints know unswapped.
         head["anchor_generator"]["angle_version"] = None
-    train = model.get("train_cfg")
     if not isinstance(train, dict):
         return
     train.setdefault("sampler", {"type": "PseudoSampler"})  # with a focal loss 0.x samples nothing
