@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from rotx import geometry
 from rotx.models import build_detector
 from rotx.models.detectors import Detector
-from rotx.models.structures import Batch, Detections
+from rotx.models.structures import Batch, Candidates
+from rotx.records import Instances
 from rotx.registry import register
 
 #: Sub-pixels of a pixel, along each side.
@@ -47,18 +48,27 @@ class BrightHead(nn.Module):
     A label for each channel: 0 is blue.
     """
 
-    num_classes = 3
+    num_classes, box_kind, angle_version = 3, "rbox", "le90"
 
     def __init__(self, *, lying: bool = False) -> None:
         super().__init__()
         self.lying = lying
         self.threshold = nn.Parameter(torch.tensor(2.0))
 
-    def predict(self, features: tuple[Tensor], batch: Batch) -> list[Detections]:
-        pairs = zip(features[0], batch.sizes, strict=True)
-        return [self._one(image[:, :h, :w].numpy()) for image, (h, w) in pairs]
+    def forward(self, features: tuple[Tensor]) -> Tensor:
+        return features[0]
 
-    def _one(self, image: NDArray[np.float32]) -> Detections:
+    def decode(self, raw: Tensor, batch: Batch) -> Candidates:
+        tables = [self._one(image[:, :h, :w].numpy()) for image, (h, w) in zip(raw, batch.sizes, strict=True)]
+        rows = torch.full((len(tables), max(map(len, tables)), 7), -torch.inf)
+        for into, table in zip(rows, tables, strict=True):
+            into[: len(table)] = table
+        return Candidates(rows[..., :5], rows[..., 5], rows[..., 6].long(), "rbox")
+
+    def suppress(self, candidates: Candidates) -> list[Instances]:
+        return candidates.instances()
+
+    def _one(self, image: NDArray[np.float32]) -> Tensor:
         rows = []
         for label, channel in enumerate(image.astype(np.float64)):
             count, parts = cv2.connectedComponents((channel > self.threshold.item()).astype(np.uint8), connectivity=8)
@@ -74,8 +84,7 @@ class BrightHead(nn.Module):
                 if not self.lying or abs(np.sin(angle)) < 0.5:
                     # The larger the surer, so that scores tell objects apart.
                     rows.append((*centre, w, h, angle, w * h / 1e4, label))
-        table = torch.tensor(rows, dtype=torch.float32).reshape(-1, 7)
-        return Detections(table[:, :5], table[:, 5], table[:, 6].long())
+        return torch.tensor(rows, dtype=torch.float32).reshape(-1, 7)
 
 
 def bright_config(lying: bool = False) -> dict[str, Any]:

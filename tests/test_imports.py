@@ -48,7 +48,6 @@ PENDING = {
     "rotx.annotations.check.sets",
     "rotx.annotations.convert.read",
     "rotx.engine.evaluate",
-    "rotx.engine.setup",
     "rotx.engine.subject",
 }
 

@@ -31,7 +31,7 @@ from rotx.datasets.synthetic import CLASSES, write_dataset
 from rotx.models import build_detector
 from rotx.models.detectors import Detector, total_loss
 from rotx.models.layers import ConvModule
-from rotx.models.structures import Targets
+from rotx.records import Instances
 from rotx.registry import build
 
 ROOT = Path(__file__).parents[2]
@@ -164,7 +164,9 @@ def multiplications(detector: Detector, image: Tensor) -> float:
         for name, layer in detector.named_modules()
         if isinstance(layer, nn.Conv2d | nn.Linear)
     ]
-    detector.loss(detector.data_preprocessor([image]), [Targets(torch.zeros(0, 5), torch.zeros(0, dtype=torch.int64))])
+    detector(
+        detector.data_preprocessor([image]), [Instances(torch.zeros(0, 5), "rbox", torch.zeros(0, dtype=torch.int64))]
+    )
     for hook in hooks:
         hook.remove()
     return counts[False] / (counts[True] + counts[False])
@@ -216,16 +218,18 @@ def measure(name: str, dataset: Any, size: int, steps: int) -> None:
     weights = [p for p in detector.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(weights, lr=1e-5, momentum=0.9, weight_decay=1e-4)
 
-    def load(step: int) -> tuple[Any, list[Targets]]:
+    def load(step: int) -> tuple[Any, list[Instances]]:
         clock.enter(DATA)
         draws = [Draw(2 * step + i, (2 * step + i) % len(dataset)) for i in range(2)]
         batch = [items[draw] for draw in draws]
         clock.leave()
-        return detector.data_preprocessor([x.image for x in batch]), [Targets(x.boxes, x.labels) for x in batch]
+        return detector.data_preprocessor([x.image for x in batch]), [
+            Instances(x.boxes, "rbox", x.labels) for x in batch
+        ]
 
     def train(step: int) -> None:
         batch, targets = load(step)
-        loss = total_loss(detector.loss(batch, targets))
+        loss = total_loss(detector(batch, targets))
         clock.watch_backward(loss, features.pop())
         clock.enter(LOSSES, "backward")
         loss.backward()

@@ -117,7 +117,7 @@ def test_the_mode_comes_back_after_an_error(make: Make, monkeypatch: pytest.Monk
         assert not detector.training and not torch.is_grad_enabled()
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(detector.bbox_head, "predict", broken)
+    monkeypatch.setattr(detector.bbox_head, "decode", broken)
     with pytest.raises(RuntimeError, match="broken"):
         detect(detector, make(), **OPTIONS)
     assert detector.training

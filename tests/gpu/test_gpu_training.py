@@ -9,9 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="detectors need torch")
 
-from rotx.models import Targets  # noqa: E402
 from rotx.models.detectors import SingleStage, TwoStage, total_loss  # noqa: E402
-from rotx.models.targets.samplers import RandomSampler  # noqa: E402
+from rotx.models.samplers.random_sampler import RandomSampler  # noqa: E402
+from rotx.records import Instances  # noqa: E402
 from small import VARIANTS, small_detector  # noqa: E402
 from test_detectors import BOXES, LABELS, images  # noqa: E402
 
@@ -25,7 +25,7 @@ def detector(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     """In float64, so that nothing is decided by rounding; samples are not drawn, but the first ones."""
     torch.manual_seed(0)
     monkeypatch.setattr(
-        RandomSampler, "_choose", lambda self, priors, labels, number, *_: torch.arange(number, device=priors.device)
+        RandomSampler, "_random", lambda self, number, device, _: 1 - torch.arange(number, device=device) / (number + 1)
     )
     return small_detector(request.param).double()
 
@@ -33,12 +33,12 @@ def detector(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_step_and_a_prediction(detector: SingleStage | TwoStage, device: torch.device) -> None:
     torch.manual_seed(1)
     pictures = images((96, 128), (96, 128))
-    targets = [Targets(BOXES, LABELS), Targets(BOXES[:1], LABELS[:1])]
+    targets = [Instances(BOXES, "rbox", LABELS), Instances(BOXES[:1], "rbox", LABELS[:1])]
     runs = []
     for where in (torch.device("cpu"), device):
         model = copy.deepcopy(detector).to(where).train()
         batch = model.data_preprocessor([picture.to(where) for picture in pictures])
-        total = total_loss(model.loss(batch, [target.to(where) for target in targets]))
+        total = total_loss(model(batch, [target.to(where) for target in targets]))
         total.backward()
         grads = {name: value.grad.cpu() for name, value in model.named_parameters()}
         with torch.no_grad():

@@ -8,7 +8,7 @@ import signal
 from torch import Tensor
 
 from bright import BrightHead
-from rotx.models.structures import Batch, Detections
+from rotx.models.structures import Batch, Candidates
 from rotx.registry import register
 
 #: How many batches are left; fewer than none: it never ends. And the signal.
@@ -19,9 +19,9 @@ left, how = -1, "SIGKILL"
 class DyingHead(BrightHead):
     """Finds bright rectangles, for a while."""
 
-    def predict(self, features: tuple[Tensor], batch: Batch) -> list[Detections]:
+    def decode(self, raw: Tensor, batch: Batch) -> Candidates:
         global left
         if left == 0:
             os.kill(os.getpid(), signal.Signals[how])
         left -= 1
-        return super().predict(features, batch)
+        return super().decode(raw, batch)

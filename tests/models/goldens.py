@@ -18,7 +18,8 @@ from torch import Tensor, nn
 import recipe
 from conftest import GOLDENS, PHOTO
 from rotx import config
-from rotx.models import Batch, Targets, build_detector
+from rotx.models import Batch, build_detector
+from rotx.records import Instances
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -99,17 +100,17 @@ class Case:
             images = self.image("random256" if run == "empty_gt" else run)
         return Batch(images, [(images.shape[-2], images.shape[-1])] * len(images))
 
-    def targets(self, run: str) -> list[Targets]:
+    def targets(self, run: str) -> list[Instances]:
         boxes = torch.tensor(self.meta["gt_boxes_used"])
         labels = torch.tensor(self.meta["gt_labels"])
         if run == "empty_gt":
-            return [Targets(boxes[:0], labels[:0])]
-        first = Targets(boxes, labels)
+            return [Instances(boxes[:0], "rbox", labels[:0])]
+        first = Instances(boxes, "rbox", labels)
         if run != "batch2":
             return [first]
         moved = boxes[:3].clone()
         moved[:, :2] += torch.tensor([5.0, 7.0])
-        return [first, Targets(moved, labels[:3])]
+        return [first, Instances(moved, "rbox", labels[:3])]
 
     def differences(self, run: str, outputs: dict[str, Tensor], tolerance: float) -> dict[str, tuple[float, float]]:
         """The outputs that are not the stored ones.

@@ -7,7 +7,7 @@ from typing import Any
 
 from rotx import config
 from rotx.models import build_detector
-from rotx.models.detectors import SingleStage, TwoStage
+from rotx.models.detectors import Detector
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 CHANNELS = 64
@@ -56,7 +56,7 @@ def small_config(name: str, num_classes: int = 3) -> dict[str, Any]:
     return model
 
 
-def small_detector(name: str, num_classes: int = 3) -> SingleStage | TwoStage:
+def small_detector(name: str, num_classes: int = 3) -> Detector:
     detector = build_detector(small_config(name, num_classes))
     detector.init_weights()
     return detector

@@ -14,6 +14,7 @@ from torch import nn
 
 import goldens
 import recipe
+from rotx import registry
 from rotx.models.backbones.mobilenet_v2 import MobileNetV2
 from rotx.models.backbones.resnet import ResNet
 from rotx.models.checkpoints import Pretrained
@@ -305,7 +306,45 @@ def test_layers_have_mmcvs_names() -> None:
     assert (norm.eps, norm.momentum, norm.weight.requires_grad) == (1e-3, 0.03, False)
     layer = ConvModule(2, 4, 3, norm=BN())
     assert layer(torch.randn(1, 2, 8, 8)).min() == 0
-    assert ConvModule(2, 4, 3, relu=False)(torch.randn(1, 2, 8, 8)).min() < 0
+    assert ConvModule(2, 4, 3, act=None)(torch.randn(1, 2, 8, 8)).min() < 0
+
+
+ACTIVATIONS = {
+    "ReLU": nn.ReLU,
+    "ReLU6": nn.ReLU6,
+    "LeakyReLU": nn.LeakyReLU,
+    "SiLU": nn.SiLU,
+    "Swish": nn.SiLU,
+    "GELU": nn.GELU,
+    "HSwish": nn.Hardswish,
+    "HSigmoid": nn.Hardsigmoid,
+    "Mish": nn.Mish,
+    "Sigmoid": nn.Sigmoid,
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_by_name(name: str) -> None:
+    act = registry.build({"type": name})
+    first, second = (ConvModule(2, 4, 3, act=act, norm=BN()).eval() for _ in range(2))
+    assert isinstance(first.act, ACTIVATIONS[name]) and first.act is not second.act
+    x = torch.randn(1, 2, 8, 8)
+    torch.testing.assert_close(first(x), ACTIVATIONS[name]()(first.bn(first.conv(x))))
+    assert set(first.state_dict()) == set(ConvModule(2, 4, 3, norm=BN()).state_dict())
+
+
+def test_convolutions_by_name() -> None:
+    made = []
+
+    def conv(*args: int, **settings: int) -> nn.Module:
+        made.append((args, settings))
+        return nn.Conv2d(*args, **settings)
+
+    layer = ConvModule(4, 8, 3, padding=2, dilation=2, groups=2, conv=conv)
+    assert made == [((4, 8, 3), {"stride": 1, "padding": 2, "dilation": 2, "groups": 2, "bias": True})]
+    assert layer(torch.zeros(1, 4, 9, 9)).shape == (1, 8, 9, 9)
+    plain = ConvModule(4, 8, 1, conv=registry.build({"type": "Conv2d"}), act=None)
+    assert isinstance(plain.conv, nn.Conv2d)
 
 
 def test_initial_weights() -> None:

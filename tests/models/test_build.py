@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from rotx.models import Targets, build_detector
+from rotx.models import build_detector
 from rotx.models.detectors import total_loss
 from rotx.models.preprocess import DetDataPreprocessor
-from rotx.models.targets.samplers import OHEMSampler
+from rotx.models.samplers.ohem_sampler import OHEMSampler
+from rotx.records import Instances
 from small import small_config
 
 RETINA = "rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota"
@@ -56,8 +57,11 @@ def test_ohem_learns_from_the_hardest(name: str, num: int) -> None:
     assert all(isinstance(sampler, OHEMSampler) and sampler.num == num for sampler in samplers)
     pixels = [torch.randint(0, 256, (3, 96, 96), dtype=torch.uint8)] * 2
     # One image without objects: no positive candidate at all.
-    targets = [Targets(BOXES, torch.tensor([0, 1])), Targets(BOXES[:0], torch.zeros(0, dtype=torch.int64))]
-    losses = detector.loss(detector.data_preprocessor(pixels), targets)
+    targets = [
+        Instances(BOXES, "rbox", torch.tensor([0, 1])),
+        Instances(BOXES[:0], "rbox", torch.zeros(0, dtype=torch.int64)),
+    ]
+    losses = detector(detector.data_preprocessor(pixels), targets)
     total = total_loss(losses)
     assert total.isfinite()
     total.backward()  # type: ignore[no-untyped-call]

@@ -11,9 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
+import rotx.models
 from rotx import config
-from rotx.models import Batch, Targets, build_detector
+from rotx.models import Batch, build_detector
 from rotx.models.detectors import SingleStage, TwoStage, total_loss
+from rotx.records import Instances
 from small import CONFIGS, VARIANTS, small_detector
 
 Detector = SingleStage | TwoStage
@@ -38,11 +40,11 @@ def images(*sizes: tuple[int, int]) -> list[Tensor]:
     return [torch.randint(0, 256, (3, h, w), dtype=torch.uint8) for h, w in sizes]
 
 
-def step(detector: Detector, batch: Batch, targets: list[Targets]) -> dict[str, Any]:
+def step(detector: Detector, batch: Batch, targets: list[Instances]) -> dict[str, Any]:
     """One step of training; checks losses and gradients."""
     detector.train()
     detector.zero_grad(set_to_none=True)
-    losses = detector.loss(batch, targets)
+    losses = detector(batch, targets)
     total = total_loss(losses)
     assert total.isfinite(), losses
     total.backward()  # type: ignore[no-untyped-call]
@@ -71,7 +73,7 @@ def test_every_config_builds(name: str) -> None:
 
 def test_gradients_reach_every_parameter(detector: Detector) -> None:
     batch = detector.data_preprocessor(images((96, 96), (96, 96)))
-    losses = step(detector, batch, [Targets(BOXES, LABELS), Targets(BOXES[:1], LABELS[:1])])
+    losses = step(detector, batch, [Instances(BOXES, "rbox", LABELS), Instances(BOXES[:1], "rbox", LABELS[:1])])
     assert any("loss_bbox" in name and float(sum_of(term).detach()) > 0 for name, term in losses.items())
     detections_are_sound(detector, batch)
 
@@ -83,43 +85,43 @@ def sum_of(term: Tensor | list[Tensor]) -> Tensor:
 @pytest.mark.parametrize("count", [0, 1])
 def test_few_objects(detector: Detector, count: int) -> None:
     batch = detector.data_preprocessor(images((96, 96)))
-    step(detector, batch, [Targets(BOXES[:count], LABELS[:count])])
+    step(detector, batch, [Instances(BOXES[:count], "rbox", LABELS[:count])])
 
 
 def test_one_image_without_objects(detector: Detector) -> None:
     batch = detector.data_preprocessor(images((96, 96), (96, 96)))
-    step(detector, batch, [Targets(BOXES, LABELS), Targets(BOXES[:0], LABELS[:0])])
+    step(detector, batch, [Instances(BOXES, "rbox", LABELS), Instances(BOXES[:0], "rbox", LABELS[:0])])
 
 
 def test_many_objects(detector: Detector) -> None:
     boxes = torch.rand(2000, 5) * torch.tensor([320.0, 320.0, 30.0, 10.0, 3.0]) + torch.tensor([0, 0, 1.0, 1.0, -1.5])
     batch = detector.data_preprocessor(images((320, 320)))
-    step(detector, batch, [Targets(boxes, torch.randint(0, 3, (2000,)))])
+    step(detector, batch, [Instances(boxes, "rbox", torch.randint(0, 3, (2000,)))])
 
 
 @pytest.mark.parametrize("size", [(33, 77), (1, 1), (20, 300)])
 def test_any_size(detector: Detector, size: tuple[int, int]) -> None:
     batch = detector.data_preprocessor(images(size, size))
-    step(detector, batch, [Targets(BOXES, LABELS)] * 2)
+    step(detector, batch, [Instances(BOXES, "rbox", LABELS)] * 2)
     detections_are_sound(detector, batch)
 
 
 def test_unequal_sizes(detector: Detector) -> None:
     batch = detector.data_preprocessor(images((96, 64), (50, 130)))
     assert batch.images.shape[2:] == (96, 160) and batch.sizes == [(96, 64), (50, 130)]
-    step(detector, batch, [Targets(BOXES, LABELS), Targets(BOXES[1:], LABELS[1:])])
+    step(detector, batch, [Instances(BOXES, "rbox", LABELS), Instances(BOXES[1:], "rbox", LABELS[1:])])
     detections_are_sound(detector, batch)
 
 
 def test_all_ignored(detector: Detector) -> None:
     batch = detector.data_preprocessor(images((96, 96)))
-    step(detector, batch, [Targets(BOXES[:0], LABELS[:0], ignored=BOXES)])
+    step(detector, batch, [Instances(BOXES, "rbox", LABELS, ignored=torch.ones(3, dtype=torch.bool))])
 
 
 def test_objects_out_of_the_image_and_without_size(detector: Detector) -> None:
     odd = torch.tensor([[-50.0, 40.0, 20.0, 10.0, 0.0], [30.0, 34.0, 0.0, 0.0, 0.3], [40.0, 40.0, 4000.0, 1e-3, 1.0]])
     batch = detector.data_preprocessor(images((96, 96)))
-    step(detector, batch, [Targets(odd, LABELS)])
+    step(detector, batch, [Instances(odd, "rbox", LABELS)])
 
 
 def test_same_image_alone_and_in_a_batch(detector: Detector) -> None:
@@ -138,14 +140,14 @@ def test_overfits_one_image(name: str) -> None:
     pixels[0, 20:50, 12:48] = 220
     pixels[1, 45:75, 58:84] = 220
     batch = detector.data_preprocessor([pixels])
-    targets = [Targets(BOXES[:2], LABELS[:2])]
+    targets = [Instances(BOXES[:2], "rbox", LABELS[:2])]
     optimizer = torch.optim.Adam(detector.parameters(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.99)
     totals, floors, learned = [], [], False
     detector.train()
     for _ in range(300):
         optimizer.zero_grad()
-        losses = detector.loss(batch, targets)
+        losses = detector(batch, targets)
         total = total_loss(losses)
         total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(detector.parameters(), 35)
@@ -165,7 +167,7 @@ def test_overfits_one_image(name: str) -> None:
 def test_autocast(detector: Detector) -> None:
     batch = detector.data_preprocessor(images((96, 96)))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        step(detector, batch, [Targets(BOXES, LABELS)])
+        step(detector, batch, [Instances(BOXES, "rbox", LABELS)])
         detections_are_sound(detector, batch)
 
 
@@ -174,7 +176,7 @@ def test_any_precision(detector: Detector, dtype: torch.dtype) -> None:
     other = copy.deepcopy(detector).to(dtype)
     batch = other.data_preprocessor(images((96, 96)))
     assert batch.images.dtype == dtype
-    step(other, batch, [Targets(BOXES.to(dtype), LABELS)])
+    step(other, batch, [Instances(BOXES.to(dtype), "rbox", LABELS)])
     detections_are_sound(other, batch)
 
 
@@ -183,17 +185,17 @@ def test_large_boxes_in_half_precision() -> None:
     head = small_detector(VARIANTS[9]).bbox_head
     boxes = torch.tensor([[400.0, 400.0, 512.0, 384.0, 0.5]])
     levels = head.points.grid_priors([(100 // 2**i, 100 // 2**i) for i in range(5)])
-    targets = [head.point_targets(levels, Targets(x, LABELS[:1])) for x in (boxes, boxes.half())]
+    targets = [head.point_targets(levels, Instances(x, "rbox", LABELS[:1])) for x in (boxes, boxes.half())]
     assert torch.equal(targets[0].labels, targets[1].labels) and (targets[0].labels == 0).any()
 
 
 def test_a_copy_is_its_own(detector: Detector) -> None:
     """Copied for a moving average, pickled for another process."""
-    batch, targets = detector.data_preprocessor(images((96, 96))), [Targets(BOXES, LABELS)]
+    batch, targets = detector.data_preprocessor(images((96, 96))), [Instances(BOXES, "rbox", LABELS)]
 
     def loss(of: Detector) -> float:
         torch.manual_seed(3)
-        return float(total_loss(of.train().loss(batch, targets)).detach())
+        return float(total_loss(of.train()(batch, targets)).detach())
 
     expected = loss(detector)
     others = [copy.deepcopy(detector), pickle.loads(pickle.dumps(detector))]
@@ -213,20 +215,56 @@ def test_no_proposal_is_left(name: str, columns: int) -> None:
     rpn.test_proposals.min_bbox_size = rpn.train_proposals.min_bbox_size = 1e9
     batch = detector.data_preprocessor(images((96, 96)))
     with torch.no_grad():
-        (proposals,) = rpn.predict(detector.extract(batch.images), batch)
+        (proposals,) = rpn.suppress(rpn.decode(detector.network(batch.images).rpn, batch))
     assert proposals.boxes.shape == (0, columns)
     detections_are_sound(detector, batch)
-    step(detector, batch, [Targets(BOXES, LABELS)])
+    step(detector, batch, [Instances(BOXES, "rbox", LABELS)])
 
 
 def test_wrong_targets_say_what() -> None:
-    with pytest.raises(ValueError, match=r"targets\.boxes: need shape \(N, 5\), got \(3, 4\)"):
-        Targets(BOXES[:, :4], LABELS)
-    with pytest.raises(ValueError, match=r"targets\.labels: need one for each of 3 boxes, got shape \(2,\)"):
-        Targets(BOXES, LABELS[:2])
-    with pytest.raises(TypeError, match=r"targets\.labels: need int64, got torch\.int32"):
-        Targets(BOXES, LABELS.int())
-    with pytest.raises(ValueError, match=r"targets\.ignored: need shape \(N, 5\), got \(5,\)"):
-        Targets(BOXES, LABELS, BOXES[0])
+    with pytest.raises(ValueError, match=r"instances\.boxes: need rbox boxes \(\.\.\., 5\), got shape \(3, 4\)"):
+        Instances(BOXES[:, :4], "rbox", LABELS)
+    with pytest.raises(ValueError, match=r"instances\.labels: need one for each of 3 boxes, got shape \(2,\)"):
+        Instances(BOXES, "rbox", LABELS[:2])
+    with pytest.raises(TypeError, match=r"instances\.labels: need int64, got torch\.int32"):
+        Instances(BOXES, "rbox", LABELS.int())
+    with pytest.raises(ValueError, match=r"instances\.ignored: need one for each of 3 boxes, got shape \(5,\)"):
+        Instances(BOXES, "rbox", LABELS, ignored=BOXES[0])
     with pytest.raises(ValueError, match=r"one device, got boxes on cpu, labels on meta"):
-        Targets(BOXES, LABELS.to("meta"))
+        Instances(BOXES, "rbox", LABELS.to("meta"))
+
+
+def test_old_names_of_targets_and_detections() -> None:
+    with pytest.warns(DeprecationWarning, match=r"rotx\.models\.Targets is now rotx\.records\.Instances"):
+        old = rotx.models.Targets(BOXES[:1], LABELS[:1], ignored=BOXES[1:])
+    assert torch.equal(old.boxes, BOXES) and old.ignored.tolist() == [False, True, True] and old.kind == "rbox"
+    with pytest.warns(DeprecationWarning, match=r"rotx\.models\.Detections"):
+        found = rotx.models.Detections(BOXES, torch.rand(3), LABELS)
+    assert len(found) == 3 and torch.equal(found.labels, LABELS)
+
+
+def test_the_old_way_to_call_a_loss(detector: Detector) -> None:
+    batch, targets = detector.data_preprocessor(images((96, 96))), [Instances(BOXES, "rbox", LABELS)]
+    torch.manual_seed(0)
+    expected = total_loss(detector(batch, targets))
+    torch.manual_seed(0)
+    with pytest.warns(DeprecationWarning, match=r"detector\(batch, targets\)"):
+        assert torch.equal(total_loss(detector.loss(batch, targets)), expected)
+
+
+def test_candidates_are_as_many_whatever_the_images_hold(detector: Detector) -> None:
+    """What an export needs: shapes depend on sizes and settings alone."""
+    detector.eval()
+    shapes = set()
+    for pixels in (torch.zeros(3, 96, 96), *images((96, 96), (96, 96))):
+        batch = detector.data_preprocessor([pixels])
+        with torch.no_grad():
+            candidates = detector.decode(detector.network(batch.images), batch)
+        shapes.add((candidates.boxes.shape, candidates.scores.shape, candidates.labels.shape))
+        assert candidates.kind == detector.box_kind
+    assert len(shapes) == 1
+
+
+def test_properties(detector: Detector) -> None:
+    assert detector.num_classes == 3 and detector.box_kind == "rbox" and detector.nms_iou == 0.1
+    assert detector.angle_version in ("le90", "le135", "oc")

@@ -9,8 +9,8 @@ import pytest
 import torch
 import torchvision
 
-from rotx.models import Targets
 from rotx.models.detectors import total_loss
+from rotx.records import Instances
 from small import VARIANTS, small_detector
 from test_detectors import BOXES, LABELS, images
 
@@ -29,11 +29,14 @@ def test_tensors_are_made_where_the_others_are(name: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(torchvision.ops, "batched_nms", on_the_cpu)
     torch.manual_seed(0)
     detector = small_detector(name).train()
-    pictures, targets = images((96, 128), (96, 128)), [Targets(BOXES, LABELS), Targets(BOXES[:1], LABELS[:1])]
+    pictures, targets = (
+        images((96, 128), (96, 128)),
+        [Instances(BOXES, "rbox", LABELS), Instances(BOXES[:1], "rbox", LABELS[:1])],
+    )
     # The default device has no numbers: what is made there fails or spreads.
     with torch.device("meta"):
         batch = detector.data_preprocessor(pictures)
-        total = total_loss(detector.loss(batch, targets))
+        total = total_loss(detector(batch, targets))
         total.backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
             found = detector.eval().predict(batch)

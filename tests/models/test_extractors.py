@@ -7,7 +7,7 @@ from conftest import GOLDENS
 
 torch = pytest.importorskip("torch", reason="models need torch")
 
-from rotx.models.heads.roi.extractors import RoIAlign, RoIAlignRotated, SingleRoIExtractor, to_rois  # noqa: E402
+from rotx.models.heads.roi_extractor import RoIAlign, RoIAlignRotated, SingleRoIExtractor, to_rois  # noqa: E402
 
 STRIDES = [4, 8, 16, 32]
 

@@ -470,7 +470,7 @@ def test_custom_imports_need_trust(
 
 def test_plugins(folder: Path, tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
-    text = "from rotx import register\nfrom rotx.models.heads.dense.retina import RetinaHead\n"
+    text = "from rotx import register\nfrom rotx.models.heads.retina import RetinaHead\n"
     text += "@register\nclass RotxTestHead(RetinaHead):\n    pass\n"
     (tmp_path / "rotx_test_head.py").write_text(text)
     model = settings["model"]

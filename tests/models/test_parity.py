@@ -14,7 +14,7 @@ from torch import Tensor
 
 import goldens
 from rotx.models.detectors import TwoStage, total_loss
-from rotx.models.structures import Detections
+from rotx.records import Instances
 
 #: Noise, and a photograph that is not square: height and width that are swapped anywhere show.
 IMAGES = pytest.mark.parametrize("run", ["random256", "real224x320"])
@@ -86,7 +86,7 @@ def test_outputs(case: goldens.Case, run: str) -> None:
     assert not case.differences(run, named, TOLERANCE)
 
 
-def matched(case: goldens.Case, prefix: str, found: Detections, labels: bool) -> tuple[int, int]:
+def matched(case: goldens.Case, prefix: str, found: Instances, labels: bool) -> tuple[int, int]:
     """How many of the stored detections were found, in any order, and how many are stored."""
     boxes, scores = (case.arrays[f"{prefix}/{key}"] for key in ("bboxes", "scores"))
     classes = case.arrays[f"{prefix}/labels"] if labels else np.zeros(len(scores), np.int64)
@@ -119,7 +119,7 @@ def test_predictions(case: goldens.Case, run: str) -> None:
     assert abs(len(found) - wanted) <= max(2, 0.01 * wanted)
     if isinstance(model, TwoStage):
         with torch.no_grad():
-            (proposals,) = model.rpn_head.predict(model.extract(batch.images), batch)
+            (proposals,) = model.rpn_head.suppress(model.rpn_head.decode(model.network(batch.images).rpn, batch))
         hit, count = matched(case, f"{run}/rpn_proposals", proposals, labels=False)
         assert hit >= 0.98 * count
         assert abs(len(proposals) - case.meta["runs"][run]["rpn_proposals_total"]) <= 2
@@ -135,7 +135,7 @@ def test_losses_and_gradients(case: goldens.Case, run: str) -> None:
     golden = case.meta["runs"][run]
     tolerance, gradient_tolerance = LOOSER.get((case.name, run), (TOLERANCE, GRADIENT_TOLERANCE))
     model = case.fresh()
-    losses = model.loss(case.batch(run), case.targets(run))
+    losses = model(case.batch(run), case.targets(run))
     assert losses.keys() == golden["losses"].keys()
     for name, term in losses.items():
         np.testing.assert_allclose(values(term), golden["losses"][name], rtol=tolerance, atol=1e-6, err_msg=name)

@@ -9,7 +9,9 @@ from conftest import GOLDENS
 
 torch = pytest.importorskip("torch", reason="models need torch")
 
-from rotx.models.targets.priors import AnchorGenerator, FakeRotatedAnchorGenerator, MlvlPointGenerator  # noqa: E402
+from rotx.models.priors.anchors import AnchorGenerator  # noqa: E402
+from rotx.models.priors.points import MlvlPointGenerator  # noqa: E402
+from rotx.models.priors.rotated_anchors import FakeRotatedAnchorGenerator  # noqa: E402
 
 OPS = GOLDENS / "ops"
 PAD = (25, 40)

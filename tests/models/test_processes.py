@@ -10,9 +10,10 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from rotx.models import Batch, Targets, build_detector
+from rotx.models import Batch, build_detector
 from rotx.models.detectors import total_loss
 from rotx.models.processes import mean_over_processes, sync_batch_norms
+from rotx.records import Instances
 from small import VARIANTS, small_config
 
 #: By how much the gradients of a parameter may differ, as a share of their norm: losses are float32.
@@ -60,7 +61,7 @@ def gradients(name: str, counts: tuple[int, ...], rank: int | None) -> Gradients
     images = torch.randn((2, 3, *SIZE), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     mine = range(2) if rank is None else range(rank, rank + 1)
     batch = Batch(images[list(mine)], [SIZE] * len(mine))
-    targets = [Targets(BOXES[: counts[i]], LABELS[: counts[i]]) for i in mine]
+    targets = [Instances(BOXES[: counts[i]], "rbox", LABELS[: counts[i]]) for i in mine]
     model = detector if rank is None else DistributedDataParallel(detector)
     total_loss(model(batch, targets)).backward()  # type: ignore[no-untyped-call]
     return {key: value.grad for key, value in detector.named_parameters() if value.grad is not None}

@@ -11,8 +11,9 @@ import torch
 
 import rotx
 from rotx import config, geometry
-from rotx.models import Targets, build_detector
+from rotx.models import build_detector
 from rotx.models.detectors import total_loss
+from rotx.records import Instances
 from rotx.registry import load_plugins
 from small import CONFIGS
 
@@ -60,7 +61,7 @@ def test_it_is_built_learns_and_is_loaded(file: Path, tmp_path: Path) -> None:
     totals = []
     for _ in range(60):
         optimizer.zero_grad()
-        total = total_loss(detector.loss(batch, [Targets(BOXES, torch.tensor([0, 1]))]))
+        total = total_loss(detector(batch, [Instances(BOXES, "rbox", torch.tensor([0, 1]))]))
         total.backward()  # type: ignore[no-untyped-call]
         assert all(p.grad is not None for p in detector.parameters() if p.requires_grad)
         optimizer.step()
@@ -80,6 +81,6 @@ def test_images_without_objects(file: Path) -> None:
     load_plugins(["toy_head"])
     detector = build_detector(settings["model"])
     batch = detector.data_preprocessor([torch.zeros(3, 64, 64), torch.zeros(3, 40, 96)])
-    losses = detector.loss(batch, [Targets(BOXES[:0], torch.zeros(0, dtype=torch.int64))] * 2)
+    losses = detector(batch, [Instances(BOXES[:0], "rbox", torch.zeros(0, dtype=torch.int64))] * 2)
     assert total_loss(losses).isfinite()
     assert len(detector.predict(batch)) == 2

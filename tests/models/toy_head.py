@@ -8,12 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from rotx import register
+from rotx.models.coders.distance_angle_point import DistanceAnglePointCoder
 from rotx.models.layers import bias_for_probability, normal_init
 from rotx.models.losses.reduce import Loss
-from rotx.models.postprocess import Suppression, best_candidates, suppress
-from rotx.models.structures import Batch, Detections, Targets
-from rotx.models.targets.coders import DistanceAnglePointCoder
-from rotx.models.targets.priors import MlvlPointGenerator
+from rotx.models.postprocess import Suppression, best_pairs, suppress
+from rotx.models.priors.points import MlvlPointGenerator
+from rotx.models.structures import Batch, Candidates
+from rotx.records import Instances
+
+#: Logits (B, K, H, W), and distances and angles (B, 5, H, W).
+Raw = tuple[Tensor, Tensor]
 
 
 @register
@@ -21,15 +25,15 @@ class ToyHead(nn.Module):
     """Every place of one feature map finds the smallest object that it lies in.
 
     Args:
-        num_classes: K.
-        in_channels: of the features.
-        stride: of the map, in pixels.
-        bbox_coder: points and distances to rboxes.
-        loss_cls: of (N, K) logits, with a sigmoid.
-        loss_bbox: of distances, in strides, and angles, (P, 5).
-        score_thr: scores must exceed it.
-        nms: suppression within each class.
-        max_per_img: how many detections to keep.
+        num_classes: Number of classes K.
+        in_channels: Number of input channels.
+        stride: Stride of the map, in pixels.
+        bbox_coder: Coder of points and distances to rboxes.
+        loss_cls: Loss of (N, K) logits, with a sigmoid.
+        loss_bbox: Loss of distances, in strides, and angles, (P, 5).
+        score_thr: Scores must exceed it.
+        nms: Suppression within each class.
+        max_per_img: Number of detections to keep.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class ToyHead(nn.Module):
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
+        self.box_kind, self.angle_version = bbox_coder.box_kind, bbox_coder.angle_version
         self.stride = stride
         self.points = MlvlPointGenerator([stride])
         self.bbox_coder = bbox_coder
@@ -63,13 +68,13 @@ class ToyHead(nn.Module):
         normal_init(self.conv_reg, std=0.01)
         normal_init(self.conv_cls, std=0.01, bias=bias_for_probability(0.01))
 
-    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Sequence[Tensor]) -> Raw:
         """Logits (B, K, H, W), and distances and angles (B, 5, H, W), of the first map."""
         return self.conv_cls(features[0]), self.conv_reg(features[0])
 
-    def loss(self, features: Sequence[Tensor], batch: Batch, targets: Sequence[Targets]) -> dict[str, Tensor]:
+    def loss(self, raw: Raw, targets: Sequence[Instances], batch: Batch) -> dict[str, Tensor]:
         """The loss terms."""
-        (logits, values), points = self._rows(features)
+        (logits, values), points = self._rows(raw)
         goals = [self._goals(points, target) for target in targets]
         labels, wanted = (torch.cat(rows) for rows in zip(*goals, strict=True))
         at = (labels < self.num_classes).nonzero().squeeze(1)
@@ -80,24 +85,24 @@ class ToyHead(nn.Module):
         }
 
     @torch.no_grad()
-    def predict(self, features: Sequence[Tensor], batch: Batch) -> list[Detections]:
-        """The detections of each image, best first."""
-        (logits, values), points = self._rows(features)
-        found = []
-        for rows, encoded in zip(logits, values, strict=True):
-            scores, places, labels = best_candidates(rows.sigmoid(), self.score_thr, nms_pre=1000)
-            boxes = self.bbox_coder.decode(points[places], encoded[places] * self._units(encoded))
-            found.append(suppress(boxes, scores, labels, nms=self.nms, max_per_img=self.max_per_img, min_bbox_size=0))
-        return found
+    def decode(self, raw: Raw, batch: Batch) -> Candidates:
+        """The best candidates of each image."""
+        (logits, values), points = self._rows(raw)
+        best = best_pairs(logits.sigmoid(), self.score_thr, nms_pre=1000)
+        encoded = best.of(values) * self._units(values)
+        return Candidates(self.bbox_coder.decode(points[best.places], encoded), best.scores, best.labels, self.box_kind)
 
-    def _rows(self, features: Sequence[Tensor]) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    def suppress(self, candidates: Candidates) -> list[Instances]:
+        """The detections of each image, best first."""
+        return suppress(candidates, nms=self.nms, max_per_img=self.max_per_img, min_bbox_size=0)
+
+    def _rows(self, raw: Raw) -> tuple[tuple[Tensor, Tensor], Tensor]:
         """Both outputs as (B, H × W, C), in float32, and the points (H × W, 2)."""
-        maps = self(features)
-        (points,) = self.points.grid_priors([tuple(maps[0].shape[-2:])], torch.float32, maps[0].device)
-        logits, values = (x.permute(0, 2, 3, 1).flatten(1, 2).float() for x in maps)
+        (points,) = self.points.grid_priors([tuple(raw[0].shape[-2:])], torch.float32, raw[0].device)
+        logits, values = (x.permute(0, 2, 3, 1).flatten(1, 2).float() for x in raw)
         return (logits, values), points
 
-    def _goals(self, points: Tensor, target: Targets) -> tuple[Tensor, Tensor]:
+    def _goals(self, points: Tensor, target: Instances) -> tuple[Tensor, Tensor]:
         """Labels (P,), background K, and distances and angles (P, 5) that the points are to learn."""
         labels = torch.full((len(points),), self.num_classes, device=points.device)
         if len(target.boxes) == 0:

@@ -80,25 +80,14 @@ def nms(boxes: Array, scores: Array, labels: Array, kind: BoxKind, iou_threshold
     rows: Any = boxes
     if not is_tensor(boxes):
         keep = cast("Array", geometry.nms(_comparable(rows, kind), scores, iou_threshold, labels))
-    elif kind == "hbox":
-        keep = _nms_upright(rows, scores, labels, iou_threshold)
     else:
         from rotx import ops
 
+        # Middles and sides of hboxes are not rounded: that could decide whether two are too near.
+        exact = rows.double() if kind == "hbox" else rows
         suppress = getattr(ops, _SUPPRESSIONS["quad" if kind == "quad" else "rbox"])
-        keep = suppress(_comparable(rows, kind), scores, labels, iou_threshold)
+        keep = suppress(_comparable(exact, kind), scores, labels, iou_threshold)
     return keep
-
-
-def _nms_upright(boxes: Any, scores: Any, labels: Any, iou_threshold: float) -> Any:
-    import torchvision
-
-    # Half precision cannot hold the coordinates.
-    hboxes = boxes.float()
-    if len(hboxes):
-        # torchvision moves the labels apart by the greatest coordinate, and forgets that some are negative.
-        hboxes = hboxes - hboxes.min()
-    return torchvision.ops.batched_nms(hboxes, scores.float(), labels, iou_threshold)
 
 
 def _comparable(boxes: Array, kind: BoxKind) -> Array:

@@ -20,8 +20,8 @@ from rotx.evaluation.score import Evaluation
 from rotx.images.window_cache import reading_order
 from rotx.inference.predictor import in_file, join
 from rotx.inference.tta import View, predict_views
-from rotx.models import structures
 from rotx.models.detectors import Detector
+from rotx.records import Instances
 
 
 class Annotated(Samples, Protocol):
@@ -98,7 +98,7 @@ def _predict_batch(
     return found
 
 
-def _answers(detector: Detector, images: list[Tensor], tta: Sequence[View] | None) -> list[structures.Detections]:
+def _answers(detector: Detector, images: list[Tensor], tta: Sequence[View] | None) -> list[Instances]:
     if tta is not None:
         return predict_views(detector, images, tta)
     return detector.predict(detector.data_preprocessor(images))

@@ -30,7 +30,6 @@ from rotx.engine.schedule import build_schedule
 from rotx.engine.settings import Settings, num_classes_paths, read_settings
 from rotx.engine.trainer import Trainer, seed_all
 from rotx.evaluation.metrics import build_metric
-from rotx.inference.predictor import number_of_classes
 from rotx.models import build_detector, load_checkpoint
 from rotx.models.detectors import Detector
 from rotx.models.processes import sync_batch_norms
@@ -163,7 +162,7 @@ def _datasets(settings: Settings, detector: Detector, say: Notice) -> tuple[Any,
     for dataset in filter(None, (train_set, val_set)):
         for notice in dataset.notices:
             say(notice)
-    number, classes = number_of_classes(detector), train_set.classes
+    number, classes = detector.num_classes, train_set.classes
     if number != len(classes):
         where = " and ".join(num_classes_paths(settings.model)) or "model"
         raise ValueError(

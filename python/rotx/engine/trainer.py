@@ -27,8 +27,9 @@ from rotx.engine.optim import Optimization
 from rotx.engine.schedule import Schedule
 from rotx.engine.settings import Settings
 from rotx.engine.signals import Interrupted, Signals
-from rotx.models import Batch, Targets
+from rotx.models import Batch
 from rotx.models.detectors import Detector, total_loss
+from rotx.records import Instances
 
 #: The images of one step: as many batches as their gradients are summed over.
 Window = Sequence[Sequence[Item]]
@@ -167,12 +168,11 @@ class Trainer:
             self.ema.update(self.at.step + len(window) - 1)
         return means
 
-    def prepare(self, items: Sequence[Item]) -> tuple[Batch, list[Targets]]:
+    def prepare(self, items: Sequence[Item]) -> tuple[Batch, list[Instances]]:
         """A batch and its targets on the device."""
         where = self.world.device
         images = [item.image.to(where, non_blocking=True) for item in items]
-        targets = [Targets(item.boxes, item.labels, item.ignored).to(where) for item in items]
-        return self.detector.data_preprocessor(images), targets
+        return self.detector.data_preprocessor(images), [targets_of(item).to(where) for item in items]
 
     @property
     def finished(self) -> bool:
@@ -346,6 +346,15 @@ def windows(loader: Iterable[list[Item]], size: int) -> Iterator[list[list[Item]
             window = []
     if window:
         yield window
+
+
+def targets_of(item: Item) -> Instances:
+    """The objects of an image, those to ignore last."""
+    if not len(item.ignored):
+        return Instances(item.boxes, "rbox", item.labels)
+    rboxes = torch.cat([item.boxes, item.ignored])
+    labels = torch.cat([item.labels, item.labels.new_zeros(len(item.ignored))])
+    return Instances(rboxes, "rbox", labels, ignored=torch.arange(len(rboxes)) >= len(item.boxes))
 
 
 def seed_all(*numbers: int) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from rotx import config
 from rotx.annotations.classes import CLASSES_OF
-from rotx.inference.predictor import Predictor, number_of_classes
+from rotx.inference.predictor import Predictor
 from rotx.models import build_detector, load_checkpoint
 from rotx.registry import load_plugins
 
@@ -66,7 +66,7 @@ def load(
     if report.unexpected:
         warnings.warn(f"{config_file}: the checkpoint holds more than its weights: {report}", stacklevel=2)
     try:
-        classes = _classes(settings, report.classes, number_of_classes(detector))
+        classes = _classes(settings, report.classes, detector.num_classes)
     except ValueError as error:
         raise ValueError(f"{config_file}: {error}") from None
     return Predictor(detector, classes, scale, keep_ratio, where)

@@ -24,9 +24,8 @@ from rotx.images.files import read_image
 from rotx.inference.large import Look, find_whole, merge_windows, windows_found
 from rotx.inference.prediction import Prediction, Table
 from rotx.inference.tta import View, predict_views
-from rotx.models.detectors import Detector, TwoStage
-from rotx.models.postprocess import NMSRotated
-from rotx.models.structures import Detections as Found
+from rotx.models.detectors import Detector
+from rotx.records import Instances
 from rotx.tiling.merging import MERGE_IOU
 from rotx.tiling.windowed_image import WindowedImage
 
@@ -58,8 +57,8 @@ class Predictor:
         keep_ratio: bool = True,
         device: str | torch.device = "cpu",
     ) -> None:
-        if len(classes) != number_of_classes(detector):
-            raise ValueError(f"classes: need {number_of_classes(detector)}, as the detector has, got {len(classes)}")
+        if len(classes) != detector.num_classes:
+            raise ValueError(f"classes: need {detector.num_classes}, as the detector has, got {len(classes)}")
         self.device = torch.device(device)
         self.detector = detector.to(self.device).eval()
         self.classes = tuple(classes)
@@ -183,9 +182,7 @@ class Predictor:
     @property
     def merge_iou(self) -> float:
         """From which IoU on detections are suppressed: as the config says for the detector, if it compares rboxes."""
-        head: Any = self.detector.roi_head if isinstance(self.detector, TwoStage) else self.detector.bbox_head
-        nms = getattr(head, "nms", None)
-        return nms.iou_threshold if isinstance(nms, NMSRotated) else MERGE_IOU
+        return MERGE_IOU if self.detector.nms_iou is None else self.detector.nms_iou
 
     def _one(self, source: Any, name: str, score_thr: float) -> Prediction:
         pixels = _pixels(source, name)
@@ -203,7 +200,7 @@ class Predictor:
         return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
 
 
-def in_file(found: Found, factors: tuple[float, float]) -> tuple[Floats, Floats, NDArray[np.int64]]:
+def in_file(found: Instances, factors: tuple[float, float]) -> tuple[Floats, Floats, NDArray[np.int64]]:
     """What a detector found in an image, in pixels of the image's file.
 
     Args:
@@ -213,7 +210,7 @@ def in_file(found: Found, factors: tuple[float, float]) -> tuple[Floats, Floats,
     Returns:
         rboxes (N, 5) float64 as le90, scores (N,) float64 and labels (N,) int64.
     """
-    rboxes = boxes.rescale(found.boxes.cpu().double(), (1 / factors[0], 1 / factors[1]))
+    rboxes = boxes.rescale(found.rboxes.cpu().double(), (1 / factors[0], 1 / factors[1]))
     return boxes.regularize(rboxes, "le90").numpy(), found.scores.cpu().double().numpy(), found.labels.cpu().numpy()
 
 
@@ -260,14 +257,6 @@ def _pixels(source: Source, name: str = "image") -> Image:
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
         raise ValueError(f"{name}: need (H, W, 3) uint8, BGR, got {pixels.shape} {pixels.dtype}")
     return pixels.astype(np.uint8, copy=False)
-
-
-def number_of_classes(detector: Detector) -> int:
-    """How many classes a detector tells apart."""
-    head: Any = detector.roi_head.bbox_head if isinstance(detector, TwoStage) else detector.bbox_head
-    if isinstance(head, torch.nn.ModuleList):
-        head = head[-1]
-    return int(head.num_classes)
 
 
 def _several(predictions: Prediction | Iterable[Prediction]) -> Iterable[Prediction]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import pi
 
-import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from rotx import boxes, ops
+from rotx import boxes
 from rotx.models.detectors import Detector
-from rotx.models.structures import Detections, Size
+from rotx.models.structures import Size
+from rotx.records import Instances, concatenate
 
 #: Scales of the size that the pipeline gives images.
 SCALES = (1.0, 0.75, 1.25)
@@ -87,7 +87,7 @@ def views_of(kinds: str) -> tuple[View, ...]:
     return tuple(View(*view) for view in product(scales, mirrored, turns))
 
 
-def predict_views(detector: Detector, images: Sequence[Tensor], views: Sequence[View]) -> list[Detections]:
+def predict_views(detector: Detector, images: Sequence[Tensor], views: Sequence[View]) -> list[Instances]:
     """What a detector finds in each image, seen in each view: of detections of a class that overlap the best.
 
     Args:
@@ -95,16 +95,15 @@ def predict_views(detector: Detector, images: Sequence[Tensor], views: Sequence[
         images: (3, H, W), of any sizes, on the detector's device.
         views: as `views_of` makes them.
     """
-    found: list[list[Detections]] = [[] for _ in images]
+    found: list[list[Instances]] = [[] for _ in images]
     for view in views:
         batch = detector.data_preprocessor([view.see(image) for image in images])
         for into, image, seen in zip(found, images, detector.predict(batch), strict=True):
             size = int(image.shape[1]), int(image.shape[2])
-            into.append(Detections(view.undo(seen.boxes, size), seen.scores, seen.labels))
+            into.append(replace(seen, boxes=view.undo(seen.boxes, size)))
     return [_merge(several) for several in found]
 
 
-def _merge(several: Sequence[Detections]) -> Detections:
-    rboxes, scores, labels = (torch.cat([getattr(d, key) for d in several]) for key in ("boxes", "scores", "labels"))
-    keep = ops.batched_nms_rotated(rboxes, scores, labels, MERGE_IOU)
-    return Detections(rboxes[keep], scores[keep], labels[keep])
+def _merge(several: Sequence[Instances]) -> Instances:
+    found = concatenate(several)
+    return found[boxes.nms(found.boxes, found.scores, found.labels, found.kind, MERGE_IOU)]

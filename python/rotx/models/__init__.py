@@ -1,5 +1,7 @@
 """Detectors of rotated objects and what they are made of, on torch."""
 
+from typing import Any
+
 try:
     import torch as _torch  # noqa: F401
 except ModuleNotFoundError as error:
@@ -9,6 +11,14 @@ except ModuleNotFoundError as error:
 
 from rotx.models.build import build_detector
 from rotx.models.checkpoints import load_checkpoint
-from rotx.models.structures import Batch, Detections, Targets
+from rotx.models.structures import Batch, Candidates
 
-__all__ = ["Batch", "Detections", "Targets", "build_detector", "load_checkpoint"]
+__all__ = ["Batch", "Candidates", "build_detector", "load_checkpoint"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Detections", "Targets"):
+        from rotx.models import old_records
+
+        return getattr(old_records, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rotx.models.detectors import Detector
-from rotx.models.heads.dense.rpn import Proposals
+from rotx.models.heads.rpn import Proposals
 from rotx.registry import build, keywords_of, resolve
 
 #: A key that may say anything.

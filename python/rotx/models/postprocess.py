@@ -1,116 +1,166 @@
-"""From scored boxes to detections: thresholds, the best of each level, suppression."""
+"""From scores to candidates, and from candidates to detections: thresholds, the best of a level, suppression."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
-import torchvision
+import torch
 from torch import Tensor
 
-from rotx import ops
-from rotx.boxes import rbox2hbox
-from rotx.models.structures import Detections
+from rotx import boxes as rotx_boxes
+from rotx.boxes import BoxKind
+from rotx.models.structures import Candidates
+from rotx.records import Instances
 
-#: Boxes, scores and labels → the indices of what stays, best first.
-Suppression = Callable[[Tensor, Tensor, Tensor], Tensor]
+#: Boxes (N, D), scores (N,), labels (N,) and the kind of the boxes → the indices of what stays, best first.
+Suppression = Callable[[Tensor, Tensor, Tensor, BoxKind], Tensor]
 
 
 class NMS:
-    """Non-maximum suppression of hboxes within each label; rboxes are compared by their hboxes.
+    """Non-maximum suppression within each label, by the hboxes around the boxes.
 
     Args:
-        iou_threshold: a box is dropped if its IoU with a better one is greater.
+        iou_threshold: A box is dropped if its IoU with a better one is greater.
     """
 
     def __init__(self, *, iou_threshold: float) -> None:
         self.iou_threshold = _fraction(iou_threshold)
 
-    def __call__(self, boxes: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
-        """The indices (K,) of the boxes to keep, best first."""
-        # Half precision cannot hold the coordinates.
-        hboxes = (rbox2hbox(boxes) if boxes.shape[-1] == 5 else boxes).float()
-        if len(hboxes):
-            # torchvision moves the labels apart by the greatest coordinate, and forgets that some are negative.
-            hboxes = hboxes - hboxes.min()
-        keep: Tensor = torchvision.ops.batched_nms(hboxes, scores.float(), labels, self.iou_threshold)
-        return keep
+    def __call__(self, boxes: Tensor, scores: Tensor, labels: Tensor, kind: BoxKind) -> Tensor:
+        """Indices (K,) of the boxes to keep, best first."""
+        hboxes = rotx_boxes.convert(boxes, kind, "hbox")
+        return rotx_boxes.nms(hboxes, scores, labels, "hbox", self.iou_threshold)
 
 
 class NMSRotated:
-    """Non-maximum suppression of rboxes within each label.
+    """Non-maximum suppression within each label, by the boxes themselves, of whatever kind.
 
     Args:
-        iou_threshold: a box is dropped if its rotated IoU with a better one is greater.
+        iou_threshold: A box is dropped if its IoU with a better one is greater.
     """
 
     def __init__(self, *, iou_threshold: float) -> None:
         self.iou_threshold = _fraction(iou_threshold)
 
-    def __call__(self, boxes: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
-        """The indices (K,) of the boxes to keep, best first."""
-        return ops.batched_nms_rotated(boxes, scores, labels, self.iou_threshold)
+    def __call__(self, boxes: Tensor, scores: Tensor, labels: Tensor, kind: BoxKind) -> Tensor:
+        """Indices (K,) of the boxes to keep, best first."""
+        return rotx_boxes.nms(boxes, scores, labels, kind, self.iou_threshold)
 
 
-def best_candidates(scores: Tensor, score_thr: float, nms_pre: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The pairs of place and class that score more than a threshold, the best ``nms_pre`` of them.
+class Best(NamedTuple):
+    """The k best pairs of place and class in each of B images, best first.
+
+    Attributes:
+        scores: Scores (B, k); −inf where no pair scores enough.
+        places: Rows (B, k) int64 of the places.
+        labels: Classes (B, k) int64.
+    """
+
+    scores: Tensor
+    places: Tensor
+    labels: Tensor
+
+    def of(self, rows: Tensor) -> Tensor:
+        """The rows (B, k, ...) of the places, from those (B, N, ...) of all."""
+        return take_rows(rows, self.places)
+
+
+def best_pairs(scores: Tensor, score_thr: float, nms_pre: int) -> Best:
+    """The best pairs of place and class, in a number that does not depend on the scores.
+
+    Equal scores keep the order of places, then of classes, whatever the device.
 
     Args:
-        scores: (N, K).
-        score_thr: scores must exceed it.
-        nms_pre: how many to keep at most; all if not positive.
-
-    Returns:
-        Scores, places and labels, each (C,), best first.
+        scores: Scores (B, N, K).
+        score_thr: Scores must exceed it.
+        nms_pre: Number of pairs to keep at most; all if not positive.
     """
-    places, labels = (scores > score_thr).nonzero(as_tuple=True)
-    chosen = scores[places, labels]
-    # Stable: equal scores keep the order of places, whatever the device.
-    ranked, order = chosen.sort(descending=True, stable=True)
+    classes = scores.shape[2]
+    number = scores.shape[1] if nms_pre <= 0 else min(nms_pre, scores.shape[1])
+    scores = torch.where(scores > score_thr, scores, -torch.inf)
+    # The best n pairs belong to the n places with the best classes: few pairs are left to sort.
+    places = scores.amax(dim=2).sort(dim=1, descending=True, stable=True).indices[:, :number]
+    places = places.sort(dim=1).values
+    ranked, order = take_rows(scores, places).flatten(1).sort(dim=1, descending=True, stable=True)
     if nms_pre > 0:
-        ranked, order = ranked[:nms_pre], order[:nms_pre]
-    return ranked, places[order], labels[order]
+        ranked, order = ranked[:, :nms_pre], order[:, :nms_pre]
+    return Best(ranked, places.gather(1, order // classes), order % classes)
+
+
+def take_rows(values: Tensor, rows: Tensor) -> Tensor:
+    """Some rows (B, k, ...) of values (B, N, ...), by their indices (B, k)."""
+    index = rows.reshape(*rows.shape, *[1] * (values.dim() - 2)).expand(-1, -1, *values.shape[2:])
+    return values.gather(1, index)
 
 
 def suppress(
-    boxes: Tensor, scores: Tensor, labels: Tensor, *, nms: Suppression, max_per_img: int, min_bbox_size: float = -1
-) -> Detections:
-    """Drops small boxes, suppresses, and keeps the best ``max_per_img`` (all if not positive).
+    candidates: Candidates, *, nms: Suppression, max_per_img: int, min_bbox_size: float = -1
+) -> list[Instances]:
+    """The detections of each image, best first.
 
     Args:
-        boxes: (N, 4) or (N, 5).
-        scores: (N,).
-        labels: (N,): boxes of different labels do not suppress each other.
-        nms: such as :class:`NMSRotated`.
-        max_per_img: how many to keep.
-        min_bbox_size: width and height, in pixels, must exceed it; no limit if negative.
+        candidates: Scored boxes.
+        nms: Suppression, such as :class:`NMSRotated`.
+        max_per_img: Number of detections to keep in an image; all if not positive.
+        min_bbox_size: Width and height, in pixels, must exceed it; no limit if negative.
     """
+    images, boxes, scores, labels = _sound(candidates, min_bbox_size)
+    count = len(candidates.boxes)
+    keep = nms(boxes, scores, labels * count + images, candidates.kind)
+    found = []
+    for i in range(count):
+        own = keep[images[keep] == i]
+        own = own[:max_per_img] if max_per_img > 0 else own
+        found.append(Instances(boxes[own], candidates.kind, labels[own], scores=scores[own]))
+    return found
+
+
+def suppress_fixed(
+    candidates: Candidates, *, nms: Suppression, max_per_img: int, min_bbox_size: float = -1
+) -> Candidates:
+    """As :func:`suppress`, but with a fixed number of places in each image; those that are left over are empty.
+
+    Returns:
+        Candidates (B, n), best first, with n = ``max_per_img``, or less if there are not as many candidates.
+    """
+    count, number = candidates.scores.shape
+    usable = _usable(candidates, min_bbox_size)
+    scores = torch.where(usable, candidates.scores, -torch.inf)
+    # Boxes without area neither suppress nor are suppressed; they come last.
+    boxes = torch.where(usable[..., None], candidates.boxes, 0)
+    images = torch.arange(count, device=boxes.device)[:, None].expand(-1, number)
+    groups = candidates.labels * count + images
+    keep = nms(boxes.flatten(0, 1), scores.flatten(), groups.flatten(), candidates.kind)
+    places = number if max_per_img <= 0 else min(max_per_img, number)
+    image, row = keep // max(number, 1), keep % max(number, 1)
+    # The rank of each kept box in its image; those beyond the last place share one more, which is cut off.
+    ranks = (image[:, None] == torch.arange(count, device=keep.device)).cumsum(0) - 1
+    at = (image, ranks.gather(1, image[:, None]).squeeze(1).clamp(max=places))
+    kept = row.new_zeros((count, places + 1)).index_put(at, row)[:, :places]
+    filled = row.new_zeros((count, places + 1)).index_put(at, torch.ones_like(row))[:, :places] > 0
+    return Candidates(
+        take_rows(boxes, kept),
+        torch.where(filled, scores.gather(1, kept), -torch.inf),
+        candidates.labels.gather(1, kept),
+        candidates.kind,
+    )
+
+
+def _usable(candidates: Candidates, min_bbox_size: float) -> Tensor:
     # A box that is not finite comes from a model that has diverged: it is no detection.
-    sound = boxes.isfinite().all(1) & scores.isfinite()
+    usable = candidates.boxes.isfinite().all(2) & candidates.scores.isfinite()
     if min_bbox_size >= 0:
-        sides = boxes[:, 2:4] if boxes.shape[1] == 5 else boxes[:, 2:] - boxes[:, :2]
-        sound &= (sides > min_bbox_size).all(1)
-    boxes, scores, labels = boxes[sound], scores[sound], labels[sound]
-    keep = nms(boxes, scores, labels)
-    if max_per_img > 0:
-        keep = keep[:max_per_img]
-    return Detections(boxes[keep], scores[keep], labels[keep])
+        usable &= (rotx_boxes.sides(candidates.boxes, candidates.kind) > min_bbox_size).all(2)
+    return usable
 
 
-def multiclass_nms(
-    boxes: Tensor, scores: Tensor, *, score_thr: float, nms: Suppression, max_per_img: int
-) -> Detections:
-    """Suppression within each class of boxes that have a score for each.
-
-    Args:
-        boxes: (N, D) boxes that serve all classes, or (N, K, D) with one for each.
-        scores: (N, K).
-        score_thr: scores must exceed it.
-        nms: such as :class:`NMSRotated`.
-        max_per_img: how many to keep.
-    """
-    ranked, places, labels = best_candidates(scores, score_thr, nms_pre=-1)
-    chosen = boxes[places] if boxes.dim() == 2 else boxes[places, labels]
-    return suppress(chosen, ranked, labels, nms=nms, max_per_img=max_per_img)
+def _sound(candidates: Candidates, min_bbox_size: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Image, box, score and label of each usable candidate."""
+    images, places = _usable(candidates, min_bbox_size).nonzero(as_tuple=True)
+    values = (candidates.boxes, candidates.scores, candidates.labels)
+    boxes, scores, labels = (value[images, places] for value in values)
+    return images, boxes, scores, labels
 
 
 def _fraction(value: float) -> float:

@@ -6,25 +6,26 @@ import torch
 from torch import Tensor, nn
 
 
-def mean_over_processes(value: float | Tensor, where: torch.device, at_least: float = 0.0) -> float:
+def mean_over_processes(value: float | Tensor, where: torch.device, at_least: float = 0.0) -> Tensor:
     """What a head divides the sum of its losses by: the share of one process in a number of the whole batch.
 
     Gradients are averaged over the processes. Divided by this, they are those of one process with all images: the
     sum of all losses over the sum of all numbers. Every process must call it equally often.
 
     Args:
-        value: the number of this process's images, such as that of positive anchors.
-        where: the device of the model.
-        at_least: what the number of the whole batch counts as, if it is less.
+        value: Number of this process's images, such as that of positive anchors.
+        where: Device of the model.
+        at_least: Least number that the whole batch counts as.
 
     Returns:
-        the sum over the processes over how many they are; without a distributed run the number itself.
+        The sum over the processes over how many they are, a float32 scalar tensor on the device; without a
+        distributed run the number itself.
     """
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return max(float(value), at_least)
     total = torch.as_tensor(value, dtype=torch.float32, device=where).detach().clone()
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return total.clamp(min=at_least)
     torch.distributed.all_reduce(total)
-    return max(float(total), at_least) / torch.distributed.get_world_size()
+    return total.clamp(min=at_least) / torch.distributed.get_world_size()
 
 
 def sync_batch_norms(model: nn.Module) -> nn.Module:

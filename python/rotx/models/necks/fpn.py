@@ -70,17 +70,17 @@ class FPN(nn.Module):
 
         lateral_norm = None if no_norm_on_lateral else norm_cfg
         self.lateral_convs = nn.ModuleList(
-            ConvModule(channels, out_channels, 1, norm=lateral_norm, relu=False)
+            ConvModule(channels, out_channels, 1, norm=lateral_norm, act=None)
             for channels in in_channels[start_level : last + 1]
         )
         self.fpn_convs = nn.ModuleList(
-            ConvModule(out_channels, out_channels, 3, padding=1, norm=norm_cfg, relu=False) for _ in self.lateral_convs
+            ConvModule(out_channels, out_channels, 3, padding=1, norm=norm_cfg, act=None) for _ in self.lateral_convs
         )
         if self.add_extra_convs:
             for i in range(extra):
                 channels = in_channels[last] if i == 0 and self.add_extra_convs == "on_input" else out_channels
                 self.fpn_convs.append(
-                    ConvModule(channels, out_channels, 3, stride=2, padding=1, norm=norm_cfg, relu=False)
+                    ConvModule(channels, out_channels, 3, stride=2, padding=1, norm=norm_cfg, act=None)
                 )
         xavier_init(self)
 

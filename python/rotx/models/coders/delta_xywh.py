@@ -1,0 +1,82 @@
+"""Horizontal boxes relative to horizontal priors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rotx.boxes import BoxKind
+from rotx.models.coders.deltas import (
+    WH_RATIO_CLIP,
+    at_least_float32,
+    centered,
+    decoded_shift,
+    decoded_size,
+    denormalize,
+    log_ratio,
+    normalize,
+    positive_size,
+    statistics,
+)
+
+
+class DeltaXYWHHBBoxCoder:
+    """hbox priors, hboxes: shift of the centre in prior sizes, logarithms of the ratios of the sizes.
+
+    Args:
+        target_means: subtracted from the targets.
+        target_stds: what they are divided by then.
+        clip_border: decoded boxes are cut at the image, if its shape is given.
+        add_ctr_clamp: decoded centres stay within ``ctr_clamp`` of the prior's, and sizes may shrink freely.
+        ctr_clamp: in pixels.
+    """
+
+    encode_size = 4
+    box_kind: BoxKind = "hbox"
+
+    def __init__(
+        self,
+        target_means: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
+        target_stds: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
+        clip_border: bool = True,
+        add_ctr_clamp: bool = False,
+        ctr_clamp: int = 32,
+    ) -> None:
+        self.means, self.stds = statistics(target_means, target_stds, self.encode_size)
+        self.clip_border = clip_border
+        self.ctr_clamp = ctr_clamp if add_ctr_clamp else None
+
+    def encode(self, priors: Tensor, gts: Tensor) -> Tensor:
+        """Targets (N, 4) for hbox priors (N, 4) and hbox gts (N, 4)."""
+        prior, gt = centered(at_least_float32(priors)), centered(at_least_float32(gts))
+        shift = (gt[..., :2] - prior[..., :2]) / positive_size(prior)
+        return normalize(torch.cat([shift, log_ratio(positive_size(gt), prior)], dim=-1), self.means, self.stds)
+
+    def decode(
+        self,
+        priors: Tensor,
+        deltas: Tensor,
+        max_shape: tuple[int, ...] | None = None,
+        wh_ratio_clip: float = WH_RATIO_CLIP,
+    ) -> Tensor:
+        """Boxes from deltas.
+
+        Args:
+            priors: hboxes (..., 4).
+            deltas: (..., 4), or (..., 4 · K) for K classes.
+            max_shape: height and width of the image, to cut the boxes at.
+            wh_ratio_clip: a size changes at most by this factor and its inverse.
+
+        Returns:
+            hboxes of the shape of ``deltas``.
+        """
+        values = denormalize(deltas, self.means, self.stds)
+        prior = centered(priors)[..., None, :]
+        center = prior[..., :2] + decoded_shift(prior, values, self.ctr_clamp)
+        half = decoded_size(prior, values, self.ctr_clamp, wh_ratio_clip) * 0.5
+        boxes = torch.cat([center - half, center + half], dim=-1)
+        if self.clip_border and max_shape is not None:
+            boxes = boxes.clamp(min=0).minimum(boxes.new_tensor([max_shape[1], max_shape[0]]).repeat(2))
+        return boxes.reshape(deltas.shape)

@@ -1,0 +1,164 @@
+"""What the anchors of a batch are to learn: labels and boxes for the dense heads with anchors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rotx import boxes as rotx_boxes
+from rotx.models.assigners.assignment import Assigner, assign_usable
+from rotx.models.coders.box_coder import BoxCoder
+from rotx.models.coders.deltas import at_least_float32
+from rotx.models.heads.maps import priors_at
+from rotx.models.priors.prior_generator import PriorGenerator
+from rotx.models.processes import mean_over_processes
+from rotx.models.samplers.sampler import Sampler
+from rotx.models.structures import Batch, Size
+from rotx.records import Instances
+
+
+class AnchorTargets(NamedTuple):
+    """Targets of the B × A anchors of one level of B images, P of which stand for an object.
+
+    Attributes:
+        labels: Classes (B · A,) int64; background is the number of classes.
+        label_weights: Weights (B · A,) of the classification; 0 where an anchor is ignored or was not sampled.
+        rows: Indices (P,) int64 of the anchors that stand for an object.
+        anchors: These anchors (P, D).
+        gt_boxes: The object of each, (P, D'), of the kind of the coder.
+        bbox_targets: What each is to regress, (P, encode_size), or ``gt_boxes`` if the regression is decoded.
+        avg_factor: What sums of losses of all levels are divided by, a scalar tensor: the mean over all processes.
+    """
+
+    labels: Tensor
+    label_weights: Tensor
+    rows: Tensor
+    anchors: Tensor
+    gt_boxes: Tensor
+    bbox_targets: Tensor
+    avg_factor: Tensor
+
+
+class AnchorTargeter:
+    """Assigns objects to anchors, samples, and encodes.
+
+    Args:
+        prior_generator: Knows which anchors belong to an image.
+        bbox_coder: Encodes objects relative to anchors.
+        assigner: Decides which anchor stands for which object.
+        sampler: Decides which anchors take part.
+        num_classes: Number of classes, and the label of the background.
+        reg_decoded_bbox: Whether targets are boxes, not encoded.
+        allowed_border: Anchors that reach further out of the image, in pixels, take no part; all do if negative.
+        pos_weight: Weight of positive anchors in the classification; 1 if not positive.
+    """
+
+    def __init__(
+        self,
+        *,
+        prior_generator: PriorGenerator,
+        bbox_coder: BoxCoder,
+        assigner: Assigner,
+        sampler: Sampler,
+        num_classes: int,
+        reg_decoded_bbox: bool = False,
+        allowed_border: float = -1,
+        pos_weight: float = -1,
+    ) -> None:
+        self.prior_generator = prior_generator
+        self.bbox_coder = bbox_coder
+        self.assigner = assigner
+        self.sampler = sampler
+        self.num_classes = num_classes
+        self.reg_decoded_bbox = reg_decoded_bbox
+        self.allowed_border = allowed_border
+        self.pos_weight = pos_weight if pos_weight > 0 else 1.0
+
+    @torch.no_grad()
+    def __call__(
+        self, priors: Sequence[Tensor], featmap_sizes: Sequence[Size], batch: Batch, targets: Sequence[Instances]
+    ) -> list[AnchorTargets]:
+        """Targets for all anchors of all images, level by level.
+
+        Args:
+            priors: Anchors of each level, (A, D) for all images or (B, A, D) with those of each.
+            featmap_sizes: Height and width of each level.
+            batch: Batch, for the sizes of its images.
+            targets: Objects of each image.
+        """
+        gt_inds, numbers, count = self._assign(priors, featmap_sizes, batch, targets)
+        # One more, so that images without objects need no way of their own.
+        classes = torch.cat([*(target.labels for target in targets), numbers.new_zeros(1)])
+        labels = torch.where(gt_inds > 0, classes[numbers.clamp(min=0)], self.num_classes)
+        weights = torch.where(gt_inds > 0, self.pos_weight, 1.0) * (gt_inds >= 0)
+        avg_factor = mean_over_processes(count, gt_inds.device)
+
+        lengths = [level.shape[-2] for level in priors]
+
+        def levels(values: Tensor) -> list[Tensor]:
+            return [level.flatten() for level in values.split_with_sizes(lengths, dim=1)]
+
+        # One wait for the numbers of positive anchors and one for their indices, however many levels and images.
+        positive = levels(gt_inds > 0)
+        counts = torch.stack([level.sum() for level in positive]).tolist()
+        at = torch.cat(positive).nonzero().squeeze(1)
+        starts = accumulate([0, *(len(level) for level in positive[:-1])])
+        rows = [some - start for some, start in zip(at.split_with_sizes(counts), starts, strict=True)]
+        anchors = torch.cat(
+            [
+                priors_at(level, some // length, some % length)
+                for level, some, length in zip(priors, rows, lengths, strict=True)
+            ]
+        )
+        kind = self.bbox_coder.box_kind
+        objects = at_least_float32(torch.cat([rotx_boxes.convert(t.boxes, t.kind, kind) for t in targets]))
+        gts = objects[torch.cat(levels(numbers))[at]].to(anchors.dtype)
+        goals = gts if self.reg_decoded_bbox else self.bbox_coder.encode(anchors, gts)
+        own = [values.split_with_sizes(counts) for values in (anchors, gts, goals)]
+        return [
+            AnchorTargets._make((*level, avg_factor))
+            for level in zip(levels(labels), levels(weights), rows, *own, strict=True)
+        ]
+
+    def _assign(
+        self, priors: Sequence[Tensor], featmap_sizes: Sequence[Size], batch: Batch, targets: Sequence[Instances]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What the anchors of each image stand for.
+
+        Returns:
+            Index plus one of the object of each anchor, (B, A), 0: background, −1: no part; its index among the
+            objects of all images, (B, A); and how many anchors take part.
+        """
+        found, numbers, total = [], [], torch.zeros((), device=priors[0].device)
+        flat = torch.cat(list(priors), dim=-2)
+        start = 0
+        for i, target in enumerate(targets):
+            own = flat if flat.dim() == 2 else flat[i]
+            usable = self._usable(own, featmap_sizes, batch.sizes[i], batch.pad_sizes[i], batch)
+            assignment = assign_usable(self.assigner, own, usable, target)
+            samples = self.sampler.sample(assignment, own, target, kind=self.prior_generator.box_kind)
+            gt_inds = torch.full_like(assignment.gt_inds, -1).scatter(0, samples.rows, samples.gt_inds)
+            found.append(gt_inds)
+            numbers.append(gt_inds + (start - 1))
+            total = total + samples.avg_factor
+            start += len(target)
+        return torch.stack(found), torch.stack(numbers), total
+
+    def _usable(
+        self, anchors: Tensor, featmap_sizes: Sequence[Size], size: Size, pad_size: Size, batch: Batch
+    ) -> Tensor | None:
+        """Which anchors (A, D) may stand for objects of an image, (A,) bool; None: all."""
+        usable = None
+        if pad_size != tuple(batch.images.shape[-2:]):
+            usable = torch.cat(self.prior_generator.valid_flags(featmap_sizes, pad_size, anchors.device))
+        if self.allowed_border >= 0:
+            x1, y1, x2, y2 = rotx_boxes.convert(anchors, self.prior_generator.box_kind, "hbox").unbind(1)
+            height, width = size
+            border = self.allowed_border
+            inside = (x1 >= -border) & (y1 >= -border) & (x2 < width + border) & (y2 < height + border)
+            usable = inside if usable is None else usable & inside
+        return usable

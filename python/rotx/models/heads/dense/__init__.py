@@ -1,1 +1,0 @@
-"""Heads that predict at every place of every feature map."""

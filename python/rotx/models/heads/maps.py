@@ -1,0 +1,47 @@
+"""What all dense heads do with their outputs: maps to rows, a row for each prior."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rotx.models.structures import Size
+
+#: Outputs of a dense head: for each kind of output its maps (B, C, H, W), one for each level.
+Maps = tuple[list[Tensor], ...]
+
+
+def map_sizes(maps: Sequence[Tensor]) -> list[Size]:
+    """Height and width of maps (B, C, H, W)."""
+    return [(int(x.shape[-2]), int(x.shape[-1])) for x in maps]
+
+
+def to_rows(output: Tensor, priors: int = 1) -> Tensor:
+    """A map (B, priors × C, H, W) as (B, H × W × priors, C), in float32, in the order of the priors of a level.
+
+    Args:
+        output: A head's output for one level.
+        priors: Number of priors at each place.
+    """
+    return output.permute(0, 2, 3, 1).reshape(len(output), -1, output.shape[1] // priors).float()
+
+
+def priors_at(priors: Tensor, images: Tensor, places: Tensor) -> Tensor:
+    """Some priors of a level.
+
+    Args:
+        priors: Priors (N, D) of all images, or (B, N, D) with those of each.
+        images: Indices of images, of any shape.
+        places: Indices of the priors, of the same shape.
+
+    Returns:
+        Priors (..., D).
+    """
+    return priors[places] if priors.dim() == 2 else priors[images, places]
+
+
+def image_rows(places: Tensor) -> Tensor:
+    """The index of the image of each entry of (B, n) places, (B, 1)."""
+    return torch.arange(len(places), device=places.device)[:, None]

@@ -1,1 +1,0 @@
-"""Heads that look again at regions of interest (RoIs)."""

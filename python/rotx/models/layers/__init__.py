@@ -1,0 +1,24 @@
+"""Small layers that backbones, necks and heads share, with the parameter names of mmcv's."""
+
+from rotx.models.layers.activations import Activation
+from rotx.models.layers.conv_module import ConvModule
+from rotx.models.layers.convolutions import Conv
+from rotx.models.layers.norms import BN, GN, Norm, SyncBN
+from rotx.models.layers.scale import Scale
+from rotx.models.layers.weights import bias_for_probability, freeze, normal_init, norms_to_eval, xavier_init
+
+__all__ = [
+    "BN",
+    "GN",
+    "Activation",
+    "Conv",
+    "ConvModule",
+    "Norm",
+    "Scale",
+    "SyncBN",
+    "bias_for_probability",
+    "freeze",
+    "normal_init",
+    "norms_to_eval",
+    "xavier_init",
+]

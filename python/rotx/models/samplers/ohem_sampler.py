@@ -1,0 +1,68 @@
+"""The hardest priors take part."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rotx.boxes import BoxKind
+from rotx.models.assigners.assignment import Assignment
+from rotx.models.samplers.sampler import Hardness, Samples, sampled_count, with_gts
+from rotx.records import Instances
+
+
+class OHEMSampler:
+    """Online Hard Example Mining: as :class:`RandomSampler`, but the candidates of the highest loss.
+
+    Paper: Shrivastava et al., Training Region-based Object Detectors with Online Hard Example Mining, CVPR 2016.
+    ``sample`` needs ``hardness``, and calls it only where there are more candidates than asked for: once for the
+    positive ones, once for the negative ones.
+
+    Args:
+        num: Number of samples.
+        pos_fraction: Greatest share of positive ones.
+        neg_pos_ub: Greatest number of negative samples for a positive one; negative: no bound.
+        add_gt_as_proposals: Whether gts are candidates too, as priors that overlap them fully.
+    """
+
+    def __init__(self, num: int, pos_fraction: float, neg_pos_ub: float = -1, add_gt_as_proposals: bool = True) -> None:
+        self.num = num
+        self.pos_fraction = pos_fraction
+        self.neg_pos_ub = neg_pos_ub
+        self.add_gt_as_proposals = add_gt_as_proposals
+
+    def sample(
+        self,
+        assignment: Assignment,
+        priors: Tensor,
+        targets: Instances,
+        *,
+        kind: BoxKind,
+        generator: torch.Generator | None = None,
+        hardness: Hardness | None = None,
+    ) -> Samples:
+        """Arguments as of :class:`~.sampler.Sampler`.
+
+        Raises:
+            ValueError: Without ``hardness``, where there are more candidates than asked for.
+        """
+        added = len(targets) if self.add_gt_as_proposals else 0
+        if added:
+            assignment, priors = with_gts(assignment, priors, targets, kind)
+
+        def choose(candidates: Tensor, number: int) -> Tensor:
+            if len(candidates) <= number:
+                return candidates
+            if hardness is None:
+                raise ValueError("OHEMSampler: sample needs hardness, the losses of candidates")
+            with torch.no_grad():
+                losses = hardness(priors[candidates], assignment.labels[candidates])
+            return candidates[losses.topk(number).indices].sort().values
+
+        positive = choose((assignment.gt_inds > 0).nonzero().squeeze(1), int(self.num * self.pos_fraction))
+        number = self.num - len(positive)
+        if self.neg_pos_ub >= 0:
+            number = min(number, int(self.neg_pos_ub * max(1, len(positive))))
+        rows = torch.cat([positive, choose((assignment.gt_inds == 0).nonzero().squeeze(1), number)])
+        chosen = assignment.gt_inds[rows]
+        return Samples(priors, targets, rows, chosen, avg_factor=sampled_count(chosen), num_added=added)
