@@ -47,6 +47,7 @@ TABLE: dict[str, str] = {
     "TwoStageDetector": "rotx.models.detectors:TwoStage",
     "RetinaNet": "rotx.models.detectors:SingleStage",
     "FCOS": "rotx.models.detectors:SingleStage",
+    "RepPointsDetector": "rotx.models.detectors:SingleStage",
     "FasterRCNN": "rotx.models.detectors:TwoStage",
     "CascadeRCNN": "rotx.models.detectors:TwoStage",
     "RefineSingleStageDetector": "rotx.models.detectors:Refine",
@@ -80,6 +81,7 @@ TABLE: dict[str, str] = {
     "RotatedRetinaHead": f"{_HEADS}.retina:RetinaHead",
     "AngleBranchRetinaHead": f"{_HEADS}.angle_branch_retina:AngleBranchRetinaHead",
     "RotatedFCOSHead": f"{_HEADS}.fcos:RotatedFCOSHead",
+    "RotatedRepPointsHead": f"{_HEADS}.rotated_reppoints:RotatedRepPointsHead",
     # RoI heads
     "StandardRoIHead": f"{_HEADS}.standard_roi:StandardRoIHead",
     "CascadeRoIHead": f"{_HEADS}.cascade_roi:CascadeRoIHead",
@@ -108,6 +110,8 @@ TABLE: dict[str, str] = {
     "PSCCoder": f"{_MODELS}.coders.psc:PSCCoder",
     # Assigners, the overlaps they compare by, and samplers
     "MaxIoUAssigner": f"{_MODELS}.assigners.max_iou:MaxIoUAssigner",
+    "ConvexAssigner": f"{_MODELS}.assigners.convex:ConvexAssigner",
+    "MaxConvexIoUAssigner": f"{_MODELS}.assigners.max_convex_iou:MaxConvexIoUAssigner",
     "BboxOverlaps2D": f"{_MODELS}.assigners.overlaps:BboxOverlaps2D",
     "RBboxOverlaps2D": f"{_MODELS}.assigners.overlaps:RBboxOverlaps2D",
     "FakeRBboxOverlaps2D": f"{_MODELS}.assigners.overlaps:FakeRBboxOverlaps2D",
@@ -125,6 +129,7 @@ TABLE: dict[str, str] = {
     "GIoULoss": f"{_LOSSES}.iou:GIoULoss",
     "RotatedIoULoss": f"{_LOSSES}.iou:RotatedIoULoss",
     "RotatedGIoULoss": f"{_LOSSES}.iou:RotatedGIoULoss",
+    "ConvexGIoULoss": f"{_LOSSES}.convex_giou:ConvexGIoULoss",
     "GDLoss": f"{_LOSSES}.gaussian:GDLoss",
     "GDLoss_v1": f"{_LOSSES}.gaussian:GDLoss_v1",
     "KFLoss": f"{_LOSSES}.gaussian:KFLoss",
