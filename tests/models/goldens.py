@@ -18,6 +18,7 @@ from torch import Tensor, nn
 import recipe
 from conftest import GOLDENS, PHOTO
 from rotx import config
+from rotx.boxes import translation_matrix
 from rotx.models import Batch, build_detector
 from rotx.records import Instances
 
@@ -103,14 +104,12 @@ class Case:
     def targets(self, run: str) -> list[Instances]:
         boxes = torch.tensor(self.meta["gt_boxes_used"])
         labels = torch.tensor(self.meta["gt_labels"])
+        first = Instances(boxes, "quad" if self.meta["gt_box_conversions"][-1:] == ["qbox"] else "rbox", labels)
         if run == "empty_gt":
-            return [Instances(boxes[:0], "rbox", labels[:0])]
-        first = Instances(boxes, "rbox", labels)
+            return [first[:0]]
         if run != "batch2":
             return [first]
-        moved = boxes[:3].clone()
-        moved[:, :2] += torch.tensor([5.0, 7.0])
-        return [first, Instances(moved, "rbox", labels[:3])]
+        return [first, first[:3].move(translation_matrix(5, 7))]
 
     def differences(self, run: str, outputs: dict[str, Tensor], tolerance: float) -> dict[str, tuple[float, float]]:
         """The outputs that are not the stored ones.

@@ -11,7 +11,6 @@ from torch import Tensor
 from rotx import _rust
 from rotx.ops import _library
 
-
 Mode = Literal["iou", "iof"]
 
 

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
+#: Farther than any image reaches, in pixels.
+_OUTSIDE = 1e7
+
 
 class DeformConv2d(nn.Module):
     """A square convolution without bias whose kernel takes its values at places of the caller's choice.
@@ -34,5 +37,7 @@ class DeformConv2d(nn.Module):
                 x of each entry, row by row.
         """
         dtype = torch.promote_types(x.dtype, torch.float32)
+        # torchvision would read memory that is not its own, and crash: values out of the image are 0.
+        offsets = offsets.nan_to_num(nan=_OUTSIDE, posinf=_OUTSIDE, neginf=-_OUTSIDE)
         out: Tensor = deform_conv2d(x.to(dtype), offsets.to(dtype), self.weight.to(dtype), padding=self.padding)
         return out.to(x.dtype)
