@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from damaged import CASES, Case, data_set
-from rotx.annotations.formats import Annotations, Detections, FormatError, read_annotations, read_detections
+from rotx.annotations.formats import FormatError, read_annotations, read_detections
+from rotx.records import InstanceTable
 
 
-def read(case: Case, root: Path, lenient: bool) -> tuple[Annotations, Detections]:
+def read(case: Case, root: Path, lenient: bool) -> tuple[InstanceTable, InstanceTable]:
     """Makes a damaged data set and reads it as the scorer does."""
     annotations, results = case.make(root)
     images = root / "images.txt"

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from rotx.config import ConfigError, dumps, load
+from rotx.compat import load_config as load
+from rotx.config import ConfigError, dumps
 
 IMAGENET = "img_norm_cfg = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)\n"
 

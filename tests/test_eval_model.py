@@ -420,7 +420,7 @@ def test_wrong_checkpoints(real: Path, write: Write, data: Path, tmp_path: Path)
 def test_what_cannot_be_written_is_said_before_the_work(
     write: Write, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rotx.engine.evaluate.detect", None)
+    monkeypatch.setattr("rotx.evaluation.detect.detect", None)
     (tmp_path / "file").touch()
     for option in ("--out", "--show-dir"):
         assert "file: File exists" in wrong(

@@ -13,30 +13,32 @@ import pytest
 from conftest import GOLDENS
 from reference import voc07, voc12, voc_curve
 from rotx import geometry
-from rotx.annotations.formats import Annotations, Detections
 from rotx.evaluation import PROTOCOLS, Evaluation, evaluate, evaluate_boxes, get_protocol
 from rotx.evaluation.explain import explain
 from rotx.evaluation.report import verdicts
+from rotx.records import InstanceTable
 
 
-def annotations(boxes: np.ndarray, image: list, label: list, difficult: list, classes: int = 1) -> Annotations:
+def annotations(boxes: np.ndarray, image: list, label: list, difficult: list, classes: int = 1) -> InstanceTable:
     quads = geometry.rbox_to_quad(boxes) if np.shape(boxes)[1] == 5 else np.asarray(boxes, dtype=float)
-    return Annotations(
+    return InstanceTable(
         images=[f"P{i}" for i in range(max(image, default=-1) + 1)],
         classes=[f"c{i}" for i in range(classes)],
-        quads=quads,
+        boxes=quads,
+        kind="quad",
         image=np.array(image, dtype=np.int32),
         label=np.array(label, dtype=np.int32),
         difficult=np.array(difficult, dtype=np.uint8),
     )
 
 
-def detections(boxes: np.ndarray, image: list, label: list, scores: list, classes: int = 1) -> Detections:
+def detections(boxes: np.ndarray, image: list, label: list, scores: list, classes: int = 1) -> InstanceTable:
     quads = geometry.rbox_to_quad(boxes) if np.shape(boxes)[1] == 5 else np.asarray(boxes, dtype=float)
-    return Detections(
+    return InstanceTable(
         images=[f"P{i}" for i in range(max(image, default=-1) + 1)],
         classes=[f"c{i}" for i in range(classes)],
-        quads=quads,
+        boxes=quads,
+        kind="quad",
         scores=np.array(scores, dtype=float),
         image=np.array(image, dtype=np.int32),
         label=np.array(label, dtype=np.int32),
@@ -45,7 +47,7 @@ def detections(boxes: np.ndarray, image: list, label: list, scores: list, classe
 
 def random_set(
     seed: int, images: int = 8, classes: int = 3, horizontal: bool = False
-) -> tuple[Annotations, Detections]:
+) -> tuple[InstanceTable, InstanceTable]:
     """A crowded scene: objects near each other, two to four detections about each, and false ones."""
     rng = np.random.default_rng(seed)
     n = images * 12
@@ -61,7 +63,7 @@ def random_set(
     return truth, detections(found, image[source].tolist(), label[source].tolist(), scores.tolist(), classes)
 
 
-def score(truth: Annotations, results: Detections, protocol: str = "voc07", **changes: object) -> Evaluation:
+def score(truth: InstanceTable, results: InstanceTable, protocol: str = "voc07", **changes: object) -> Evaluation:
     return evaluate_boxes(truth, results, replace(get_protocol(protocol), **changes))
 
 
@@ -195,7 +197,7 @@ def test_coco_equals_pycocotools(seed: int) -> None:
         x0, y0, x1, y1 = quads[:, 0], quads[:, 1], quads[:, 4], quads[:, 5]
         return np.stack([x0, y0, x1 - x0, y1 - y0], axis=1).tolist()
 
-    def entries(data: Annotations | Detections) -> list[dict]:
+    def entries(data: InstanceTable | InstanceTable) -> list[dict]:
         columns = zip(boxes(data.quads), data.image.tolist(), data.label.tolist(), strict=True)
         return [
             {"bbox": b, "image_id": i, "category_id": c + 1, "area": b[2] * b[3], "iscrowd": 0} for b, i, c in columns

@@ -23,6 +23,7 @@ def fill(metric: DetectionMetric, truth, results, images) -> None:
             truth.quads[t],
             truth.label[t],
             truth.difficult[t],
+            kind="quad",
         )
 
 
@@ -60,8 +61,13 @@ def test_rboxes_and_quads_and_torch_tensors() -> None:
     results = []
     for convert in (lambda x: x, geometry.rbox_to_quad, torch.from_numpy, lambda x: x.tolist()):
         metric = DetectionMetric(["a", "b"])
-        metric.update(0, convert(found), scores, labels, convert(boxes), labels)
+        kind = "quad" if convert is geometry.rbox_to_quad else None
+        metric.update(0, convert(found), scores, labels, convert(boxes), labels, kind=kind)
         results.append(metric.compute().map)
+    metric = DetectionMetric(["a", "b"])
+    with pytest.warns(DeprecationWarning, match="boxes: quads need kind='quad'"):
+        metric.update(0, geometry.rbox_to_quad(found), scores, labels, boxes, labels)
+    results.append(metric.compute().map)
     assert results[0] > 0.5 and len(set(results)) == 1
 
 

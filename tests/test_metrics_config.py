@@ -12,11 +12,12 @@ import pytest
 from numpy.typing import NDArray
 
 from conftest import GOLDENS
-from rotx import config, geometry, registry
+from rotx import geometry, registry
 from rotx.annotations.classes import DOTA_V1_0, DOTA_V1_5, DOTA_V2_0
-from rotx.annotations.formats import Annotations, Detections
+from rotx.compat import load_config
 from rotx.evaluation.metrics import DOTAMetric, RotatedCocoMetric, Several, build_metric
 from rotx.evaluation.protocols import PROTOCOLS
+from rotx.records import InstanceTable
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs/_base_/datasets").glob("*.py"))
 SHIP = np.array([50.0, 50, 40, 20, 0.3])
@@ -32,19 +33,19 @@ def problem(
     found: list[Any],
     scores: list[float],
     classes: tuple[str, ...] = ("ship",),
-) -> tuple[Annotations, Detections]:
+) -> tuple[InstanceTable, InstanceTable]:
     """Objects and detections of the first class, on one image."""
     truth, boxes = (geometry.rbox_to_quad(np.reshape(x, (-1, 5))) for x in (objects, found))
     n, m = np.zeros(len(truth), np.int32), np.zeros(len(boxes), np.int32)
     return (
-        Annotations(["P1"], list(classes), truth, n, n, np.array(difficult, np.uint8)),
-        Detections(["P1"], list(classes), boxes, np.array(scores), m, m),
+        InstanceTable(["P1"], list(classes), truth, "quad", n, n, difficult=np.array(difficult, np.uint8)),
+        InstanceTable(["P1"], list(classes), boxes, "quad", m, m, np.array(scores)),
     )
 
 
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
 def test_every_config_names_a_metric(file: Path) -> None:
-    settings = config.load(file)
+    settings = load_config(file)
     for key in ("val_evaluator", "test_evaluator"):
         metric = build_metric(settings[key], key)
         evaluation = metric.evaluate(*problem([SHIP], [0], [SHIP], [0.9]))
@@ -110,8 +111,8 @@ def test_mmrotates_numbers(mode: str) -> None:
     difficult = np.repeat(np.array([0, 1], np.uint8), [len(gt), len(ignore)])
     quads = geometry.rbox_to_quad(truth[:, 2:7]), geometry.rbox_to_quad(det[:, 2:7])
     columns = [a[:, i].astype(np.int32) for a in (truth, det) for i in (0, 1)]
-    annotations = Annotations(images, classes, quads[0], columns[0], columns[1], difficult)
-    found = Detections(images, classes, quads[1], det[:, 7].astype(np.float64), columns[2], columns[3])
+    annotations = InstanceTable(images, classes, quads[0], "quad", columns[0], columns[1], difficult=difficult)
+    found = InstanceTable(images, classes, quads[1], "quad", columns[2], columns[3], det[:, 7].astype(np.float64))
     metric = DOTAMetric(protocol="mmrotate", eval_mode=mode, iou_thrs=[0.5, 0.75])
     # MMRotate has no key for it either: the data set's diff_thr decides which objects are ignored.
     metric.protocol = replace(PROTOCOLS["mmrotate"], difficult="ignore")
@@ -125,7 +126,7 @@ def test_mmrotates_numbers(mode: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"type": "DOTAMetric", "metric": "recall"}, r"test_evaluator \(DOTAMetric\): metric: need 'mAP', got"),
+        ({"type": "DOTAMetric", "metric": "recall"}, r"test_evaluator\.metric: only 'mAP' or .* got 'recall'"),
         ({"type": "DOTAMetric", "iou_thr_s": 0.5}, "takes no 'iou_thr_s': did you mean 'iou_thrs'"),
         ({"type": "DOTAMetric", "iou_thrs": []}, "iou_thrs: need 1 to 32"),
         ({"type": "DOTAMetric", "iou_thrs": 50}, "iou_thrs: need 1 to 32"),
@@ -133,9 +134,9 @@ def test_mmrotates_numbers(mode: str) -> None:
         ({"type": "DOTAMetric", "protocol": "dota"}, "unknown protocol 'dota'"),
         ({"type": "DOTAMetric", "iou_thr": 1.5}, r"iou_thr: need a number in \[0, 1\]"),
         ({"type": "DOTAMetric", "format_only": True}, "format_only: needs outfile_prefix"),
-        ({"type": "DOTAMetric", "predict_box_type": "qbox"}, "predict_box_type: need 'rbox'"),
+        ({"type": "DOTAMetric", "predict_box_type": "qbox"}, "predict_box_type: only 'rbox' is supported"),
         ({"type": "DOTAMetric", "scale_ranges": [(0, 32)]}, "scale_ranges: leave it out"),
-        ({"type": "RotatedCocoMetric", "metric": ["bbox", "segm"]}, "metric: need 'bbox'"),
+        ({"type": "RotatedCocoMetric", "metric": ["bbox", "segm"]}, "metric: only 'bbox' or .* is supported"),
         ({"type": "RotatedCocoMetric", "proposal_nums": ()}, "proposal_nums: need"),
         ({"type": "DOTAMetrics"}, "unknown type 'DOTAMetrics': did you mean 'DOTAMetric'"),
         ([{"type": "DOTAMetric"}, {"type": "DOTAMetric"}], "test_evaluator: several metrics call their numbers alike"),

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from rotx import geometry
-from rotx.annotations.formats import Annotations, Detections
 from rotx.evaluation import DetectionMetric, evaluate_text, get_protocol
 from rotx.evaluation.confusion import confusion_matrix
 from rotx.evaluation.html import NO_PLOTS, best_f1, rules, write_report
 from rotx.evaluation.protocols import PROTOCOLS
 from rotx.evaluation.report import verdicts
+from rotx.records import InstanceTable
 
 CLASSES = ("ship", "<script>alert(1)</script>", "a$b$ & 'c'", "never there")
 
@@ -325,20 +325,22 @@ def test_same_input_gives_the_same_page(tmp_path):
 
 def test_text_report(tmp_path):
     box = np.array([0, 0, 10, 0, 10, 10, 0, 10], dtype=float)
-    truth = Annotations(
+    truth = InstanceTable(
         images=["a<b>", "c"],
         classes=["text"],
-        quads=np.stack([box, box + 50, box + 100, box]),
+        boxes=np.stack([box, box + 50, box + 100, box]),
+        kind="quad",
         image=np.array([0, 0, 0, 1], np.int32),
         label=np.zeros(4, np.int32),
         difficult=np.array([0, 0, 1, 0], np.uint8),
         notices=["one line & skipped"],
     )
-    results = Detections(
+    results = InstanceTable(
         images=["a<b>", "c"],
         classes=["text"],
-        quads=np.stack([box, box + 100, box + 200]),
+        boxes=np.stack([box, box + 100, box + 200]),
         scores=np.ones(3),
+        kind="quad",
         image=np.zeros(3, np.int32),
         label=np.zeros(3, np.int32),
         notices=[],

@@ -1,4 +1,4 @@
-"""Writing files so that a reader, or a crash, never meets half of one."""
+"""Writing files so that neither readers nor crashes ever leave or see half of one, and locks of outputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-#: Of temporary files: ``.<name>.<eight characters>.tmp``.
+#: Suffix of temporary files: ``.<name>.<eight characters>.tmp``.
 _SUFFIX = ".tmp"
 
 
@@ -18,16 +18,16 @@ def write_text(path: str | Path, text: str) -> None:
     """Writes UTF-8 text to a temporary file beside ``path`` and puts it in place when it is complete.
 
     Raises:
-        OSError: if that fails; ``path`` then holds what it held before.
+        OSError: If that fails; ``path`` then holds what it held before.
     """
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
-    """Writes bytes to a temporary file beside ``path`` and puts it in place when it is complete, and on the disk.
+    """Writes bytes to a temporary file beside ``path`` and puts it in place when it is complete on the disk.
 
     Raises:
-        OSError: if that fails; ``path`` then holds what it held before.
+        OSError: If that fails; ``path`` then holds what it held before.
     """
     file = Pending(path)
     try:
@@ -39,13 +39,13 @@ def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
 
 
 class Pending:
-    """A file that is written little by little under a temporary name; `close` puts it in place, complete.
+    """A file that is written piece by piece under a temporary name; `close` puts it in place, complete.
 
     Args:
-        path: of the file; until `close` it holds what it held before.
+        path: Path of the file; until `close` it holds what it held before.
 
     Raises:
-        OSError: with the name of the file, here and in each method, if that fails.
+        OSError: If that fails, here and in each method; names the file.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -62,13 +62,13 @@ class Pending:
             self._file.write(content)
 
     def close(self) -> Path:
-        """Puts the file in place when it is on the disk; returns where."""
+        """Puts the file in place when it is on the disk; returns its path."""
         with naming(self.path):
             self._file.flush()
-            # Else a machine that loses power may have the new name and not yet the content.
+            # Otherwise a machine that loses power may have the new name without the content.
             os.fsync(self._file.fileno())
             self._file.close()
-            # mkstemp makes files that only their owner can read; give this one the usual permissions.
+            # mkstemp makes files that only their owner can read; this one gets the usual permissions.
             umask = os.umask(0)
             os.umask(umask)
             self._temporary.chmod(0o666 & ~umask)
@@ -84,7 +84,7 @@ class Pending:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Errors of a temporary file name the file that it is for."""
+    """Makes errors of a temporary file name the final one."""
     try:
         yield
     except OSError as error:
@@ -92,13 +92,13 @@ def naming(path: Path) -> Iterator[None]:
 
 
 class PendingFolder:
-    """A folder of many files that are written one by one elsewhere; `close` puts all in place.
+    """A folder of many files that are written elsewhere one by one; `close` puts them all in place.
 
     Args:
-        path: of the folder; files that it holds stay, unless new ones have their names.
+        path: Path of the folder; its files stay, unless new ones have their names.
 
     Raises:
-        OSError: with the name of the file, here and in each method, if that fails.
+        OSError: If that fails, here and in each method; names the file.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -107,10 +107,10 @@ class PendingFolder:
             self._temporary = Path(tempfile.mkdtemp(dir=self.path.parent, prefix=f".{self.path.name}.", suffix=_SUFFIX))
 
     def write(self, name: str, content: bytes) -> None:
-        """Writes a file; its name may hold folders.
+        """Writes a file, whose name may contain folders.
 
         Raises:
-            ValueError: if one of this name was written.
+            ValueError: If a file of this name was written before.
         """
         file = self._temporary / name
         with naming(self.path / name):
@@ -136,12 +136,44 @@ class PendingFolder:
         return self.path
 
     def discard(self) -> None:
-        """Removes what is not in place."""
+        """Removes the files that are not in place yet."""
         shutil.rmtree(self._temporary, ignore_errors=True)
 
 
+class OutputLock:
+    """Keeps other runs from writing an output until `release`, or until this process ends.
+
+    It keeps nobody out where the file system has no locks.
+
+    Args:
+        file: Lock file, which `release` removes.
+        output: The output, which the error names.
+
+    Raises:
+        ValueError: If another run holds the lock.
+    """
+
+    def __init__(self, file: Path, output: Path) -> None:
+        from filelock import FileLock, Timeout  # takes long to import
+
+        self._file, self._lock = file, FileLock(file)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise ValueError(f"{output}: another run is writing it; wait until it has ended") from None
+        except (OSError, NotImplementedError):
+            pass
+
+    def release(self) -> None:
+        """Lets other runs in; does nothing after the first time."""
+        if self._lock.is_locked:
+            with suppress(OSError):  # Windows removes no open file
+                self._file.unlink()
+            self._lock.release()
+
+
 def remove_leftovers(*paths: str | Path) -> None:
-    """Removes what killed writers of files or folders have left; nobody may be writing them now."""
+    """Removes what killed writers of files or folders have left behind; nobody may be writing them now."""
     names: dict[Path, set[str]] = {}
     for path in map(Path, paths):
         names.setdefault(path.parent, set()).add(path.name)

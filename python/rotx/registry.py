@@ -8,7 +8,7 @@ arbitrary callable.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, TypeVar
@@ -23,13 +23,13 @@ _DATA = "rotx.datasets"
 #: Name in a config → ``module:attribute``.
 TABLE: dict[str, str] = {
     # Datasets
-    "DOTADataset": "rotx.datasets.dataset:DOTADataset",
-    "DOTAv15Dataset": "rotx.datasets.dataset:DOTAv15Dataset",
-    "DOTAv2Dataset": "rotx.datasets.dataset:DOTAv2Dataset",
-    "HRSCDataset": "rotx.datasets.xml:HRSCDataset",
-    "DIORDataset": "rotx.datasets.xml:DIORDataset",
-    "SRSDDDataset": "rotx.datasets.dataset:SRSDDDataset",
-    "UCASAODDataset": "rotx.datasets.text:UCASAODDataset",
+    "DOTADataset": "rotx.datasets.dota:DOTADataset",
+    "DOTAv15Dataset": "rotx.datasets.dota:DOTAv15Dataset",
+    "DOTAv2Dataset": "rotx.datasets.dota:DOTAv2Dataset",
+    "HRSCDataset": "rotx.datasets.hrsc:HRSCDataset",
+    "DIORDataset": "rotx.datasets.dior:DIORDataset",
+    "SRSDDDataset": "rotx.datasets.dota:SRSDDDataset",
+    "UCASAODDataset": "rotx.datasets.ucas:UCASAODDataset",
     "ICDAR2015Dataset": "rotx.datasets.text:TextDataset",
     "MSRATD500Dataset": "rotx.datasets.text:TextDataset",
     "SSDDDataset": "rotx.datasets.coco:SARShipDataset",
@@ -41,6 +41,7 @@ TABLE: dict[str, str] = {
     "ConcatDataset": "rotx.datasets.wrappers:ConcatDataset",
     "RepeatDataset": "rotx.datasets.wrappers:RepeatDataset",
     "ClassBalancedDataset": "rotx.datasets.wrappers:ClassBalancedDataset",
+    "MultiImageMixDataset": "rotx.datasets.wrappers:MultiImageMixDataset",
     "TiledDataset": "rotx.datasets.tiled:TiledDataset",
     # Detectors
     "SingleStageDetector": "rotx.models.detectors:SingleStage",
@@ -49,6 +50,7 @@ TABLE: dict[str, str] = {
     "FCOS": "rotx.models.detectors:SingleStage",
     "RepPointsDetector": "rotx.models.detectors:SingleStage",
     "FasterRCNN": "rotx.models.detectors:TwoStage",
+    "MaskRCNN": "rotx.models.detectors:TwoStage",
     "CascadeRCNN": "rotx.models.detectors:TwoStage",
     "RefineSingleStageDetector": "rotx.models.detectors:Refine",
     "DetDataPreprocessor": "rotx.models.preprocess:DetDataPreprocessor",
@@ -76,6 +78,7 @@ TABLE: dict[str, str] = {
     "Pretrained": "rotx.models.checkpoints:Pretrained",
     # Dense heads
     "RPNHead": f"{_HEADS}.rpn:RPNHead",
+    "Proposals": f"{_HEADS}.rpn:Proposals",
     "OrientedRPNHead": f"{_HEADS}.rpn:RPNHead",
     "RetinaHead": f"{_HEADS}.retina:RetinaHead",
     "RotatedRetinaHead": f"{_HEADS}.retina:RetinaHead",
@@ -87,6 +90,7 @@ TABLE: dict[str, str] = {
     "CascadeRoIHead": f"{_HEADS}.cascade_roi:CascadeRoIHead",
     "Shared2FCBBoxHead": f"{_HEADS}.shared_2fc:Shared2FCBBoxHead",
     "RotatedShared2FCBBoxHead": f"{_HEADS}.shared_2fc:Shared2FCBBoxHead",
+    "FCNMaskHead": f"{_HEADS}.fcn_mask:FCNMaskHead",
     "SingleRoIExtractor": f"{_HEADS}.roi_extractor:SingleRoIExtractor",
     "RotatedSingleRoIExtractor": f"{_HEADS}.roi_extractor:SingleRoIExtractor",
     "RoIAlign": f"{_HEADS}.roi_extractor:RoIAlign",
@@ -100,6 +104,7 @@ TABLE: dict[str, str] = {
     "PseudoRotatedAnchorGenerator": f"{_MODELS}.priors.pseudo_anchors:PseudoRotatedAnchorGenerator",
     "MlvlPointGenerator": f"{_MODELS}.priors.points:MlvlPointGenerator",
     # Coders
+    "DeltaXYWHBBoxCoder": f"{_MODELS}.coders.delta_xywh:DeltaXYWHHBBoxCoder",
     "DeltaXYWHHBBoxCoder": f"{_MODELS}.coders.delta_xywh:DeltaXYWHHBBoxCoder",
     "DeltaXYWHTHBBoxCoder": f"{_MODELS}.coders.delta_xywht:DeltaXYWHTHBBoxCoder",
     "DeltaXYWHTRBBoxCoder": f"{_MODELS}.coders.delta_xywht:DeltaXYWHTRBBoxCoder",
@@ -138,18 +143,21 @@ TABLE: dict[str, str] = {
     "LoadAnnotations": f"{_DATA}.transforms.loading:LoadAnnotations",
     "ConvertBoxType": f"{_DATA}.transforms.loading:ConvertBoxType",
     "ConvertMask2BoxType": f"{_DATA}.transforms.loading:ConvertMask2BoxType",
-    "Normalize": f"{_DATA}.transforms.loading:Normalize",
-    "PhotoMetricDistortion": f"{_DATA}.transforms.loading:PhotoMetricDistortion",
+    "Normalize": f"{_DATA}.transforms.colors:Normalize",
+    "PhotoMetricDistortion": f"{_DATA}.transforms.colors:PhotoMetricDistortion",
     "PackDetInputs": f"{_DATA}.transforms.loading:PackDetInputs",
     "Resize": f"{_DATA}.transforms.resizing:Resize",
     "RandomResize": f"{_DATA}.transforms.resizing:RandomResize",
     "RandomChoiceResize": f"{_DATA}.transforms.resizing:RandomChoiceResize",
-    "RandomCrop": f"{_DATA}.transforms.resizing:RandomCrop",
-    "Pad": f"{_DATA}.transforms.resizing:Pad",
-    "RandomFlip": f"{_DATA}.transforms.turning:RandomFlip",
-    "Rotate": f"{_DATA}.transforms.turning:Rotate",
-    "RandomRotate": f"{_DATA}.transforms.turning:RandomRotate",
-    "RandomChoiceRotate": f"{_DATA}.transforms.turning:RandomChoiceRotate",
+    "RandomCrop": f"{_DATA}.transforms.cropping:RandomCrop",
+    "Pad": f"{_DATA}.transforms.padding:Pad",
+    "RandomFlip": f"{_DATA}.transforms.flipping:RandomFlip",
+    "Rotate": f"{_DATA}.transforms.rotating:Rotate",
+    "RandomRotate": f"{_DATA}.transforms.rotating:RandomRotate",
+    "RandomChoiceRotate": f"{_DATA}.transforms.rotating:RandomChoiceRotate",
+    "RandomAffine": f"{_DATA}.transforms.affine:RandomAffine",
+    "Mosaic": f"{_DATA}.transforms.mixing:Mosaic",
+    "MixUp": f"{_DATA}.transforms.mixing:MixUp",
     # Samplers of the data loader
     "DefaultSampler": f"{_DATA}.samplers:DefaultSampler",
     "InfiniteSampler": f"{_DATA}.samplers:InfiniteSampler",
@@ -158,6 +166,7 @@ TABLE: dict[str, str] = {
     # Metrics
     "DOTAMetric": "rotx.evaluation.metrics:DOTAMetric",
     "RotatedCocoMetric": "rotx.evaluation.metrics:RotatedCocoMetric",
+    "CocoMetric": "rotx.evaluation.coco:CocoMetric",
     # Optimizers and learning rates
     "SGD": "rotx.engine.optim:SGD",
     "Adam": "rotx.engine.optim:Adam",
@@ -214,17 +223,22 @@ def load_plugins(modules: list[str] | tuple[str, ...]) -> None:
             raise ImportError(f"plugin {module!r}: no such module; is its folder in PYTHONPATH?") from None
 
 
+def unscoped(name: str) -> str:
+    """A name without a prefix such as ``mmdet.`` that says which package it comes from."""
+    return next((name[len(scope) :] for scope in SCOPES if name.startswith(scope)), name)
+
+
 def resolve(name: str) -> Callable[..., Any]:
     """The class or function that a config means by ``name``, with or without a scope such as ``mmdet.``.
 
     Raises:
         ValueError: for a name that is neither in the table nor registered; says the nearest one.
     """
-    short = next((name[len(scope) :] for scope in SCOPES if name.startswith(scope)), name)
+    short = unscoped(name)
     if short in _registered:
         return _registered[short]
     if short not in TABLE:
-        raise ValueError(f"unknown type {name!r}{_nearest(short, [*TABLE, *_registered])}")
+        raise ValueError(f"unknown type {name!r}{nearest(short, [*TABLE, *_registered])}")
     module, _, attribute = TABLE[short].partition(":")
     target: Callable[..., Any] = getattr(import_module(module), attribute)
     return target
@@ -287,7 +301,7 @@ def check_keywords(target: Callable[..., Any], keywords: Mapping[str, Any], wher
     known, takes_others = keywords_of(target)
     for key in keywords:
         if key not in known and not takes_others:
-            raise ValueError(f"{where}: {_name(target)} takes no {key!r}{_nearest(key, list(known))}")
+            raise ValueError(f"{where}: {_name(target)} takes no {key!r}{nearest(key, list(known))}")
     missing = [name for name, required in known.items() if required and name not in keywords]
     if missing:
         raise ValueError(f"{where}: {_name(target)} needs {', '.join(map(repr, missing))}")
@@ -297,7 +311,7 @@ def _name(target: Callable[..., Any]) -> str:
     return getattr(target, "__name__", repr(target))
 
 
-def _nearest(name: object, names: list[str]) -> str:
+def nearest(name: object, names: Sequence[str]) -> str:
     """``: did you mean 'x'?``, or all names if they are few."""
     near = get_close_matches(str(name), names, n=1, cutoff=0.5)
     if near:

@@ -13,6 +13,9 @@ from typing import Any
 
 #: Old module → new module, within rotx.
 MODULES = {
+    "config.translate": "compat.mmrotate0",
+    "config.translate_data": "compat.mmrotate0_data",
+    "config.translate_model": "compat.mmrotate0_model",
     "data": "datasets",
     "data.archives": "annotations.archives",
     "data.browse": "datasets.browse",
@@ -26,7 +29,7 @@ MODULES = {
     "data.classes": "annotations.classes",
     "data.coco": "datasets.coco",
     "data.convert": "annotations.convert",
-    "data.convert.dataset": "annotations.convert.dataset",
+    "data.convert.dataset": "records.table",
     "data.convert.images": "annotations.convert.images",
     "data.convert.labelme": "annotations.convert.labelme",
     "data.convert.read": "annotations.convert.read",
@@ -39,7 +42,7 @@ MODULES = {
     "data.datasets": "datasets.dataset",
     "data.files": "annotations.files",
     "data.formats": "annotations.formats",
-    "data.found": "datasets.found",
+    "data.found": "records.table",
     "data.image_files": "images.files",
     "data.loader": "datasets.loader",
     "data.preview": "images.preview",
@@ -56,19 +59,78 @@ MODULES = {
     "data.tiled": "datasets.tiled",
     "data.tiling": "tiling.windows",
     "data.transforms": "datasets.transforms.loading",
-    "data.turning": "datasets.transforms.turning",
+    "data.turning": "datasets.transforms.rotating",
     "data.window_cache": "images.window_cache",
     "data.wrappers": "datasets.wrappers",
-    "data.xml_datasets": "datasets.xml",
+    "data.xml_datasets": "datasets.hrsc",
+    "engine.evaluate": "evaluation.detect",
+    "engine.pictures": "evaluation.pictures",
+    "engine.subject": "evaluation.setup",
     "evaluation.patches": "tiling.merging",
     "evaluation.task1": "annotations.task1",
+    "inference.large": "inference.windowed",
     "inference.seams": "tiling.seams",
+    "inference.tta": "models.tta",
     "inference.windows": "tiling.windowed_image",
+    "models.key_names": "compat.checkpoint_keys",
     "visualize": "images.draw",
 }
 
 #: Old module and name → new module and name, within rotx.
-NAMES: dict[tuple[str, str], tuple[str, str]] = {}
+NAMES: dict[tuple[str, str], tuple[str, str]] = {
+    ("engine.subject", "Subject"): ("evaluation.setup", "EvaluationSetup"),
+    ("engine.subject", "load_subject"): ("evaluation.setup", "load_setup"),
+    ("inference.large", "Look"): ("inference.windowed", "WindowOptions"),
+    ("data.check", "Labelled"): ("annotations.check", "CheckedSet"),
+    ("data.check", "Report"): ("annotations.check", "CheckReport"),
+    ("data.check.images", "Image"): ("annotations.check.images", "DecodedImage"),
+    ("data.check.sets", "Labelled"): ("annotations.check.sets", "CheckedSet"),
+    ("data.coco", "read_coco"): ("annotations.coco", "read_coco"),
+    ("data.convert", "DataSet"): ("records", "InstanceTable"),
+    ("data.convert", "Report"): ("annotations.convert", "ConversionReport"),
+    ("data.convert.dataset", "DataSet"): ("records", "InstanceTable"),
+    ("data.convert.report", "Report"): ("annotations.convert", "ConversionReport"),
+    ("data.datasets", "DOTADataset"): ("datasets.dota", "DOTADataset"),
+    ("data.datasets", "DOTAv15Dataset"): ("datasets.dota", "DOTAv15Dataset"),
+    ("data.datasets", "DOTAv2Dataset"): ("datasets.dota", "DOTAv2Dataset"),
+    ("data.datasets", "FileDataset"): ("datasets.file_dataset", "FileDataset"),
+    ("data.datasets", "LEAST_SIDE"): ("annotations.limits", "LEAST_SIDE"),
+    ("data.datasets", "SRSDDDataset"): ("datasets.dota", "SRSDDDataset"),
+    ("data.formats", "Annotations"): ("records.deprecated", "Annotations"),
+    ("data.formats", "Detections"): ("records.deprecated", "Detections"),
+    ("data.formats", "Problem"): ("records", "FileProblem"),
+    ("data.found", "Found"): ("records", "InstanceTable"),
+    ("data.loader", "Item"): ("datasets.loader", "LoadedImage"),
+    ("data.loader", "Items"): ("datasets.loader", "LoadedImages"),
+    ("data.resizing", "Pad"): ("datasets.transforms.padding", "Pad"),
+    ("data.resizing", "RandomCrop"): ("datasets.transforms.cropping", "RandomCrop"),
+    ("data.loader", "Samples"): ("datasets.loader", "SampleSource"),
+    ("data.sample", "Record"): ("records.deprecated", "Record"),
+    ("data.sample", "Window"): ("records", "Window"),
+    ("data.samplers", "Records"): ("datasets.samplers", "RecordSource"),
+    ("data.samplers", "Sampler"): ("datasets.samplers", "DataSampler"),
+    ("data.sniff", "Found"): ("annotations.sniff", "AnnotationFiles"),
+    ("data.text_datasets", "UCASAODDataset"): ("datasets.ucas", "UCASAODDataset"),
+    ("data.transforms", "Normalize"): ("datasets.transforms.colors", "Normalize"),
+    ("data.transforms", "PhotoMetricDistortion"): ("datasets.transforms.colors", "PhotoMetricDistortion"),
+    ("data.turning", "RandomFlip"): ("datasets.transforms.flipping", "RandomFlip"),
+    ("data.xml_datasets", "DIORDataset"): ("datasets.dior", "DIORDataset"),
+    ("engine.checkpoints", "Keeper"): ("engine.checkpoints", "CheckpointManager"),
+}
+
+
+def old_name(module: str, name: str) -> Any:
+    """What a module's ``__getattr__`` returns for a name that it had before; warns that it is old.
+
+    Raises:
+        AttributeError: If the module never had the name.
+    """
+    now = NAMES.get((module.removeprefix("rotx."), name))
+    if now is None:
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    message = f"{module}.{name} is now rotx.{'.'.join(now)}; the old name goes with the next version"
+    warnings.warn(message, DeprecationWarning, stacklevel=3)
+    return getattr(import_module(f"rotx.{now[0]}"), now[1])
 
 
 class _Renamed(ModuleType):

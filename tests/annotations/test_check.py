@@ -392,7 +392,7 @@ def test_an_odd_shape_is_found_to_be_a_duplicate_too(tmp_path: Path) -> None:
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs real data sets: set ROTX_SHARED")
 def test_real_sets() -> None:
     report = check_sets([read_set(SHARED / "data/dior_r_annotations/dior_r_train.txt.gz")])
-    assert (len(report.sets[0].names), len(report.sets[0].quads)) == (5862, 32634)
+    assert (len(report.sets[0].table.images), len(report.sets[0].quads)) == (5862, 32634)
     assert [(f.kind, f.line) for f in report.faults] == [
         ("zero area", 22374),
         ("tiny", 12198),

@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 import yaml
 
-from rotx.annotations.convert import Report, convert, read
+from rotx.annotations.convert import ConversionReport, convert, read
 from rotx.annotations.convert.rectangles import rectangles
 from rotx.annotations.convert.yaml_names import read_names
 from rotx.annotations.files import FormatError
-from rotx.annotations.formats import Annotations, read_annotations
+from rotx.annotations.formats import read_annotations
 from rotx.geometry import area, rbox_to_quad
+from rotx.records import InstanceTable
 
 SHARED = Path(os.environ.get("ROTX_SHARED", Path(__file__).parents[3] / "shared")) / "data"
 needs_data = pytest.mark.skipif(not SHARED.is_dir(), reason="needs real annotations: set ROTX_SHARED")
@@ -61,7 +62,9 @@ def write_images(folder: Path, names: list[str], rng: np.random.Generator) -> Pa
     return folder
 
 
-def there_and_back(labels: Path, to: str, folder: Path, rng: np.random.Generator) -> tuple[Report, Annotations]:
+def there_and_back(
+    labels: Path, to: str, folder: Path, rng: np.random.Generator
+) -> tuple[ConversionReport, InstanceTable]:
     """DOTA to a format and back to DOTA."""
     names = [path.stem for path in labels.glob("*.txt")]
     middle = folder / ("a.json" if to == "coco" else "a")
@@ -71,7 +74,7 @@ def there_and_back(labels: Path, to: str, folder: Path, rng: np.random.Generator
     return report, read_annotations(folder / "back")
 
 
-def assert_same(found: Annotations, want: Annotations, difficult: bool = True) -> None:
+def assert_same(found: InstanceTable, want: InstanceTable, difficult: bool = True) -> None:
     """The same images and objects in the same order, corners within a hundredth of a pixel."""
     assert found.images == want.images
     np.testing.assert_array_equal(found.image, want.image)
@@ -432,13 +435,13 @@ def test_one_file_for_many_images_and_scene_text(tmp_path: Path) -> None:
     assert np.count_nonzero(read_annotations(tmp_path / "icdar").difficult) == 3_153
 
 
-def by_name(found: Annotations) -> Annotations:
+def by_name(found: InstanceTable) -> InstanceTable:
     """The same with the images, and the objects on them, in the order of their names."""
     order = sorted(range(len(found.images)), key=found.images.__getitem__)
     rank = np.argsort(order)[found.image]
     rows = np.argsort(rank, kind="stable")
-    arrays = found.quads[rows], rank[rows], found.label[rows], found.difficult[rows]
-    return Annotations([found.images[i] for i in order], found.classes, *arrays)
+    arrays = found.quads[rows], "quad", rank[rows], found.label[rows]
+    return InstanceTable([found.images[i] for i in order], found.classes, *arrays, difficult=found.difficult[rows])
 
 
 @needs_data
@@ -447,13 +450,13 @@ def test_samples_of_xml_keep_files_and_sizes(tmp_path: Path) -> None:
     ship, dior = samples / "hrsc/FullDataSet/Annotations", samples / "dior/Annotations/Oriented Bounding Boxes"
     for source, file, size, count in ((ship, "100000006.bmp", (1172, 816), 1), (dior, "00001.jpg", (800, 800), None)):
         data = read(source)
-        assert data.files == [file] and data.sizes.tolist() == [list(size)]
+        assert data.image_files == [file] and data.extents.tolist() == [list(size)]
         assert count is None or len(data.quads) == count
         for to in ANY_QUAD:
             out = tmp_path / f"{file}-{to}.json"
             convert(source, out, to)
             back = read(out, images=write_sized(tmp_path / "sized", file, size) if to == "yolo" else None)
-            assert back.sizes.tolist() == [list(size)]
+            assert back.extents.tolist() == [list(size)]
             np.testing.assert_allclose(back.quads, data.quads, atol=1e-5)
     assert convert(ship, tmp_path / "hrsc", "hrsc").lost == []
     np.testing.assert_allclose(read_annotations(tmp_path / "hrsc").quads, read_annotations(ship).quads, atol=1e-4)

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from filelock import FileLock
 
 from rotx.annotations.convert import FORMATS
 from rotx.annotations.formats import read_annotations
@@ -393,17 +394,12 @@ def test_a_disk_that_is_full_leaves_what_was_there(to: str, dota: Path, tmp_path
     assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs locks of folders")
 def test_one_run_at_a_time_and_what_a_killed_one_leaves(dota: Path, tmp_path: Path) -> None:
-    import fcntl
-
     left = tmp_path / ".out.rotx-convert.tmp"
     (left / "sub").mkdir(parents=True)
     (left / "sub/P9.txt").write_text("half")
-    handle = os.open(left, os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    assert "another run is writing it" in failure(dota, tmp_path / "out", "--to", "dota")
-    os.close(handle)
+    with FileLock(tmp_path / ".out.rotx-convert.tmp.lock"):
+        assert "another run is writing it" in failure(dota, tmp_path / "out", "--to", "dota")
     said(dota, tmp_path / "out", "--to", "dota")
     assert sorted(everything(tmp_path / "out")) == [".rotx-convert.json", "P1.txt", "P2.txt"]
-    assert not left.exists()
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]

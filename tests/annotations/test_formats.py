@@ -16,13 +16,14 @@ import pytest
 from conftest import SHARED
 from damaged import GGHL, ICDAR, ICDAR_RESULTS, LABELS, RESULTS, TASK2, data_set, write
 from rotx.annotations import archives
-from rotx.annotations.formats import Annotations, FormatError, read_annotations, read_detections, read_names
+from rotx.annotations.formats import FormatError, read_annotations, read_detections, read_names
+from rotx.records import InstanceTable
 
 DATA = SHARED / "data"
 real = pytest.mark.skipif(not DATA.is_dir(), reason="needs real data sets: set ROTX_SHARED")
 
 
-def rows(found: Annotations) -> list[tuple[str, str, tuple[float, ...], int]]:
+def rows(found: InstanceTable) -> list[tuple[str, str, tuple[float, ...], int]]:
     """Image, class, quad and difficulty of each object."""
     return [
         (found.images[i], found.classes[c], tuple(q), int(d))
@@ -402,3 +403,33 @@ def test_gghl_results() -> None:
     assert np.bincount(patches.label)[patches.classes.index("swimming-pool")] == 62093
     with pytest.raises(FormatError, match="merge the patches"):
         read_detections(archive / "voc", images=found.images)
+
+
+def test_boxes_keep_their_kind_and_their_numbers(tmp_path: Path) -> None:
+    """Rotated boxes of roLabelImg, HRSC2016 and MSRA-TD500 and upright ones of VOC, unless a set has several kinds."""
+    rotated = "<cx>10.1</cx><cy>20.2</cy><w>3.3</w><h>7.7</h><angle>2.9</angle>"
+    upright = "<xmin>1</xmin><ymin>2</ymin><xmax>30.5</xmax><ymax>40</ymax>"
+    hrsc = "".join(f"<mbox_{k}>{v}</mbox_{k}>" for k, v in zip(("cx", "cy", "w", "h", "ang"), RBOX, strict=True))
+    voc = "<annotation><object><name>a</name>{}</object></annotation>"
+    files = {
+        "rolabelimg": ("P.xml", voc.format(f"<robndbox>{rotated}</robndbox>"), "rbox", RBOX),
+        "hrsc": ("P.xml", f"<HRSC_Image><HRSC_Object>{hrsc}</HRSC_Object></HRSC_Image>", "rbox", RBOX),
+        "td500": ("P.gt", "0 0 8 16 4 8 0.3\n", "rbox", [10, 20, 4, 8, 0.3]),
+        "voc": ("P.xml", voc.format(f"<bndbox>{upright}</bndbox>"), "hbox", [1, 2, 30.5, 40]),
+    }
+    for name, (file, text, kind, box) in files.items():
+        found = read_annotations(write(tmp_path / name, {file: text}))
+        assert (found.kind, found.boxes.tolist()) == (kind, [box]), name
+    both = {"P.xml": files["rolabelimg"][1], "Q.xml": files["voc"][1]}
+    found = read_annotations(write(tmp_path / "both", both))
+    assert found.kind == "quad" and found.quads[1].tolist() == [1, 2, 30.5, 2, 30.5, 40, 1, 40]
+    listed = tmp_path / "list.txt"
+    listed.write_text("P\n")
+    two = {"P.xml": files["rolabelimg"][1], "Q.xml": files["rolabelimg"][1].replace("10.1", "11")}
+    found = read_annotations(write(tmp_path / "two", two), images=listed)
+    assert (found.kind, found.boxes.tolist()) == ("rbox", [RBOX])
+    results = read_detections(write(tmp_path / "results", {"Task2_a.txt": "P 0.5 1 2 3 4\n"}), task=2)
+    assert (results.kind, results.boxes.tolist()) == ("hbox", [[1, 2, 3, 4]])
+
+
+RBOX = [10.1, 20.2, 3.3, 7.7, 2.9]

@@ -18,8 +18,8 @@ from tiles import tiles
 
 from rotx import geometry
 from rotx.annotations.classes import DOTA_V1_0
-from rotx.annotations.formats import Annotations, Detections
 from rotx.evaluation import DetectionMetric, evaluate_boxes, get_protocol
+from rotx.records import InstanceTable
 
 HERE = Path(__file__).parent
 
@@ -48,10 +48,10 @@ def memory() -> None:
     names = [f"P{i}" for i in range(500)]
     label, image = truth["label"].astype(np.int32), truth["image"].astype(np.int32)
     quads, difficult = geometry.rbox_to_quad(truth["boxes"]), truth["difficult"].astype(np.uint8)
-    annotations = Annotations(names, list(DOTA_V1_0), quads, image, label, difficult)
+    annotations = InstanceTable(names, list(DOTA_V1_0), quads, "quad", image, label, difficult=difficult)
     quads = geometry.rbox_to_quad(found["boxes"])
     image, label = found["image"].astype(np.int32), found["label"].astype(np.int32)
-    results = Detections(names, list(DOTA_V1_0), quads, found["scores"], image, label)
+    results = InstanceTable(names, list(DOTA_V1_0), quads, "quad", image, label, found["scores"])
     protocol = get_protocol("dota-v1.0")
     budget = 0.08
     seconds = best(lambda: evaluate_boxes(annotations, results, protocol))

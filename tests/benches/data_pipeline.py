@@ -13,11 +13,13 @@ import cv2
 import numpy as np
 import torch
 
-from rotx.datasets.loader import build_loader, pack
-from rotx.datasets.sample import Record, Sample
+from rotx.datasets.loader import LoadedImages, build_loader
+from rotx.datasets.sample import Sample
 from rotx.datasets.samplers import DefaultSampler, Draw
+from rotx.datasets.transforms.flipping import RandomFlip
 from rotx.datasets.transforms.loading import LoadAnnotations, LoadImageFromFile
-from rotx.datasets.transforms.turning import RandomFlip, RandomRotate
+from rotx.datasets.transforms.rotating import RandomRotate
+from rotx.records import ImageRecord, Instances
 
 SIZE, FILES, OBJECTS = 1024, 24, 60
 
@@ -42,10 +44,9 @@ class Patches:
     def __len__(self) -> int:
         return self.images
 
-    def record(self, index: int) -> Record:
-        zeros = np.zeros(OBJECTS)
-        labels, difficult, ignored = zeros.astype(np.int64), zeros.astype(np.uint8), zeros.astype(np.bool_)
-        return Record(str(index), self.paths[index % FILES], self.quads, labels, difficult, ignored)
+    def record(self, index: int) -> ImageRecord:
+        objects = Instances(self.quads, "quad", np.zeros(OBJECTS, np.int64), ignored=np.zeros(OBJECTS, np.bool_))
+        return ImageRecord(str(index), self.paths[index % FILES], objects)
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         sample = Sample(self.record(index))
@@ -120,18 +121,18 @@ def shares(dataset: Patches) -> dict[str, float]:
     load, annotate, flip, rotate = dataset.transforms
     contents = [np.fromfile(path, np.uint8) for path in dataset.paths]
     samples = [annotate(load(Sample(dataset.record(i)), None), None) for i in range(FILES)]
-    rng = np.random.default_rng(0)
+    rng, images = np.random.default_rng(0), LoadedImages(dataset)
     decode = seconds_each(lambda i: cv2.imdecode(contents[i % FILES], cv2.IMREAD_COLOR))
 
     def turn(transform: Any, i: int) -> None:
         sample = samples[i % FILES]
-        transform(Sample(sample.record, sample.image, sample.quads, sample.labels, sample.ignored), rng)
+        transform(Sample(sample.record, sample.image, sample.instances), rng)
 
     steps = {
         "PNG decode": decode,
         "flip": seconds_each(lambda i: turn(flip, i)),
         "rotate (every other image)": seconds_each(lambda i: turn(rotate, i)),
-        "to tensors": seconds_each(lambda i: pack(samples[i % FILES], "le90")),
+        "to tensors": seconds_each(lambda i: images.pack(samples[i % FILES])),
     }
     cv2.setNumThreads(threads[0])
     torch.set_num_threads(threads[1])

@@ -28,10 +28,11 @@ import numpy as np
 from measure import DATA
 from numpy.typing import NDArray
 
-from rotx.annotations.formats import Annotations, Detections, read_annotations
+from rotx.annotations.formats import read_annotations
 from rotx.datasets.synthetic import write_dataset
 from rotx.evaluation import evaluate_boxes, get_protocol
 from rotx.geometry import area, box_iou, quad_to_rbox
+from rotx.records import InstanceTable
 
 ROOT = Path(__file__).parents[2]
 MODEL = (ROOT / "configs/demo/oriented-rcnn-le90_r18-half_fpn_4e_synthetic.py", ROOT / "demo/work/epoch_4.pth")
@@ -192,7 +193,7 @@ def found_in(out: Path) -> Found:
     return found
 
 
-def objects_of(truth: Annotations, scene: int) -> tuple[Any, ...]:
+def objects_of(truth: InstanceTable, scene: int) -> tuple[Any, ...]:
     """Quads, labels and difficulty of the objects of a scene."""
     here = truth.image == truth.images.index(f"val_{scene:04d}")
     names = [CLASSES.index(name) for name in truth.classes]
@@ -212,10 +213,10 @@ def score(found: Found, truth: list[Any]) -> float:
     quads, scores, labels = (np.concatenate(column) for column in zip(*found, strict=True))
     counts = [len(one[0]) for one in found]
     index = np.repeat(np.arange(len(names), dtype=np.int32), counts)
-    detections = Detections(names, list(CLASSES), quads, scores, index, labels.astype(np.int32))
+    detections = InstanceTable(names, list(CLASSES), quads, "quad", index, labels, scores)
     quads, labels, difficult = (np.concatenate(column) for column in zip(*truth, strict=True))
     index = np.repeat(np.arange(len(names), dtype=np.int32), [len(one[0]) for one in truth])
-    objects = Annotations(names, list(CLASSES), quads, index, labels.astype(np.int32), difficult)
+    objects = InstanceTable(names, list(CLASSES), quads, "quad", index, labels, difficult=difficult)
     return evaluate_boxes(objects, detections, get_protocol("voc12"), iou=[0.5], classes=CLASSES).map
 
 

@@ -21,9 +21,9 @@ import numpy as np
 from dota_like import scene_of
 from measure import DATA, process, report
 
-from rotx.annotations.formats import Detections
 from rotx.evaluation import write_task1
 from rotx.geometry import rbox_to_quad
+from rotx.records import InstanceTable
 
 HERE = Path(__file__).parent
 SHARED = Path(os.environ.get("ROTX_SHARED", HERE.parents[2] / "shared"))
@@ -165,7 +165,7 @@ def write_patched(folder: Path, count: int, images: str) -> None:
     classes = [f"class-{i}" for i in range(15)]
     quads, label = rbox_to_quad(boxes).round(2), rng.integers(15, size=count)[source]
     arrays = image.reshape(-1).astype(np.int32), label.astype(np.int32)
-    write_task1(Detections(names, classes, quads, scores.round(6), *arrays), folder)
+    write_task1(InstanceTable(names, classes, quads, "quad", *arrays, scores.round(6)), folder)
 
 
 if __name__ == "__main__":

@@ -24,15 +24,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rotx import config
-from rotx.datasets.loader import Items
+from rotx.compat import build, load_config
+from rotx.datasets.loader import LoadedImages
 from rotx.datasets.samplers import DefaultSampler, Draw
 from rotx.datasets.synthetic import CLASSES, write_dataset
 from rotx.models import build_detector
 from rotx.models.detectors import Detector, total_loss
 from rotx.models.layers import ConvModule
 from rotx.records import Instances
-from rotx.registry import build
 
 ROOT = Path(__file__).parents[2]
 MODELS = {
@@ -177,7 +176,7 @@ def make_dataset(size: int) -> Any:
     folder = ROOT / "bench-data" / f"synthetic-{size}"
     if not folder.is_dir():
         write_dataset(folder, train=16, val=0, size=size)
-    described = config.load(ROOT / "configs/_base_/datasets/dota.py")["train_dataloader"]["dataset"]
+    described = load_config(ROOT / "configs/_base_/datasets/dota.py")["train_dataloader"]["dataset"]
     described |= {"data_root": str(folder), "ann_file": "train/labelTxt", "metainfo": {"classes": CLASSES}}
     described["data_prefix"] = {"img_path": "train/images"}
     described["pipeline"][3] = {"type": "Resize", "scale": (size, size), "keep_ratio": True}
@@ -186,7 +185,7 @@ def make_dataset(size: int) -> Any:
 
 def make_detector(name: str) -> Detector:
     """A detector of a config with random weights."""
-    model = config.load(ROOT / "configs" / f"{MODELS[name]}.py")["model"]
+    model = load_config(ROOT / "configs" / f"{MODELS[name]}.py")["model"]
     model["backbone"]["init_cfg"] = None
     detector = build_detector(model)
     detector.init_weights()
@@ -211,7 +210,7 @@ def measure(name: str, dataset: Any, size: int, steps: int) -> None:
     """The parts of training steps and of predictions of one detector, batches of two."""
     torch.manual_seed(0)
     detector = make_detector(name)
-    items = Items(dataset)
+    items = LoadedImages(dataset)
     floor = multiplications(detector, items[Draw(0, 0)].image)
     clock = Clock()
     features = watch(detector, clock)
@@ -223,9 +222,7 @@ def measure(name: str, dataset: Any, size: int, steps: int) -> None:
         draws = [Draw(2 * step + i, (2 * step + i) % len(dataset)) for i in range(2)]
         batch = [items[draw] for draw in draws]
         clock.leave()
-        return detector.data_preprocessor([x.image for x in batch]), [
-            Instances(x.boxes, "rbox", x.labels) for x in batch
-        ]
+        return detector.data_preprocessor([x.image for x in batch]), [x.instances for x in batch]
 
     def train(step: int) -> None:
         batch, targets = load(step)

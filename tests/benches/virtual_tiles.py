@@ -17,10 +17,10 @@ from data_pipeline import ground
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from rotx.compat import build
 from rotx.images import window_cache
 from rotx.images.files import read_image
 from rotx.images.window_cache import read_record, reading_order
-from rotx.registry import build
 from tiffs import write_tiff
 
 SIDE, IMAGES, SIZE, GAP = 4096, 4, 1024, 200

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rotx.compat import build
 from rotx.datasets.coco import RotatedCocoDataset
 from rotx.datasets.dataset import Dataset
 from rotx.geometry import box_iou_aligned, min_area_rect, quad_to_rbox, rbox_to_quad
-from rotx.registry import build, resolve
+from rotx.registry import resolve
 
 RBOX = [50.0, 40.0, 30.0, 10.0, 0.5]
 TRIANGLE = [10, 10, 40, 10, 40, 30]
@@ -47,7 +48,7 @@ def coco(folder: Path, data: Any, files: list[str] | None = None, **settings: An
 
 def quad_of(folder: Path, thing: Json) -> np.ndarray[Any, Any]:
     """The corners of one object."""
-    return coco(folder, content(thing)).record(0).quads[0]
+    return coco(folder, content(thing)).record(0).instances.quads[0]
 
 
 def problem(folder: Path, data: Any, **settings: Any) -> str:
@@ -66,8 +67,8 @@ def test_both_names_are_one() -> None:
 def test_rotated_boxes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(quad_of(tmp_path, {"bbox": RBOX}), rbox_to_quad([RBOX])[0])
     whole = coco(tmp_path, content({"bbox": RBOX, "segmentation": [TRIANGLE]}, {"bbox": RBOX, "difficult": True}))
-    assert whole.record(0).size == (60, 100) and whole.record(0).difficult.tolist() == [0, 1]
-    np.testing.assert_array_equal(whole.record(0).quads, rbox_to_quad([RBOX, RBOX]))
+    assert whole.record(0).size == (60, 100) and whole.record(0).instances.difficult.tolist() == [0, 1]
+    np.testing.assert_array_equal(whole.record(0).instances.quads, rbox_to_quad([RBOX, RBOX]))
 
 
 def test_polygons(tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_a_turned_mask(tmp_path: Path) -> None:
 
 def test_horizontal_boxes_are_said(tmp_path: Path) -> None:
     dataset = coco(tmp_path, content({"bbox": [10, 20, 30, 5]}, {"bbox": [1, 2, 3, 4], "segmentation": []}))
-    assert dataset.record(0).quads[0].tolist() == [10, 20, 40, 20, 40, 25, 10, 25]
+    assert dataset.record(0).instances.quads[0].tolist() == [10, 20, 40, 20, 40, 25, 10, 25]
     assert any("2 objects have horizontal boxes only" in notice for notice in dataset.notices)
 
 
@@ -150,9 +151,9 @@ def test_ignored_objects(tmp_path: Path) -> None:
     data = content({"bbox": RBOX}, {"bbox": RBOX, "iscrowd": 1}, {"bbox": RBOX, "ignore": True})
     data["annotations"].append({"id": 9, "image_id": 7, "category_id": 1, "bbox": RBOX, "difficult": 1})
     dataset = coco(tmp_path, data)
-    assert dataset.record(0).ignored.tolist() == [False, True, True, False]
+    assert dataset.record(0).instances.ignored.tolist() == [False, True, True, False]
     assert dataset.annotations().difficult.tolist() == [0, 1, 1, 1]
-    assert coco(tmp_path, data, diff_thr=0).record(0).ignored.tolist() == [False, True, True, True]
+    assert coco(tmp_path, data, diff_thr=0).record(0).instances.ignored.tolist() == [False, True, True, True]
 
 
 def test_classes(tmp_path: Path) -> None:
@@ -160,7 +161,7 @@ def test_classes(tmp_path: Path) -> None:
     for metainfo in (None, {"classes": "auto"}):
         assert coco(tmp_path, data, metainfo=metainfo).classes == ("plane", "ship")
     part = coco(tmp_path, data, metainfo={"classes": "ship"})
-    assert part.record(0).labels.tolist() == [0]
+    assert part.record(0).instances.labels.tolist() == [0]
     assert any("objects of other classes left out: plane 1" in notice for notice in part.notices)
     said = problem(tmp_path, data, metainfo={"classes": ("Ship", "plane")})
     assert "has no class 'Ship'; did you mean 'ship'?; its classes are ship, plane" in said
@@ -321,7 +322,7 @@ def test_real_hit_uav(shared: Path) -> None:
     assert Counter(names[thing["image_id"]] for thing in wanted) == Counter(found.images[i] for i in found.image)
     by_name = {record.name: record for record in dataset.records}
     for thing in wanted[::50]:
-        quads = by_name[names[thing["image_id"]]].quads
+        quads = by_name[names[thing["image_id"]]].instances.quads
         assert np.abs(quads - rbox_to_quad([thing["bbox"]])).max(1).min() < 1e-9
     assert all(record.size == (512, 640) and record.path.is_file() for record in dataset.records)
 

@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rotx.datasets.sample import Record
+from rotx.compat import build
 from rotx.datasets.samplers import (
     AspectRatioBatchSampler,
     ClassAwareSampler,
+    DataSampler,
     DefaultSampler,
     Draw,
     InfiniteSampler,
-    Sampler,
     tall_images,
 )
-from rotx.registry import build
+from rotx.records import ImageRecord, Instances
 
 
 @dataclass
@@ -38,16 +38,16 @@ class Labels:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def record(self, index: int) -> Record:
+    def record(self, index: int) -> ImageRecord:
         labels = np.array(self.labels[index], np.int64)
-        n = len(labels)
         size = self.sizes[index] if self.sizes else None
-        zeros = np.zeros(n)
-        return Record(str(index), self.path, np.zeros((n, 8)), labels, zeros.astype(np.uint8), zeros.astype(bool), size)
+        ignored = np.zeros(len(labels), np.bool_)
+        objects = Instances(np.zeros((len(labels), 8)), "quad", labels, ignored=ignored)
+        return ImageRecord(str(index), self.path, objects, size)
 
 
 TEN = Labels([[0], [1], [0], [], [0], [0], [1, 0], [0], [0], [2]], [(4, 8), (8, 4)] * 3 + [(5, 5)] * 4)
-SAMPLERS: list[Sampler] = [
+SAMPLERS: list[DataSampler] = [
     DefaultSampler(),
     DefaultSampler(shuffle=False),
     InfiniteSampler(),
@@ -66,7 +66,7 @@ def indices(batches: list[list[Draw]]) -> list[int]:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda x: type(x).__name__)
-def test_a_global_batch_is_the_same_for_any_number_of_ranks(sampler: Sampler) -> None:
+def test_a_global_batch_is_the_same_for_any_number_of_ranks(sampler: DataSampler) -> None:
     for epoch in (0, 3):
         alone = drawn(sampler, TEN, 4, epoch=epoch)
         ranks = [drawn(sampler, TEN, 2, epoch=epoch, rank=rank, world=2) for rank in range(2)]
@@ -75,7 +75,7 @@ def test_a_global_batch_is_the_same_for_any_number_of_ranks(sampler: Sampler) ->
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda x: type(x).__name__)
-def test_positions_never_repeat_and_seed_and_epoch_decide(sampler: Sampler) -> None:
+def test_positions_never_repeat_and_seed_and_epoch_decide(sampler: DataSampler) -> None:
     epochs = [drawn(sampler, TEN, 4, epoch=epoch) for epoch in range(5)]
     positions = [draw.position for draw in chain(*chain(*epochs))]
     assert len(set(positions)) == len(positions)
@@ -95,7 +95,7 @@ def test_default_sampler_fills_the_last_batch_in_training_only() -> None:
 
 @pytest.mark.parametrize("sampler", [DefaultSampler(shuffle=False), AspectRatioBatchSampler()])
 @pytest.mark.parametrize("world", [1, 2, 3, 7, 20])
-def test_in_test_mode_every_image_comes_once(sampler: Sampler, world: int) -> None:
+def test_in_test_mode_every_image_comes_once(sampler: DataSampler, world: int) -> None:
     dataset = Labels(TEN.labels, TEN.sizes, test_mode=True)
     shards = [drawn(sampler, dataset, 2, rank=rank, world=world) for rank in range(world)]
     assert sorted(chain(*map(indices, shards))) == list(range(10))

@@ -11,12 +11,13 @@ import pytest
 
 from rotx.annotations.classes import CLASSES_OF, HRSC_CLASSES
 from rotx.annotations.formats import read_annotations
-from rotx.config import load
+from rotx.compat import build
+from rotx.compat import load_config as load
 from rotx.datasets.dataset import Dataset
 from rotx.datasets.sample import Sample
 from rotx.geometry import area, box_iou_aligned
 from rotx.images.files import image_size
-from rotx.registry import build, check_keywords, resolve
+from rotx.registry import check_keywords, resolve
 
 SHIP = "10 10 50 10 50 40 10 40 ship 0\n"
 PLANE = "60 10 90 20 80 50 50 40 plane 1\n"
@@ -61,11 +62,19 @@ def test_records_are_what_the_files_say(tmp_path: Path) -> None:
     assert dataset.classes == ("plane", "ship") and len(dataset) == 3
     assert [record.name for record in dataset.records] == ["P1", "P10", "P2"]
     empty, other, both = dataset.records
-    assert empty.quads.shape == (0, 8) and len(empty.labels) == 0
+    assert empty.instances.quads.shape == (0, 8) and len(empty.instances.labels) == 0
     assert both.path == tmp_path / "images" / "P2.png" and both.size is None
-    assert both.quads.tolist() == [[10, 10, 50, 10, 50, 40, 10, 40], [60, 10, 90, 20, 80, 50, 50, 40]]
-    assert (both.labels.tolist(), both.difficult.tolist(), both.ignored.tolist()) == ([1, 0], [0, 1], [False, False])
-    assert both.labels.dtype == np.int64 and both.quads.dtype == np.float64 and other.labels.tolist() == [0]
+    assert both.instances.quads.tolist() == [[10, 10, 50, 10, 50, 40, 10, 40], [60, 10, 90, 20, 80, 50, 50, 40]]
+    assert (both.instances.labels.tolist(), both.instances.difficult.tolist(), both.instances.ignored.tolist()) == (
+        [1, 0],
+        [0, 1],
+        [False, False],
+    )
+    assert (
+        both.instances.labels.dtype == np.int64
+        and both.instances.quads.dtype == np.float64
+        and other.instances.labels.tolist() == [0]
+    )
 
 
 def test_annotations_are_those_of_the_records(tmp_path: Path) -> None:
@@ -73,14 +82,14 @@ def test_annotations_are_those_of_the_records(tmp_path: Path) -> None:
     again = dataset.annotations()
     assert again.images == ["P0", "P1", "P2"] and again.classes == ["plane", "ship"]
     assert (again.image.tolist(), again.label.tolist(), again.difficult.tolist()) == ([0, 2, 2], [0, 1, 0], [1, 0, 1])
-    np.testing.assert_array_equal(again.quads, np.concatenate([record.quads for record in dataset.records]))
-    assert [record.ignored.tolist() for record in dataset.records] == [[True], [], [False, True]]
+    np.testing.assert_array_equal(again.quads, np.concatenate([record.instances.quads for record in dataset.records]))
+    assert [record.instances.ignored.tolist() for record in dataset.records] == [[True], [], [False, True]]
 
 
 def test_unusable_objects_are_dropped_in_training_only(tmp_path: Path) -> None:
     labels = {"P1": SHIP + FLAT, "P2": FLAT}
     training = dota(tmp_path, labels, filter_cfg={"filter_empty_gt": True})
-    assert [len(record.labels) for record in training.records] == [1] and training.dropped == {"zero area": 2}
+    assert [len(record.instances.labels) for record in training.records] == [1] and training.dropped == {"zero area": 2}
     assert any("2 objects dropped, zero area; first in P1" in notice for notice in training.notices)
     assert any("of 2 images, 1 without an object" in notice for notice in training.notices)
     testing = dota(tmp_path, labels, filter_cfg={"filter_empty_gt": True}, test_mode=True)
@@ -89,7 +98,7 @@ def test_unusable_objects_are_dropped_in_training_only(tmp_path: Path) -> None:
 
 def test_a_quad_that_crosses_itself_stays(tmp_path: Path) -> None:
     dataset = dota(tmp_path, {"P1": "0 0 10 10 10 0 0 10 ship 0\n"})
-    assert len(dataset.records[0].quads) == 1 and not dataset.dropped
+    assert len(dataset.records[0].instances.quads) == 1 and not dataset.dropped
 
 
 @pytest.mark.parametrize(
@@ -104,7 +113,7 @@ def test_a_quad_that_crosses_itself_stays(tmp_path: Path) -> None:
 def test_classes(tmp_path: Path, given: Any, classes: tuple[str, ...], labels: list[int]) -> None:
     (tmp_path / "names.txt").write_text("\ufeffship\r\n\r\n plane \n", encoding="utf-8")
     dataset = dota(tmp_path, {"P1": SHIP + PLANE}, metainfo={"classes": given, "palette": [(0, 0, 0)]})
-    assert dataset.classes == classes and dataset.records[0].labels.tolist() == labels
+    assert dataset.classes == classes and dataset.records[0].instances.labels.tolist() == labels
     assert ("no object of tank" in " ".join(dataset.notices)) == ("tank" in classes)
 
 
@@ -129,7 +138,7 @@ def test_each_dataset_has_its_own_classes(tmp_path: Path) -> None:
 
 def test_classes_left_out_on_purpose(tmp_path: Path) -> None:
     dataset = dota(tmp_path, {"P1": SHIP + PLANE + PLANE}, metainfo={"classes": ("ship",), "left_out": ("plane", "x")})
-    assert dataset.records[0].labels.tolist() == [0]
+    assert dataset.records[0].instances.labels.tolist() == [0]
     assert any("objects of other classes left out: plane 2" in notice for notice in dataset.notices)
     named = dota(tmp_path, {"P1": SHIP}, metainfo={"classes": "auto", "left_out": "plane"})
     assert named.classes == ("ship",)
@@ -241,8 +250,12 @@ def test_pipelines_as_mmrotate_writes_them(tmp_path: Path) -> None:
     assert training.sample(0, np.random.default_rng(0)).size == (80, 80)
     testing = dota(tmp_path, {"P1": SHIP}, pipeline=[LOAD, RESIZE, pad, OBJECTS, convert, pack], test_mode=True)
     sample = testing.sample(0, np.random.default_rng(0))
-    assert sample.size == (80, 80) and sample.image[-1, 0].tolist() == [114] * 3 and sample.factors == (0.5, 0.5)
-    assert sample.quads.tolist() == training.record(0).quads.tolist()
+    assert (
+        sample.size == (80, 80)
+        and sample.image[-1, 0].tolist() == [114] * 3
+        and np.diag(sample.matrix).tolist() == [0.5, 0.5, 1]
+    )
+    assert sample.instances.boxes.tolist() == training.record(0).instances.quads.tolist()
 
 
 def test_nothing_left(tmp_path: Path) -> None:
@@ -306,18 +319,18 @@ def test_the_first_images(tmp_path: Path) -> None:
 
 def test_a_sample_goes_through_the_pipeline(tmp_path: Path) -> None:
     def load(sample: Sample, rng: np.random.Generator) -> Sample:
-        sample.quads = sample.record.quads + rng.uniform()
+        sample.instances.boxes = sample.record.instances.quads + rng.uniform()
         return sample
 
     def double(sample: Sample, rng: np.random.Generator) -> Sample:
-        sample.quads *= 2
+        sample.instances.boxes *= 2
         return sample
 
     dataset = dota(tmp_path, {"P1": SHIP}, pipeline=[load, double])
     sample = dataset.sample(0, np.random.default_rng(3))
     shift = np.random.default_rng(3).uniform()
-    np.testing.assert_allclose(sample.quads, 2 * (dataset.record(0).quads + shift))
-    assert dataset.record(0).quads[0, 0] == 10 and sample.record is dataset.records[0]
+    np.testing.assert_allclose(sample.instances.boxes, 2 * (dataset.record(0).instances.quads + shift))
+    assert dataset.record(0).instances.quads[0, 0] == 10 and sample.record is dataset.records[0]
 
 
 HRSC_OBJECT = (
@@ -349,12 +362,12 @@ def hrsc(folder: Path, objects: dict[str, list[str]], **settings: Any) -> Datase
 def test_hrsc(tmp_path: Path) -> None:
     objects = {"2": ["100000013", "100000001"], "1": [], "3": ["100000020"]}
     dataset = hrsc(tmp_path, objects, filter_cfg={"filter_empty_gt": True})
-    assert dataset.classes == ("ship",) and [len(record.labels) for record in dataset.records] == [2, 1]
+    assert dataset.classes == ("ship",) and [len(record.instances.labels) for record in dataset.records] == [2, 1]
     assert dataset.records[0].path == tmp_path / "FullDataSet/AllImages/2.bmp"
     classwise = hrsc(tmp_path, objects, classwise=True)
-    kinds = [[classwise.classes[label] for label in record.labels] for record in classwise.records]
+    kinds = [[classwise.classes[label] for label in record.instances.labels] for record in classwise.records]
     assert kinds == [[], ["Kuznetsov", "ship"], ["Car carrier([]==[])"]] and len(classwise.classes) == 31
-    assert area(classwise.records[1].quads).round(6).tolist() == [30, 60]
+    assert area(classwise.records[1].instances.quads).round(6).tolist() == [30, 60]
 
 
 def test_hrsc_that_is_wrong(tmp_path: Path) -> None:
@@ -397,10 +410,15 @@ def dior(folder: Path, names: list[str], **settings: Any) -> Dataset:
 def test_dior(tmp_path: Path) -> None:
     names = ["Expressway-Service-area", "ship", "expressway-service-area", "windmill"]
     dataset = dior(tmp_path, names)
-    assert dataset.classes == CLASSES_OF["DIORDataset"] and dataset.records[0].labels.tolist() == [6, 13, 6, 19]
-    assert dataset.records[0].quads[0].tolist() == [20, 10, 30, 20, 20, 30, 10, 20]
+    assert dataset.classes == CLASSES_OF["DIORDataset"] and dataset.records[0].instances.labels.tolist() == [
+        6,
+        13,
+        6,
+        19,
+    ]
+    assert dataset.records[0].instances.quads[0].tolist() == [20, 10, 30, 20, 20, 30, 10, 20]
     horizontal = dior(tmp_path, names, ann_type="hbb")
-    assert horizontal.records[0].quads[0].tolist() == [10, 10, 30, 10, 30, 30, 10, 30]
+    assert horizontal.records[0].instances.quads[0].tolist() == [10, 10, 30, 10, 30, 30, 10, 30]
     assert dior(tmp_path, names, metainfo={"classes": "auto"}).classes == (
         "expressway-service-area",
         "ship",
@@ -419,8 +437,8 @@ def test_real_dior_and_hrsc(shared: Path, tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("00001\n")
     settings = {"data_root": str(folder / "dior"), "ann_file": str(tmp_path / "one.txt")}
     record = build(dict(type="DIORDataset", data_prefix={"img_path": "JPEGImages"}, **settings)).record(0)
-    assert record.path.is_file() and record.labels.tolist() == [CLASSES_OF["DIORDataset"].index("golffield")]
-    assert record.quads.tolist() == [[133, 237, 684, 237, 684, 672, 133, 672]]
+    assert record.path.is_file() and record.instances.labels.tolist() == [CLASSES_OF["DIORDataset"].index("golffield")]
+    assert record.instances.quads.tolist() == [[133, 237, 684, 237, 684, 672, 133, 672]]
 
     (tmp_path / "two.txt").write_text("100000006\n")
     settings = {"data_root": str(folder / "hrsc"), "ann_file": str(tmp_path / "two.txt")}
@@ -429,7 +447,7 @@ def test_real_dior_and_hrsc(shared: Path, tmp_path: Path) -> None:
     (tmp_path / "100000006.bmp").touch()
     settings |= {"img_subdir": str(tmp_path), "classwise": True}
     dataset = build(dict(type="HRSCDataset", **HRSC_FOLDERS, **settings))
-    assert [dataset.classes[label] for label in dataset.record(0).labels] == ["Kuznetsov"]
+    assert [dataset.classes[label] for label in dataset.record(0).instances.labels] == ["Kuznetsov"]
 
 
 @pytest.mark.parametrize(
@@ -455,7 +473,7 @@ def test_real_dota(shared: Path, name: str, records: int, objects: int | None) -
         assert [kept.classes[label] for label in kept.label[kept.image == i]] == names
     for record in dataset.records:
         height, width = image_size(record.path) or (0, 0)
-        inside = (record.quads.reshape(-1, 2) <= (width, height)).all(axis=1)
+        inside = (record.instances.quads.reshape(-1, 2) <= (width, height)).all(axis=1)
         assert inside.mean() > 0.99
 
 
@@ -474,8 +492,10 @@ def test_real_patches(shared: Path) -> None:
 def test_every_format_of_annotations(tmp_path: Path) -> None:
     (tmp_path / "all.txt").write_text("P1 10 10 50 10 50 40 10 40 ship 0\nP2 60 10 90 20 80 50 50 40 plane 0\n")
     dataset = dota(tmp_path, {"P1": SHIP, "P2": PLANE}, ann_file="all.txt")
-    assert [record.labels.tolist() for record in dataset.records] == [[1], [0]]
-    overlap = box_iou_aligned(dataset.records[0].quads, dota(tmp_path, {"P1": SHIP}).records[0].quads)
+    assert [record.instances.labels.tolist() for record in dataset.records] == [[1], [0]]
+    overlap = box_iou_aligned(
+        dataset.records[0].instances.quads, dota(tmp_path, {"P1": SHIP}).records[0].instances.quads
+    )
     assert overlap.tolist() == [1.0]
 
 

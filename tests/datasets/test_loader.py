@@ -17,14 +17,15 @@ import pytest
 import torch
 
 from rotx import boxes
+from rotx.compat import build
 from rotx.datasets import loader as loader_module
 from rotx.datasets.dataset import Dataset
-from rotx.datasets.loader import Item, Items, build_loader, check_shared_memory
-from rotx.datasets.sample import Record, Sample
+from rotx.datasets.loader import LoadedImage, LoadedImages, build_loader, check_shared_memory
+from rotx.datasets.sample import Sample
 from rotx.datasets.samplers import DefaultSampler, Draw
 from rotx.geometry import box_iou_aligned, quad_to_rbox, rbox_to_quad
 from rotx.images.files import UnreadableImage
-from rotx.registry import build
+from rotx.records import ImageRecord, Instances
 
 TRAIN = [
     {"type": "LoadImageFromFile"},
@@ -55,32 +56,35 @@ class Tiny(Dataset):
                 np.column_stack([rng.uniform(12, 24, (6, 2)), rng.uniform(3, 9, (6, 2)), rng.random(6)])
             )
             labels, ignored = rng.integers(0, 2, 6), np.arange(6) == 5
-            self.records.append(Record(str(i), path, quads, labels, np.zeros(6, np.uint8), ignored))
+            objects = Instances(quads, "quad", labels, ignored=ignored, difficult=np.zeros(6, np.uint8))
+            self.records.append(ImageRecord(str(i), path, objects))
 
 
 def replace_quads(dataset: Tiny, index: int, quads: Any) -> None:
     old, n = dataset.records[index], len(quads)
-    labels, difficult, ignored = np.zeros(n, np.int64), np.zeros(n, np.uint8), np.zeros(n, np.bool_)
-    dataset.records[index] = Record(old.name, old.path, np.array(quads, np.float64), labels, difficult, ignored)
+    objects = Instances(np.array(quads, np.float64), "quad", np.zeros(n, np.int64), ignored=np.zeros(n, np.bool_))
+    dataset.records[index] = ImageRecord(old.name, old.path, objects)
 
 
-def same(a: Item, b: Item) -> bool:
-    tensors = ("image", "boxes", "labels", "ignored")
-    rest = ("name", "path", "size", "factors", "dropped", "skipped")
-    return all(torch.equal(getattr(a, x), getattr(b, x)) for x in tensors) and all(
-        getattr(a, x) == getattr(b, x) for x in rest
-    )
+def same(a: LoadedImage, b: LoadedImage) -> bool:
+    arrays = [(a.image, b.image), (torch.from_numpy(a.matrix), torch.from_numpy(b.matrix))]
+    arrays += [(getattr(a.instances, x), getattr(b.instances, x)) for x in ("boxes", "labels", "ignored")]
+    rest = ("name", "path", "size", "dropped", "skipped")
+    return all(torch.equal(x, y) for x, y in arrays) and all(getattr(a, x) == getattr(b, x) for x in rest)
 
 
 def test_items_hold_what_a_detector_takes(tmp_path: Path) -> None:
     dataset = Tiny(tmp_path)
-    item = Items(dataset)[Draw(0, 3)]
+    item = LoadedImages(dataset)[Draw(0, 3)]
     assert item.name == "3" and item.path == tmp_path / "3.png"
     assert item.image.dtype == torch.uint8 and item.image.shape == (3, 38, 48) and item.image.is_contiguous()
-    assert item.boxes.dtype == item.ignored.dtype == torch.float32 and item.labels.dtype == torch.int64
-    assert len(item.boxes) + len(item.ignored) + sum(item.dropped.values()) == 6
-    assert item.size == (32, 40) and item.factors == (48 / 40, 38 / 32)
+    found = item.instances
+    assert (found.boxes.dtype, found.labels.dtype, found.ignored.dtype) == (torch.float32, torch.int64, torch.bool)
+    assert found.kind == "rbox" and found.ignored.any()
+    assert len(found) + sum(item.dropped.values()) == 6
     sample = dataset.sample(3, np.random.default_rng((0, 0)))
+    assert item.size == (32, 40)
+    np.testing.assert_array_equal(item.matrix, sample.matrix)
     np.testing.assert_array_equal(item.image.numpy(), sample.image.transpose(2, 0, 1))
 
 
@@ -88,12 +92,12 @@ def test_items_hold_what_a_detector_takes(tmp_path: Path) -> None:
 def test_boxes_are_of_the_angle_version(tmp_path: Path, version: Any) -> None:
     dataset = Tiny(tmp_path)
     for position in range(20):
-        item = Items(dataset, angle_version=version, seed=3)[Draw(position, position % 10)]
+        item = LoadedImages(dataset, angle_version=version, seed=3)[Draw(position, position % 10)]
         sample = dataset.sample(position % 10, np.random.default_rng((3, position)))
-        rboxes = quad_to_rbox(sample.quads[~sample.ignored])
-        overlaps = box_iou_aligned(item.boxes.double().numpy(), rboxes)
+        found = item.instances.boxes
+        overlaps = box_iou_aligned(found.double().numpy(), quad_to_rbox(sample.instances.boxes))
         assert len(overlaps) == 0 or overlaps.min() > 0.999
-        torch.testing.assert_close(boxes.regularize(item.boxes, version), item.boxes, rtol=0, atol=1e-6)
+        torch.testing.assert_close(boxes.regularize(found, version), found, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -119,7 +123,7 @@ def test_workers_change_nothing(tmp_path: Path, workers: int) -> None:
 def test_an_unreadable_image_is_replaced_and_named(tmp_path: Path) -> None:
     dataset = Tiny(tmp_path)
     dataset.records[4].path.unlink()
-    item = Items(dataset)[Draw(0, 4)]
+    item = LoadedImages(dataset)[Draw(0, 4)]
     assert item.name != "4" and item.image.numel()
     assert item.skipped == [f"{tmp_path / '4.png'}: No such file or directory"]
 
@@ -129,7 +133,7 @@ def test_many_unreadable_images_end_the_training(tmp_path: Path) -> None:
     for record in dataset.records:
         record.path.write_bytes(b"")
     with pytest.raises(ValueError, match=r"^11 images in a row cannot be read: .*4\.png: is empty") as caught:
-        Items(dataset)[Draw(0, 4)]
+        LoadedImages(dataset)[Draw(0, 4)]
     for workers in (0, 1):
         with pytest.raises(ValueError) as again:
             list(build_loader(dataset, [[Draw(0, 4)]], num_workers=workers))
@@ -141,27 +145,27 @@ def test_test_mode(tmp_path: Path) -> None:
     dataset = Tiny(tmp_path, test_mode=True)
     dataset.records[4].path.write_bytes(b"no image")
     (items,) = build_loader(dataset, [[Draw(0, 3), Draw(1, 4)]], num_workers=1)
-    assert items[0].image.shape == (3, 38, 48) and items[0].factors == (48 / 40, 38 / 32)
+    assert items[0].image.shape == (3, 38, 48) and np.diag(items[0].matrix).tolist() == [48 / 40, 38 / 32, 1]
     assert items[1].name == "4" and items[1].image.shape == (3, 0, 0)
     assert items[1].skipped == [f"{tmp_path / '4.png'}: holds no image that OpenCV can read"]
-    assert all(item.boxes.shape == item.ignored.shape == (0, 5) and not item.dropped for item in items)
+    assert all(item.instances.boxes.shape == (0, 5) and not item.dropped for item in items)
 
 
 def test_degenerate_objects_are_dropped_and_counted(tmp_path: Path) -> None:
     dataset = Tiny(tmp_path, pipeline=TRAIN[:3])
     good, line = [2, 2, 9, 2, 9, 9, 2, 9], [1, 1, 5, 5, 9, 9, 5, 5]
     replace_quads(dataset, 0, [good, line, [3] * 8, [np.nan, *good[1:]], [*good[:-1], np.inf]])
-    item = Items(dataset)[Draw(0, 0)]
-    assert len(item.boxes) == len(item.labels) == 1 and item.boxes.isfinite().all()
+    item = LoadedImages(dataset)[Draw(0, 0)]
+    assert len(item.instances) == 1 and item.instances.boxes.isfinite().all()
     assert item.dropped == Counter({"not finite": 2, "thinner than 0.1 px": 2})
     replace_quads(dataset, 0, np.zeros((0, 8)))
-    empty = Items(dataset)[Draw(0, 0)]
-    assert empty.boxes.shape == empty.ignored.shape == (0, 5) and empty.labels.shape == (0,) and not empty.dropped
+    empty = LoadedImages(dataset)[Draw(0, 0)]
+    assert empty.instances.boxes.shape == (0, 5) and len(empty.instances.labels) == 0 and not empty.dropped
 
 
 def test_a_normalized_image_is_float32(tmp_path: Path) -> None:
     pipeline = [*TRAIN[:3], {"type": "Normalize", "mean": [1, 2, 3], "std": [4, 5, 6]}]
-    item = Items(Tiny(tmp_path, pipeline=pipeline))[Draw(0, 0)]
+    item = LoadedImages(Tiny(tmp_path, pipeline=pipeline))[Draw(0, 0)]
     assert item.image.dtype == torch.float32
     pixel = cv2.imread(str(tmp_path / "0.png"))[5, 7, ::-1].astype(np.float64)
     np.testing.assert_allclose(item.image[:, 5, 7].numpy(), (pixel - [1, 2, 3]) / [4, 5, 6], rtol=1e-6)
@@ -169,13 +173,13 @@ def test_a_normalized_image_is_float32(tmp_path: Path) -> None:
 
 def test_a_pipeline_without_an_image(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="it needs LoadImageFromFile"):
-        Items(Tiny(tmp_path, pipeline=TRAIN[1:3]))[Draw(0, 0)]
+        LoadedImages(Tiny(tmp_path, pipeline=TRAIN[1:3]))[Draw(0, 0)]
 
 
 def test_items_between_processes(tmp_path: Path) -> None:
-    item = Items(Tiny(tmp_path))[Draw(0, 0)]
+    item = LoadedImages(Tiny(tmp_path))[Draw(0, 0)]
     assert same(pickle.loads(pickle.dumps(item)), item)
-    assert isinstance(item.boxes, torch.Tensor)  # pickling leaves it as it was
+    assert isinstance(item.instances.boxes, torch.Tensor)  # pickling leaves it as it was
 
 
 class Usage(NamedTuple):
@@ -203,6 +207,11 @@ def test_shared_memory_is_checked_before_workers_start(tmp_path: Path, monkeypat
     ):
         check_shared_memory(dataset, 8, 2, processes=2)
     check_shared_memory(dataset, 8, 1, processes=2)
+    # Beside another loader, such as that of training while another one validates.
+    assert check_shared_memory(dataset, 8, 1) == size * 8 * 3
+    check_shared_memory(dataset, 8, 1, taken=size * 8 * 3)
+    with pytest.raises(ValueError, match=r"1 workers with batches of 8 need .*: set num_workers=0"):
+        check_shared_memory(dataset, 8, 1, taken=size * 8 * 5)
     check_shared_memory(dataset, 8, 0)
     monkeypatch.setattr(loader_module, "_SHARED_MEMORY", tmp_path / "absent")
     check_shared_memory(dataset, 10**6, 3)

@@ -16,11 +16,11 @@ from conftest import SHARED
 from rotx.annotations.check import check_sets
 from rotx.annotations.classes import CLASSES_OF
 from rotx.annotations.formats import FormatError, read_annotations
+from rotx.compat import build
 from rotx.config import dumps
 from rotx.datasets.check import config_sets
 from rotx.datasets.dataset import Dataset
 from rotx.geometry import quad_to_rbox
-from rotx.registry import build
 
 real = pytest.mark.skipif(not SHARED.is_dir(), reason="needs real data sets: set ROTX_SHARED")
 
@@ -58,12 +58,14 @@ def ucas(root: Path) -> Path:
 def test_ucas_aod(tmp_path: Path) -> None:
     dataset = made("UCASAODDataset", ucas(tmp_path), "ImageSets/train.txt")
     assert dataset.classes == ("car", "airplane")
-    assert [(r.name, r.path.relative_to(tmp_path).as_posix(), r.labels.tolist()) for r in dataset.records] == [
+    assert [
+        (r.name, r.path.relative_to(tmp_path).as_posix(), r.instances.labels.tolist()) for r in dataset.records
+    ] == [
         ("P0001", "CAR/P0001.png", [0, 0]),
         ("P0511", "PLANE/P0001.png", [1]),
         ("P0512", "PLANE/P0002.png", []),
     ]
-    assert dataset.records[1].quads.tolist() == [[10, 10, 40, 10, 40, 20, 10, 20]]
+    assert dataset.records[1].instances.quads.tolist() == [[10, 10, 40, 10, 40, 20, 10, 20]]
     (tmp_path / "ImageSets/train.txt").write_text("P0001\nP0003\n")
     with pytest.raises(ValueError, match=r"train\.txt: 1 of its 2 images have no labels in .*, such as P0003"):
         made("UCASAODDataset", tmp_path, "ImageSets/train.txt")
@@ -88,11 +90,11 @@ def test_msra_td500(tmp_path: Path) -> None:
     dataset = made("MSRATD500Dataset", tmp_path, "train", "train")
     assert dataset.classes == ("text",) and not dataset.notices
     first, second = dataset.records
-    assert (first.name, first.ignored.tolist(), len(second.labels)) == ("IMG_1", [False, True], 0)
+    assert (first.name, first.instances.ignored.tolist(), len(second.instances.labels)) == ("IMG_1", [False, True], 0)
     c, s = math.cos(0.5), math.sin(0.5)
     corners = [(30 + c * x - s * y, 25 + s * x + c * y) for x, y in ((-20, -5), (20, -5), (20, 5), (-20, 5))]
-    np.testing.assert_allclose(first.quads[0].reshape(4, 2), corners, atol=1e-9)
-    assert made("MSRATD500Dataset", tmp_path, "train", "train", diff_thr=1).records[0].ignored.tolist() == [
+    np.testing.assert_allclose(first.instances.quads[0].reshape(4, 2), corners, atol=1e-9)
+    assert made("MSRATD500Dataset", tmp_path, "train", "train", diff_thr=1).records[0].instances.ignored.tolist() == [
         False,
         False,
     ]
@@ -107,7 +109,11 @@ def test_icdar_2015(tmp_path: Path) -> None:
     (tmp_path / "gt/gt_img_1.txt").write_text("1,2,30,4,35,26,7,28,one, two\n40,2,70,4,75,26,47,28,###\n")
     dataset = made("ICDAR2015Dataset", tmp_path, "gt", "images")
     record = dataset.records[0]
-    assert (record.name, record.labels.tolist(), record.ignored.tolist()) == ("img_1", [0, 0], [False, True])
+    assert (record.name, record.instances.labels.tolist(), record.instances.ignored.tolist()) == (
+        "img_1",
+        [0, 0],
+        [False, True],
+    )
     assert dataset.annotations().difficult.tolist() == [0, 1]
 
 
@@ -116,7 +122,7 @@ def test_srsdd(tmp_path: Path) -> None:
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels/A.txt").write_text("imagesource:GF-3\ngsd:1\n10 10 40 10 40 20 10 20 ore-oil 0\n")
     dataset = made("SRSDDDataset", tmp_path, "labels", "images")
-    assert len(dataset.classes) == 6 and dataset.classes[dataset.records[0].labels[0]] == "ore-oil"
+    assert len(dataset.classes) == 6 and dataset.classes[dataset.records[0].instances.labels[0]] == "ore-oil"
 
 
 @pytest.mark.parametrize("kind", ["SSDDDataset", "HRSIDDataset", "RSDDDataset"])
@@ -130,7 +136,7 @@ def test_ships_in_sar_images(kind: str, tmp_path: Path) -> None:
     }
     (tmp_path / "train.json").write_text(json.dumps(data))
     dataset = made(kind, tmp_path, "train.json", "images")
-    assert dataset.classes == ("ship",) and dataset.records[0].labels.tolist() == [0]
+    assert dataset.classes == ("ship",) and dataset.records[0].instances.labels.tolist() == [0]
 
 
 def test_check_knows_where_each_dataset_has_its_files(tmp_path: Path) -> None:
@@ -157,7 +163,7 @@ def test_real_ucas_aod(tmp_path: Path) -> None:
             (tmp_path / name / file.name).symlink_to(file)
     (tmp_path / "all.txt").write_text("P0001\nP0226\nP0511\nP0736\n")
     dataset = made("UCASAODDataset", tmp_path, "all.txt")
-    assert [(r.name, len(r.labels)) for r in dataset.records] == [
+    assert [(r.name, len(r.instances.labels)) for r in dataset.records] == [
         ("P0001", 19),
         ("P0226", 9),
         ("P0511", 31),
@@ -165,7 +171,7 @@ def test_real_ucas_aod(tmp_path: Path) -> None:
     ]
     for record in dataset.records:
         height, width = cv2.imread(str(record.path)).shape[:2]
-        x, y = record.quads[:, 0::2].mean(1), record.quads[:, 1::2].mean(1)
+        x, y = record.instances.quads[:, 0::2].mean(1), record.instances.quads[:, 1::2].mean(1)
         assert ((x > 0) & (x < width) & (y > 0) & (y < height)).all()
     usual = (source / "ImageSets/train.txt").read_text().split()
     assert all(name[0] == "P" and 1 <= int(name[1:]) <= 1510 for name in usual)
@@ -187,10 +193,10 @@ def test_real_scene_text(tmp_path: Path) -> None:
         dataset = made(kind, folder, "gt", "images")
         assert len(dataset) == images
         if objects:
-            assert sum(len(r.labels) for r in dataset.records) + dataset.dropped["zero area"] == objects
-            assert sum(int(r.ignored.sum()) for r in dataset.records) <= ignored
+            assert sum(len(r.instances.labels) for r in dataset.records) + dataset.dropped["zero area"] == objects
+            assert sum(int(r.instances.ignored.sum()) for r in dataset.records) <= ignored
         else:
-            assert sum(len(r.labels) for r in dataset.records) > 300
+            assert sum(len(r.instances.labels) for r in dataset.records) > 300
 
 
 @real
@@ -198,7 +204,7 @@ def test_real_hit_uav() -> None:
     root = SHARED / "data/hit_uav/rotate_json"
     dataset = made("HITUAVDataset", root, "annotations/val.json", "val", test_mode=True)
     assert dataset.classes == CLASSES_OF["HITUAVDataset"] and len(dataset) == 290
-    counts = np.bincount(np.concatenate([record.labels for record in dataset.records]), minlength=4)
+    counts = np.bincount(np.concatenate([record.instances.labels for record in dataset.records]), minlength=4)
     assert counts.sum() == 2460 - 7 and counts[3] == 12
     assert any("DontCare 7" in notice for notice in dataset.notices)
 
@@ -211,7 +217,7 @@ def test_real_ships_of_ssdd_and_hrsc(tmp_path: Path) -> None:
         for image_name in read_annotations(file).images:
             (tmp_path / name / f"{image_name}.jpg").touch()
         dataset = made("DOTADataset", tmp_path, str(file), name, metainfo={"classes": ("0",)})
-        assert (len(dataset), sum(len(record.labels) for record in dataset.records)) == (images, objects)
+        assert (len(dataset), sum(len(record.instances.labels) for record in dataset.records)) == (images, objects)
 
 
 @real

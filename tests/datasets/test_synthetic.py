@@ -113,7 +113,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 def test_the_command_replaces_its_own_set_and_no_other_file(tmp_path: Path) -> None:
     out = tmp_path / "set"
     run = CliRunner().invoke(synth, [str(out), "--train", "3", "--val", "1", "--size", "128"])
-    assert run.exit_code == 0 and "3 images to train with, 1 to validate" in run.output
+    assert run.exit_code == 0 and "3 training images, 1 validation images" in run.output
     (out / "train" / "images" / "mine.png").write_bytes(b"mine")
     run = CliRunner().invoke(synth, [str(out), "--train", "1", "--val", "1", "--size", "128"])
     assert run.exit_code == 0

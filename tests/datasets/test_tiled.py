@@ -19,13 +19,13 @@ import torch
 from PIL import Image
 
 from conftest import GOLDENS
+from rotx.compat import build
 from rotx.datasets.loader import build_loader
 from rotx.datasets.samplers import DefaultSampler
 from rotx.datasets.tiled import TiledDataset
 from rotx.geometry import rbox_to_quad
 from rotx.images.files import UnreadableImage
 from rotx.images.window_cache import read_record
-from rotx.registry import build
 from rotx.tiling.split import split
 from rotx.tiling.windows import Tiling
 from tiffs import write_tiff
@@ -84,11 +84,11 @@ def write_patches(folder: Path, out: Path, size: int, gap: int, padded: bool = T
                 fill = (0, size - height, 0, size - width)
                 part = cv2.copyMakeBorder(part, *fill, cv2.BORDER_CONSTANT, value=(104, 116, 124))
             cv2.imwrite(str(out / f"images/{name}.png"), part)
-            shapes = [shapely.Polygon(quad.reshape(4, 2)) for quad in record.quads]
+            shapes = [shapely.Polygon(quad.reshape(4, 2)) for quad in record.instances.quads]
             share = np.array([shape.intersection(window).area / shape.area for shape in shapes])
-            keep, marks = share >= 0.7, np.where(share < 1 - 1e-9, 2, record.difficult)
-            quads = (record.quads - np.tile([x, y], 4)).round(1)[keep]
-            write_labels(out / f"labels/{name}.txt", quads, record.labels[keep], marks[keep])
+            keep, marks = share >= 0.7, np.where(share < 1 - 1e-9, 2, record.instances.difficult)
+            quads = (record.instances.quads - np.tile([x, y], 4)).round(1)[keep]
+            write_labels(out / f"labels/{name}.txt", quads, record.instances.labels[keep], marks[keep])
     return out
 
 
@@ -101,7 +101,8 @@ def same_records(tiles: Any, patches: Any) -> None:
     assert [r.name for r in tiles.records] == [r.name for r in patches.records]
     for ours, theirs in zip(tiles.records, patches.records, strict=True):
         for name in ("quads", "labels", "difficult", "ignored"):
-            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), err_msg=f"{ours.name} {name}")
+            a, b = getattr(ours.instances, name), getattr(theirs.instances, name)
+            np.testing.assert_array_equal(a, b, err_msg=f"{ours.name} {name}")
 
 
 @pytest.mark.parametrize("test_mode", [True, False])
@@ -116,7 +117,7 @@ def test_the_same_as_patches_in_files(whole: Path, tmp_path: Path, test_mode: bo
     for i in rng.permutation(len(tiles)).tolist():
         ours, theirs = tiles.sample(i, rng), patches.sample(i, rng)
         np.testing.assert_array_equal(ours.image, theirs.image)
-        np.testing.assert_array_equal(ours.quads, theirs.quads)
+        np.testing.assert_array_equal(ours.instances.quads, theirs.instances.quads)
         assert ours.size == ours.record.size == tiles.record(i).size
     a, b = tiles.annotations(), patches.annotations()
     assert a.images == b.images and (a.difficult == b.difficult).all() and (a.quads == b.quads).all()
@@ -175,7 +176,7 @@ def test_the_same_as_mmrotate_writes(shared: Path, tmp_path: Path, name: str, se
     assert [record.name for record in dataset.records] == sorted(golden)
     for record in dataset.records:
         says = golden[record.name]
-        rows = zip(record.quads.tolist(), record.labels, record.difficult, strict=True)
+        rows = zip(record.instances.quads.tolist(), record.instances.labels, record.instances.difficult, strict=True)
         lines = [line.split() for line in says["objects"]]
         assert [(*quad, dataset.classes[label], int(mark)) for quad, label, mark in rows] == [
             (*map(float, line[:8]), line[8], int(line[9])) for line in lines
@@ -204,7 +205,7 @@ def test_what_is_said(whole: Path) -> None:
     inside = set()
     for record in tiles.records:
         corner = np.tile(record.window.area[:2], 4)
-        inside |= {(str(record.path), *(quad + corner).round(1)) for quad in record.quads}
+        inside |= {(str(record.path), *(quad + corner).round(1)) for quad in record.instances.quads}
     assert makes == f"4 images make 15 windows; {75 - len(inside)} of 75 objects are in none" and len(inside) < 75
     assert leaves == f"filter_cfg leaves out, of 15 windows, {15 - len(tiles)} without an object"
     with pytest.raises(ValueError, match="filter_cfg leaves none: of 15 windows, 2 without an object, 13 more with a"):
@@ -219,15 +220,19 @@ def test_the_other_dataset_says_what_is_ignored_and_dropped(tmp_path: Path) -> N
     tiles = tiled(tmp_path, {"diff_thr": 0}, iof_thr=0.5)
     assert tiles.dropped == {"zero area": 1} and any("zero area" in notice for notice in tiles.notices)
     first, second = tiles.records[:2]
-    assert (first.name, first.difficult.tolist(), first.ignored.tolist()) == ("P1__100__0___0", [1], [True])
-    assert (second.difficult.tolist(), second.ignored.tolist()) == ([2], [False])
+    assert (first.name, first.instances.difficult.tolist(), first.instances.ignored.tolist()) == (
+        "P1__100__0___0",
+        [1],
+        [True],
+    )
+    assert (second.instances.difficult.tolist(), second.instances.ignored.tolist()) == ([2], [False])
 
 
 def test_objects_of_difficulty_2_are_those_cut_by_the_window(tmp_path: Path) -> None:
     write_images(tmp_path, {"P1": (170, 90), "P2": (90, 90)})
     write_labels(tmp_path / "labels/P1.txt", np.array([[80, 10, 108, 10, 108, 30, 80, 30]]), [0], [1])
     tiles = tiled(tmp_path, {"test_mode": True})
-    assert [record.difficult.tolist() for record in tiles.records] == [[2], [1], []]
+    assert [record.instances.difficult.tolist() for record in tiles.records] == [[2], [1], []]
     assert tiles.annotations().difficult.tolist() == [2, 1]
     assert tiles.whole.annotations().difficult.tolist() == [1]
 
@@ -273,11 +278,13 @@ def test_moved_windows_get_their_objects_by_the_same_rule(whole: Path) -> None:
             name, corner = sample.record.name.split("__100__")
             x, y = map(int, corner.split("___"))
             record, window = whole_images[name], shapely.box(x, y, x + SIZE, y + SIZE)
-            shapes = [shapely.Polygon(quad.reshape(4, 2)) for quad in record.quads]
+            shapes = [shapely.Polygon(quad.reshape(4, 2)) for quad in record.instances.quads]
             share = np.array([shape.intersection(window).area / shape.area for shape in shapes])
-            np.testing.assert_allclose(sample.quads + np.tile([x, y], 4), record.quads[share >= 0.7])
-            expected = np.where(share < 1 - 1e-9, 2, record.difficult)[share >= 0.7]
-            assert sample.record.difficult.tolist() == expected.tolist()
+            np.testing.assert_allclose(
+                sample.instances.boxes + np.tile([x, y], 4), record.instances.quads[share >= 0.7]
+            )
+            expected = np.where(share < 1 - 1e-9, 2, record.instances.difficult)[share >= 0.7]
+            assert sample.record.instances.difficult.tolist() == expected.tolist()
             marks |= set(expected.tolist())
     assert marks == {0, 1, 2}
 
@@ -292,7 +299,7 @@ def test_the_offset_is_that_of_the_draw(whole: Path) -> None:
         loader = build_loader(tiles, batches, num_workers=workers, seed=3)
         positions = [draw.position for batch in batches for draw in batch]
         items = [item for batch in loader for item in batch]
-        return {p: (item.name, item.image, item.boxes) for p, item in zip(positions, items, strict=True)}
+        return {p: (item.name, item.image, item.instances.boxes) for p, item in zip(positions, items, strict=True)}
 
     alone, again, other = epoch(0, 0), epoch(0, 2), epoch(1, 0)
     for position, (name, image, boxes) in alone.items():
@@ -320,7 +327,7 @@ def test_wrappers_around_tiles_and_tiles_around_wrappers(whole: Path, tmp_path: 
     for i, name in enumerate(names):
         a, b = (d.sample(k, np.random.default_rng(0)) for d, k in ((joined, i), (both, by_name[name])))
         np.testing.assert_array_equal(a.image, b.image)
-        np.testing.assert_array_equal(a.quads, b.quads)
+        np.testing.assert_array_equal(a.instances.quads, b.instances.quads)
     assert sum("images make" in notice for notice in both.notices) == 2
     thrice = build({"type": "RepeatDataset", "dataset": one, "times": 3})
     assert len(thrice) == 3 * len(build(one))

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rotx.datasets.dataset import DOTADataset
+from rotx.compat import build
+from rotx.datasets.dota import DOTADataset
 from rotx.datasets.sample import Sample
 from rotx.datasets.wrappers import ClassBalancedDataset, ConcatDataset, RepeatDataset
-from rotx.registry import build
 
 PLANE = "60 10 90 20 80 50 50 40 plane 1\n"
 SHIP = "10 10 50 10 50 40 10 40 ship 0\n"
@@ -21,7 +21,7 @@ FLAT = "5 5 9 9 13 13 7 7 ship 0\n"
 
 def scaled(factor: float) -> Callable[[Sample, np.random.Generator], Sample]:
     def transform(sample: Sample, rng: np.random.Generator) -> Sample:
-        sample.quads = sample.record.quads * factor
+        sample.instances.boxes = sample.record.instances.boxes * factor
         return sample
 
     return transform
@@ -52,7 +52,7 @@ def test_concat(tmp_path: Path) -> None:
     for index, (folder, factor) in enumerate((("one", 2), ("one", 2), ("two", 3))):
         sample = both.sample(index, np.random.default_rng(0))
         assert sample.record is both.record(index) and sample.record.path.parent.parent.name == folder
-        np.testing.assert_array_equal(sample.quads, sample.record.quads * factor)
+        np.testing.assert_array_equal(sample.instances.boxes, sample.record.instances.boxes * factor)
     found = both.annotations()
     assert (found.image.tolist(), found.label.tolist(), found.difficult.tolist()) == ([0, 1, 2], [1, 1, 0], [0, 0, 1])
 
@@ -62,7 +62,7 @@ def test_repeat(tmp_path: Path) -> None:
     thrice = build({"type": "RepeatDataset", "dataset": once, "times": 3})
     assert isinstance(thrice, RepeatDataset) and names(thrice) == ["P1", "P2"] * 3
     first, last = thrice.sample(1, np.random.default_rng(0)), thrice.sample(5, np.random.default_rng(0))
-    np.testing.assert_array_equal(first.quads, last.quads)
+    np.testing.assert_array_equal(first.instances.boxes, last.instances.boxes)
 
 
 def test_rare_classes_more_often(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import torch
 import tiny  # noqa: F401  # registers TinyBackbone
 from rotx import config
 from rotx.cli.train import main
+from rotx.compat import load_config
 from rotx.engine import train
 from rotx.engine.checkpoints import newest
 from rotx.inference import load
@@ -211,29 +212,29 @@ def test_resuming_what_cannot_be_resumed(
 
 
 def test_a_damaged_newest_checkpoint(
-    trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: Path, data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("epoch_1.pth", "epoch_2.pth", "last_checkpoint"):
         (tmp_path / name).write_bytes((trained / name).read_bytes())
     (tmp_path / "epoch_2.pth").write_bytes((trained / "epoch_2.pth").read_bytes()[:5000])
     train(small_settings(data, epochs=2) | {"resume": True}, tmp_path, "cpu")
-    errors = capsys.readouterr().err
+    errors = caplog.text
     assert (
-        "epoch_2.pth: is damaged" in errors and "going on from" in errors and "epoch_1.pth: epoch 2, step 3" in errors
+        "epoch_2.pth: is damaged" in errors and "resuming from" in errors and "epoch_1.pth: epoch 2, step 3" in errors
     )
     assert different(tmp_path / "epoch_2.pth", trained / "epoch_2.pth") == []
     for name in ("epoch_1.pth", "epoch_2.pth"):
         (tmp_path / name).write_bytes(b"PK\x03\x04")
     with pytest.raises(ValueError, match="all its checkpoints are damaged"):
-        newest(tmp_path, print)
+        newest(tmp_path)
 
 
 def test_a_change_of_seed_or_batch_is_said(
-    trained: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: Path, data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = small_settings(data, epochs=2, batch_size=3, randomness={"seed": 5})
     train(settings | {"resume": True, "load_from": str(trained / "epoch_1.pth")}, tmp_path, "cpu")
-    errors = capsys.readouterr().err
+    errors = caplog.text
     assert "seed 0, now it is 5" in errors and "had 2 images a step in all processes, now it is 3" in errors
     assert torch.load(tmp_path / "epoch_2.pth", weights_only=True)["position"]["step"] == 4
 
@@ -284,14 +285,14 @@ def test_too_many_checkpoints_and_the_best(data: Path, tmp_path: Path, best: str
 
 
 def test_an_unreadable_image_is_named_and_training_goes_on(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_images(tmp_path / "train", 6)
     (tmp_path / "train/images/P3.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
     settings = small_settings(data, epochs=2)
     settings["train_dataloader"]["dataset"]["data_root"] = str(tmp_path / "train")
     train(settings, tmp_path / "work", "cpu")
-    errors = capsys.readouterr().err
+    errors = caplog.text
     assert errors.count("P3.png") == 1 and "1 images cannot be read" in errors
     assert (tmp_path / "work/epoch_2.pth").exists()
 
@@ -344,6 +345,6 @@ def test_scaling_of_the_learning_rate(data: Path, tmp_path: Path, capsys: pytest
     assert code == 0 and "lr 0.01 is for 16 images a step; for 2 it is 0.00125" in errors
     lines = [json.loads(line) for line in (tmp_path / "work/log.jsonl").read_text().splitlines()]
     assert {line["lr"] for line in lines if "lr" in line} == {0.00125}
-    written = config.load(tmp_path / "work/config.py")
+    written = load_config(tmp_path / "work/config.py")
     assert written["optim_wrapper"]["type"] == "AmpOptimWrapper" and written["optim_wrapper"]["dtype"] == "bfloat16"
     assert written["randomness"] == {"seed": 3}

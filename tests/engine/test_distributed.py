@@ -92,8 +92,38 @@ def test_a_killed_worker_is_started_again(pair: Path, data: Path, tmp_path: Path
     os.kill(workers[-1], signal.SIGKILL)
     _, errors = run.communicate(timeout=120)
     assert run.returncode == 0, errors
-    assert "going on from" in (folder / "log.jsonl").read_text()
+    assert "resuming from" in (folder / "log.jsonl").read_text()
     assert different(folder / f"iter_{STEPS}.pth", pair / f"iter_{STEPS}.pth") == []
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_stops_all(pair: Path, data: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path / "config.py", settings_of(data, batch_size=2))
+    folder = tmp_path / "work"
+    run = start_processes(2, config, "--work-dir", folder, "--device", "cpu")
+    while steps_done(folder) < 5 and run.poll() is None:
+        time.sleep(0.005)
+    os.kill(children(run.pid)[-1], signal.SIGTERM)
+    _, errors = run.communicate(timeout=120)
+    assert run.returncode != 0 and "stopped by SIGTERM, all is saved" in errors, errors
+    run = start_processes(2, config, "--work-dir", folder, "--device", "cpu", "--resume")
+    _, errors = run.communicate(timeout=120)
+    assert run.returncode == 0 and errors.count("resuming from") == 1, errors
+    assert different(folder / f"iter_{STEPS}.pth", pair / f"iter_{STEPS}.pth") == []
+
+
+@pytest.mark.slow
+def test_all_processes_stop_for_a_loss_that_is_not_finite(data: Path, tmp_path: Path) -> None:
+    settings = settings_of(data, batch_size=2)
+    settings["model"]["backbone"]["break_at"] = 4
+    settings["default_hooks"]["checkpoint"] |= {"interval": 3}
+    folder = tmp_path / "work"
+    run = start_processes(2, write_config(tmp_path / "config.py", settings), "--work-dir", folder, "--device", "cpu")
+    _, errors = run.communicate(timeout=120)
+    assert run.returncode != 0
+    assert "error: step 3: process 0: loss_" in errors and "; step 3: process 1: loss_" in errors, errors
+    assert {path.name for path in folder.glob("nan*")} == {"nan_batch_step_3.pt", "nan_batch_step_3_rank_1.pt"}
+    assert {path.name for path in folder.glob("*.pth")} == {"iter_3.pth"}
 
 
 def children(process: int) -> list[int]:

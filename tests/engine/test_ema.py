@@ -69,6 +69,19 @@ def test_buffers(update_buffers: bool) -> None:
     assert int(ema.state_dict()["1.num_batches_tracked"]) == 1
 
 
+def test_lists_of_tensors_give_the_numbers_of_each() -> None:
+    model = net()
+    ema = EMA(model, momentum=0.1, update_buffers=True)
+    wanted = {name: value.clone() for name, value in ema.state_dict().items()}
+    for step, weights in enumerate(run(model, ema, range(5))):
+        for name, value in weights.items():
+            if step == 0 or not value.is_floating_point():
+                wanted[name].copy_(value)
+            else:
+                wanted[name].lerp_(value, 0.1)
+    assert equal(ema.state_dict(), wanted)
+
+
 def test_begin() -> None:
     model = net()
     ema = EMA(model, momentum=0.25, begin=3)

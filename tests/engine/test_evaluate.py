@@ -13,16 +13,16 @@ import torch
 
 from bright import bright_detector, picture
 from rotx import geometry
-from rotx.datasets.dataset import DOTADataset
+from rotx.compat import build
+from rotx.datasets.dota import DOTADataset
 from rotx.datasets.loader import build_loader
 from rotx.datasets.samplers import Draw
 from rotx.datasets.tiled import TiledDataset
-from rotx.engine.evaluate import detect, evaluate_detector, predict
+from rotx.evaluation.detect import detect, evaluate_detector, predict
 from rotx.evaluation.metrics import DOTAMetric, RotatedCocoMetric
 from rotx.inference import Predictor
-from rotx.inference.tta import views_of
 from rotx.models import build_detector
-from rotx.registry import build
+from rotx.models.tta import views_of
 from small import small_config
 
 CLASSES = ("ship", "plane", "tank")
@@ -101,13 +101,14 @@ def test_windows_are_read_row_by_row(make: Make, monkeypatch: pytest.MonkeyPatch
 def test_predictions_of_a_loader(make: Make) -> None:
     loader = build_loader(make(), [[Draw(0, 4), Draw(1, 3)], [Draw(2, 0)]], num_workers=0, angle_version="le90", seed=0)
     detector = bright_detector().train()
-    found = predict(detector, loader, "cpu", progress=False)
-    assert [p.name for p in found] == ["P4", "P3", "P0"] and [len(p.scores) for p in found] == [2, 0, 2]
+    records, skipped = predict(detector, loader, "cpu", progress=False)
+    found = [record.instances for record in records]
+    assert [r.name for r in records] == ["P4", "P3", "P0"] and [len(p.scores) for p in found] == [2, 0, 2]
     for p in found:
-        assert p.rboxes.dtype == p.scores.dtype == np.float64 and p.labels.dtype == np.int64 and p.skipped == ()
-        assert (p.rboxes[:, 2] >= p.rboxes[:, 3]).all()
-    assert detector.training
-    assert not predict(detector.eval(), [], "cpu", progress=False) and not detector.training
+        assert p.boxes.dtype == p.scores.dtype == np.float64 and p.labels.dtype == np.int64 and p.kind == "rbox"
+        assert (p.boxes[:, 2] >= p.boxes[:, 3]).all()
+    assert detector.training and skipped == {}
+    assert predict(detector.eval(), [], "cpu", progress=False) == ([], {}) and not detector.training
 
 
 def test_the_mode_comes_back_after_an_error(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,8 +154,8 @@ def test_turned_views_find_more(make: Make) -> None:
         pixels = cv2.imread(str(record.path))
         height = pixels.shape[0]
         cv2.imwrite(str(record.path), cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE))
-        x, y = record.quads[:, 0::2].copy(), record.quads[:, 1::2].copy()
-        record.quads[:, 0::2], record.quads[:, 1::2] = height - y, x
+        x, y = record.instances.boxes[:, 0::2].copy(), record.instances.boxes[:, 1::2].copy()
+        record.instances.boxes[:, 0::2], record.instances.boxes[:, 1::2] = height - y, x
     metric = DOTAMetric(iou_thrs=0.75, protocol="voc12")
     assert evaluate_detector(detector, turned, metric, **OPTIONS)[0].recall.sum() == 0
     evaluation, _ = evaluate_detector(detector, turned, metric, tta=views_of("rotate"), **OPTIONS)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from rotx import config
+from rotx.compat import load_config
 from rotx.engine.optim import build_optimizer, param_groups
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -80,7 +80,7 @@ def test_groups_and_what_is_shared() -> None:
     assert "lr_mult" not in plain and len(slow["params"]) == 6 and len(plain["params"]) == 5
     nothing = {"custom_keys": {"absolute_pos_embed": {"decay_mult": 0.0}}}
     assert build_optimizer(net, {"optimizer": SGD, "paramwise_cfg": nothing}).notices == (
-        "optim_wrapper.paramwise_cfg.custom_keys.absolute_pos_embed: no parameter has a name with it",
+        "optim_wrapper.paramwise_cfg.custom_keys.absolute_pos_embed: no parameter has this in its name",
     )
 
 
@@ -128,7 +128,7 @@ def test_amp_and_accumulation() -> None:
 def test_the_optimizers_of_the_configs() -> None:
     found = set()
     for path in sorted(CONFIGS.glob("[!_]*/*.py")):
-        wrapper = config.load(path)["optim_wrapper"]
+        wrapper = load_config(path)["optim_wrapper"]
         made = build_optimizer(Net(), wrapper)
         clip = 10 if path.parent.name in ("demo", "hit_uav") else 35
         assert made.clip_grad == {"max_norm": clip, "norm_type": 2}, path

@@ -11,7 +11,7 @@ import torch
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim import lr_scheduler as theirs
 
-from rotx import config
+from rotx.compat import load_config
 from rotx.engine.schedule import build_schedule
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -153,7 +153,7 @@ def test_what_begins_later_and_ends_earlier() -> None:
 
 def test_the_schedules_of_the_configs() -> None:
     for name, drops in (("1x", (8, 11)), ("3x", (24, 33)), ("6x", (48, 66))):
-        loaded = config.load(CONFIGS / "_base_" / "schedules" / f"schedule_{name}.py")
+        loaded = load_config(CONFIGS / "_base_" / "schedules" / f"schedule_{name}.py")
         schedule = build_schedule(loaded["param_scheduler"], epoch_length=1000)
         group = {"initial_lr": 0.0025}
         assert schedule.lr(0, group) == pytest.approx(0.0025 / 3)

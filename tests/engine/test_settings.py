@@ -11,13 +11,13 @@ from torch import nn
 import mmrotate_style
 from rotx import config
 from rotx.annotations.classes import CLASSES_OF
+from rotx.compat import build, load_config
 from rotx.config import ConfigError
 from rotx.engine.ema import build_ema
 from rotx.engine.optim import build_optimizer
 from rotx.engine.schedule import build_schedule
 from rotx.engine.settings import VERSIONS, num_classes_paths, read_settings
 from rotx.evaluation.metrics import build_metric
-from rotx.registry import build
 from small_run import small_settings
 from test_config_mmrotate0 import DATA, SCHEDULE
 
@@ -41,7 +41,7 @@ def value_at(value: Any, path: str) -> Any:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_config_says_a_training(file: Path, tmp_path: Path) -> None:
-    settings = read_settings(config.load(file))
+    settings = read_settings(load_config(file))
     assert not settings.notices and settings.val is not None and settings.length >= settings.val_interval
     assert settings.angle_version == next(version for version in VERSIONS if f"-{version}_" in file.stem)
     classes = classes_of(settings.train.dataset)
@@ -61,15 +61,15 @@ def test_every_config_says_a_training(file: Path, tmp_path: Path) -> None:
     build(settings.train.sampler)
 
     # What is written to the work dir is the same training.
-    (tmp_path / "config.py").write_text(config.dumps(config.load(file)))
-    assert read_settings(config.load(tmp_path / "config.py")) == settings
+    (tmp_path / "config.py").write_text(config.dumps(load_config(file)))
+    assert read_settings(load_config(tmp_path / "config.py")) == settings
 
 
 def test_a_config_of_mmrotate_0x(tmp_path: Path) -> None:
     name, text = next(iter(mmrotate_style.V0.items()))
     (tmp_path / "old.py").write_text(text + DATA + SCHEDULE)
     said: list[str] = []
-    settings = read_settings(config.load(tmp_path / "old.py", notice=said.append))
+    settings = read_settings(load_config(tmp_path / "old.py", notice=said.append))
     assert said and settings.angle_version == "le90" and (settings.by_epoch, settings.length) == (True, 12), name
     assert (settings.val_interval, settings.keep, settings.log_interval) == (3, 2, 50)
     assert settings.resume_from == "last.pth" and settings.load_from is None
@@ -79,7 +79,7 @@ def test_a_config_of_mmrotate_0x(tmp_path: Path) -> None:
         "load_from = None", "load_from = 'w.pth'"
     )
     (tmp_path / "old.py").write_text(text + DATA + resumed)
-    settings = read_settings(config.load(tmp_path / "old.py", notice=said.append))
+    settings = read_settings(load_config(tmp_path / "old.py", notice=said.append))
     assert (settings.resume, settings.resume_from, settings.load_from) == (True, None, "w.pth")
 
 

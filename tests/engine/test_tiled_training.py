@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import tiny  # noqa: F401  # registers TinyBackbone
+from rotx.compat import build
 from rotx.engine import Interrupted, train
 from rotx.engine.guard import NotFinite
-from rotx.registry import build
 from small_run import different, small_settings, write_images
 
 
@@ -47,7 +47,9 @@ def test_windows_and_patches_train_the_same_weights(data: Path, tmp_path: Path) 
         for record in windows.records:
             x0, y0, x1, y1 = record.window.area
             cv2.imwrite(str(folder / f"images/{record.name}.png"), cv2.imread(str(record.path))[y0:y1, x0:x1])
-            rows = zip(record.quads.tolist(), record.labels, record.difficult, strict=True)
+            rows = zip(
+                record.instances.quads.tolist(), record.instances.labels, record.instances.difficult, strict=True
+            )
             lines = [f"{' '.join(map(str, quad))} {windows.classes[label]} {mark}\n" for quad, label, mark in rows]
             (folder / f"labelTxt/{record.name}.txt").write_text("".join(lines))
         loader["dataset"] = {

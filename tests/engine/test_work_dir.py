@@ -13,7 +13,7 @@ import torch
 import tiny  # noqa: F401  # registers TinyBackbone
 from rotx.cli.train import _again, main
 from rotx.engine import Interrupted, train
-from rotx.engine.checkpoints import Keeper
+from rotx.engine.checkpoints import CheckpointManager
 from rotx.engine.log import Log
 from small_run import different, small_settings, write_config, write_images, write_sets
 
@@ -69,18 +69,19 @@ def test_weights_to_start_from_are_not_forgotten(trained: Path, data: Path, tmp_
     assert different(tmp_path / "work/epoch_1.pth", tmp_path / "plain/epoch_1.pth") == []
 
 
-def test_a_drive_that_is_gone(tmp_path: Path) -> None:
-    folder, said = tmp_path / "work", list[str]()
+def test_a_drive_that_is_gone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "work"
     folder.mkdir()
-    keeper = Keeper(folder, -1, said.append)
+    manager = CheckpointManager(folder, -1)
     (folder / ".epoch_1.pth.a1b2").touch()
     (folder / ".last_checkpoint.c3d4").touch()
-    keeper.clean()
+    manager.clean()
     assert not list(folder.iterdir())
-    assert keeper.save("epoch_1.pth", {"a": 1}) and not said
+    assert manager.save("epoch_1.pth", {"a": 1}) and not caplog.messages
     folder.rename(tmp_path / "elsewhere")
-    assert not keeper.save("epoch_2.pth", {"a": 2}) and not keeper.save_best("best_a_epoch_2.pth", {}, "x.pth")
-    assert len(said) == 2 and all(f"the last good checkpoint is {folder / 'epoch_1.pth'}" in line for line in said)
+    assert not manager.save("epoch_2.pth", {"a": 2}) and not manager.save_best("best_a_epoch_2.pth", {}, "x.pth")
+    good = f"the last good checkpoint is {folder / 'epoch_1.pth'}"
+    assert len(caplog.messages) == 2 and all(good in message for message in caplog.messages)
 
 
 def test_steps_that_end_within_an_epoch(data: Path, tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rotx.datasets.sample import Record, Window
 from rotx.images import window_cache
 from rotx.images.files import UnreadableImage
 from rotx.images.window_cache import Reader, WindowCache, open_image, read_record, reading_order
+from rotx.records import ImageRecord, Instances, Window
 
 GREY = (104, 116, 124)
 Pixels = NDArray[np.uint8]
@@ -197,10 +197,9 @@ def test_what_is_cached_needs_no_open_file(counted: Any, monkeypatch: pytest.Mon
         cache.read(path, window)
 
 
-def record(path: Path, area: tuple[int, int, int, int] | None, budget: int = 10**6) -> Record:
-    none = np.zeros(0, np.int64)
+def record(path: Path, area: tuple[int, int, int, int] | None, budget: int = 10**6) -> ImageRecord:
     window = area and Window(area, GREY, budget)
-    return Record("x", path, np.zeros((0, 8)), none, none.astype(np.uint8), none.astype(bool), window=window)
+    return ImageRecord("x", path, Instances.empty("quad"), window=window)
 
 
 def test_records_with_a_window_and_without(tmp_path: Path) -> None:

@@ -6,20 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
-from rotx.inference.outputs import Result
-from rotx.inference.prediction import Prediction
+from rotx.records import ImageRecord, Instances
 
 CLASSES = ("plane", "small-vehicle", "ship")
 
 
-def prediction(name: str, number: int, size: tuple[int, int], seed: int = 0, labels: int = 3) -> Prediction:
+def objects(number: int, size: tuple[int, int], seed: int = 0, labels: int = 3) -> Instances:
     """Random objects in and around an image of a width and height, best first."""
     rng = np.random.default_rng(seed)
     centres = rng.uniform(-0.1, 1.1, (number, 2)) * size
     sides = np.sort(rng.uniform(1, 60, (number, 2)), axis=1)[:, ::-1]
     rboxes = np.column_stack([centres, sides, rng.uniform(-np.pi / 2, np.pi / 2, number)])
     label = rng.integers(0, labels, number)
-    return Prediction(name, rboxes, -np.sort(-rng.random(number)), label, tuple(CLASSES[i] for i in label))
+    return Instances(rboxes, "rbox", label, scores=-np.sort(-rng.random(number)))
 
 
 def result(
@@ -29,6 +28,6 @@ def result(
     seed: int = 0,
     labels: int = 3,
     file: Path | None = None,
-) -> Result:
+) -> ImageRecord:
     """Random objects of an image; without a file, of one that is not there."""
-    return Result(file or Path("in", f"{name}.png"), name, *size, prediction(name, number, size, seed, labels))
+    return ImageRecord(name, file or Path("in", f"{name}.png"), objects(number, size, seed, labels), size[::-1])

@@ -18,9 +18,10 @@ from PIL import Image
 
 from results import CLASSES, result
 from rotx.images.files import UnreadableImage
-from rotx.inference.outputs import Result, check, open_writers
+from rotx.inference.outputs import check, open_writers
 from rotx.inference.outputs.georeference import Georeference, NotPlaced
 from rotx.inference.outputs.ground import ground_distance
+from rotx.records import ImageRecord
 from rotx.tiling.windowed_image import WindowedImage
 
 rasterio = pytest.importorskip("rasterio", reason="needs the extra geo")
@@ -69,9 +70,9 @@ def placed(transform: Affine, x: float, y: float) -> tuple[float, float]:
     return transform.a * x + transform.b * y + transform.c, transform.d * x + transform.e * y + transform.f
 
 
-def on_map(path: Path, number: int = 30) -> tuple[Result, Path]:
+def on_map(path: Path, number: int = 30) -> tuple[ImageRecord, Path]:
     """Random objects in an image, and the GeoJSON of them."""
-    one = replace(result(path.stem, number, (64, 48)), file=path)
+    one = replace(result(path.stem, number, (64, 48)), path=path)
     (writer,) = open_writers(["geojson"], path.parent, CLASSES)
     writer.add(one)
     assert writer.close() == [path.parent / "geojson"]
@@ -92,7 +93,7 @@ def test_geopandas_finds_them_where_they_are(tmp_path: Path, place: str) -> None
         centres = np.stack(opened.xy([0, 47, 47], [0, 0, 63]), axis=1)
     at = Georeference.of(path).at(np.array([[0, 0], [0, 47], [63, 47.0]]))
     np.testing.assert_allclose(at, centres, rtol=0, atol=1e-6 * abs(transform.a))
-    for shape, quad in zip(table.geometry, one.prediction.quads.reshape(-1, 4, 2), strict=True):
+    for shape, quad in zip(table.geometry, one.instances.quads.reshape(-1, 4, 2), strict=True):
         ring = np.array(shape.exterior.coords)
         corners = np.array([placed(transform, x + 0.5, y + 0.5) for x, y in quad])
         assert shape.is_valid and shape.exterior.is_ccw and len(ring) == 5
@@ -101,9 +102,9 @@ def test_geopandas_finds_them_where_they_are(tmp_path: Path, place: str) -> None
     data = json.loads(file.read_text())
     assert data["type"] == "FeatureCollection" and ("crs" in data) == (name is not None)
     assert name is None or data["crs"]["properties"]["name"].startswith(name)
-    assert list(table["class"]) == list(one.prediction.classes)
-    np.testing.assert_array_equal(table["score"], one.prediction.scores)
-    np.testing.assert_array_equal(table["angle"], one.prediction.rboxes[:, 4])
+    assert list(table["class"]) == [CLASSES[label] for label in one.instances.labels]
+    np.testing.assert_array_equal(table["score"], one.instances.scores)
+    np.testing.assert_array_equal(table["angle"], one.instances.rboxes[:, 4])
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -112,7 +113,7 @@ def test_sizes_are_those_of_geodesics(tmp_path: Path, place: str) -> None:
     crs, transform, _ = PLACES[place]
     one, file = on_map(image(tmp_path / "x.tif", crs, transform))
     to_degrees = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
-    for feature, quad in zip(json.loads(file.read_text())["features"], one.prediction.quads, strict=True):
+    for feature, quad in zip(json.loads(file.read_text())["features"], one.instances.quads, strict=True):
         corners = quad.reshape(4, 2) + 0.5
         middles = [to_degrees.transform(*placed(transform, *p)) for p in (corners + np.roll(corners, -1, 0)) / 2]
         lines = [(*middles[3], *middles[1]), (*middles[0], *middles[2])]
@@ -143,7 +144,7 @@ def test_what_lies_beyond_the_earth_has_no_size(tmp_path: Path) -> None:
     one, file = on_map(path)
     features = json.loads(file.read_text(), parse_constant=pytest.fail)["features"]
     known = [feature["properties"]["length_m"] for feature in features]
-    assert len(known) == len(one.prediction) and None in known
+    assert len(known) == len(one.instances) and None in known
     assert all(metres > 0 for metres in known if metres is not None) and any(known)
 
 
@@ -245,7 +246,7 @@ def test_a_run_goes_on_without_them(tmp_path: Path) -> None:
     with pytest.warns(UserWarning) as caught:
         for number, (file, size) in enumerate(inputs):
             for writer in writers:
-                writer.add(replace(result(f"a/{number}", 2, size), file=file))
+                writer.add(replace(result(f"a/{number}", 2, size), path=file))
     assert [str(warning.message) for warning in caught] == [
         f"{tmp_path}/bad.tif: has no georeference: no CRS, no affine transform; left out of geojson",
         f"{good}: is placed as 64 x 48 pixels, but shows 48 x 64: remove its orientation tag; left out of geojson",
@@ -272,7 +273,7 @@ def test_without_rasterio(tmp_path: Path) -> None:
 
 def test_rings_close_and_turn_left_whatever_the_transform() -> None:
     """Also those that mirror the image."""
-    boxes = result("x", 50).prediction
+    boxes = result("x", 50).instances
     for a, b, d, e in ((1, 0, 0, -1), (1, 0, 0, 1), (-1, 0, 0, -1), (0, 2, 1, 0), (0.3, -0.7, 0.9, 0.2)):
         rings = Georeference(np.array([[a, b, 7e5], [d, e, 6e6]]), None, None).rings(boxes.quads)
         np.testing.assert_array_equal(rings[:, 0], rings[:, 4])

@@ -14,18 +14,20 @@ import numpy as np
 import pytest
 from shapely import Polygon
 
-from results import CLASSES, prediction, result
+from results import CLASSES, result
+from results import objects as objects_of
 from rotx.annotations.formats import read_detections
 from rotx.annotations.task1 import write_task1
+from rotx.compat import build
 from rotx.datasets.coco import RotatedCocoDataset
-from rotx.inference.outputs import Result, check, open_writers
-from rotx.registry import build
+from rotx.inference.outputs import check, open_writers
+from rotx.records import ImageRecord
 
 #: Those that need no georeference.
 PLAIN = ("json", "dota", "coco", "yolo")
 
 
-def write(out: Path, results: Sequence[Result], formats: Sequence[str] = PLAIN) -> list[Path]:
+def write(out: Path, results: Sequence[ImageRecord], formats: Sequence[str] = PLAIN) -> list[Path]:
     writers = open_writers(formats, out, CLASSES)
     for one in results:
         for writer in writers:
@@ -37,7 +39,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def many(number: int = 5) -> list[Result]:
+def many(number: int = 5) -> list[ImageRecord]:
     return [result(f"a/P{i}", seed=i, number=7 * i) for i in range(number)]
 
 
@@ -50,8 +52,8 @@ def test_json_has_all_numbers_as_they_were(tmp_path: Path) -> None:
     images = json.loads((tmp_path / "new/out/predictions.json").read_text())
     assert [image["name"] for image in images] == [f"a/P{i}" for i in range(5)]
     for image, one in zip(images, results, strict=True):
-        found, objects = one.prediction, image["objects"]
-        assert (image["file"], image["width"], image["height"]) == (str(one.file), 640, 512)
+        found, objects = one.instances, image["objects"]
+        assert (image["file"], image["width"], image["height"]) == (str(one.path), 640, 512)
         np.testing.assert_array_equal([thing["rbox"] for thing in objects] or np.zeros((0, 5)), found.rboxes)
         np.testing.assert_array_equal([thing["quad"] for thing in objects] or np.zeros((0, 8)), found.quads)
         assert [thing["score"] for thing in objects] == found.scores.tolist()
@@ -100,8 +102,8 @@ def test_coco_is_read_by_our_dataset(tmp_path: Path) -> None:
     for i, one in enumerate(results):
         record = dataset.record(i)
         assert record.path == tmp_path / f"images/a/P{i}.png" and record.size == (512, 640)
-        np.testing.assert_array_equal(record.quads, one.prediction.quads)
-        np.testing.assert_array_equal(record.labels, one.prediction.labels)
+        np.testing.assert_array_equal(record.instances.quads, one.instances.quads)
+        np.testing.assert_array_equal(record.instances.labels, one.instances.labels)
 
 
 def test_coco_is_read_by_pycocotools(tmp_path: Path) -> None:
@@ -133,9 +135,9 @@ def test_yolo_to_a_hundredth_of_a_pixel(tmp_path: Path, size: tuple[int, int]) -
     one = result("P1", 200, size)
     assert write(tmp_path, [one, result("empty", 0)], ["yolo"]) == [tmp_path / "labels"]
     rows = np.loadtxt(tmp_path / "labels/P1.txt")
-    np.testing.assert_array_equal(rows[:, 0], one.prediction.labels)
-    np.testing.assert_allclose(rows[:, 1:9] * np.tile(size, 4), one.prediction.quads, rtol=0, atol=0.01)
-    np.testing.assert_array_equal(rows[:, 9], one.prediction.scores)
+    np.testing.assert_array_equal(rows[:, 0], one.instances.labels)
+    np.testing.assert_allclose(rows[:, 1:9] * np.tile(size, 4), one.instances.quads, rtol=0, atol=0.01)
+    np.testing.assert_array_equal(rows[:, 9], one.instances.scores)
     assert (tmp_path / "labels/empty.txt").read_bytes() == b""
 
 
@@ -254,14 +256,14 @@ def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
         lines = Path("/proc/self/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
 
-    found = [prediction("x", 20, (640, 512), seed) for seed in range(10)]
+    found = [objects_of(20, (640, 512), seed) for seed in range(10)]
     one = result("x")
     writers = open_writers(["json", "dota", "coco", "yolo"], tmp_path, CLASSES)
     for i in range(5000):
         if i == 500:
             before = resident()
         for writer in writers:
-            writer.add(replace(one, name=f"folder/image-{i:06d}", prediction=found[i % 10]))
+            writer.add(replace(one, name=f"folder/image-{i:06d}", instances=found[i % 10]))
     for writer in writers:
         writer.close()
     # 90,000 objects: at only 100 bytes each they would be 9 MB.

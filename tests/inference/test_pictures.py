@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from results import result
+from results import CLASSES, result
 from rotx.images import preview
 from rotx.images.draw import CELL, class_colour, draw_boxes
 from rotx.images.files import UnreadableImage
-from rotx.inference.outputs import Result, draw
+from rotx.inference.outputs import draw
 from rotx.inference.prediction import Prediction
+from rotx.records import ImageRecord
 from tiffs import write_tiff
 
 Pixels = NDArray[np.uint8]
@@ -80,8 +81,8 @@ def test_boxes_are_where_they_are_in_the_image(tmp_path: Path) -> None:
     pixels = np.zeros((3000, 4000, 3), np.uint8)
     pixels[1000:1400, 2000:2800] = 255
     path = save(tmp_path / "x.png", pixels)
-    one = Result(path, "x", 4000, 3000, found([[2399.5, 1199.5, 800, 400, 0]]))
-    draw(one, tmp_path / "deep/er/x.jpg", longest=1000)
+    one = ImageRecord("x", path, found([[2399.5, 1199.5, 800, 400, 0]]).instances, (3000, 4000))
+    draw(one, CLASSES, tmp_path / "deep/er/x.jpg", longest=1000)
     drawn = cv2.imread(str(tmp_path / "deep/er/x.jpg"))
     assert drawn is not None and drawn.shape == (750, 1000, 3)
     red = (drawn[..., 2] > 150) & (drawn[..., 1] < 100)
@@ -99,10 +100,10 @@ def test_images_that_cannot_be_drawn(tmp_path: Path) -> None:
     for name in ("x.png", "absent.png", "cut.png"):
         for longest in (100, 4096):
             with pytest.raises(UnreadableImage, match=name):
-                draw(replace(result("x"), file=tmp_path / name), tmp_path / "out/x.jpg", longest)
+                draw(replace(result("x"), path=tmp_path / name), CLASSES, tmp_path / "out/x.jpg", longest)
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
-        draw(replace(result("x"), file=save(tmp_path / "y.png", noise(9, 9))), tmp_path / "file/x.jpg")
+        draw(replace(result("x"), path=save(tmp_path / "y.png", noise(9, 9))), CLASSES, tmp_path / "file/x.jpg")
     assert not (tmp_path / "out").exists()
 
 
@@ -123,13 +124,13 @@ def test_memory_for_a_huge_image(tmp_path: Path) -> None:
     """20,000 x 20,000 pixels, 1.2 GB, with 20,000 objects."""
     huge(tmp_path / "x.png", 20_000)
     code = (
-        "import sys; from pathlib import Path; from results import result\n"
+        "import sys; from pathlib import Path; from results import CLASSES, result\n"
         "from rotx.inference.outputs import draw\n"
         "def memory(key):\n"
         "    lines = Path('/proc/self/status').read_text().splitlines()\n"
         "    return int(next(line for line in lines if line.startswith(key)).split()[1]) / 1024\n"
         "one, before = result('x', 20_000, (20_000, 20_000), file=Path(sys.argv[1])), memory('VmRSS')\n"
-        "draw(one, Path(sys.argv[2]))\n"
+        "draw(one, CLASSES, Path(sys.argv[2]))\n"
         "print(memory('VmHWM') - before)\n"
     )
     arguments = [tmp_path / "x.png", tmp_path / "x.jpg"]
@@ -157,7 +158,7 @@ def captioned(image: Pixels, one: Prediction) -> Pixels:
 def test_text_hides_no_box(shape: tuple[int, int]) -> None:
     """Apart from the legend in a corner, boxes look as without captions; where there is room, captions stand."""
     image = np.full((*shape, 3), 128, np.uint8)
-    one = result("x", 40, (shape[1], shape[0])).prediction
+    one = Prediction.of("x", result("x", 40, (shape[1], shape[0])).instances, CLASSES)
     plain, drawn = boxes_only(image, one), captioned(image, one)
     inside = np.zeros(shape, np.uint8)
     for quad in one.quads.reshape(-1, 4, 2).round().astype(np.int32):

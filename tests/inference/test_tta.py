@@ -8,8 +8,8 @@ import torch
 
 from bright import bright_detector, picture
 from rotx import boxes, geometry
-from rotx.inference.tta import View, predict_views, views_of
 from rotx.models import build_detector
+from rotx.models.tta import View, predict_plain, predict_views, views_of
 from small import small_config
 
 SIZE = (90, 125)
@@ -44,8 +44,8 @@ def test_unknown_kinds(kinds: str) -> None:
 def test_what_is_found_comes_back(image: torch.Tensor, view: View) -> None:
     """The rectangles that the detector measures in the pixels of the view are those that were drawn."""
     detector = bright_detector()
-    (found,) = detector.predict(detector.data_preprocessor([view.see(image)]))
-    rboxes = view.undo(found.boxes, SIZE).double().numpy()
+    (found,) = predict_plain(detector, [view.see(image)])
+    rboxes = view.undo(found, SIZE).boxes.double().numpy()
     overlaps = geometry.box_iou(rboxes, RBOXES)
     assert sorted(overlaps.argmax(1)) == [0, 1, 2, 3]
     assert overlaps.max(1).min() > (0.97 if view.scale == 1 else 0.85)  # small pictures blur their edges

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 import recipe
 from conftest import GOLDENS, PHOTO
-from rotx import config
 from rotx.boxes import translation_matrix
+from rotx.compat import load_config
 from rotx.models import Batch, build_detector
-from rotx.records import Instances
+from rotx.models.detectors import Detector
+from rotx.records import Bitmaps, Instances, Masks
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -28,10 +29,10 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 ALL = 1_000_000
 
 
-def names() -> list[str]:
-    """The configs here that MMRotate's numbers are stored of."""
+def names(source: str) -> list[str]:
+    """The configs here that numbers are stored of; ``source`` is as of :class:`Case`."""
     ours = {file.stem for file in CONFIGS.rglob("*.py")}
-    return sorted(file.stem for file in (GOLDENS / "models").glob("*.npz") if file.stem in ours)
+    return sorted(file.stem for file in (GOLDENS / source).glob("*.npz") if file.stem in ours)
 
 
 @dataclass
@@ -61,12 +62,12 @@ class Case:
         self.steps = parsed.get("train10.json", {})
 
     @cached_property
-    def model(self) -> nn.Module:
-        part = config.load(CONFIGS.parent / self.meta["config"])["model"]
+    def model(self) -> Detector:
+        part = load_config(CONFIGS.parent / self.meta["config"])["model"]
         keep_all_samples(part)
         return recipe.load_into(build_detector(part))
 
-    def fresh(self) -> nn.Module:
+    def fresh(self) -> Detector:
         """The model with the recipe's weights, whatever was done to it; the norms in eval mode, the rest in train."""
         model = recipe.load_into(self.model)
         model.train()
@@ -104,12 +105,21 @@ class Case:
     def targets(self, run: str) -> list[Instances]:
         boxes = torch.tensor(self.meta["gt_boxes_used"])
         labels = torch.tensor(self.meta["gt_labels"])
-        first = Instances(boxes, "quad" if self.meta["gt_box_conversions"][-1:] == ["qbox"] else "rbox", labels)
+        kind = {4: "hbox", 5: "rbox", 8: "quad"}[boxes.shape[1]]
+        masks = None
+        if "gt_polygons" in self.meta:
+            masks = Masks([[np.array(polygon)] for polygon in self.meta["gt_polygons"]])
+        first = Instances(boxes, kind, labels, masks=masks)
         if run == "empty_gt":
-            return [first[:0]]
-        if run != "batch2":
-            return [first]
-        return [first, first[:3].move(translation_matrix(5, 7))]
+            first = first[:0]
+        found = [first]
+        if run == "batch2":
+            found.append(first[:3].move(translation_matrix(5, 7)))
+        height, width = self.batch(run).sizes[0]
+        return [
+            one if one.masks is None else replace(one, masks=Bitmaps(one.masks.bitmaps(height, width))).to("cpu")
+            for one in found
+        ]
 
     def differences(self, run: str, outputs: dict[str, Tensor], tolerance: float) -> dict[str, tuple[float, float]]:
         """The outputs that are not the stored ones.

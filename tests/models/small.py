@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rotx import config
+from rotx.compat import load_config
 from rotx.models import build_detector
 from rotx.models.detectors import Detector
 
@@ -34,10 +34,13 @@ VARIANTS = [
     "kfiou/roi-trans-le90_r50_fpn_kfiou-ln_1x_dota",
 ]
 
+#: Detectors of upright boxes, and of masks.
+UPRIGHT = ["faster_rcnn/faster-rcnn_r50_fpn_1x_coco", "mask_rcnn/mask-rcnn_r50_fpn_1x_coco"]
+
 
 def small_config(name: str, num_classes: int = 3) -> dict[str, Any]:
     """The ``model`` of a config with ResNet-18, few channels, and norms that learn."""
-    model: dict[str, Any] = config.load(CONFIGS / f"{name}.py")["model"]
+    model: dict[str, Any] = load_config(CONFIGS / f"{name}.py")["model"]
     model["backbone"] |= {"depth": 18, "frozen_stages": -1, "norm_eval": False, "init_cfg": None}
     model["neck"] |= {"in_channels": [64, 128, 256, 512], "out_channels": CHANNELS}
     sizes = {"in_channels": CHANNELS, "feat_channels": CHANNELS, "stacked_convs": 1, "num_classes": num_classes}
@@ -50,6 +53,8 @@ def small_config(name: str, num_classes: int = 3) -> dict[str, Any]:
         heads = roi["bbox_head"]
         for head in heads if isinstance(heads, list) else [heads]:
             head |= {"in_channels": CHANNELS, "fc_out_channels": 64, "num_classes": num_classes}
+        if "mask_head" in roi:
+            roi["mask_head"] |= {"in_channels": CHANNELS, "conv_out_channels": 16, "num_classes": num_classes}
         for proposals in (model["train_cfg"]["rpn_proposal"], model["test_cfg"]["rpn"]):
             proposals |= {"nms_pre": 100, "max_per_img": 100}
         stages = model["train_cfg"]["rcnn"]

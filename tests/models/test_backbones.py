@@ -14,13 +14,12 @@ from torch import nn
 
 import goldens
 import recipe
-from rotx import registry
+from rotx.compat import build
 from rotx.models.backbones.mobilenet_v2 import MobileNetV2
 from rotx.models.backbones.resnet import ResNet
 from rotx.models.checkpoints import Pretrained
 from rotx.models.layers import BN, GN, ConvModule, Scale, SyncBN, bias_for_probability, normal_init
 from rotx.models.necks.fpn import FPN
-from rotx.registry import build
 
 CONFIGS = (
     "oriented-rcnn-le90_r50_fpn_1x_dota",
@@ -325,7 +324,7 @@ ACTIVATIONS = {
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activations_by_name(name: str) -> None:
-    act = registry.build({"type": name})
+    act = build({"type": name})
     first, second = (ConvModule(2, 4, 3, act=act, norm=BN()).eval() for _ in range(2))
     assert isinstance(first.act, ACTIVATIONS[name]) and first.act is not second.act
     x = torch.randn(1, 2, 8, 8)
@@ -343,7 +342,7 @@ def test_convolutions_by_name() -> None:
     layer = ConvModule(4, 8, 3, padding=2, dilation=2, groups=2, conv=conv)
     assert made == [((4, 8, 3), {"stride": 1, "padding": 2, "dilation": 2, "groups": 2, "bias": True})]
     assert layer(torch.zeros(1, 4, 9, 9)).shape == (1, 8, 9, 9)
-    plain = ConvModule(4, 8, 1, conv=registry.build({"type": "Conv2d"}), act=None)
+    plain = ConvModule(4, 8, 1, conv=build({"type": "Conv2d"}), act=None)
     assert isinstance(plain.conv, nn.Conv2d)
 
 

@@ -20,6 +20,7 @@ FCOS = "rotated_fcos/rotated-fcos-le90_r50_fpn_1x_dota"
 CSL = "csl/rotated-retinanet-rbox-le90_r50_fpn_csl-gaussian_amp-1x_dota"
 FASTER = "rotated_faster_rcnn/rotated-faster-rcnn-le90_r50_fpn_1x_dota"
 ORIENTED = "oriented_rcnn/oriented-rcnn-le90_r50_fpn_1x_dota"
+MASK = "mask_rcnn/mask-rcnn_r50_fpn_1x_coco"
 CASCADE = "roi_trans/roi-trans-le90_r50_fpn_1x_dota"
 
 BOXES = torch.tensor([[30.0, 34.0, 40.0, 16.0, 0.5], [70.0, 60.0, 30.0, 24.0, -0.9]])
@@ -131,6 +132,11 @@ def test_what_has_no_choice_changes_nothing(name: str, path: str, value: Any) ->
         (FASTER, "train_cfg", None, r"^model\.train_cfg\.rpn\.assigner, model\.train_cfg\.rpn\.sampler: missing"),
         (FASTER, "train_cfg.rcnn", ..., r"^model\.train_cfg\.rcnn\.assigner, .*sampler: missing"),
         (FASTER, "test_cfg.rpn", ..., r"^model\.test_cfg\.rpn: missing"),
+        (MASK, "roi_head.mask_roi_extractor", ..., r"mask_head: needs .* a mask_roi_extractor with RoIAlign"),
+        # What does not belong together
+        (MASK, "train_cfg.rcnn.mask_size", 14, r"mask_size: the mask head predicts .* \(28, 28\), got \(14, 14\)"),
+        (MASK, "test_cfg.rcnn.mask_thr_binary", -1, r"mask_thr_binary: need a number in \[0, 1\], got -1"),
+        (MASK, "roi_head.mask_head.num_classes", 5, r"mask_head\.num_classes: need 3, as the bbox_head has, got 5"),
         # In the wrong place or of the wrong kind
         (RETINA, "bbox_head.score_thr", 0.1, r"score_thr: stands in train_cfg or test_cfg, too"),
         (RETINA, "train_cfg", [{}], r"model\.train_cfg: need a dict or None, got \[\{\}\]"),
@@ -147,6 +153,13 @@ def test_what_has_no_choice_changes_nothing(name: str, path: str, value: Any) ->
 def test_a_wrong_model_says_where(name: str, path: str, value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build_detector(changed(name, path, value))
+
+
+def test_mask_rcnn_needs_masks() -> None:
+    detector = build_detector(changed(MASK, "backbone.depth", 18))
+    batch = detector.data_preprocessor([torch.zeros(3, 64, 64)])
+    with pytest.raises(ValueError, match=r"needs masks: load them by LoadAnnotations\(with_mask=True\)"):
+        detector(batch, [Instances(BOXES, "rbox", torch.tensor([0, 1]))])
 
 
 def test_fcos_needs_no_train_cfg() -> None:

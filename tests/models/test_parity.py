@@ -1,4 +1,4 @@
-"""Every detector computes what MMRotate computes: tests/goldens/models, float32 on the CPU.
+"""Every detector computes what MMRotate or MMDetection computes: tests/goldens, float32 on the CPU.
 
 The goldens' README says how they were made, and which differences come from the order of float operations.
 """
@@ -15,8 +15,11 @@ from torch import Tensor
 import goldens
 from rotx.boxes import regularize
 from rotx.models.detectors import TwoStage, total_loss
-from rotx.records import Instances
+from rotx.records import BoxMasks, Instances
+from rotx.registry import resolve
 
+#: MMRotate's numbers, and MMDetection's.
+SOURCES = ("models", "mmdet")
 #: Noise, and a photograph that is not square: height and width that are swapped anywhere show.
 IMAGES = pytest.mark.parametrize("run", ["random256", "real224x320"])
 
@@ -40,9 +43,13 @@ IN_TRAINING = {"rotated-reppoints-qbox_r50_fpn_1x_dota": "bbox_head.2."}
 LEAST_RECTANGLES = {"rotated-reppoints-qbox_r50_fpn_1x_dota"}
 
 
-@pytest.fixture(scope="module", params=goldens.names())
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param((source, name), id=name) for source in SOURCES for name in goldens.names(source)],
+)
 def case(request: pytest.FixtureRequest) -> goldens.Case:
-    return goldens.Case(request.param)
+    source, name = request.param
+    return goldens.Case(name, source)
 
 
 def test_state_dict(case: goldens.Case) -> None:
@@ -82,6 +89,9 @@ def roi_outputs(case: goldens.Case, features: Any, run: str) -> dict[str, Tensor
             f"{prefix}bbox_pred": deltas,
             f"{prefix}bbox_feats": extractor(features, rois),
         }
+        if getattr(roi, "mask_head", None) is not None:
+            masks = roi.mask_roi_extractor(features, rois)
+            named |= {f"{prefix}mask_feats": masks, f"{prefix}mask_preds": roi.mask_head(masks)}
     return named
 
 
@@ -95,8 +105,8 @@ def test_outputs(case: goldens.Case, run: str) -> None:
     assert not case.differences(run, named, TOLERANCE)
 
 
-def matched(case: goldens.Case, prefix: str, found: Instances, labels: bool) -> tuple[int, int]:
-    """How many of the stored detections were found, in any order, and how many are stored."""
+def matched(case: goldens.Case, prefix: str, found: Instances, labels: bool) -> list[tuple[int, int | None]]:
+    """The index of each stored detection, and of the same one among those that were found, in any order."""
     boxes, scores = (case.arrays[f"{prefix}/{key}"] for key in ("bboxes", "scores"))
     classes = case.arrays[f"{prefix}/labels"] if labels else np.zeros(len(scores), np.int64)
     if case.name in LEAST_RECTANGLES:  # written as OpenCV does
@@ -107,17 +117,23 @@ def matched(case: goldens.Case, prefix: str, found: Instances, labels: bool) -> 
         values[:some].numpy() for values in (found.boxes, found.scores, found.labels)
     )
     free = np.ones(some, bool)
-    hits = 0
-    for box, score, label in zip(boxes, scores, classes, strict=True):
+    pairs: list[tuple[int, int | None]] = []
+    for i, (box, score, label) in enumerate(zip(boxes, scores, classes, strict=True)):
         limit = 1e-2 * max(1, np.abs(box).max() / 100)
         scored = free & (found_classes == label) & (np.abs(found_scores - score) <= 1e-4)
         same = scored & (np.abs(found_boxes - box).max(axis=1) <= limit)
         if case.name in LEAST_RECTANGLES and not same.any():
             same = scored & (np.abs(found_boxes[:, 2:4].prod(axis=1) / box[2:4].prod() - 1) <= 1e-5)
-        if same.any():
-            free[same.argmax()] = False
-            hits += 1
-    return hits, len(scores)
+        place = int(same.argmax()) if same.any() else None
+        if place is not None:
+            free[place] = False
+        pairs.append((i, place))
+    return pairs
+
+
+def share(pairs: list[tuple[int, int | None]]) -> float:
+    """Share of stored detections that were found."""
+    return sum(place is not None for _, place in pairs) / max(len(pairs), 1)
 
 
 @IMAGES
@@ -126,16 +142,35 @@ def test_predictions(case: goldens.Case, run: str) -> None:
     model = case.model.eval()
     batch = case.batch(run)
     (found,) = model.predict(batch)
-    hit, count = matched(case, f"{run}/pred", found, labels=True)
-    assert hit >= 0.98 * count
+    pairs = matched(case, f"{run}/pred", found, labels=True)
+    assert share(pairs) >= 0.98
     wanted = case.meta["runs"][run]["pred_total"]
     assert abs(len(found) - wanted) <= max(2, 0.01 * wanted)
+    if isinstance(found.masks, BoxMasks):
+        check_masks(case, run, found, pairs)
     if isinstance(model, TwoStage):
         with torch.no_grad():
-            (proposals,) = model.rpn_head.suppress(model.rpn_head.decode(model.network(batch.images).rpn, batch))
-        hit, count = matched(case, f"{run}/rpn_proposals", proposals, labels=False)
-        assert hit >= 0.98 * count
+            raw = model.network(batch.images)
+            (proposals,) = model.rpn_head.suppress(model.rpn_head.decode(raw.rpn, batch))
+        assert share(matched(case, f"{run}/rpn_proposals", proposals, labels=False)) >= 0.98
         assert abs(len(proposals) - case.meta["runs"][run]["rpn_proposals_total"]) <= 2
+
+
+def check_masks(case: goldens.Case, run: str, found: Instances, pairs: list[tuple[int, int | None]]) -> None:
+    """Checks that the masks of the detections cover the pixels that are stored."""
+    height, width = case.batch(run).sizes[0]
+    at = [(i, place) for i, place in pairs if place is not None]
+    ours = found[[place for _, place in at]].numpy()
+    assert isinstance(ours.masks, BoxMasks)
+    pixels = ours.masks.paste(ours.boxes, height, width).bitmaps(height, width)
+    packed, areas = (case.arrays[f"{run}/pred/{key}"] for key in ("mask_packed", "mask_area"))
+    stored = np.unpackbits(packed, axis=1)[:, : height * width].reshape(-1, height, width)
+    assert areas.max() > 100
+    for (i, _), mask in zip(at, pixels, strict=True):
+        assert abs(int(mask.sum()) - int(areas[i])) <= 0.01 * areas[i] + 2
+        if i < len(stored):
+            union = int((mask | stored[i]).sum())
+            assert (mask != stored[i]).sum() <= 0.01 * union + 2
 
 
 def values(term: Tensor | list[Tensor]) -> list[float]:
@@ -158,6 +193,7 @@ def test_losses_and_gradients(case: goldens.Case, run: str) -> None:
     assert all(value.grad is not None for value in trained.values()), "a parameter without gradient"
     if "loss_total" in golden:
         np.testing.assert_allclose(float(total.detach()), golden["loss_total"], rtol=tolerance)
+    if "grad_l2" in golden:
         largest = max(golden["grad_l2"].values())
         # The gradients of MMRotate's ConvexGIoULoss are no derivatives where one coordinate's exceeds 1 (the goldens'
         # README, error 4). No point set of the stored run has such a one: all of its gradients are compared.
@@ -165,3 +201,28 @@ def test_losses_and_gradients(case: goldens.Case, run: str) -> None:
             grad = trained[name].grad
             assert grad is not None
             assert abs(float(grad.double().norm()) - wanted) <= gradient_tolerance * wanted + 1e-6 * largest, name
+
+
+def test_assignments(case: goldens.Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What every assigner decides, in the order of their calls."""
+    wanted = case.meta["runs"]["random256"].get("assigned")
+    if wanted is None:
+        pytest.skip("no assignments are stored")
+    found: list[list[int]] = []
+    for assigner in {resolve(entry["assigner"]) for entry in wanted}:
+        decide = assigner.assign
+
+        def record(self: Any, *args: Any, decide: Any = decide, **settings: Any) -> Any:
+            result = decide(self, *args, **settings)
+            found.append(result.gt_inds.tolist())
+            return result
+
+        monkeypatch.setattr(assigner, "assign", record)
+    case.fresh()(case.batch("random256"), case.targets("random256"))
+    assert len(found) == len(wanted)
+    for gt_inds, entry in zip(found, wanted, strict=True):
+        assert len(gt_inds) == entry["num_preds"]
+        assert gt_inds.count(-1) == entry["n_ignore"]
+        positive = [(row, gt - 1) for row, gt in enumerate(gt_inds) if gt > 0]
+        assert len(positive) == entry["n_pos"]
+        assert positive[: len(entry["pos"])] == list(zip(entry["pos"], entry["gt"], strict=True))

@@ -11,6 +11,7 @@ import torch
 
 import rotx
 from rotx import config, geometry
+from rotx.compat import load_config
 from rotx.models import build_detector
 from rotx.models.detectors import total_loss
 from rotx.records import Instances
@@ -52,7 +53,7 @@ def picture() -> np.ndarray:
 
 def test_it_is_built_learns_and_is_loaded(file: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    settings = config.load(file)
+    settings = load_config(file)
     load_plugins(config.custom_imports(settings, trusted=True))
     detector = build_detector(settings["model"])
     detector.init_weights()
@@ -77,7 +78,7 @@ def test_it_is_built_learns_and_is_loaded(file: Path, tmp_path: Path) -> None:
 
 
 def test_images_without_objects(file: Path) -> None:
-    settings = config.load(file)
+    settings = load_config(file)
     load_plugins(["toy_head"])
     detector = build_detector(settings["model"])
     batch = detector.data_preprocessor([torch.zeros(3, 64, 64), torch.zeros(3, 40, 96)])

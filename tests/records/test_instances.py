@@ -145,3 +145,18 @@ def test_wrong_fields_are_named(fields: dict[str, object], error: type[Exception
     given = {"boxes": np.zeros((2, 5)), "kind": "rbox", "labels": np.zeros(2, np.int64)}
     with pytest.raises(error, match=message):
         Instances(**{**given, **fields})
+
+
+def test_old_constructors_warn_and_work() -> None:
+    from rotx.records.deprecated import Annotations, Detections, Record
+
+    quads, image, label = np.array(BOXES["quad"]), np.array([0, 0]), np.array([0, 1])
+    with pytest.warns(DeprecationWarning, match=r"Annotations is now rotx\.records\.InstanceTable"):
+        truth = Annotations(["P1"], ["a", "b"], quads, image, label, np.array([1, 0], np.uint8), notices=["n"])
+    assert (truth.quads.tolist(), truth.difficult.tolist(), truth.notices) == (quads.tolist(), [1, 0], ["n"])
+    with pytest.warns(DeprecationWarning):
+        found = Detections(["P1"], ["a", "b"], quads, np.array([0.5, 0.25]), image, label)
+    assert (found.scores.tolist(), found.image.dtype, found.kind) == ([0.5, 0.25], np.int32, "quad")
+    with pytest.warns(DeprecationWarning):
+        record = Record("P1", Path("P1.png"), quads, label, np.zeros(2, np.uint8), np.array([True, False]), (3, 4))
+    assert (record.size, record.instances.ignored.tolist()) == ((3, 4), [True, False])

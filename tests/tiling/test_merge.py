@@ -13,9 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rotx import _rust, geometry
-from rotx.annotations.formats import Detections, read_detections
+from rotx.annotations.formats import read_detections
 from rotx.cli import main
 from rotx.evaluation import write_task1
+from rotx.records import InstanceTable
 from rotx.tiling.merging import MERGE_IOU
 
 BOX = "{0} {1} {2} {1} {2} {3} {0} {3}"
@@ -92,6 +93,7 @@ def test_a_folder(patched: Path, tmp_path: Path) -> None:
     assert contents(tmp_path / "a/b") == MERGED
     assert result.stderr == (
         "note: 3 patches named as MMRotate does: <image>__<size>__<x>___<y>, in pixels of the image\n"
+        "note: patches are merged by the rule nms, at an IoU of 0.1\n"
     )
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in result.stdout.splitlines() if "|" in line]
     assert rows[1:] == [["plane", "4", "2"], ["ship", "1", "1"], ["tank", "0", "0"], ["all", "5", "3"]]
@@ -346,8 +348,10 @@ def test_wrong_arrays_are_refused() -> None:
 
 
 def test_names_of_images_and_classes_that_files_cannot_hold(tmp_path: Path) -> None:
-    empty = np.zeros((0, 8)), np.zeros(0), np.zeros(0, np.int32), np.zeros(0, np.int32)
+    none = np.zeros(0, np.int32)
     for images, classes, message in (([" "], ["a"], "no spaces in names"), (["P1"], ["a/b"], "no name of a file")):
         with pytest.raises(ValueError, match=message):
-            write_task1(Detections(images, classes, *empty), tmp_path / "out")
+            write_task1(
+                InstanceTable(images, classes, np.zeros((0, 8)), "quad", none, none, np.zeros(0)), tmp_path / "out"
+            )
     assert not (tmp_path / "out").exists()

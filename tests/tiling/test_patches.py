@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from conftest import GOLDENS
 from rotx import geometry
-from rotx.annotations.formats import Annotations, Detections, read_detections
+from rotx.annotations.formats import read_detections
 from rotx.evaluation import evaluate_boxes, get_protocol
+from rotx.records import InstanceTable
 from rotx.tiling.merging import merge_annotations, merge_detections, parse_patches
 
 Floats = NDArray[np.float64]
@@ -24,18 +25,24 @@ CLASSES = ["plane", "ship"]
 
 def detections(
     images: Sequence[str], image: Sequence[int], rboxes: Floats, scores: Floats, label: Floats
-) -> Detections:
+) -> InstanceTable:
     quads = geometry.rbox_to_quad(np.reshape(rboxes, (-1, 5)))
-    return Detections(
-        list(images), CLASSES, quads, np.asarray(scores, float), np.array(image, np.int32), np.array(label, np.int32)
+    return InstanceTable(
+        list(images),
+        CLASSES,
+        quads,
+        "quad",
+        np.array(image, np.int32),
+        np.array(label, np.int32),
+        np.asarray(scores, float),
     )
 
 
 def annotations(
     images: Sequence[str], image: Sequence[int], quads: Floats, label: Sequence[int], difficult: Sequence[int]
-) -> Annotations:
+) -> InstanceTable:
     arrays = np.array(image, np.int32), np.array(label, np.int32), np.array(difficult, np.uint8)
-    return Annotations(list(images), CLASSES, np.reshape(quads, (-1, 8)), *arrays)
+    return InstanceTable(list(images), CLASSES, np.reshape(quads, (-1, 8)), "quad", *arrays[:2], difficult=arrays[2])
 
 
 # Names
@@ -156,11 +163,11 @@ def test_mmrotates_own_merge(kind: str) -> None:
     image = np.repeat(np.arange(len(names), dtype=np.int32), [len(p) for p in parts[1]])
     quads = geometry.rbox_to_quad(boxes) if kind == "rbox" else boxes
     classes = ["plane", "ship", "harbor"]
-    found = Detections(names, classes, quads, scores, image, labels.astype(np.int32))
+    found = InstanceTable(names, classes, quads, "quad", image, labels.astype(np.int32), scores)
     merged = merge_detections(found, parse_patches(names), 0.1)
     want = read_detections(GOLDENS / f"ops/dota_task1_{kind}.zip", images=merged.images, classes=classes)
 
-    def rows(of: Detections) -> Floats:
+    def rows(of: InstanceTable) -> Floats:
         # The four corners in any order: their centre and, about it, the second moments.
         corners = of.quads.reshape(-1, 4, 2)
         centre = corners.mean(1)
@@ -172,7 +179,7 @@ def test_mmrotates_own_merge(kind: str) -> None:
     np.testing.assert_allclose(rows(merged)[:, 5:], rows(want)[:, 5:], rtol=1e-3, atol=2)
 
 
-def lines_by_class(of: Detections) -> dict[str, Counter[tuple[object, ...]]]:
+def lines_by_class(of: InstanceTable) -> dict[str, Counter[tuple[object, ...]]]:
     """How often each image, score and first corner occurs."""
     lines: dict[str, Counter[tuple[object, ...]]] = {name: Counter() for name in of.classes}
     columns = of.image.tolist(), of.label.tolist(), of.scores.tolist(), *of.quads[:, :2].T.tolist()
@@ -205,7 +212,7 @@ def test_real_results(shared: Path) -> None:
 
 def cut(
     quads: Floats, label: Sequence[int], difficult: Sequence[int], size: int, step: int, extent: int
-) -> Annotations:
+) -> InstanceTable:
     """Objects of image A in patches, as MMRotate's splitter cuts: at least 70 % inside, truncated ones marked."""
     corners = list(product(range(0, extent - size + 1, step), repeat=2))
     rows = []
@@ -294,8 +301,8 @@ def test_a_perfect_detector_on_patches_is_perfect_on_the_image() -> None:
     grid = np.array([[x, y, 18, 10, 0.4] for x in range(20, 400, 40) for y in range(20, 400, 40)], float)
     patched = cut(geometry.rbox_to_quad(grid), [0] * 100, [0] * 100, 100, 50, 400)
     rng = np.random.default_rng(0)
-    found = Detections(
-        patched.images, CLASSES, patched.quads, rng.uniform(0, 1, len(patched.quads)), patched.image, patched.label
+    found = InstanceTable(
+        patched.images, CLASSES, patched.quads, "quad", patched.image, patched.label, rng.uniform(0, 1, len(patched))
     )
     patches = parse_patches(patched.images)
     result = evaluate_boxes(merge_annotations(patched, patches), merge_detections(found, patches), get_protocol("coco"))

@@ -10,88 +10,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rotx import _rust
 from rotx.annotations.files import FormatError
-from rotx.annotations.sniff import Found, annotation_files, nearest, result_files
+from rotx.annotations.sniff import AnnotationFiles, annotation_files, nearest, result_files
+from rotx.boxes import BoxKind
 from rotx.geometry import thread_count
+from rotx.records import FileProblem, InstanceTable
 
 #: So many problems are said in the notices.
 _SHOWN = 20
 
-__all__ = ["Annotations", "Detections", "FormatError", "Problem", "read_annotations", "read_detections", "read_names"]
-
-
-class Problem(NamedTuple):
-    """What cannot be read, and where."""
-
-    file: str
-    line: int
-    """From 1; 0: the file as a whole."""
-    reason: str
-    """A few words: all of one kind have the same."""
-    text: str
-    """The reason in full, and what stands there."""
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.text}" if self.line else f"{self.file}: {self.text}"
-
-
-@dataclass(frozen=True)
-class Annotations:
-    """The objects of a data set; one entry an object in the arrays, in file order."""
-
-    images: list[str]
-    """Names of the images, those without objects included."""
-    classes: list[str]
-    quads: NDArray[np.float64]
-    """(N, 8): corners as written."""
-    image: NDArray[np.int32]
-    """(N,): index into ``images``."""
-    label: NDArray[np.int32]
-    """(N,): index into ``classes``."""
-    difficult: NDArray[np.uint8]
-    """(N,): 0, 1 (difficult) or 2 (truncated)."""
-    other_images: list[str] = field(default_factory=list)
-    """Annotated images that the list of images leaves out."""
-    other_classes: dict[str, int] = field(default_factory=dict)
-    """The other classes that occur, and how many objects of each were left out on these images."""
-    skipped: dict[str, int] = field(default_factory=dict)
-    """What was wrong and skipped (lenient): how many lines, files or names for each reason."""
-    problems: list[Problem] = field(default_factory=list)
-    """The first of what was skipped."""
-    line: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32))
-    """(N,): the line of its file that each object stands on, from 1; (0,) if it comes from no file."""
-    files: list[str] = field(default_factory=list)
-    """The file of each image, as messages call it; [] if it comes from no file."""
-    notices: list[str] = field(default_factory=list)
-    """What the user should know, a sentence each."""
-
-
-@dataclass(frozen=True)
-class Detections:
-    """The detections on a data set; one entry a detection in the arrays, in file order."""
-
-    images: list[str]
-    classes: list[str]
-    quads: NDArray[np.float64]
-    """(M, 8): corners as written; horizontal boxes clockwise from the top left."""
-    scores: NDArray[np.float64]
-    """(M,): finite; 1 where the format has none."""
-    image: NDArray[np.int32]
-    """(M,): index into ``images``."""
-    label: NDArray[np.int32]
-    """(M,): index into ``classes``."""
-    skipped: dict[str, int] = field(default_factory=dict)
-    """What was wrong and skipped (lenient): how many lines, files or names for each reason."""
-    notices: list[str] = field(default_factory=list)
-    """What the user should know, a sentence each."""
+__all__ = ["FormatError", "read_annotations", "read_detections", "read_names"]
 
 
 def read_annotations(
@@ -102,8 +38,8 @@ def read_annotations(
     lenient: bool = False,
     kept: int = 20,
     jobs: int | None = None,
-    files: Found | None = None,
-) -> Annotations:
+    files: AnnotationFiles | None = None,
+) -> InstanceTable:
     """Reads the annotations of a data set.
 
     Args:
@@ -146,19 +82,22 @@ def read_annotations(
     left_out = [f"{name} {count:,}" for name, count in other_classes.items() if count]
     if left_out:
         notices.append(f"{path}: objects of other classes left out: {', '.join(left_out)}")
-    return Annotations(
+    boxes, kind = _as_written(found)
+    return InstanceTable(
         images=found["images"],
         classes=found["classes"],
-        quads=found["quads"].reshape(-1, 8),
+        boxes=boxes,
+        kind=kind,
         image=found["image"],
         label=found["label"],
         difficult=found["difficult"],
         other_images=other_images,
         other_classes=other_classes,
         skipped=skipped,
-        problems=[Problem(*problem) for problem in found["problems"]],
+        problems=[FileProblem(*problem) for problem in found["problems"]],
         line=found["line"],
         files=[shown.get(name, have.files[0].shown) for name in found["images"]],
+        format=have.format,
         notices=notices,
     )
 
@@ -173,7 +112,7 @@ def read_detections(
     task: int = 1,
     lenient: bool = False,
     jobs: int | None = None,
-) -> Detections:
+) -> InstanceTable:
     """Reads detection results.
 
     Args:
@@ -207,13 +146,16 @@ def read_detections(
         dropped = _keep_first_images(found, len(images))
         if dropped:
             notices.append(f"{path}: {dropped:,} detections on images outside the list dropped")
-    return Detections(
+    boxes, kind = _as_written({**found, "rboxes": (), "upright": have.format == "task2"})
+    return InstanceTable(
         images=found["images"],
         classes=found["classes"],
-        quads=found["quads"].reshape(-1, 8),
+        boxes=boxes,
+        kind=kind,
         scores=found["scores"],
         image=found["image"].view(np.int32),
         label=found["label"].view(np.int32),
+        format=have.format,
         skipped=skipped,
         notices=notices,
     )
@@ -267,7 +209,7 @@ def _listed(
     return names, [name for name in annotated if name not in wanted.lines]
 
 
-def _with_subjects(have: Found) -> list[tuple[str, str, Path | bytes]]:
+def _with_subjects(have: AnnotationFiles) -> list[tuple[str, str, Path | bytes]]:
     subjects = have.subjects or [""] * len(have.files)
     return [(file.shown, subject, file.data) for file, subject in zip(have.files, subjects, strict=True)]
 
@@ -292,7 +234,7 @@ def _skipped(found: Mapping[str, Any], notices: list[str]) -> dict[str, int]:
     if skipped:
         counts = ", ".join(f"{reason} {count:,}" for reason, count in skipped.items())
         notices.append(f"skipped {sum(skipped.values()):,} lines or files: {counts}")
-        notices.extend(f"skipped {Problem(*problem)}" for problem in found["problems"][:_SHOWN])
+        notices.extend(f"skipped {FileProblem(*problem)}" for problem in found["problems"][:_SHOWN])
     return skipped
 
 
@@ -332,3 +274,14 @@ def _keep_rows(found: dict[str, Any], columns: Sequence[str], keep: NDArray[np.b
     for column in columns:
         found[column] = found[column][keep]
     found["quads"] = found["quads"].reshape(-1, 8)[keep]
+    if len(found.get("rboxes", ())):
+        found["rboxes"] = found["rboxes"].reshape(-1, 5)[keep]
+
+
+def _as_written(found: Mapping[str, Any]) -> tuple[NDArray[np.float64], BoxKind]:
+    """The boxes of objects and their kind: corners, unless all are written as boxes of one other kind."""
+    quads = found["quads"].reshape(-1, 8)
+    if len(found["rboxes"]):
+        return found["rboxes"].reshape(-1, 5), "rbox"
+    # The reader writes upright boxes as left top, right top, right bottom, left bottom.
+    return (np.ascontiguousarray(quads[:, [0, 1, 4, 5]]), "hbox") if found["upright"] else (quads, "quad")

@@ -22,7 +22,7 @@ _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
-class Found:
+class AnnotationFiles:
     """The files of a data set, their format, and what they are about."""
 
     format: str
@@ -35,14 +35,14 @@ class Found:
     """Result files passed over (lenient) because their class is unknown."""
 
 
-def annotation_files(path: Path) -> Found:
+def annotation_files(path: Path) -> AnnotationFiles:
     """Finds annotations.
 
     Raises:
         FormatError: if there are none, or two files are about one image.
     """
     if file := read_text(path):
-        return Found(_format_of_lines(file), [file], [])
+        return AnnotationFiles(_format_of_lines(file), [file], [])
     files, ignored = read_files(path, ("labelTxt",))
     by_suffix = {
         suffix: [file for file in files if file.name.lower().endswith(suffix)] for suffix in (".txt", ".xml", ".gt")
@@ -52,12 +52,12 @@ def annotation_files(path: Path) -> Found:
     format = {".xml": "voc", ".gt": "td500"}.get(suffix) or _format_of_texts(files)
     ignored = [name for name in ignored if not name.lower().endswith(_IMAGES)]  # some sets have them beside the labels
     notices = _not_read(path, ignored + [file.name for rest in by_suffix.values() for file in rest])
-    return Found(format, files, _images(files, "gt_" if format == "icdar" else ""), notices)
+    return AnnotationFiles(format, files, _images(files, "gt_" if format == "icdar" else ""), notices)
 
 
 def result_files(
     path: Path, task: int, classes: Sequence[str] | None, other_classes: Container[str], lenient: bool
-) -> Found:
+) -> AnnotationFiles:
     """Finds detection results; the arguments are those of `rotx.annotations.formats.read_detections`.
 
     Raises:
@@ -67,7 +67,7 @@ def result_files(
     if not any(file.name.startswith(("Task1_", "Task2_")) for file in files) and _has_commas(files):
         if classes is not None and "text" not in classes:
             raise FormatError(f"{path}: ICDAR results, of class 'text'; the classes are {_some(classes)}")
-        return Found("icdar", files, _images(files, "res_"), _not_read(path, ignored))
+        return AnnotationFiles("icdar", files, _images(files, "res_"), _not_read(path, ignored))
 
     prefix, other = f"Task{task}_", f"Task{3 - task}_"
     if not any(file.name.startswith(prefix) for file in files):
@@ -97,7 +97,7 @@ def result_files(
     if missing := [name for name in classes or () if name not in chosen]:
         notices.append(f"{path}: no result file for {_some(missing)}")
     notices += _not_read(path, ignored)
-    return Found(f"task{task}", list(chosen.values()), list(chosen), notices, unknown)
+    return AnnotationFiles(f"task{task}", list(chosen.values()), list(chosen), notices, unknown)
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

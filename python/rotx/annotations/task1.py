@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rotx import _rust
-from rotx.annotations.formats import Detections
 from rotx.atomic import remove_leftovers, write_bytes
+from rotx.records import InstanceTable
 
 
-def write_task1(detections: Detections, folder: str | Path) -> None:
+def write_task1(detections: InstanceTable, folder: str | Path) -> None:
     """Writes ``Task1_<class>.txt`` files with ``image score x1 y1 ... x4 y4`` a line, best first.
 
     There is one for every class, also for those that were not found: the DOTA server needs all. Scores are
@@ -33,7 +33,7 @@ def write_task1(detections: Detections, folder: str | Path) -> None:
         _write(folder / name, text)
 
 
-def write_task1_zip(detections: Detections, path: str | Path) -> None:
+def write_task1_zip(detections: InstanceTable, path: str | Path) -> None:
     """Writes the files of `write_task1` packed in a .zip, ready to be sent; raises the same."""
     check_names(detections.images, detections.classes)
     path = Path(path)
@@ -79,10 +79,10 @@ def file_name(label: str) -> str:
     return f"Task1_{label}.txt"
 
 
-def _files(detections: Detections) -> Iterator[tuple[str, bytes]]:
-    d = detections
+def _files(detections: InstanceTable) -> Iterator[tuple[str, bytes]]:
+    d, quads = detections, detections.quads
     for label, name in enumerate(d.classes):
-        yield file_name(name), _rust.write_task1(d.images, d.quads, d.scores, d.image, d.label, label)
+        yield file_name(name), _rust.write_task1(d.images, quads, d.scores, d.image, d.label, label)
 
 
 def _zip(files: Iterator[tuple[str, bytes]]) -> memoryview:

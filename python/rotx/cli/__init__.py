@@ -1,14 +1,15 @@
 """Command-line tools: ``rotx``, ``rotx-eval``, ``rotx-train``.
 
-Modules here parse arguments and print. What a command needs is imported when it runs, so that ``--help``
-answers at once.
+Modules here parse arguments and print. A command imports what it needs when it runs, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, NoReturn, TypeVar
 
@@ -16,13 +17,13 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# What is wrong with a file is said once, by us; OpenCV adds a line for each tag of a TIFF that it does not know. It
-# reads this when it is imported; who wants those lines sets the variable.
+# We report what is wrong with a file, once; OpenCV adds a line for each unknown tag of a TIFF. It reads this variable
+# when it is imported; set it to see those lines.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
-#: Exit code for what the user can mend: bad options, bad files, an absent extra.
+#: Exit code for what the user can fix: bad options, bad files, a missing extra.
 USER_ERROR = 2
-#: Exit code after Ctrl-C, as of shells.
+#: Exit code after Ctrl-C, as in shells.
 INTERRUPTED = 130
 
 
@@ -33,12 +34,16 @@ def fail(message: str) -> NoReturn:
 
 
 def user_errors(command: F) -> F:
-    """Turns the errors that are the user's to mend into one line and exit code 2, and Ctrl-C into exit code 130."""
+    """Turns errors that the user can fix into one line and exit code 2, and Ctrl-C into exit code 130.
+
+    While the command runs, the messages that the package logs are on stderr.
+    """
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
-            return command(*args, **kwargs)
+            with messages():
+                return command(*args, **kwargs)
         except (ValueError, ImportError) as error:
             fail(str(error))
         except OSError as error:
@@ -53,8 +58,31 @@ def user_errors(command: F) -> F:
     return wrapper  # type: ignore[return-value]
 
 
+@contextmanager
+def messages() -> Iterator[None]:
+    """Prints what the loggers ``rotx.…`` say, from level INFO on, on stderr."""
+    package, handler = logging.getLogger("rotx"), _Stderr()
+    level = package.level
+    package.setLevel(logging.INFO)
+    package.addHandler(handler)
+    try:
+        yield
+    finally:
+        package.removeHandler(handler)
+        package.setLevel(level)
+
+
+class _Stderr(logging.Handler):
+    """Prints messages on the present stderr, above the progress bars."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        tqdm.write(record.getMessage(), file=sys.stderr)
+
+
 class Number(click.FloatRange):
-    """A number in a range; NaN, which click takes to be in every range, is in none."""
+    """A number in a range. NaN, which click finds in every range, is in none."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """See click."""
@@ -74,8 +102,20 @@ def class_names(option: str | None) -> list[str] | None:
     return names
 
 
+def merge_rule_option(default: str, what: str) -> Callable[[F], F]:
+    """The option ``--merge-rule``, as ``merge_rule``.
+
+    Args:
+        default: Name of the rule without the option.
+        what: What is merged, for the help.
+    """
+    text = f"How {what} are merged. nms: the best of what overlaps; seams: what is cut off is left to its neighbour."
+    rules = click.Choice(["nms", "seams"])
+    return click.option("--merge-rule", type=rules, default=default, show_default=True, help=text)
+
+
 class Lazy(click.Group):
-    """A group whose commands live in modules that are imported when one of them is used."""
+    """A group of commands whose modules are imported on use."""
 
     def __init__(self, *args: Any, commands_in: dict[str, tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

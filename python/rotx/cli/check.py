@@ -12,7 +12,7 @@ import click
 from rotx.cli import Number, class_names, user_errors
 
 if TYPE_CHECKING:
-    from rotx.annotations.check import Labelled, Report
+    from rotx.annotations.check import CheckedSet, CheckReport
     from rotx.datasets.check import Drops
 
 #: So many faults of a kind are printed.
@@ -77,7 +77,7 @@ def check(
 
 def _read(
     data: tuple[str, ...], jobs: int | None, *, images: tuple[str, ...], classes: str | None, options: tuple[str, ...]
-) -> tuple[list[Labelled], dict[str, Any] | None]:
+) -> tuple[list[CheckedSet], dict[str, Any] | None]:
     """The sets, and the config if it is one that names them."""
     from rotx.annotations.check import read_set
 
@@ -105,13 +105,13 @@ def _read(
     return sets, None
 
 
-def _print(report: Report, drops: list[Drops]) -> None:
+def _print(report: CheckReport, drops: list[Drops]) -> None:
     from rotx.annotations.check import KINDS
     from rotx.evaluation.report import table
 
     for one in report.sets:
         beside = f", images in {one.folder}" if one.folder else ""
-        numbers = f"{len(one.names):,} images, {len(one.quads):,} objects, {len(one.classes)} classes"
+        numbers = f"{len(one.table.images):,} images, {len(one.table):,} objects, {len(one.table.classes)} classes"
         click.echo(f"{one.name}: {numbers}{beside}")
         for notice in one.notices:
             click.echo(f"note: {notice}", err=True)

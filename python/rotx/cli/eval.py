@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotx.cli import class_names, user_errors
+from rotx.cli import class_names, merge_rule_option, user_errors
 from rotx.cli.report import Outputs, note, output_options, print_table
 
 if TYPE_CHECKING:
-    from rotx.annotations.formats import Annotations, Detections
-    from rotx.engine.subject import Subject
     from rotx.evaluation import Protocol
     from rotx.evaluation.metrics import Metric
+    from rotx.evaluation.setup import EvaluationSetup
+    from rotx.records import InstanceTable
     from rotx.tiling.merging import Patches
+    from rotx.tiling.rules import MergeRule
 
 _PROTOCOLS = "dota-v1.0, dota-v1.5, dota-v2.0, voc07, voc12, coco or mmrotate"
 
@@ -93,6 +94,7 @@ def score(
 @click.argument("checkpoint", type=click.Path())
 @click.argument("more", nargs=-1, metavar="")
 @click.option("--merge", is_flag=True, help="The images are patches: also merge into whole images.")
+@merge_rule_option("nms", "patches")
 @click.option("--whole", type=click.Path(), metavar="ANNOTATIONS", help="Of the whole images; default: the dataset's.")
 @click.option("--out", type=click.Path(), metavar="DIR", help="Write Task1_<class>.txt files and Task1.zip.")
 @click.option("--show-dir", type=click.Path(), metavar="DIR", help="Write pictures of detections over annotations.")
@@ -100,6 +102,7 @@ def score(
 @click.option("--protocol", metavar="NAME", help=f"{_PROTOCOLS}; default: the config's evaluator.")
 @click.option("--score-thr", type=float, default=0.0, metavar="T", help="Leave out detections that score less.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, or a GPU if there is one.")
+@click.option("--amp", is_flag=True, help="Compute with autocast: float16 on CUDA, bfloat16 on the CPU.")
 @click.option("--batch-size", type=click.IntRange(1), help="Images at a time; default: the config's.")
 @click.option("--workers", type=click.IntRange(0), help="Processes that read images; default: the config's.")
 @click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE ...", help="Set; +PATH adds.")
@@ -112,6 +115,7 @@ def model(
     checkpoint: str,
     more: tuple[str, ...],
     merge: bool,
+    merge_rule: MergeRule,
     whole: str | None,
     out: str | None,
     show_dir: str | None,
@@ -119,6 +123,7 @@ def model(
     protocol: str | None,
     score_thr: float,
     device: str,
+    amp: bool,
     batch_size: int | None,
     workers: int | None,
     options: tuple[str, ...],
@@ -134,12 +139,13 @@ def model(
     from rotx.annotations.task1 import check_names
     from rotx.datasets.loader import check_shared_memory
     from rotx.engine import distributed
-    from rotx.engine.evaluate import detect
-    from rotx.engine.pictures import write_pictures
-    from rotx.engine.subject import load_subject
     from rotx.evaluation import get_protocol
-    from rotx.inference.tta import views_of
+    from rotx.evaluation.detect import detect
+    from rotx.evaluation.pictures import write_pictures
+    from rotx.evaluation.setup import load_setup
+    from rotx.models.tta import views_of
     from rotx.tiling.merging import merge_detections
+    from rotx.tiling.rules import check_rule
 
     if more and not options:
         raise ValueError(f"unexpected {more[0]!r}: need one CONFIG and one CHECKPOINT")
@@ -149,62 +155,67 @@ def model(
     rules = get_protocol(protocol) if protocol else None
     world = distributed.start(device)
     try:
-        subject = load_subject(
+        setup = load_setup(
             config, checkpoint, world.device, options=(*options, *more), plugins=plugins, trust_config=trust_config
         )
         # What can be wrong with the rest is said before the detector starts.
-        patches, truth = _whole_images(subject, whole) if merge or subject.merge_patches else (None, None)
-        folder = out or subject.folder
-        scored = not subject.format_only and any(len(a.quads) for a in (subject.annotations, truth) if a)
+        patches, truth = _whole_images(setup, whole) if merge or setup.merge_patches else (None, None)
+        if setup.official_coco and rules is None:
+            output.check_coco()
+        if patches is not None:
+            check_rule(merge_rule, patches.windows())
+        folder = out or setup.folder
+        scored = not setup.format_only and any(len(a.quads) for a in (setup.annotations, truth) if a)
         if not scored and not folder and not show_dir:
             raise ValueError(f"{config}: no annotated object to score against: give --out to write the detections")
         if folder:
-            check_names(subject.annotations.images, subject.dataset.classes)
+            check_names(setup.annotations.images, setup.dataset.classes)
         for target in filter(None, (folder, show_dir)):
             Path(target).mkdir(parents=True, exist_ok=True)
-        batch_size, workers = batch_size or subject.batch_size, subject.num_workers if workers is None else workers
-        check_shared_memory(subject.dataset, batch_size, workers, processes=distributed.processes_here())
+        batch_size, workers = batch_size or setup.batch_size, setup.num_workers if workers is None else workers
+        check_shared_memory(setup.dataset, batch_size, workers, processes=distributed.processes_here())
         found = detect(
-            subject.detector,
-            subject.dataset,
+            setup.detector,
+            setup.dataset,
             device=world.device,
             batch_size=batch_size,
             num_workers=workers,
             tta=views,
             score_thr=score_thr,
+            amp=amp,
         )
     finally:
         distributed.stop()
     if not world.first:
         return
-    sets = [(subject.annotations, found)]
+    sets = [(setup.annotations, found)]
     if patches is not None and truth is not None:
-        note(patches.notices)
-        sets.append((truth, merge_detections(found, patches, subject.merge_iou)))
-    note([*subject.dataset.notices, *found.notices])
+        note([*patches.notices, f"patches are merged by the rule {merge_rule}, at an IoU of {setup.merge_iou:g}"])
+        sets.append((truth, merge_detections(found, patches, setup.merge_iou, merge_rule)))
+    note([*setup.dataset.notices, *found.notices])
     if folder:
         _write_files(sets, Path(folder))
     if show_dir:
-        count = write_pictures(subject.dataset, found, show_dir)
+        count = write_pictures(setup.dataset, found, show_dir)
         click.echo(f"pictures: {count:,} in {show_dir}")
     if scored:
-        _score_sets(sets, subject.metric, rules, output)
+        _score_sets(sets, setup.metric, rules, output)
 
 
-def _whole_images(subject: Subject, whole: str | None) -> tuple[Patches, Annotations]:
+def _whole_images(setup: EvaluationSetup, whole: str | None) -> tuple[Patches, InstanceTable]:
     """Where the patches lie, and the annotations of the whole images."""
     from rotx.annotations.formats import read_annotations
     from rotx.tiling.merging import merge_annotations, of_images, parse_patches
 
-    patches = parse_patches(subject.annotations.images)
-    if whole is None and subject.whole is not None:
-        return patches, of_images(subject.whole, patches.images, "the dataset of whole images")
+    patches = parse_patches(setup.annotations.images)
+    if whole is None and setup.whole is not None:
+        return patches, of_images(setup.whole, patches.images, "the dataset of whole images")
     if whole is None:
-        return patches, merge_annotations(subject.annotations, patches)
-    return patches, of_images(read_annotations(whole, classes=subject.dataset.classes), patches.images, whole)
+        return patches, merge_annotations(setup.annotations, patches)
+    return patches, of_images(read_annotations(whole, classes=setup.dataset.classes), patches.images, whole)
 
 
-def _write_files(sets: list[tuple[Annotations, Detections]], folder: Path) -> None:
+def _write_files(sets: list[tuple[InstanceTable, InstanceTable]], folder: Path) -> None:
     """Writes Task1 files of the images, and those of the whole images they are patches of, if there are such."""
     from rotx.evaluation import write_task1, write_task1_zip
 
@@ -215,7 +226,7 @@ def _write_files(sets: list[tuple[Annotations, Detections]], folder: Path) -> No
 
 
 def _score_sets(
-    sets: list[tuple[Annotations, Detections]], metric: Metric, rules: Protocol | None, output: Outputs
+    sets: list[tuple[InstanceTable, InstanceTable]], metric: Metric, rules: Protocol | None, output: Outputs
 ) -> None:
     """Prints the scores on patches, if these have annotations, and on whole images, if there are such."""
     from rotx.evaluation import evaluate_boxes

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from rotx.cli import Number, class_names, user_errors
+from rotx.cli import Number, class_names, merge_rule_option, user_errors
 from rotx.cli.report import note
+
+if TYPE_CHECKING:
+    from rotx.tiling.rules import MergeRule
 
 
 @click.command()
 @click.argument("results", type=click.Path())
 @click.argument("out", type=click.Path())
 @click.option("--iou-thr", type=Number(0, 1), default=0.1, show_default=True, help="Drop what overlaps a better more.")
+@merge_rule_option("nms", "patches")
 @click.option(
     "--boxes",
     type=click.Choice(["quad", "rbox"]),
@@ -21,11 +27,11 @@ from rotx.cli.report import note
 )
 @click.option("--classes", metavar="A,B,...", help="Class names; default: those of the files.")
 @user_errors
-def merge(results: str, out: str, iou_thr: float, boxes: str, classes: str | None) -> None:
+def merge(results: str, out: str, iou_thr: float, merge_rule: MergeRule, boxes: str, classes: str | None) -> None:
     """Merge RESULTS on patches into whole images, as OUT, a folder or .zip of Task1_<class>.txt files.
 
     RESULTS is a folder or archive of Task1_<class>.txt files, whose images are named as MMRotate, Ultralytics or
-    the DOTA devkit name patches. Of detections of one class that overlap, the best is kept.
+    the DOTA devkit name patches. Each object is kept once, by the rule of --merge-rule.
     """
     from dataclasses import replace
 
@@ -42,8 +48,9 @@ def merge(results: str, out: str, iou_thr: float, boxes: str, classes: str | Non
     note(patches.notices)
     check_names(patches.images, found.classes)
     if boxes == "rbox":
-        found = replace(found, quads=rbox_to_quad(quad_to_rbox(found.quads)))
-    merged = merge_detections(found, patches, iou_thr)
+        found = replace(found, boxes=rbox_to_quad(quad_to_rbox(found.quads)), kind="quad")
+    note([f"patches are merged by the rule {merge_rule}, at an IoU of {iou_thr:g}"])
+    merged = merge_detections(found, patches, iou_thr, merge_rule)
     write = write_task1_zip if out.lower().endswith(".zip") else write_task1
     write(merged, out)
     click.echo(merge_table(found, merged))

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotx.cli import INTERRUPTED, Number, class_names, fail, user_errors
+from rotx.cli import INTERRUPTED, Number, class_names, fail, merge_rule_option, user_errors
 from rotx.cli.report import note
 
 if TYPE_CHECKING:
-    from rotx.inference.large import Look
-    from rotx.inference.run import Report
+    from rotx.inference.run import RunReport
+    from rotx.inference.windowed import WindowOptions
 
 
 @click.command()
@@ -43,8 +43,10 @@ if TYPE_CHECKING:
 @click.option("--tta", metavar="flip,rotate,scales", help="See each image in several ways.")
 @click.option("--window", type=click.IntRange(1), help="Side of the windows of larger images; see above.")
 @click.option("--gap", type=click.IntRange(0), help="Pixels that windows share; default: a fifth of the window.")
+@merge_rule_option("seams", "windows")
 @click.option("--batch-size", type=click.IntRange(1), default=2, show_default=True, help="Images or windows at a time.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, or a GPU if there is one.")
+@click.option("--amp", is_flag=True, help="Compute with autocast: float16 on CUDA, bfloat16 on the CPU.")
 @click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE", help="Set; +PATH adds; may be repeated.")
 @click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help="Import; it registers what CONFIG names.")
 @click.option("--trust-config", is_flag=True, help="Import what custom_imports of CONFIG says.")
@@ -73,19 +75,20 @@ def predict(config: str, checkpoint: str, inputs: tuple[str, ...], out: str, **o
     import torch
 
     from rotx.inference import load
-    from rotx.inference.large import Look
     from rotx.inference.run import run
-    from rotx.inference.tta import views_of
+    from rotx.inference.windowed import WindowOptions
+    from rotx.models.tta import views_of
 
     views, names = None if options["tta"] is None else views_of(options["tta"]), class_names(options["classes"])
-    keys = {key: options[key] for key in ("options", "plugins", "trust_config")}
+    keys = {key: options[key] for key in ("options", "plugins", "trust_config", "amp")}
     predictor = load(config, checkpoint, options["device"], **keys)
     labels = None if names is None else _labels(names, predictor.classes)
     window, gap, batch_size, score_thr = (options[key] for key in ("window", "gap", "batch_size", "score_thr"))
-    look = Look.of(predictor, window, gap, batch_size, score_thr, views, labels)
-    bound = _bound(config, checkpoint, inputs, options, look, names, str(predictor.device))
+    rule = options["merge_rule"]
+    windows = WindowOptions.of(predictor.scale, window, gap, batch_size, score_thr, views, labels, rule)
+    bound = _bound(config, checkpoint, inputs, options, windows, names, str(predictor.device))
     try:
-        report = run(predictor, found, place, look, formats=formats, show_dir=show_dir, bound=bound, progress=True)
+        report = run(predictor, found, place, windows, formats=formats, show_dir=show_dir, bound=bound, progress=True)
     except KeyboardInterrupt:
         click.echo(f"{out}: stopped; the same command goes on from here", err=True)
         sys.exit(INTERRUPTED)
@@ -93,6 +96,8 @@ def predict(config: str, checkpoint: str, inputs: tuple[str, ...], out: str, **o
         if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
             raise  # torch has no class of its own for the memory of the CPU
         fail(f"out of memory on {predictor.device}: try a smaller --batch-size or --window")
+    if report.cut:
+        note([f"windows of larger images are merged by the rule {rule}, at an IoU of {predictor.merge_iou:g}"])
     _print(report, predictor.classes, labels)
     sys.exit(1 if report.failed else 0)
 
@@ -102,23 +107,26 @@ def _bound(
     checkpoint: str,
     inputs: tuple[str, ...],
     options: dict[str, Any],
-    look: Look,
+    windows: WindowOptions,
     names: list[str] | None,
     device: str,
 ) -> dict[str, Any]:
     """What results depend on, by the words of the command line: only the same command continues a run."""
+    # Options that rotx 0.1 did not have count where they are used, so that its journals can be continued.
+    later = {"--merge-rule": windows.merge_rule != "seams" and windows.merge_rule, "--amp": options["amp"]}
     return {
         "CONFIG": _settings(config, options["options"]),
         "CHECKPOINT": _digest(Path(checkpoint)),
         "INPUTS": inputs,
         "--plugin": options["plugins"],
-        "--score-thr": look.score_thr,
+        "--score-thr": windows.score_thr,
         "--classes": names,
         "--tta": options["tta"],
-        "--window": look.window,
-        "--gap": look.gap,
-        "--batch-size": look.batch_size,
+        "--window": windows.window,
+        "--gap": windows.gap,
+        "--batch-size": windows.batch_size,
         "--device": device,
+        **{key: value for key, value in later.items() if value},
     }
 
 
@@ -133,9 +141,10 @@ def _labels(names: list[str], classes: tuple[str, ...]) -> tuple[int, ...]:
 
 def _settings(config: str, options: tuple[str, ...]) -> str:
     """A digest of what a config says, wherever its file is."""
-    from rotx import config as configs
+    from rotx.compat import load_config
+    from rotx.config import dumps
 
-    return hashlib.sha256(configs.dumps(configs.load(config, options)).encode()).hexdigest()[:16]
+    return hashlib.sha256(dumps(load_config(config, options)).encode()).hexdigest()[:16]
 
 
 def _digest(path: Path) -> str:
@@ -146,7 +155,7 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _print(report: Report, classes: tuple[str, ...], labels: tuple[int, ...] | None) -> None:
+def _print(report: RunReport, classes: tuple[str, ...], labels: tuple[int, ...] | None) -> None:
     if report.earlier:
         click.echo(f"{report.earlier:,} images were looked at by an earlier run")
     for label in range(len(classes)) if labels is None else labels:

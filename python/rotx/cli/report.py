@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from rotx.evaluation import Evaluation, Protocol, TextEvaluation
+    from rotx.evaluation import CocoEvaluation, Evaluation, Protocol, TextEvaluation
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,7 +56,14 @@ class Outputs:
 
         return get_protocol(self.explain) if self.explain else None
 
-    def show(self, evaluation: Evaluation | TextEvaluation, *, iou: bool, classes: bool) -> None:
+    def check_coco(self) -> None:
+        """Raises ValueError for what cannot be written of COCO's official numbers."""
+        options = {"--report": self.report, "--per-image": self.per_image, "--ci": self.ci, "--explain": self.explain}
+        for option, value in options.items():
+            if value:
+                raise ValueError(f"{option}: is not for the evaluator CocoMetric; give --protocol coco")
+
+    def show(self, evaluation: Evaluation | TextEvaluation | CocoEvaluation, *, iou: bool, classes: bool) -> None:
         """Prints and writes it.
 
         Args:
@@ -77,18 +84,21 @@ class Outputs:
                 _explain(evaluation, target)
         self._write(evaluation, interval)
 
-    def _write(self, evaluation: Evaluation | TextEvaluation, interval: tuple[float, float] | None) -> None:
+    def _write(
+        self, evaluation: Evaluation | TextEvaluation | CocoEvaluation, interval: tuple[float, float] | None
+    ) -> None:
         from rotx.atomic import write_text
+        from rotx.evaluation import CocoEvaluation
         from rotx.evaluation.report import to_csv, to_json, verdicts
 
-        outputs: list[tuple[str | None, Callable[[], str]]] = [
-            (self.json_file, lambda: to_json(evaluation)),
-            (self.csv_file, lambda: to_csv(evaluation)),
-            (self.per_image, lambda: "".join(verdicts(evaluation))),
-        ]
-        for path, text in outputs:
-            if path:
-                write_text(path, text())
+        if self.json_file:
+            write_text(self.json_file, to_json(evaluation))
+        if self.csv_file:
+            write_text(self.csv_file, to_csv(evaluation))
+        if isinstance(evaluation, CocoEvaluation):
+            return
+        if self.per_image:
+            write_text(self.per_image, "".join(verdicts(evaluation)))
         if self.report:
             from rotx.evaluation.html import write_report
 
@@ -96,7 +106,7 @@ class Outputs:
             click.echo(f"report: {Path(self.report) / 'index.html'}")
 
 
-def print_table(evaluation: Evaluation | TextEvaluation) -> None:
+def print_table(evaluation: Evaluation | TextEvaluation | CocoEvaluation) -> None:
     """The scores of each class; for COCO also those of small, medium and large objects."""
     from rotx.evaluation import Evaluation
     from rotx.evaluation.report import score_table, size_table

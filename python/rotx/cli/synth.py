@@ -9,16 +9,16 @@ from rotx.cli import user_errors
 
 @click.command()
 @click.argument("out", type=click.Path())
-@click.option("--train", type=click.IntRange(min=0), default=200, show_default=True, help="Images to learn from.")
-@click.option("--val", type=click.IntRange(min=0), default=60, show_default=True, help="Images to validate with.")
-@click.option("--size", type=click.IntRange(min=128), default=512, show_default=True, help="Of an image, in pixels.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides every pixel.")
+@click.option("--train", type=click.IntRange(min=0), default=200, show_default=True, help="Number of training images.")
+@click.option("--val", type=click.IntRange(min=0), default=60, show_default=True, help="Number of validation images.")
+@click.option("--size", type=click.IntRange(min=128), default=512, show_default=True, help="Image size in pixels.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed of all images.")
 @user_errors
 def synth(out: str, train: int, val: int, size: int, seed: int) -> None:
-    """Make a set of aerial-like scenes in OUT/{train,val}/{images,labelTxt}, with annotations as DOTA's.
+    """Make a synthetic dataset of aerial scenes in OUT/{train,val}/{images,labelTxt}, annotated as DOTA is.
 
-    The classes are ship, plane, vehicle and tank. A set made here before is replaced; a folder with other
-    files in it is refused.
+    The classes are ship, plane, vehicle and tank. The command replaces a dataset that it has made before, and refuses
+    a folder with other files.
     """
     from tqdm import tqdm
 
@@ -28,4 +28,4 @@ def synth(out: str, train: int, val: int, size: int, seed: int) -> None:
         out, train=train, val=val, size=size, seed=seed, progress=lambda images: tqdm(images, unit="image", leave=False)
     )
     objects = ", ".join(f"{count} of {name}" for name, count in counts.items())
-    click.echo(f"{out}: {train} images to train with, {val} to validate; objects: {objects}")
+    click.echo(f"{out}: {train} training images, {val} validation images; objects: {objects}")

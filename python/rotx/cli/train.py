@@ -13,23 +13,27 @@ import click
 from rotx.cli import fail, user_errors
 from rotx.cli.config import config_arguments, read
 
-#: Exit code for a loss that is not finite.
+#: Exit code for a loss or gradient that is not finite.
 NOT_FINITE = 1
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="rotx")
 @config_arguments
-@click.option("--work-dir", type=click.Path(), metavar="DIR", help="For checkpoints and logs; work_dirs/<config>.")
-@click.option("--resume", is_flag=False, flag_value="auto", metavar="[FILE]", help="Go on from FILE, or the newest.")
-@click.option("--amp", is_flag=True, help="Half precision: float16 on a GPU, bfloat16 on a CPU.")
-@click.option("--auto-scale-lr", is_flag=True, help="Scale lr by the images of a step.")
-@click.option("--seed", type=click.IntRange(min=0), help="Of all that is random; 0 unless the config says.")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, or a GPU if there is one.")
-@click.option("--workers", type=click.IntRange(min=0), metavar="N", help="Processes that load images, for each GPU.")
-@click.option("--tensorboard", is_flag=True, help="Also write events for TensorBoard.")
-@click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help="Import what the config names of yours.")
-@click.option("--trust-config", is_flag=True, help="Also import what custom_imports of the config says: it runs.")
+@click.option("--work-dir", type=click.Path(), metavar="DIR", help="Write checkpoints and logs to DIR.")
+@click.option(
+    "--resume", is_flag=False, flag_value="auto", metavar="[FILE]", help="Resume from FILE, or the newest checkpoint."
+)
+@click.option("--amp", is_flag=True, help="Train in half precision: float16 on a GPU, bfloat16 on a CPU.")
+@click.option("--auto-scale-lr", is_flag=True, help="Scale the learning rate to the batch size.")
+@click.option("--seed", type=click.IntRange(min=0), help="Random seed; default: the config's, or 0.")
+@click.option("--device", default="auto", show_default=True, help="Device: cpu, cuda, or auto for a GPU if present.")
+@click.option("--workers", type=click.IntRange(min=0), metavar="N", help="Number of loader processes for each GPU.")
+@click.option("--tensorboard", is_flag=True, help="Write TensorBoard events, too.")
+@click.option(
+    "--plugin", "plugins", multiple=True, metavar="MODULE", help="Import MODULE, which registers your classes."
+)
+@click.option("--trust-config", is_flag=True, help="Import what custom_imports names; this runs its code.")
 @user_errors
 def main(
     file: str,
@@ -41,10 +45,11 @@ def main(
     device: str,
     **changes: Any,
 ) -> None:
-    """Train the detector that the config in FILE describes.
+    """Train the detector of the config FILE.
 
-    A training that was stopped, by Ctrl-C or however, goes on with --resume as if nothing had been. Several
-    processes: torchrun --nproc-per-node N -m rotx.cli.train FILE ..., or srun rotx-train FILE ...
+    Checkpoints and logs go to work_dirs/<config> unless --work-dir is given. Interrupted training resumes exactly
+    where it stopped, with --resume. For several processes: torchrun --nproc-per-node N -m rotx.cli.train FILE ..., or
+    srun rotx-train FILE ...
     """
     from importlib.util import find_spec
 
@@ -73,17 +78,17 @@ def main(
         if _speaks():
             state = "all is saved" if stop.saved else "the last steps could not be saved"
             again = _again(folder, device, plugins, trust_config)
-            click.echo(f"stopped by {stop}, {state}; go on with: {again}", err=True)
+            click.echo(f"stopped by {stop}, {state}; resume with: {again}", err=True)
         sys.exit(128 + stop.number)
 
 
 def _speaks() -> bool:
-    """Whether this is the one of several processes that says what all of them know."""
+    """Whether this is the first process, which reports what all of them know."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def _again(folder: str, device: str, plugins: tuple[str, ...], trust_config: bool) -> str:
-    """The command that goes on with a training; several processes need what started them, too."""
+    """The command that resumes a training, with what started its processes if there are several."""
     start = "rotx-train"
     if os.environ.get("WORLD_SIZE", "1") != "1":
         start = "torchrun ... -m rotx.cli.train" if "TORCHELASTIC_RUN_ID" in os.environ else "srun ... rotx-train"
@@ -104,7 +109,7 @@ def _changed(
     workers: int | None,
     tensorboard: bool,
 ) -> dict[str, Any]:
-    """The config with what the options of the command line say."""
+    """The config, changed by the options of the command line."""
     config = dict(config)
     if resume is not None:
         config |= {"resume": "auto"} if resume == "auto" else {"resume": True, "load_from": resume}

@@ -1,53 +1,48 @@
 """Configs: MMRotate-style Python files, read without executing anything.
 
-A config is a file of assignments. :func:`load` reads it and the files it names in ``_base_`` from their syntax
-trees to one plain dict, brings MMRotate 0.x keys into those of 1.x, and sets single values from the command
-line. :func:`dumps` writes the dict as a file again.
+A config is a file of assignments. :func:`read` reads it and the files it names in ``_base_`` from their syntax trees
+to one plain dict, :func:`apply_options` sets single values from the command line, and :func:`dumps` writes the dict as
+a file again. What the keys mean is told in :mod:`rotx.compat`.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from rotx.config.dump import dumps
 from rotx.config.errors import ConfigError
-from rotx.config.files import read
+from rotx.config.files import read as read_file
 from rotx.config.merge import merge
 from rotx.config.options import apply_options
 from rotx.config.source import Budget
-from rotx.config.translate import is_mmrotate0, translate
 
-__all__ = ["ConfigError", "apply_options", "custom_imports", "dumps", "load", "merge"]
+__all__ = ["ConfigError", "apply_options", "custom_imports", "dumps", "load", "merge", "read"]
 
 
-def load(path: str | Path, options: Sequence[str] = (), notice: Callable[[str], None] | None = None) -> dict[str, Any]:
-    """The config in a file, as nested dicts, lists, tuples, numbers, texts, True, False and None.
+def read(path: str | Path) -> dict[str, Any]:
+    """The config in a file as it is written, a config of MMRotate 0.x in the keys of 0.x.
 
     It holds every name that the file or its bases assign, except those that begin with an underscore. Reading
     executes nothing and takes less than a second whatever the file holds.
 
     Args:
-        path: a .py file.
-        options: ``path=value`` texts of ``--cfg-options``, applied last; see :func:`apply_options`.
-        notice: called with each sentence that the user should know, such as that the config was translated
-            from MMRotate 0.x; a warning if None.
+        path: A .py file.
 
     Raises:
-        ConfigError: in one line that names the file and the line.
+        ConfigError: In one line that names the file and the line.
     """
-    say = notice or warnings.warn
-    config = read(Path(path), Budget())
-    try:
-        if is_mmrotate0(config):
-            config = translate(config, lambda text: say(f"{path}: {text}"))
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
-    except (AttributeError, KeyError, TypeError) as error:  # a value of another kind than MMRotate's
-        raise ConfigError(f"{path}: cannot be translated from MMRotate 0.x: {error!r}") from error
-    return apply_options(config, options)
+    return read_file(Path(path), Budget())
+
+
+def load(path: str | Path, options: Sequence[str] = (), notice: Callable[[str], None] | None = None) -> dict[str, Any]:
+    """Deprecated: use :func:`rotx.compat.load_config`."""
+    warnings.warn("rotx.config.load is rotx.compat.load_config now", DeprecationWarning, stacklevel=2)
+    config: dict[str, Any] = import_module("rotx.compat").load_config(path, options, notice)
+    return config
 
 
 def custom_imports(config: Mapping[str, Any], trusted: bool) -> list[str]:

@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from rotx.annotations.check.sets import Labelled
+from rotx.annotations.check.sets import CheckedSet
 from rotx.atomic import write_bytes
+from rotx.compat import build
 from rotx.datasets.dataset import Dataset
 from rotx.datasets.sample import Sample, keep_sound
-from rotx.datasets.transforms.loading import Normalize
+from rotx.datasets.transforms.colors import Normalize
 from rotx.images.draw import class_colour, draw_quads
 from rotx.images.files import UnreadableImage
 from rotx.images.preview import preview
 from rotx.images.window_cache import open_image
-from rotx.registry import build
 
 Pixels = NDArray[np.uint8]
 
@@ -29,11 +29,11 @@ LONGEST = 2048
 _HEAD = 22  # pixels of the line above a picture
 
 
-def browse(labelled: Labelled, out: str | Path, number: int = 20, seed: int | None = None) -> tuple[int, list[str]]:
+def browse(checked: CheckedSet, out: str | Path, number: int = 20, seed: int | None = None) -> tuple[int, list[str]]:
     """Writes images with their objects, those that are difficult or truncated dashed, as ``out``/<name>.jpg.
 
     Args:
-        labelled: the set.
+        checked: the set.
         out: a folder, made if it is not there; files of these names are replaced.
         number: of images, at most.
         seed: images are drawn at random; None: evenly from the first to the last by name.
@@ -45,26 +45,26 @@ def browse(labelled: Labelled, out: str | Path, number: int = 20, seed: int | No
         ValueError: if no image has a file, or ``out`` holds images of the set.
         OSError: if a file cannot be written.
     """
-    there = sorted((i for i, path in enumerate(labelled.paths) if path), key=lambda i: labelled.names[i])
+    there = sorted((i for i, path in enumerate(checked.table.paths) if path), key=lambda i: checked.table.images[i])
     if not there:
-        raise ValueError(f"{labelled.name}: none of its images is found; name their folder by --images")
-    rows = np.argsort(labelled.image, kind="stable")
-    starts = np.searchsorted(labelled.image[rows], np.arange(len(labelled.names) + 1))
+        raise ValueError(f"{checked.name}: none of its images is found; name their folder by --images")
+    rows = np.argsort(checked.table.image, kind="stable")
+    starts = np.searchsorted(checked.table.image[rows], np.arange(len(checked.table.images) + 1))
 
     def picture(i: int) -> Pixels:
-        path = labelled.paths[i]
+        path = checked.table.paths[i]
         assert path is not None
         whole = open_image(path)
         image = preview(path, LONGEST)
         factors = image.shape[1] / whole.width, image.shape[0] / whole.height
         mine = rows[starts[i] : starts[i + 1]]
-        quads, labels = (labelled.quads[mine] + 0.5) * np.tile(factors, 4) - 0.5, labelled.label[mine]
-        _draw(image, quads, labels, labelled.classes, labelled.difficult[mine] > 0)
-        titles = [labelled.names[i], f"{whole.width} x {whole.height}"]
-        return _headed(image, titles, labels, labelled.classes)
+        quads, labels = (checked.quads[mine] + 0.5) * np.tile(factors, 4) - 0.5, checked.table.label[mine]
+        _draw(image, quads, labels, checked.table.classes, checked.table.difficult[mine] > 0)
+        titles = [checked.table.images[i], f"{whole.width} x {whole.height}"]
+        return _headed(image, titles, labels, checked.table.classes)
 
     chosen = [there[i] for i in _choose(len(there), number, seed)]
-    return _write(Path(out), {labelled.names[i]: i for i in chosen}, picture, filter(None, labelled.paths))
+    return _write(Path(out), {checked.table.images[i]: i for i in chosen}, picture, filter(None, checked.table.paths))
 
 
 def browse_training(
@@ -110,11 +110,12 @@ def browse_training(
 def _draw_sample(sample: Sample, dataset: Dataset) -> Pixels:
     """A sample as a picture with a head."""
     image = np.ascontiguousarray(_visible(sample.image, dataset.transforms))
-    _draw(image, sample.quads, sample.labels, dataset.classes, sample.ignored)
+    found = sample.instances
+    _draw(image, found.quads, found.labels, dataset.classes, found.ignored)
     height, width = sample.size
     lost = [f"{count} {reason}" for reason, count in sample.dropped.items()]
     titles = [sample.record.name, f"{width} x {height}", *lost]
-    return _headed(image, titles, sample.labels, dataset.classes)
+    return _headed(image, titles, found.labels, dataset.classes)
 
 
 def _visible(image: NDArray[Any], transforms: Sequence[Any]) -> Pixels:

@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 
 from rotx.annotations.check.images import in_threads
-from rotx.annotations.check.sets import Labelled, read_set
+from rotx.annotations.check.sets import CheckedSet, read_set
 from rotx.annotations.classes import wanted_classes
-from rotx.datasets.dataset import Dataset, FileDataset, prefix_of
+from rotx.compat import build
+from rotx.datasets.dataset import Dataset
+from rotx.datasets.dior import DIORDataset
+from rotx.datasets.file_dataset import FileDataset, prefix_of
+from rotx.datasets.hrsc import HRSCDataset
 from rotx.datasets.sample import keep_sound
-from rotx.datasets.text import UCASAODDataset
-from rotx.datasets.xml import DIORDataset, HRSCDataset
+from rotx.datasets.ucas import UCASAODDataset
 from rotx.images.files import UnreadableImage
-from rotx.registry import build, resolve
+from rotx.registry import resolve
 
 #: The keys of a config whose datasets are looked at.
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
@@ -50,14 +53,14 @@ class Drops:
     error: str = ""
 
 
-def config_sets(config: Mapping[str, Any], jobs: int | None = None) -> list[Labelled]:
+def config_sets(config: Mapping[str, Any], jobs: int | None = None) -> list[CheckedSet]:
     """The sets that the datasets of a config read, each once; one of training that serves evaluation too says so.
 
     Raises:
         ValueError: if the config has no dataset with annotations, or nothing of a set can be read.
         OSError: if images cannot be listed.
     """
-    found: dict[tuple[Any, ...], Labelled] = {}
+    found: dict[tuple[Any, ...], CheckedSet] = {}
     trained: set[tuple[Any, ...]] = set()
     for key in LOADERS:
         for leaf in _leaves(_dataset(config, key)):
@@ -83,7 +86,7 @@ def drops_of(config: Mapping[str, Any], jobs: int | None = None) -> list[Drops]:
         seen.append(dataset)
         try:
             made = build(dataset, f"{key}.dataset")
-            objects = sum(len(made.record(i).labels) for i in range(len(made)))
+            objects = sum(len(made.record(i).instances) for i in range(len(made)))
             part = Drops(key, len(made), objects, list(made.notices))
             drops.append(part if made.test_mode else _draw(made, part, jobs))
         except (ValueError, OSError) as error:
@@ -102,7 +105,7 @@ def _draw(dataset: Dataset, part: Drops, jobs: int | None) -> Drops:
         except UnreadableImage:
             return None
         keep_sound(sample)
-        return len(sample.labels) + sum(sample.dropped.values()), sample.dropped
+        return len(sample.instances) + sum(sample.dropped.values()), sample.dropped
 
     results = [result for result in in_threads(draw, indices, part.name, jobs) if result is not None]
     lost = sum((dropped for _, dropped in results), Counter[str]())
@@ -164,15 +167,15 @@ def _class_of(leaf: Mapping[str, Any]) -> type[FileDataset]:
 
 def _read(
     leaf: Mapping[str, Any], key: str, annotations: Path, images: Path, names: Path | None, jobs: int | None
-) -> Labelled:
+) -> CheckedSet:
     name = f"{key} ({names or annotations})"
-    labelled = read_set(annotations, images, name=name, names=names, suffix=leaf.get("img_suffix"), jobs=jobs)
+    checked = read_set(annotations, images, name=name, names=names, suffix=leaf.get("img_suffix"), jobs=jobs)
     target = _class_of(leaf)
     if issubclass(target, DIORDataset):
-        labelled.classes = [word.lower() for word in labelled.classes]
+        checked.table.classes = [word.lower() for word in checked.table.classes]
     wanted = wanted_classes(leaf.get("metainfo"), target.own_classes, Path(leaf.get("data_root") or ""))
     # Of UCAS-AOD the folder is the class.
     own = target.lists_classes or issubclass(target, UCASAODDataset) or leaf.get("classwise")
     if wanted.classes is not None and not own:
-        labelled.wanted = (*wanted.classes, *wanted.left_out)
-    return labelled
+        checked.wanted = (*wanted.classes, *wanted.left_out)
+    return checked

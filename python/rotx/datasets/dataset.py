@@ -1,54 +1,33 @@
-"""Datasets: images and their objects, read once, cleaned, and given out as samples.
-
-Every format is a reader that fills :class:`Found`; what follows is the same for all: classes are chosen, absent
-images, unusable objects and unwanted images are left out and counted, and what remains becomes one
-:class:`Record` an image.
-"""
+"""What every dataset is: images with their objects, given out as samples."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
-from rotx.annotations.classes import CLASSES_OF, Wanted, choose_classes, wanted_classes
-from rotx.annotations.formats import Annotations, read_annotations
-from rotx.annotations.sniff import nearest
-from rotx.datasets.found import Found, annotations_of, found_of, images_alone
-from rotx.datasets.sample import Record, Sample
-from rotx.datasets.transforms.loading import LoadAnnotations, LoadImageFromFile
-from rotx.datasets.transforms.resizing import Pad, RandomChoiceResize, RandomCrop, RandomResize, Resize
-from rotx.datasets.transforms.turning import RandomChoiceRotate, RandomFlip, RandomRotate, Rotate
-from rotx.geometry import quad_to_rbox
-from rotx.images.files import find_images, image_size, list_files, list_images, only_local
+from rotx.datasets.sample import Sample
+from rotx.datasets.transforms.mixing import Mixing
+from rotx.records import ImageRecord, InstanceTable
 
 Transform = Callable[[Sample, np.random.Generator], Sample]
-
-#: Objects that are thinner cannot be learnt: their angle or their side is rounding.
-LEAST_SIDE = 1e-3
-
-#: Transforms that move the objects with the image in a way that evaluation does not undo, and all that move them.
-_TURNING = (RandomFlip, Rotate, RandomRotate, RandomChoiceRotate, RandomCrop)
-_MOVING = (*_TURNING, Resize, RandomResize, RandomChoiceResize, Pad)
 
 
 class Dataset:
     """Images with their objects, and what is done to them before a detector sees them.
 
     Attributes:
-        classes: names in the order of the labels.
-        records: of the images.
-        transforms: the pipeline.
-        test_mode: for evaluation, not for training.
-        notices: what the user should know, a sentence each.
-        dropped: how many objects were left out because they cannot be learnt, for each reason.
+        classes: Names in the order of the labels.
+        records: One record per image.
+        transforms: The pipeline.
+        test_mode: Whether the dataset is for evaluation, not for training.
+        notices: What the user should know, a sentence each.
+        dropped: Number of objects left out because they cannot be learnt, for each reason.
     """
 
     classes: tuple[str, ...]
-    records: list[Record]
+    records: list[ImageRecord]
     transforms: list[Transform]
     test_mode: bool
     notices: list[str]
@@ -57,291 +36,36 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.records)
 
-    def record(self, index: int) -> Record:
+    def record(self, index: int) -> ImageRecord:
         """What is known of an image."""
         return self.records[index]
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """An image after the pipeline, whose random choices come from ``rng``."""
-        return self._transformed(self.records[index], rng)
+        return self._transformed(index, rng, len(self.transforms))
 
-    def _transformed(self, record: Record, rng: np.random.Generator) -> Sample:
-        sample = Sample(record)
-        for transform in self.transforms:
-            sample = transform(sample, rng)
+    def _transformed(self, index: int, rng: np.random.Generator, stop: int) -> Sample:
+        """An image after the first transforms of the pipeline."""
+        sample = self._untransformed(index, rng)
+        for place, transform in enumerate(self.transforms[:stop]):
+            if not isinstance(transform, Mixing):
+                sample = transform(sample, rng)
+            elif others := transform.draw(self.records, rng):
+                sample = transform.mix(sample, [self._further(other, rng, place) for other in others], rng)
         return sample
 
-    def annotations(self) -> Annotations:
-        """The objects of the records, for evaluation: corners as in the files, ignored objects difficult."""
-        return annotations_of(self.records, self.classes)
+    def _untransformed(self, index: int, rng: np.random.Generator) -> Sample:
+        """What the first transform gets."""
+        return Sample(self.records[index])
 
+    def _further(self, index: int, rng: np.random.Generator, place: int) -> Sample:
+        """An image that is mixed into another by the transform at a place of the pipeline."""
+        return self._transformed(index, rng, place)
 
-class FileDataset(Dataset):
-    """A dataset in files; its subclasses say how those of one format are read. Its records are sorted by name.
-
-    Args:
-        ann_file: the annotations, within ``data_root``; ``""``: all images of the folder, without objects.
-        data_root: the folder of the data.
-        data_prefix: where the images are, within ``data_root``: ``dict(img_path="images/")``; ``img`` is the same.
-        metainfo: ``dict(classes=..., left_out=...)``, see :func:`rotx.annotations.classes.wanted_classes`.
-        filter_cfg: ``dict(filter_empty_gt=True)`` leaves out images without objects, ``min_size=32`` those with a
-            side of fewer pixels; both only in training.
-        pipeline: the transforms, in turn.
-        test_mode: for evaluation: no image that has a file and no object of a wanted class is left out.
-        diff_thr: objects of greater difficulty are ignored.
-        img_suffix: only files that end so are images, such as ``"png"``; None: any that images have.
-        indices: only so many images, the first by name; None: all.
-        serialize_data: MMEngine's; changes nothing here.
-        lazy_init: MMEngine's; only False is possible.
-        max_refetch: MMEngine's; changes nothing here: another image stands in for one that cannot be read.
-        backend_args, file_client_args: MMEngine's; only files of this machine are read.
-
-    Raises:
-        ValueError: for paths that are not there, annotations that cannot be read, classes that the config and the
-            data do not agree on, and when no image is left.
-    """
-
-    #: The classes if the config says none; None: those of the data.
-    own_classes: tuple[str, ...] | None = None
-    #: What ``data_prefix`` calls the folder; all mean the same.
-    prefix_keys: tuple[str, ...] = ("img_path", "img")
-    #: Whether the annotations list their classes, so that the config may ask for some of them.
-    lists_classes = False
-
-    def __init__(
-        self,
-        *,
-        ann_file: str = "",
-        data_root: str | None = "",
-        data_prefix: Mapping[str, str] | None = None,
-        metainfo: Mapping[str, Any] | None = None,
-        filter_cfg: Mapping[str, Any] | None = None,
-        pipeline: Sequence[Transform] = (),
-        test_mode: bool = False,
-        diff_thr: int = 100,
-        img_suffix: str | None = None,
-        indices: int | None = None,
-        serialize_data: bool = True,
-        lazy_init: bool = False,
-        max_refetch: int = 1000,
-        backend_args: Mapping[str, Any] | None = None,
-        file_client_args: Mapping[str, Any] | None = None,
-    ) -> None:
-        for key, value in (("ann_file", ann_file), ("data_root", data_root or ""), ("img_suffix", img_suffix or "")):
-            if not isinstance(value, str | Path):
-                raise ValueError(f"{key}: need {'a suffix' if key == 'img_suffix' else 'a path'}, got {value!r}")
-        if not isinstance(test_mode, bool) or not isinstance(diff_thr, int | float):
-            raise ValueError(f"need test_mode True or False and diff_thr a number, got {test_mode!r} and {diff_thr!r}")
-        if indices is not None and (type(indices) is not int or indices < 1):
-            raise ValueError(f"indices: need the number of images wanted, got {indices!r}")
-        if lazy_init:
-            raise ValueError("lazy_init: datasets are read when they are made; leave it out")
-        only_local("backend_args", backend_args)
-        only_local("file_client_args", file_client_args)
-        self.root, self.ann_file, self.img_suffix = Path(data_root or ""), ann_file, img_suffix
-        self.prefix = prefix_of(data_prefix, self.prefix_keys)
-        self.transforms = checked_pipeline(pipeline, test_mode)
-        self.test_mode = test_mode
-        self.dropped: Counter[str] = Counter()
-        wanted = wanted_classes(metainfo, self.own_classes, self.root)
-        self.filter_cfg = filter_cfg
-        keep_empty, min_size = checked_filter(filter_cfg)
-
-        found = self._read() if ann_file else self._read_images()
-        self.notices = found.notices
-        if not found.names:
-            raise ValueError(f"{self.source}: no image in it")
-        self._leave_out_absent(found)
-        self.classes = self._choose_classes(found, wanted)
-        found.ignored = found.ignored | (found.difficult > diff_thr)
-        if not test_mode:
-            self._drop_objects(found)
-            self._filter_images(found, keep_empty, min_size)
-        self.records = found.records()[:indices]
-
-    @property
-    def images(self) -> str:
-        """The folder of the images, within the data's."""
-        return self.prefix
-
-    @property
-    def source(self) -> Path:
-        """The annotations, or the images if there are none, for messages."""
-        return self.root / (self.ann_file or self.images)
-
-    def _read(self) -> Found:
-        """Reads the annotations and finds the images."""
-        raise NotImplementedError
-
-    def _read_images(self) -> Found:
-        """All images of the folder, without objects."""
-        if not self.test_mode:
-            raise ValueError("ann_file: training needs annotations; only with test_mode=True can it be left out")
-        folder = self._existing("data_prefix", self.images)
-        listed = list_images(folder, self.img_suffix)
-        return images_alone(list(listed), find_images(folder, listed, list(listed)))
-
-    def _existing(self, key: str, inner: str) -> Path:
-        """A path within the data's folder; all but ``ann_file`` are folders.
-
-        Raises:
-            ValueError: unless it is there; names what of the config made it.
-        """
-        path = self.root / inner
-        if path.is_dir() or (key == "ann_file" and path.exists()):
-            return path
-        problem = "is no folder" if path.exists() else f"no such {'file or ' if key == 'ann_file' else ''}folder"
-        start = "" if path.is_absolute() else f"; relative paths start at {Path.cwd()}"
-        raise ValueError(f"{path}: {problem}: data_root {str(self.root)!r} and {key} {inner!r}{start}")
-
-    def _leave_out_absent(self, found: Found) -> None:
-        """Leaves out images that are annotated but have no file."""
-        there = np.array([path is not None for path in found.paths])
-        count = len(there) - int(there.sum())
-        if not count:
-            return
-        folder, first = self.root / self.images, found.names[int(there.argmin())]
-        if count == len(there):
-            files = list_files(folder)
-            has = f"which holds {len(files):,} files, such as {files[0]}" if files else "which holds no file"
-            suffix = f" (img_suffix={self.img_suffix!r})" if self.img_suffix else ""
-            problem = f"none of its {count:,} images, such as {first}, is in {folder}{suffix}, {has}"
-            raise ValueError(f"{self.source}: {problem}")
-        found.notices.append(
-            f"{self.source}: {count:,} of {len(there):,} annotated images are left out: not in {folder}; first {first}"
-        )
-        found.keep_images(there)
-
-    def _choose_classes(self, found: Found, wanted: Wanted) -> tuple[str, ...]:
-        """The classes; leaves out the objects of others and gives those that stay their labels."""
-        if not self.ann_file:
-            return wanted.classes or ()
-        counts = np.bincount(found.label, minlength=len(found.classes))
-        classes, labels, notices = choose_classes(wanted, found.classes, counts, self.source, subset=self.lists_classes)
-        found.notices += notices
-        found.label = labels[found.label]
-        found.keep_objects(found.label >= 0)
-        return classes
-
-    def _drop_objects(self, found: Found) -> None:
-        """Drops and counts objects that cannot be learnt."""
-        sides = quad_to_rbox(found.quads)[:, 2:4]
-        finite = np.asarray(np.isfinite(found.quads).all(axis=1) & np.isfinite(sides).all(axis=1))
-        thin = finite & (sides.min(axis=1, initial=np.inf) < LEAST_SIDE)
-        for reason, bad in (("not finite", ~finite), ("zero area", thin)):
-            if bad.any():
-                self.dropped[reason] += int(bad.sum())
-                first = found.names[found.image[bad.argmax()]]
-                found.notices.append(f"{self.source}: {bad.sum():,} objects dropped, {reason}; first in {first}")
-        found.keep_objects(finite & ~thin)
-
-    def _filter_images(self, found: Found, keep_empty: bool, min_size: int) -> None:
-        """Leaves out images as ``filter_cfg`` says."""
-        images = len(found.names)
-        empty = (np.bincount(found.image, minlength=images) == 0) & (not keep_empty)
-        small = np.zeros(images, np.bool_)
-        if min_size:
-            for i, (path, size) in enumerate(zip(found.paths, found.sizes, strict=True)):
-                size = size or (image_size(path) if path else None)
-                small[i] = size is not None and min(size) < min_size
-        keep = ~(empty | small)
-        if keep.all():
-            return
-        reasons = f"{empty.sum():,} without an object"
-        if min_size:
-            reasons += f", {(small & ~empty).sum():,} more with a side below {min_size}"
-        if not keep.any():
-            raise ValueError(f"{self.source}: filter_cfg leaves none of its {images:,} images: {reasons}")
-        found.notices.append(f"{self.source}: filter_cfg leaves out, of {images:,} images, {reasons}")
-        found.keep_images(keep)
-
-
-class DOTADataset(FileDataset):
-    """Images with DOTA's ``labelTxt`` files, or any other annotations that :func:`read_annotations` knows.
-
-    An image without a file of annotations is left out; an empty file says that it has no objects.
-    """
-
-    own_classes: tuple[str, ...] | None = CLASSES_OF["DOTADataset"]
-
-    def _read(self) -> Found:
-        annotations, folder = self._existing("ann_file", self.ann_file), self._existing("data_prefix", self.images)
-        read, listed = read_annotations(annotations), list_images(folder, self.img_suffix)
-        found = found_of(read, find_images(folder, listed, read.images))
-        others = len(listed.keys() - set(read.images))
-        if others:
-            found.notices.append(f"{folder}: {others:,} images have no annotations in {annotations} and are left out")
-        return found
-
-
-class DOTAv15Dataset(DOTADataset):
-    """DOTA-v1.5: 16 classes."""
-
-    own_classes = CLASSES_OF["DOTAv15Dataset"]
-
-
-class DOTAv2Dataset(DOTADataset):
-    """DOTA-v2.0: 18 classes."""
-
-    own_classes = CLASSES_OF["DOTAv2Dataset"]
-
-
-class SRSDDDataset(DOTADataset):
-    """SRSDD-v1.0: six kinds of ships in SAR images, in files like DOTA's."""
-
-    own_classes = CLASSES_OF["SRSDDDataset"]
-
-
-def prefix_of(data_prefix: Mapping[str, str] | None, keys: Sequence[str]) -> str:
-    """The one folder that ``data_prefix`` names, by one of ``keys``."""
-    if not isinstance(data_prefix, Mapping | None):
-        raise ValueError(f"data_prefix: need dict({keys[0]}='folder/'), got {data_prefix!r}")
-    given = {key: value for key, value in (data_prefix or {}).items() if value is not None}
-    for key, value in given.items():
-        if key not in keys:
-            raise ValueError(f"data_prefix takes no {key!r}; need dict({keys[0]}='folder/')")
-        if not isinstance(value, str):
-            raise ValueError(f"data_prefix.{key}: need the path of a folder, got {value!r}")
-    if len(given) > 1:
-        raise ValueError(f"data_prefix: {' and '.join(given)} mean the same; keep one")
-    return next(iter(given.values()), "")
-
-
-def checked_filter(filter_cfg: Mapping[str, Any] | None) -> tuple[bool, int]:
-    """Whether images without objects stay, and the least side of images."""
-    known = {"filter_empty_gt": False, "min_size": 0}
-    if not isinstance(filter_cfg, Mapping | None):
-        raise ValueError(f"filter_cfg: need dict(filter_empty_gt=True), got {filter_cfg!r}")
-    for key, value in (filter_cfg or {}).items():
-        if key not in known:
-            raise ValueError(f"filter_cfg takes no {key!r}{nearest(str(key), tuple(known))}")
-        if type(value) is not type(known[key]) or value < 0:
-            raise ValueError(
-                f"filter_cfg.{key}: need {'True or False' if key != 'min_size' else 'pixels'}, got {value!r}"
-            )
-    says = {**known, **(filter_cfg or {})}
-    return not says["filter_empty_gt"], int(says["min_size"])
-
-
-def checked_pipeline(pipeline: Sequence[Transform], test_mode: bool) -> list[Transform]:
-    """The transforms; ValueError for an order of them that would learn or score something else than what is seen."""
-    if not isinstance(pipeline, list | tuple):
-        raise ValueError(f"pipeline: need a list of dict(type=...), got {pipeline!r}")
-    for i, transform in enumerate(pipeline):
-        name = type(transform).__name__
-        if not callable(transform):
-            raise ValueError(f"pipeline.{i}: need dict(type=...), got {transform!r}")
-        if test_mode and isinstance(transform, _TURNING):
-            raise ValueError(
-                f"pipeline.{i}: {name} is for training, not for test_mode: it would move what is looked for"
-            )
-    hint = "" if test_mode else "; for evaluation set test_mode=True"
-    ours = all(type(transform).__module__.startswith("rotx.") for transform in pipeline)
-    for loads in (LoadImageFromFile,) if test_mode else (LoadImageFromFile, LoadAnnotations):
-        place = next((i for i, transform in enumerate(pipeline) if isinstance(transform, loads)), None)
-        if place is None and pipeline and ours:
-            raise ValueError(f"pipeline: needs {loads.__name__}{hint}")
-        moved = next((t for t in pipeline[: place or 0] if isinstance(t, _MOVING)), None)
-        if moved is not None:
-            raise ValueError(f"pipeline.{place}: {loads.__name__} has to stand before {type(moved).__name__}{hint}")
-    return list(pipeline)
+    def annotations(self) -> InstanceTable:
+        """The objects of the records, for evaluation: boxes as in the files, ignored objects difficult."""
+        table = InstanceTable.of_records(self.records, self.classes)
+        table.masks = None
+        if table.ignored is not None:
+            table.difficult = np.where(table.ignored & (table.difficult == 0), 1, table.difficult).astype(np.uint8)
+        return table

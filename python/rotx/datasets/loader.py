@@ -1,6 +1,6 @@
-"""The data loader: samples become tensors, in worker processes, a list of items for each batch.
+"""The data loader: samples become tensors, in worker processes, a list of images for each batch.
 
-What an item shows depends on its dataset, the seed and its draw alone: not on the workers or who asked before.
+What an image shows depends on its dataset, the seed and its draw alone: not on the workers or who asked before.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import atexit
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from traceback import format_exc
 from typing import Any, NamedTuple, Protocol, cast
@@ -18,23 +18,24 @@ from typing import Any, NamedTuple, Protocol, cast
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils import data
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from rotx.boxes import AngleVersion, regularize
+from rotx.boxes import AngleVersion, BoxKind, regularize
 from rotx.datasets.sample import Sample, keep_sound
-from rotx.datasets.samplers import Draw, Records
+from rotx.datasets.samplers import Draw, RecordSource
 from rotx.images.files import UnreadableImage
+from rotx.records import Bitmaps, Instances, Masks
 
 #: So many images in a row that cannot be read end the training.
 MOST_UNREADABLE = 10
 
 _SHARED_MEMORY = Path("/dev/shm")
-_SMALL = ("boxes", "labels", "ignored")
 
 
-class Samples(Records, Protocol):
+class SampleSource(RecordSource, Protocol):
     """What the loader needs of a dataset."""
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
@@ -42,72 +43,79 @@ class Samples(Records, Protocol):
 
 
 @dataclass(eq=False)
-class Item:
+class LoadedImage:
     """An image as a detector takes it, with its objects in pixels of ``image``.
 
     Attributes:
-        name: of the image in its dataset.
-        path: of its file.
+        name: Name of the image in its dataset.
+        path: Path of its file.
         image: (3, H, W) uint8, BGR; float32 after a Normalize; (3, 0, 0) if it cannot be read, in test mode.
-        boxes: (M, 5) float32, of the angle version; none in test mode: what predictions are compared with are
-            the annotations of the dataset.
-        labels: (M,) int64.
-        ignored: (I, 5) float32: neither object nor background.
-        size: height and width of the file.
-        factors: pixels of ``image`` for a pixel of the file, in x and y.
-        dropped: how many objects were left out, for each reason.
-        skipped: ``path: reason`` of the images that cannot be read: in training this item stands in for them.
+        instances: The objects as torch tensors: float32 boxes of the kind and angle version that the detector is
+            trained on, with ``ignored``, and masks as `Bitmaps`; empty in test mode: predictions are compared with the
+            annotations of the dataset.
+        size: Height and width of the file, or of its window.
+        matrix: (3, 3) float64, from pixels of the file, or of its window, to pixels of ``image``.
+        dropped: Number of objects left out, for each reason.
+        skipped: ``path: reason`` of the images that cannot be read: in training this one stands in for them.
     """
 
     name: str
     path: Path
     image: Tensor
-    boxes: Tensor
-    labels: Tensor
-    ignored: Tensor
+    instances: Instances
     size: tuple[int, int]
-    factors: tuple[float, float] = (1.0, 1.0)
+    matrix: NDArray[np.float64] = field(default_factory=lambda: np.eye(3))
     dropped: Counter[str] = field(default_factory=Counter)
     skipped: list[str] = field(default_factory=list)
 
-    def pin_memory(self) -> Item:
-        """With the image in pinned memory; the data loader calls it."""
-        self.image = self.image.pin_memory()
+    def pin_memory(self) -> LoadedImage:
+        """With its tensors in pinned memory, so that copies to a GPU do not wait; the data loader calls it."""
+        self.image, self.instances = self.image.pin_memory(), self.instances.pin_memory()
         return self
 
+    @property
+    def nbytes(self) -> int:
+        """Size of image and masks."""
+        masks = self.instances.masks
+        return self.image.nbytes + (masks.pixels.nbytes if isinstance(masks, Bitmaps) else 0)
+
     def __getstate__(self) -> dict[str, Any]:
-        """Between processes every tensor takes an open file, of which there are few: only the image is worth one."""
-        return {name: value.numpy() if name in _SMALL else value for name, value in vars(self).items()}
+        """Between processes every tensor takes an open file, of which there are few: image and masks are worth one."""
+        return {**vars(self), "instances": replace(self.instances.numpy(), masks=self.instances.masks)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update({name: torch.from_numpy(x) if name in _SMALL else x for name, x in state.items()})
+        vars(self).update({**state, "instances": state["instances"].to("cpu")})
 
 
-class Items(data.Dataset[Item]):
-    """The items of a dataset, by their draws.
+class LoadedImages(data.Dataset[LoadedImage]):
+    """The images of a dataset, by their draws.
 
     In training an image that cannot be read is replaced by a random other one, and objects that are not finite
     or thinner than `rotx.datasets.sample.MIN_SIDE` are dropped and counted.
 
     Args:
-        dataset: where samples come from.
-        angle_version: of the boxes.
-        seed: of the training.
+        dataset: Where samples come from.
+        box_kind: Kind of boxes that the detector is trained on.
+        angle_version: Angle version of rotated boxes.
+        seed: Seed of the training.
     """
 
-    def __init__(self, dataset: Samples, *, angle_version: AngleVersion = "le90", seed: int = 0) -> None:
+    def __init__(
+        self, dataset: SampleSource, *, box_kind: BoxKind = "rbox", angle_version: AngleVersion = "le90", seed: int = 0
+    ) -> None:
         self.dataset = dataset
+        self.box_kind = box_kind
         self.angle_version = angle_version
         self.seed = seed
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, draw: Draw) -> Item:
-        """Loads an item.
+    def __getitem__(self, draw: Draw) -> LoadedImage:
+        """Loads an image.
 
         Raises:
-            ValueError: in training, for more than ``MOST_UNREADABLE`` images in a row that cannot be read.
+            ValueError: In training, for more than ``MOST_UNREADABLE`` images in a row that cannot be read.
         """
         rng = np.random.default_rng((self.seed, draw.position))
         index = draw.index
@@ -118,58 +126,68 @@ class Items(data.Dataset[Item]):
             except UnreadableImage as error:
                 skipped.append(str(error))
             else:
-                item = pack(sample, self.angle_version, self.dataset.test_mode)
-                item.skipped = skipped
-                return item
+                loaded = self.pack(sample)
+                loaded.skipped = skipped
+                return loaded
             if self.dataset.test_mode:
                 return self._absent(index, skipped)
             if len(skipped) > MOST_UNREADABLE:
                 raise ValueError(f"{len(skipped)} images in a row cannot be read: {'; '.join(skipped)}")
             index = int(rng.integers(len(self.dataset)))
 
-    def _absent(self, index: int, skipped: list[str]) -> Item:
+    def _absent(self, index: int, skipped: list[str]) -> LoadedImage:
         """What stands for an image that cannot be read, in test mode."""
         record = self.dataset.record(index)
-        none, labels = torch.zeros(0, 5), torch.zeros(0, dtype=torch.int64)
-        image = torch.zeros(3, 0, 0, dtype=torch.uint8)
-        return Item(record.name, record.path, image, none, labels, none, record.size or (0, 0), skipped=skipped)
+        image, size = torch.zeros(3, 0, 0, dtype=torch.uint8), record.size or (0, 0)
+        return LoadedImage(record.name, record.path, image, self._none(), size, skipped=skipped)
+
+    def _none(self) -> Instances:
+        none = Instances.empty(self.box_kind)
+        return replace(none, boxes=none.boxes.astype(np.float32), ignored=np.zeros(0, np.bool_)).to("cpu")
+
+    def pack(self, sample: Sample) -> LoadedImage:
+        """Makes tensors of a sample; in training, objects that are degenerate are counted as dropped in it.
+
+        Raises:
+            ValueError: For a sample without an image: its pipeline does not load one.
+        """
+        record = sample.record
+        if 0 in sample.size:
+            raise ValueError(f"{record.path}: the pipeline has loaded no image: it needs LoadImageFromFile")
+        instances = self._none() if self.dataset.test_mode else self._targets(sample)
+        return LoadedImage(
+            name=record.name,
+            path=record.path,
+            image=to_tensor(sample.image),
+            instances=instances,
+            size=record.size or sample.size,
+            matrix=sample.matrix,
+            dropped=sample.dropped,
+        )
+
+    def _targets(self, sample: Sample) -> Instances:
+        """The objects of a sample that can be learnt, as a detector takes them."""
+        sound = keep_sound(sample, self.box_kind)
+        boxes = sound.boxes.astype(np.float32)
+        if self.box_kind == "rbox":
+            boxes = regularize(boxes, self.angle_version)
+        ignored = np.zeros(len(sound), np.bool_) if sound.ignored is None else sound.ignored
+        # Here, in a worker, and not in the process that trains.
+        masks = Bitmaps(sound.masks.bitmaps(*sample.size)) if isinstance(sound.masks, Masks) else None
+        return replace(sound, boxes=boxes, ignored=ignored, difficult=None, scores=None, masks=masks).to("cpu")
 
 
-def pack(sample: Sample, angle_version: AngleVersion, test_mode: bool = False) -> Item:
-    """Makes tensors of a sample; in training, objects that are degenerate are counted as dropped in it.
-
-    Raises:
-        ValueError: for a sample without an image: its pipeline does not load one.
-    """
-    record = sample.record
-    if 0 in sample.size:
-        raise ValueError(f"{record.path}: the pipeline has loaded no image: it needs LoadImageFromFile")
-    if test_mode:
-        rboxes, labels, ignored = torch.zeros(0, 5), torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.bool)
-    else:
-        rboxes = torch.from_numpy(keep_sound(sample)).float()
-        labels, ignored = torch.from_numpy(sample.labels.astype(np.int64)), torch.from_numpy(sample.ignored)
-    rboxes = regularize(rboxes, angle_version)
-    height, width = sample.size
-    planes = np.empty((3, height, width), sample.image.dtype)
-    cv2.split(sample.image, list(planes))  # ten times as fast as a transposed copy
-    return Item(
-        name=record.name,
-        path=record.path,
-        image=torch.from_numpy(planes),
-        boxes=rboxes[~ignored],
-        labels=labels[~ignored],
-        ignored=rboxes[ignored],
-        size=record.size or sample.size,
-        factors=sample.factors,
-        dropped=sample.dropped,
-    )
+def to_tensor(image: NDArray[Any]) -> Tensor:
+    """An image (H, W, 3) as a detector takes it, (3, H, W)."""
+    planes = np.empty((3, *image.shape[:2]), image.dtype)
+    cv2.split(image, list(planes))  # ten times as fast as a transposed copy
+    return torch.from_numpy(planes)
 
 
 class Loader(data.DataLoader[Any]):
-    """A DataLoader that yields lists of items; an error of the user's input comes out as it was raised."""
+    """A DataLoader that yields lists of images; an error of the user's input comes out as it was raised."""
 
-    def __iter__(self) -> Iterator[list[Item]]:  # type: ignore[override]
+    def __iter__(self) -> Generator[list[LoadedImage]]:  # type: ignore[override]
         batches = super().__iter__()
         if not isinstance(batches, _MultiProcessingDataLoaderIter):
             return (yield from _checked(batches))
@@ -182,20 +200,21 @@ class Loader(data.DataLoader[Any]):
             batches._shutdown_workers()
 
 
-def _checked(batches: Iterable[list[Item | _Failure]]) -> Iterator[list[Item]]:
-    """The batches; raises the error that stands for an item."""
+def _checked(batches: Iterable[list[LoadedImage | _Failure]]) -> Iterator[list[LoadedImage]]:
+    """The batches; raises the error that stands for an image."""
     for batch in batches:
-        for item in batch:
-            if isinstance(item, _Failure):
-                raise item.error from RuntimeError(item.trace)
-        yield cast("list[Item]", batch)
+        for loaded in batch:
+            if isinstance(loaded, _Failure):
+                raise loaded.error from RuntimeError(loaded.trace)
+        yield cast("list[LoadedImage]", batch)
 
 
 def build_loader(
-    dataset: Samples,
+    dataset: SampleSource,
     batches: Iterable[list[Draw]],
     *,
     num_workers: int,
+    box_kind: BoxKind = "rbox",
     angle_version: AngleVersion = "le90",
     seed: int = 0,
     pin_memory: bool = False,
@@ -209,16 +228,17 @@ def build_loader(
         dataset: where samples come from.
         batches: of this rank; see `rotx.datasets.samplers`.
         num_workers: processes that load; 0: this one does.
-        angle_version: of the boxes.
+        box_kind: Kind of boxes that the detector is trained on.
+        angle_version: Angle version of rotated boxes.
         seed: of the training.
         pin_memory: for faster copies to a GPU.
         prefetch: batches that each worker has ready.
 
     Raises:
-        ValueError: when iterated, for what :class:`Items` and the transforms raise.
+        ValueError: when iterated, for what :class:`LoadedImages` and the transforms raise.
     """
     return Loader(
-        _Caught(Items(dataset, angle_version=angle_version, seed=seed)),
+        _Caught(LoadedImages(dataset, box_kind=box_kind, angle_version=angle_version, seed=seed)),
         batch_sampler=batches,
         num_workers=num_workers,
         collate_fn=list,
@@ -230,9 +250,9 @@ def build_loader(
 
 
 def check_shared_memory(
-    dataset: Samples, batch_size: int, num_workers: int, prefetch: int = 2, processes: int = 1
-) -> None:
-    """Raises ValueError if the batches that wait in shared memory will not fit; judged by one image.
+    dataset: SampleSource, batch_size: int, num_workers: int, prefetch: int = 2, processes: int = 1, taken: int = 0
+) -> int:
+    """The bytes that the waiting batches of a loader need in shared memory, judged by one image.
 
     Workers hand images over through /dev/shm; when it is full the system ends them with "Bus error". Docker
     gives 64 MB unless told otherwise. Systems without it are not checked.
@@ -243,14 +263,16 @@ def check_shared_memory(
         num_workers: of each process; 0 needs no shared memory.
         prefetch: batches that each worker has ready.
         processes: that share it, each with such a loader.
+        taken: Bytes that other loaders of the program need at the same time.
+
+    Raises:
+        ValueError: If they will not fit.
     """
     if not num_workers or not _SHARED_MEMORY.is_dir():
-        return
-    image = Items(dataset)[Draw(0, 0)].image
-    size = image.numel() * image.element_size()
-    batch = size * batch_size * processes
+        return 0
+    batch = LoadedImages(dataset)[Draw(0, 0)].nbytes * batch_size * processes
     need = batch * (num_workers * prefetch + 1)
-    free = shutil.disk_usage(_SHARED_MEMORY).free
+    free = max(shutil.disk_usage(_SHARED_MEMORY).free - taken, 0)
     if need > free:
         fitting = max(free // batch - 1, 0) // prefetch
         each = f" in each of {processes} processes" if processes > 1 else ""
@@ -259,6 +281,7 @@ def check_shared_memory(
             f"{batch_size} need about {need / 1e6:.0f} MB: set num_workers={fitting}, or give more "
             f"(docker run --shm-size={-(-2 * need // 10**9)}g, or --ipc=host)"
         )
+    return need
 
 
 class _Failure(NamedTuple):
@@ -269,14 +292,14 @@ class _Failure(NamedTuple):
 
 
 class _Caught(data.Dataset[Any]):
-    """Items, or the error in place of one: a DataLoader would make another of an error that is raised in a worker."""
+    """Images, or the error in place of one: a DataLoader would make another of an error that is raised in a worker."""
 
-    def __init__(self, items: Items) -> None:
-        self.items = items
+    def __init__(self, images: LoadedImages) -> None:
+        self.images = images
 
-    def __getitem__(self, draw: Draw) -> Item | _Failure:
+    def __getitem__(self, draw: Draw) -> LoadedImage | _Failure:
         try:
-            return self.items[draw]
+            return self.images[draw]
         except (ValueError, OSError) as error:
             return _Failure(error, format_exc())
 

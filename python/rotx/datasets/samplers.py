@@ -15,8 +15,8 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rotx.datasets.sample import Record
 from rotx.images.files import image_size
+from rotx.records import ImageRecord
 
 T = TypeVar("T")
 Indices = NDArray[np.int64]
@@ -35,7 +35,7 @@ class Draw(NamedTuple):
     index: int  # type: ignore[assignment]  # a tuple has a method of this name, which nobody needs here
 
 
-class Records(Protocol):
+class RecordSource(Protocol):
     """What samplers need of a dataset."""
 
     classes: tuple[str, ...]
@@ -43,15 +43,15 @@ class Records(Protocol):
 
     def __len__(self) -> int: ...
 
-    def record(self, index: int) -> Record:
+    def record(self, index: int) -> ImageRecord:
         """What is known of an image."""
 
 
-class Sampler(Protocol):
+class DataSampler(Protocol):
     """What every sampler here is."""
 
     def batches(
-        self, dataset: Records, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world: int = 1
+        self, dataset: RecordSource, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world: int = 1
     ) -> list[list[Draw]]:
         """The batches of one rank in one epoch, in order.
 
@@ -79,7 +79,7 @@ class DefaultSampler:
         self.seed = seed
         self.round_up = round_up
 
-    def order(self, dataset: Records, seed: int, epoch: int) -> Indices:
+    def order(self, dataset: RecordSource, seed: int, epoch: int) -> Indices:
         """The indices of an epoch, in order."""
         count = len(dataset)
         if not self.shuffle:
@@ -87,9 +87,9 @@ class DefaultSampler:
         return _generator(self.seed, seed, epoch).permutation(count)
 
     def batches(
-        self, dataset: Records, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world: int = 1
+        self, dataset: RecordSource, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world: int = 1
     ) -> list[list[Draw]]:
-        """See :class:`Sampler`."""
+        """See :class:`DataSampler`."""
         step = batch_size * world
         order = self.order(dataset, seed, epoch)
         if self.round_up and not dataset.test_mode:
@@ -112,9 +112,9 @@ class InfiniteSampler:
         self.seed = seed
 
     def batches(
-        self, dataset: Records, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world: int = 1
+        self, dataset: RecordSource, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world: int = 1
     ) -> list[list[Draw]]:
-        """See :class:`Sampler`."""
+        """See :class:`DataSampler`."""
         step, count = batch_size * world, len(dataset)
         length = -(-count // step) * step
         first = epoch * length
@@ -143,7 +143,7 @@ class ClassAwareSampler(DefaultSampler):
         self.num_sample_class = num_sample_class
         self._images = _OfDataset(images_of_classes)
 
-    def order(self, dataset: Records, seed: int, epoch: int) -> Indices:
+    def order(self, dataset: RecordSource, seed: int, epoch: int) -> Indices:
         """The indices of an epoch, in order.
 
         Raises:
@@ -180,9 +180,9 @@ class AspectRatioBatchSampler:
         self._tall = _OfDataset(tall_images)
 
     def batches(
-        self, dataset: Records, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world: int = 1
+        self, dataset: RecordSource, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world: int = 1
     ) -> list[list[Draw]]:
-        """See :class:`Sampler`."""
+        """See :class:`DataSampler`."""
         step = batch_size * world
         tall, order = self._tall(dataset), self.sampler.order(dataset, seed, epoch)
         batches: list[tuple[int, Indices]] = []  # each with the place of its last image
@@ -205,17 +205,18 @@ class AspectRatioBatchSampler:
         return own
 
 
-def images_of_classes(dataset: Records) -> list[Indices]:
+def images_of_classes(dataset: RecordSource) -> list[Indices]:
     """For each class of a dataset the indices of the images that have an object of it; ignored ones do not count."""
     found: list[list[int]] = [[] for _ in dataset.classes]
     for index in range(len(dataset)):
-        record = dataset.record(index)
-        for label in np.unique(record.labels[~record.ignored]):
+        known = dataset.record(index).instances
+        sought = known.labels if known.ignored is None else known.labels[~known.ignored]
+        for label in np.unique(sought):
             found[label].append(index)
     return [np.array(indices, np.int64) for indices in found]
 
 
-def tall_images(dataset: Records) -> NDArray[np.bool_]:
+def tall_images(dataset: RecordSource) -> NDArray[np.bool_]:
     """Whether each image of a dataset is higher than wide; from the annotations, or the file's header.
 
     An image that cannot be read counts as wide: the loader will say what is wrong with it.
@@ -232,11 +233,11 @@ def tall_images(dataset: Records) -> NDArray[np.bool_]:
 class _OfDataset(Generic[T]):
     """What a slow function says of a dataset; asked once, as long as it is the same one."""
 
-    def __init__(self, function: Callable[[Records], T]) -> None:
+    def __init__(self, function: Callable[[RecordSource], T]) -> None:
         self.function = function
-        self.known: tuple[Records, T] | None = None
+        self.known: tuple[RecordSource, T] | None = None
 
-    def __call__(self, dataset: Records) -> T:
+    def __call__(self, dataset: RecordSource) -> T:
         if self.known is None or self.known[0] is not dataset:
             self.known = dataset, self.function(dataset)
         return self.known[1]

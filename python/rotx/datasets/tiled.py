@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from rotx.datasets.dataset import Dataset, Transform, checked_filter, checked_pipeline
-from rotx.datasets.sample import Record, Sample, Window
+from rotx.boxes import translation_matrix
+from rotx.datasets.dataset import Dataset, Transform
+from rotx.datasets.file_dataset import checked_filter
+from rotx.datasets.pipeline import checked_pipeline
+from rotx.datasets.sample import Sample
 from rotx.datasets.wrappers import check_dataset
 from rotx.images.files import UnreadableImage
 from rotx.images.window_cache import open_image
+from rotx.records import ImageRecord, Window
 from rotx.tiling.windows import TRUNCATED, Tiling, move_quads, patch_name
 
 
@@ -30,7 +35,7 @@ class TiledDataset(Dataset):
         random_offset: each time a window is asked for it is moved, by up to half the distance to its neighbour in
             both directions, but not out of the image, and its objects are cut anew; only in training.
         cache_mb: of decoded images in memory, at most, in 10⁶ bytes; each worker of a loader keeps as many.
-        filter_cfg: as of `rotx.datasets.dataset.FileDataset`, for windows.
+        filter_cfg: as of `rotx.datasets.file_dataset.FileDataset`, for windows.
         pipeline: the transforms, in turn.
 
     Attributes:
@@ -74,12 +79,12 @@ class TiledDataset(Dataset):
         self.records, self._image = self._cut_all(keep_empty or self.test_mode, 0 if self.test_mode else min_size)
         self._reach = {size: (size - gap) // 2 for size, gap in self.tiling.squares}
 
-    def sample(self, index: int, rng: np.random.Generator) -> Sample:
-        """A window after the pipeline, whose random choices, that of the window included, come from ``rng``."""
+    def _untransformed(self, index: int, rng: np.random.Generator) -> Sample:
+        """A window, or one a little off it, whose place comes from ``rng``."""
         record = self.records[index]
-        return self._transformed(self._moved(record, self._image[index], rng) if self.random_offset else record, rng)
+        return Sample(self._moved(record, self._image[index], rng) if self.random_offset else record)
 
-    def _moved(self, record: Record, image: int, rng: np.random.Generator) -> Record:
+    def _moved(self, record: ImageRecord, image: int, rng: np.random.Generator) -> ImageRecord:
         """A window a little off a window of an image."""
         assert record.window is not None
         x0, y0, x1, _ = record.window.area
@@ -105,19 +110,19 @@ class TiledDataset(Dataset):
             self.notices.append(f"{count} and are left out; first {bad[0]}")
         return sizes
 
-    def _cut_all(self, keep_empty: bool, min_size: int) -> tuple[list[Record], list[int]]:
+    def _cut_all(self, keep_empty: bool, min_size: int) -> tuple[list[ImageRecord], list[int]]:
         """The windows of all images, sorted by name, and of which image each is."""
-        tiles: list[tuple[Record, int]] = []
+        tiles: list[tuple[ImageRecord, int]] = []
         objects = inside = 0
         for i, (width, height) in self._sizes.items():
             cut, found = self._cut(i, self.tiling.windows(width, height))
             tiles += [(tile, i) for tile in cut]
-            objects, inside = objects + len(self.whole.record(i).labels), inside + found
+            objects, inside = objects + len(self.whole.record(i).instances), inside + found
         self.notices.append(
             f"{len(self._sizes):,} images make {len(tiles):,} windows; "
             f"{objects - inside:,} of {objects:,} objects are in none"
         )
-        empty = np.array([not len(tile.labels) for tile, _ in tiles]) & (not keep_empty)
+        empty = np.array([not len(tile.instances) for tile, _ in tiles]) & (not keep_empty)
         small = np.array([min(tile.size or (0, 0)) < min_size for tile, _ in tiles])
         if (empty | small).any():
             reasons = f"of {len(tiles):,} windows, {empty.sum():,} without an object"
@@ -130,26 +135,29 @@ class TiledDataset(Dataset):
         tiles.sort(key=lambda tile: tile[0].name)
         return [tile for tile, _ in tiles], [i for _, i in tiles]
 
-    def _cut(self, image: int, windows: NDArray[np.int64]) -> tuple[list[Record], int]:
+    def _cut(self, image: int, windows: NDArray[np.int64]) -> tuple[list[ImageRecord], int]:
         """Some windows (W, 4) of an image as records, and how many of its objects are in any."""
         record, (width, height) = self.whole.record(image), self._sizes[image]
-        window, chosen, truncated = self.tiling.cut(record.quads, windows)
-        quads = move_quads(record.quads[chosen], windows[window, :2])
-        difficult = np.where(truncated, TRUNCATED, record.difficult[chosen]).astype(np.uint8)
-        labels, ignored = record.labels[chosen], record.ignored[chosen]
+        known = record.instances.convert("quad")
+        window, chosen, truncated = self.tiling.cut(known.boxes, windows)
+        difficult = 0 if known.difficult is None else known.difficult[chosen]
+        found = replace(
+            known[chosen],
+            boxes=move_quads(known.boxes[chosen], windows[window, :2]),
+            difficult=np.where(truncated, TRUNCATED, difficult).astype(np.uint8),
+        )
         bounds = np.searchsorted(window, np.arange(len(windows) + 1))
         padding = None if self.tiling.no_padding else self.tiling.padding_value
         tiles = []
         for area, start, stop in zip(windows.tolist(), bounds[:-1], bounds[1:], strict=True):
-            part, (x0, y0, x1, y1) = slice(start, stop), area
+            (x0, y0, x1, y1), inside = area, found[start:stop]
+            if inside.masks is not None:
+                inside.masks = inside.masks.move(translation_matrix(-x0, -y0))
             tiles.append(
-                Record(
+                ImageRecord(
                     name=patch_name(record.name, area),
                     path=record.path,
-                    quads=quads[part],
-                    labels=labels[part],
-                    difficult=difficult[part],
-                    ignored=ignored[part],
+                    instances=inside,
                     size=(y1 - y0, x1 - x0) if padding else (min(y1, height) - y0, min(x1, width) - x0),
                     window=Window((x0, y0, x1, y1), padding, self.cache_bytes),
                 )

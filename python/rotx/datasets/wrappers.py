@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rotx.datasets.dataset import Dataset
+from rotx.datasets.dataset import Dataset, Transform
+from rotx.datasets.pipeline import checked_pipeline
 from rotx.datasets.sample import Sample
 
 
@@ -51,10 +52,9 @@ class ConcatDataset(_Picked):
 
     Args:
         datasets: at least one.
-        ignore_keys: MMDetection's: what of ``metainfo`` may differ; changes nothing here.
     """
 
-    def __init__(self, *, datasets: Sequence[Dataset], ignore_keys: Sequence[str] | None = None) -> None:
+    def __init__(self, *, datasets: Sequence[Dataset]) -> None:
         if not isinstance(datasets, list | tuple) or not datasets:
             raise ValueError(f"datasets: need a list of at least one, got {datasets!r}")
         for i, dataset in enumerate(datasets):
@@ -92,11 +92,51 @@ class ClassBalancedDataset(_Picked):
         check_dataset(dataset, "dataset")
         if not isinstance(oversample_thr, int | float) or not 0 <= oversample_thr <= 1:
             raise ValueError(f"oversample_thr: need a number in [0, 1], got {oversample_thr!r}")
-        has = [np.unique(record.labels) for record in dataset.records]
+        has = [np.unique(record.instances.labels) for record in dataset.records]
         share = np.bincount(np.concatenate(has), minlength=len(dataset.classes)) / len(dataset)
         asks = [max(1.0, math.sqrt(oversample_thr / f)) if f else 1.0 for f in share]
         times = [math.ceil(max((asks[label] for label in labels), default=1.0)) for labels in has]
         super().__init__([dataset], [(0, i) for i, count in enumerate(times) for _ in range(count)])
+
+
+class MultiImageMixDataset(Dataset):
+    """A dataset with a pipeline that mixes several of its images, as MMDetection's: Mosaic, MixUp.
+
+    Further images come from the dataset as it is, through its own pipeline alone.
+
+    Args:
+        dataset: Any dataset for training.
+        pipeline: The transforms, in turn, after those of the dataset.
+        skip_type_keys: Names of transforms to leave out.
+    """
+
+    def __init__(
+        self,
+        *,
+        dataset: Dataset,
+        pipeline: Sequence[Transform],
+        skip_type_keys: Sequence[str] | None = None,
+    ) -> None:
+        check_dataset(dataset, "dataset")
+        if isinstance(skip_type_keys, str) or not all(isinstance(key, str) for key in skip_type_keys or ()):
+            raise ValueError(f"skip_type_keys: need names of transforms, got {skip_type_keys!r}")
+        if not isinstance(pipeline, list | tuple):
+            raise ValueError(f"pipeline: need a list of dict(type=...), got {pipeline!r}")
+        inner = dataset.transforms
+        left_out = set(skip_type_keys or ())
+        kept = [transform for transform in pipeline if type(transform).__name__ not in left_out]
+        self.transforms = checked_pipeline([*inner, *kept], dataset.test_mode)[len(inner) :]
+        self.dataset = dataset
+        self.classes, self.test_mode, self.records = dataset.classes, dataset.test_mode, dataset.records
+        self.notices, self.dropped = dataset.notices, dataset.dropped
+
+    def _untransformed(self, index: int, rng: np.random.Generator) -> Sample:
+        """An image after the pipeline of its dataset."""
+        return self.dataset.sample(index, rng)
+
+    def _further(self, index: int, rng: np.random.Generator, place: int) -> Sample:
+        """An image after the pipeline of its dataset."""
+        return self.dataset.sample(index, rng)
 
 
 def check_dataset(dataset: object, where: str) -> None:

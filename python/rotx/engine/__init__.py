@@ -1,4 +1,4 @@
-"""Training and evaluation of detectors."""
+"""Training: the loop, schedules, optimizers, EMA and checkpoints."""
 
 from rotx.engine.guard import NotFinite
 from rotx.engine.setup import train

@@ -1,10 +1,11 @@
-"""Checkpoints of a training: what they hold, where they lie, and which one to go on from."""
+"""Checkpoints of a training: what they hold, where they lie, and which one to resume from."""
 
 from __future__ import annotations
 
 import io
+import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ from torch import Tensor
 
 from rotx.atomic import write_bytes, write_text
 from rotx.models import torch_files
+from rotx.renamed import old_name
 
-#: Names of the checkpoints that a training writes one after another.
+logger = logging.getLogger(__name__)
+
+#: Names of the checkpoints that training writes one after another.
 NUMBERED = re.compile(r"(epoch|iter)_\d+\.pth")
 
 #: Names the newest checkpoint, as MMEngine's does.
@@ -24,16 +28,16 @@ POINTER = "last_checkpoint"
 
 @dataclass
 class Position:
-    """Where a training stands: with the seed, all that the next step depends on besides weights and optimizer.
+    """The position of a training: with the seed, all that the next step depends on besides weights and optimizer.
 
     Attributes:
-        epoch: epochs that are complete.
-        batches: that this process has done of the next epoch.
-        step: batches that this process has done in all.
-        saved: epoch, or step, of the last regular checkpoint.
-        validated: likewise of the last validation.
-        best: value of the metric that the best checkpoint had, if there is one.
-        best_file: its name in the work dir.
+        epoch: Number of complete epochs.
+        batches: Number of batches of the next epoch that this process has trained.
+        step: Number of batches that this process has trained in all.
+        saved: Epoch, or step, of the last regular checkpoint.
+        validated: Epoch, or step, of the last validation.
+        best: Metric of the best checkpoint, if there is one.
+        best_file: File name of the best checkpoint in the work dir.
     """
 
     epoch: int = 0
@@ -45,30 +49,32 @@ class Position:
     best_file: str | None = None
 
 
-class Keeper:
-    """Writes checkpoints into a folder and removes those that are too many.
+class CheckpointManager:
+    """Writes the checkpoints of a training and removes old ones.
 
     Args:
-        folder: the work dir.
-        keep: how many of the numbered ones to keep; -1 for all.
-        say: called with a sentence when a checkpoint cannot be written.
+        folder: Work dir.
+        keep: Number of numbered checkpoints to keep; -1 for all.
     """
 
-    def __init__(self, folder: Path, keep: int, say: Callable[[str], None]) -> None:
-        self.folder, self.keep, self.say = folder, keep, say
-        # Known by heart: a drive that fails cannot be asked.
+    def __init__(self, folder: Path, keep: int) -> None:
+        self.folder, self.keep = folder, keep
+        # Remembered, because a drive that fails cannot be asked.
         self.good = next(iter(numbered(folder)), None)
 
     def clean(self) -> None:
-        """Removes what a training that was killed has half written."""
+        """Removes the temporary files of a training that was killed."""
         for pattern in (".*.pth.*", f".{POINTER}.*"):
             for path in self.folder.glob(pattern):
                 path.unlink(missing_ok=True)
 
     def save(self, name: str, content: Mapping[str, Any]) -> bool:
-        """Writes ``name``, makes it the newest, removes the oldest; whether that worked.
+        """Writes ``name``, makes it the newest checkpoint and removes the oldest ones.
 
-        A failure, as of a full disk or a network drive that is gone, is said; what was written before stays.
+        If that fails, as on a full disk or a lost network drive, it logs a warning; earlier checkpoints stay.
+
+        Returns:
+            Whether the checkpoint was written.
         """
         if not self._write(name, content):
             return False
@@ -78,29 +84,29 @@ class Keeper:
             for old in numbered(self.folder)[self.keep :] if self.keep > 0 else []:
                 old.unlink(missing_ok=True)
         except OSError as error:
-            self.say(f"{error.filename}: {error.strerror}")
+            logger.warning("%s: %s", error.filename, error.strerror)
         return True
 
     def save_best(self, name: str, content: Mapping[str, Any], before: str | None) -> bool:
-        """Writes ``name`` and removes the best checkpoint before it; whether that worked."""
+        """Writes ``name`` and removes the best checkpoint before it; returns whether it was written."""
         if not self._write(name, content):
             return False
         try:
             if before is not None and before != name:
                 (self.folder / before).unlink(missing_ok=True)
         except OSError as error:
-            self.say(f"{error.filename}: {error.strerror}")
+            logger.warning("%s: %s", error.filename, error.strerror)
         return True
 
     def _write(self, name: str, content: Mapping[str, Any]) -> bool:
-        # Into memory first: torch's own writer does not say what is wrong with the disk.
+        # Into memory first: torch's own writer does not report what is wrong with the disk.
         buffer = io.BytesIO()
         torch.save(dict(content), buffer)
         try:
             write_bytes(self.folder / name, buffer.getbuffer())
         except OSError as error:
             good = f"the last good checkpoint is {self.good}" if self.good else "there is no checkpoint yet"
-            self.say(f"{self.folder / name}: cannot be written ({error.strerror}); {good}")
+            logger.warning("%s: cannot be written (%s); %s", self.folder / name, error.strerror, good)
             return False
         return True
 
@@ -114,15 +120,13 @@ def numbered(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: (path.stat().st_mtime_ns, int(re.sub(r"\D", "", path.stem))), reverse=True)
 
 
-def newest(folder: Path, say: Callable[[str], None]) -> tuple[Path, dict[str, Any]] | None:
-    """The newest checkpoint of a folder that is whole, and what it holds; None if there is none at all.
+def newest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The newest undamaged checkpoint of a work dir and its content; None if there is no checkpoint.
 
-    Args:
-        folder: the work dir.
-        say: called with a sentence for each newer one that is damaged.
+    Logs a warning for each newer one that is damaged.
 
     Raises:
-        ValueError: if all of them are damaged.
+        ValueError: If all of them are damaged.
     """
     candidates = numbered(folder)
     # A folder that was copied has lost the order of its files.
@@ -132,23 +136,23 @@ def newest(folder: Path, say: Callable[[str], None]) -> tuple[Path, dict[str, An
         try:
             return path, read(path)
         except (ValueError, OSError) as error:
-            say(f"{error}; taking the checkpoint before it")
+            logger.warning("%s; taking the checkpoint before it", error)
     if candidates:
         raise ValueError(f"{folder}: all its checkpoints are damaged: start again in another --work-dir")
     return None
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """A checkpoint of a training, to go on from.
+    """Reads a checkpoint to resume from.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is damaged, or has weights alone.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, or holds weights only.
     """
     content = torch_files.read(path)
     if not isinstance(content, dict) or not {"state_dict", "optimizer", "position"} <= content.keys():
         raise ValueError(
-            f"{path}: is no checkpoint of a training by rotx: to start from its weights set load_from, without --resume"
+            f"{path}: is not a training checkpoint of rotx: to start from its weights set load_from, without --resume"
         )
     return content
 
@@ -171,9 +175,13 @@ def check_fits(path: str | Path, theirs: Mapping[str, Tensor], ours: Mapping[str
 
 
 def position_of(content: Mapping[str, Any], path: str | Path) -> Position:
-    """Where the training stood that wrote a checkpoint."""
+    """The position of the training that wrote a checkpoint."""
     known = asdict(Position())
     try:
         return Position(**{name: content["position"][name] for name in known})
     except (KeyError, TypeError):
         raise ValueError(f"{path}: its position is not as this version of rotx writes it: set load_from") from None
+
+
+def __getattr__(name: str) -> Any:
+    return old_name(__name__, name)

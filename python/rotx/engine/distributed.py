@@ -1,4 +1,4 @@
-"""The processes of one training: which of them this is, and what they tell each other."""
+"""The processes of one training: which one this is, and how they communicate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
+from torch.distributed import Work
 
 
 @dataclass(frozen=True)
@@ -17,9 +18,9 @@ class World:
     """The processes that train together, seen from one of them.
 
     Attributes:
-        rank: of this process, 0..size-1.
-        size: how many there are.
-        device: that this process computes on.
+        rank: Rank of this process, 0..size-1.
+        size: Number of processes.
+        device: Device that this process computes on.
     """
 
     rank: int
@@ -28,20 +29,20 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes files and talks to the user."""
+        """Whether this process writes files and reports to the user."""
         return self.rank == 0
 
 
 def start(device: str = "auto", environment: Mapping[str, str] = os.environ) -> World:
-    """Joins the processes that torchrun or Slurm's srun started; this one alone if neither did.
+    """Joins the processes that torchrun or Slurm's srun started, if any.
 
     Args:
         device: ``auto`` for a GPU if there is one, ``cpu``, or ``cuda``: each process takes the GPU of its number on
-            its machine, or ``cuda:1`` and so on with a single process.
-        environment: variables of the process.
+            its machine. A single process may name one, such as ``cuda:1``.
+        environment: Environment variables of the process.
 
     Raises:
-        ValueError: for a device that is not there.
+        ValueError: For a device that does not exist.
     """
     variables = _torchrun(environment) or _slurm(environment)
     local = int(variables.get("LOCAL_RANK", 0))
@@ -58,8 +59,8 @@ def start(device: str = "auto", environment: Mapping[str, str] = os.environ) -> 
 def _join(backend: str) -> None:
     """Joins the group of processes.
 
-    Where torchrun starts the processes again it keeps the store through which they find each other, and some versions
-    keep the addresses of those that died in it, to which the new ones would wait to be connected.
+    When torchrun restarts the processes it keeps the store through which they find each other. Some versions keep the
+    addresses of dead processes in it, and the new ones would wait for a connection to them.
     """
     store, rank, size = next(distributed.rendezvous("env://"))  # type: ignore[attr-defined]
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
@@ -68,27 +69,29 @@ def _join(backend: str) -> None:
 
 
 def processes_here(environment: Mapping[str, str] = os.environ) -> int:
-    """How many of the processes run on this machine; known once they have joined."""
+    """Number of the processes on this machine; known once they have joined."""
     return int(environment.get("LOCAL_WORLD_SIZE", 1))
 
 
 def stop() -> None:
-    """Leaves the group of processes, if there is one."""
+    """Leaves the group of processes, if any."""
     if distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
 
 
-def largest(values: list[int], world: World) -> list[int]:
-    """For each place the largest value of all processes: how they decide alike."""
+def start_largest(values: Tensor, world: World) -> Work | None:
+    """Starts to replace each value, in place, by the largest of all processes, so that they decide alike.
+
+    Returns:
+        What to ``wait()`` for; None if this process is alone. On a GPU, waiting only orders what follows on the device.
+    """
     if world.size == 1:
-        return values
-    both = torch.tensor(values, device=world.device)
-    distributed.all_reduce(both, distributed.ReduceOp.MAX)
-    return [int(value) for value in both.tolist()]
+        return None
+    return distributed.all_reduce(values, distributed.ReduceOp.MAX, async_op=True)
 
 
 def gather(value: Any, world: World) -> list[Any]:
-    """The value of every process, in order of their ranks, for all of them."""
+    """The values of all processes, in the order of their ranks."""
     values = [value] * world.size
     if world.size > 1:
         distributed.all_gather_object(values, value)
@@ -96,7 +99,7 @@ def gather(value: Any, world: World) -> list[Any]:
 
 
 def share_weights(model: nn.Module, world: World) -> None:
-    """Gives the weights and running statistics of the first process to all."""
+    """Copies the weights and running statistics of the first process to all."""
     if world.size > 1:
         for value in model.state_dict().values():
             distributed.broadcast(value, 0)
@@ -108,9 +111,9 @@ def _torchrun(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _slurm(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables of torchrun from those that srun sets for each of several tasks.
+    """The variables of torchrun, from those that srun sets for each of several tasks.
 
-    A batch script has some of them, too, and is a single process: only a step of srun has a number of tasks.
+    A batch script, a single process, has some of them, too; only a step of srun has a number of tasks.
     """
     if "SLURM_PROCID" not in environment or int(environment.get("SLURM_STEP_NUM_TASKS", 1)) < 2:
         return {}
@@ -118,13 +121,13 @@ def _slurm(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         "RANK": environment["SLURM_PROCID"],
         "WORLD_SIZE": environment["SLURM_STEP_NUM_TASKS"],
-        # With --gpus-per-task a task sees no GPU but its own.
+        # With --gpus-per-task a task sees its own GPU only.
         "LOCAL_RANK": "0"
         if _single(environment.get("CUDA_VISIBLE_DEVICES"))
         else environment.get("SLURM_LOCALID", "0"),
         "LOCAL_WORLD_SIZE": re.sub(r"\D.*", "", environment.get("SLURM_STEP_TASKS_PER_NODE", "")) or "1",
         "MASTER_ADDR": environment.get("MASTER_ADDR") or first_node(nodes),
-        # The same for all tasks of a job, and seldom that of another job on the machine.
+        # Equal for all tasks of a job, and seldom that of another job on the machine.
         "MASTER_PORT": environment.get("MASTER_PORT") or str(20000 + int(environment.get("SLURM_JOB_ID", 0)) % 20000),
     }
 

@@ -1,4 +1,4 @@
-"""A moving average of a model's weights (EMA), by MMEngine's rules."""
+"""The exponential moving average of a model's weights (EMA), by MMEngine's rules."""
 
 from __future__ import annotations
 
@@ -10,33 +10,34 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rotx.registry import SCOPES, check_keywords
+from rotx.compat.harmless import strip
+from rotx.registry import check_keywords, unscoped
 
-#: Kinds of average in configs, with the share of the new weights at the n-th update after the start, from 1.
+#: Kinds of average, with the share of the new weights at the n-th update after the start, from 1.
 KINDS = {
     "ExponentialMovingAverage": lambda n, momentum, gamma: momentum,
-    # Falls from 1 to the momentum, so that the first weights, which are far off, are soon forgotten.
+    # Falls from 1 to the momentum, so that the average soon forgets the first weights.
     "ExpMomentumEMA": lambda n, momentum, gamma: (1 - momentum) * math.exp(-(1 + n) / gamma) + momentum,
     "MomentumAnnealingEMA": lambda n, momentum, gamma: max(momentum, gamma / (gamma + n)),
 }
 
-#: What ``gamma`` is where a config does not say.
+#: Default of ``gamma``.
 GAMMA = {"ExpMomentumEMA": 2000.0, "MomentumAnnealingEMA": 100.0}
 
 
 class EMA:
-    """The moving average of a model's weights; what it does at a step depends on the step's number alone.
+    """The moving average of a model's weights. An update depends on the number of the step alone.
 
     Args:
-        model: not wrapped for distributed training; its weights are where the average starts.
-        ema_type: one of ``KINDS``.
-        momentum: the share of the new weights in an update; 1 minus what is elsewhere called decay.
-        gamma: how slowly that share falls to ``momentum``, for the kinds where it falls.
-        update_buffers: whether statistics of batch normalisation are averaged too, or taken as they are.
-        begin: steps before the average starts; until then it is the weights themselves.
+        model: Model, not wrapped for distributed training; the average starts from its weights.
+        ema_type: One of ``KINDS``.
+        momentum: Share of the new weights in an update: 1 - decay.
+        gamma: How slowly that share falls to ``momentum``, for the kinds where it falls.
+        update_buffers: Whether to average floating-point buffers, such as batch statistics, or copy them.
+        begin: Number of steps before the average starts; until then it equals the weights.
 
     Raises:
-        ValueError: for another kind or a number out of range.
+        ValueError: For an unknown kind or a number out of range.
     """
 
     def __init__(
@@ -63,35 +64,40 @@ class EMA:
         if update_buffers:
             self._averaged |= {name for name, buffer in model.named_buffers() if buffer.is_floating_point()}
         self.averages = {name: value.clone() for name, value in model.state_dict().items()}
+        # Operations on lists of tensors are fastest for one type.
+        self._groups: dict[tuple[bool, torch.dtype], list[str]] = {}
+        for name, value in self.averages.items():
+            self._groups.setdefault((name in self._averaged, value.dtype), []).append(name)
 
     def share(self, step: int) -> float:
-        """The share of the model's weights in the average after ``step`` other steps, up to 1."""
+        """Share of the model's weights in the average after ``step`` other steps, up to 1."""
         n = step - self.begin
         return KINDS[self.ema_type](n, self.momentum, self.gamma) if n > 0 else 1.0
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Takes in the model's weights after a step.
+        """Adds the model's weights after a step to the average.
 
         Args:
-            step: steps before that one, from 0.
+            step: Number of steps before it.
         """
-        share = self.share(step)
-        for name, value in self.model.state_dict().items():
-            if name not in self._averaged or share == 1:
-                self.averages[name].copy_(value)
+        share, weights = self.share(step), self.model.state_dict()
+        for (averaged, _), names in self._groups.items():
+            ours, theirs = [self.averages[name] for name in names], [weights[name] for name in names]
+            if averaged and share < 1:
+                torch._foreach_lerp_(ours, theirs, share)
             else:
-                self.averages[name].lerp_(value, share)
+                torch._foreach_copy_(ours, theirs)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The averages under the names of the model's ``state_dict``."""
+        """The averages by the names of the model's ``state_dict``."""
         return dict(self.averages)
 
     def load_state_dict(self, averages: Mapping[str, Tensor]) -> None:
-        """Takes the averages from a checkpoint.
+        """Copies the averages of a checkpoint.
 
         Raises:
-            ValueError: if the names or shapes are not those of the model.
+            ValueError: If the names or shapes are not those of the model.
         """
         for name in [*self.averages, *averages]:
             ours, theirs = self.averages.get(name), averages.get(name)
@@ -102,7 +108,7 @@ class EMA:
 
     @contextmanager
     def swapped(self) -> Iterator[None]:
-        """Puts the averages into the model, for validation, and its own weights back at the end."""
+        """Swaps the averages into the model for validation, and its own weights back at the end."""
         self._swap()
         try:
             yield
@@ -122,40 +128,33 @@ def _hook(
     ema_type: Any = None,
     momentum: Any = None,
     gamma: Any = None,
-    interval: Any = 1,
     update_buffers: Any = None,
     begin_iter: Any = 0,
     begin_epoch: Any = 0,
-    strict_load: Any = None,
-    priority: Any = None,
 ) -> None:
-    """The keywords of an ``EMAHook``; ``strict_load`` and ``priority`` have nothing to choose here."""
+    """The keywords of an ``EMAHook``, for :func:`check_keywords`."""
 
 
 def build_ema(model: nn.Module, hook: Mapping[str, Any], *, epoch_length: int, where: str = "EMAHook") -> EMA:
-    """Builds the average that a config asks for with ``dict(type='EMAHook', ...)`` in ``custom_hooks``.
+    """Builds the average from ``dict(type='EMAHook', ...)`` of a config's ``custom_hooks``.
 
     Args:
-        model: not wrapped for distributed training.
-        hook: that dict: ``ema_type`` and its keywords, ``begin_iter`` or ``begin_epoch``.
-        epoch_length: steps of an epoch.
-        where: its place in the config, for messages.
+        model: Model, not wrapped for distributed training.
+        hook: That dict: ``ema_type`` and its keywords, ``begin_iter`` or ``begin_epoch``.
+        epoch_length: Number of steps of an epoch.
+        where: Its place in the config, for messages.
 
     Raises:
-        ValueError: for an unknown keyword or a wrong value.
+        ValueError: For an unknown keyword or a wrong value.
     """
-    options = {key: value for key, value in hook.items() if key != "type"}
+    own = strip({"type": "EMAHook", **hook}, where)
+    options = {key: value for key, value in own.items() if key != "type"}
     check_keywords(_hook, options, where)
-    for key in ("strict_load", "priority"):
-        options.pop(key, None)
-    if options.pop("interval", 1) != 1:
-        raise ValueError(f"{where}.interval: only 1 is supported: divide the momentum instead")
     begin_iter, begin_epoch = options.pop("begin_iter", 0), options.pop("begin_epoch", 0)
     if begin_iter and begin_epoch:
         raise ValueError(f"{where}: keep one of begin_iter and begin_epoch")
     if "ema_type" in options:
-        kind = str(options["ema_type"])
-        options["ema_type"] = next((kind.removeprefix(scope) for scope in SCOPES if kind.startswith(scope)), kind)
+        options["ema_type"] = unscoped(str(options["ema_type"]))
     try:
         return EMA(model, begin=begin_iter + begin_epoch * epoch_length, **options)
     except ValueError as error:

@@ -1,8 +1,9 @@
-"""What a training tells: a line on the screen, ``log.jsonl``, TensorBoard on request."""
+"""The reports of a training: messages, a progress bar, ``log.jsonl``, and TensorBoard on request."""
 
 from __future__ import annotations
 
 import json
+import logging
 import math
 import sys
 import time
@@ -13,21 +14,29 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+logger = logging.getLogger(__name__)
+
+#: All messages of the package come from loggers below this one.
+_PACKAGE = logging.getLogger("rotx")
+
 
 class Log:
-    """Reports of the first process; those of the others say and write nothing.
+    """The reports of the first process; the other processes write nothing and log errors only.
 
     ``log.jsonl`` has one JSON object a line: ``{"step", "epoch", "lr", each loss, "grad_norm", "data_time", "time",
     "memory"}`` with means over the steps since the last such line, times in seconds and memory in MiB;
-    ``{"validation": {...}}`` with metrics; ``{"note": "..."}`` with what was also said on the screen.
+    ``{"validation": {...}}`` with metrics; ``{"note": "..."}`` with a message that was logged.
+
+    Within ``with Log(...):`` the messages of all loggers ``rotx.…`` go to the file, too. If the logger ``rotx`` has
+    no level, it has INFO meanwhile.
 
     Args:
-        folder: where ``log.jsonl`` is continued; None: nothing is written or said.
-        interval: steps from one line of losses to the next.
-        tensorboard: also write events for TensorBoard into ``folder``.
+        folder: Folder whose ``log.jsonl`` is continued; None to report nothing.
+        interval: Number of steps from one line of losses to the next.
+        tensorboard: Whether to write events for TensorBoard into ``folder``, too.
 
     Raises:
-        ImportError: if TensorBoard is asked for and not installed.
+        ImportError: If TensorBoard is wanted and not installed.
     """
 
     def __init__(self, folder: Path | None, *, interval: int = 50, tensorboard: bool = False) -> None:
@@ -39,6 +48,7 @@ class Log:
         self.writable = True
         self.unreadable: set[str] = set()
         self.bar: Any = None
+        self._notes, self._level = _Notes(self), logging.NOTSET
         # A training that was killed may have left half a line.
         if self.path is not None and self.path.is_file() and self.path.read_bytes()[-1:] not in (b"", b"\n"):
             self.path.write_bytes(self.path.read_bytes() + b"\n")
@@ -46,9 +56,23 @@ class Log:
         if tensorboard and folder is not None:
             self.events = _summary_writer(folder)
 
+    def __enter__(self) -> Log:
+        self._level = _PACKAGE.level
+        _PACKAGE.addHandler(self._notes)
+        if self.path is None:
+            _PACKAGE.setLevel(logging.ERROR)
+        elif self._level == logging.NOTSET:
+            _PACKAGE.setLevel(logging.INFO)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        _PACKAGE.removeHandler(self._notes)
+        _PACKAGE.setLevel(self._level)
+
     def begin(self, total: int, done: int) -> None:
-        """Shows the line of progress, from ``done`` steps to ``total``."""
-        if self.path is not None:
+        """Shows the progress bar, from ``done`` steps to ``total``; not if messages of level INFO are off."""
+        if self.path is not None and logger.isEnabledFor(logging.INFO):
             # In a file, every state of the line stays.
             every = 0.1 if sys.stderr.isatty() else 30.0
             self.bar = tqdm(
@@ -56,14 +80,14 @@ class Log:
             )
 
     def step(self, step: int, epoch: int, lr: float, values: Mapping[str, float], batches: int = 1) -> None:
-        """Reports a step: ``values`` are losses, ``grad_norm``, ``data_time`` and ``time``.
+        """Reports a step.
 
         Args:
-            step: batches done since training began.
-            epoch: that this step belongs to, from 1.
-            lr: the learning rate of the first group of parameters.
-            values: by name.
-            batches: of this step.
+            step: Number of batches since training began.
+            epoch: Epoch of this step, from 1.
+            lr: Learning rate of the first group of parameters.
+            values: Losses, ``grad_norm``, ``data_time`` and ``time`` by name.
+            batches: Number of batches of this step.
         """
         if self.path is None:
             return
@@ -92,26 +116,22 @@ class Log:
         self.write({"step": step, "epoch": epoch, "validation": dict(metrics)})
         self._events(step, metrics)
         numbers = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-        self._show(f"epoch {epoch}, step {step}: {numbers}")
+        logger.info("epoch %d, step %d: %s", epoch, step, numbers)
 
     def left_out(self, epoch: int, dropped: Mapping[str, int], unreadable: Sequence[str]) -> None:
-        """Reports what of an epoch's data was left out: objects for each reason, and images that cannot be read."""
+        """Reports the data that an epoch left out: objects for each reason, and unreadable images."""
         if dropped:
             self.write({"epoch": epoch, "dropped": dict(dropped)})
-        # The same images every time: once is enough.
+        # The same images fail in every epoch: once is enough.
         new = [line for line in unreadable if line not in self.unreadable]
         self.unreadable.update(new)
-        if new:
-            self.say(f"epoch {epoch}: {len(new)} images cannot be read, others stood in for them: {'; '.join(new)}")
-
-    def say(self, sentence: str) -> None:
-        """Tells the user something, on the screen and in the file."""
-        if self.path is not None:
-            self._show(sentence)
-            self.write({"note": sentence})
+        if new and self.path is not None:
+            message = f"epoch {epoch}: {len(new)} images cannot be read, others replaced them: {'; '.join(new)}"
+            self.write({"note": message})
+            logger.warning(message)
 
     def write(self, line: Mapping[str, Any]) -> None:
-        """Adds an object to ``log.jsonl``; a log that cannot be written never ends a training."""
+        """Adds an object to ``log.jsonl``. If that fails, training continues without."""
         if self.path is None or not self.writable:
             return
         try:
@@ -119,10 +139,10 @@ class Log:
                 file.write(json.dumps(_known_to_json({"at": round(time.time(), 3), **line})) + "\n")
         except OSError as error:
             self.writable = False
-            self._show(f"{self.path}: cannot be written ({error.strerror}): the log ends here, training goes on")
+            logger.warning("%s: cannot be written (%s): the log ends here, training goes on", self.path, error.strerror)
 
     def close(self) -> None:
-        """Ends the line on the screen; the steps since the last line of the file get one."""
+        """Closes the progress bar, and writes the steps since the last line of the file."""
         if self.count:
             self._write_means()
         if self.bar is not None:
@@ -130,15 +150,22 @@ class Log:
         if self.events is not None:
             self.events.close()
 
-    def _show(self, sentence: str) -> None:
-        if self.bar is not None:
-            self.bar.clear()
-        print(sentence, file=sys.stderr, flush=True)
-
     def _events(self, step: int, values: Mapping[str, float]) -> None:
         if self.events is not None:
             for name, value in values.items():
                 self.events.add_scalar(name, value, step)
+
+
+class _Notes(logging.Handler):
+    """Writes messages to ``log.jsonl``, but those of this module, which are in the file in another form."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self.log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name != __name__:
+            self.log.write({"note": record.getMessage()})
 
 
 def _known_to_json(value: Any) -> Any:
@@ -149,8 +176,8 @@ def _known_to_json(value: Any) -> Any:
 
 
 def memory() -> int:
-    """The most memory of the GPU that tensors took so far, in MiB; without a GPU, of the process."""
-    # Where there is a GPU, the training may be on the CPU nevertheless.
+    """Peak memory of the tensors on the GPU in MiB; without a GPU, of the process."""
+    # Training may run on the CPU although there is a GPU.
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return int(torch.cuda.max_memory_allocated() / 2**20)
     try:

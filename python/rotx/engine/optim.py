@@ -1,4 +1,4 @@
-"""The optimizer of a run, as MMEngine's ``optim_wrapper`` says."""
+"""The optimizer of a training, from MMEngine's ``optim_wrapper``."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Optimization:
-    """How a model's weights follow its gradients.
+    """The optimizer, and how gradients are accumulated, clipped and scaled.
 
     Attributes:
-        optimizer: its groups carry ``initial_lr``, and ``lr_mult`` where that is not 1.
-        accumulative_counts: batches whose gradients are averaged for one update.
-        clip_grad: ``max_norm`` and ``norm_type``, or ``clip_value``; None: gradients are not clipped.
-        amp_dtype: of the forward pass under ``torch.autocast``; None: full precision.
-        loss_scale: by what float16's losses are multiplied: ``"dynamic"`` or a number.
-        notices: sentences that the user should know.
+        optimizer: Optimizer whose groups hold ``initial_lr``, and ``lr_mult`` where that is not 1.
+        accumulative_counts: Number of batches whose gradients are averaged for one update.
+        clip_grad: ``max_norm`` and ``norm_type``, or ``clip_value``; None for no clipping.
+        amp_dtype: Type of the forward pass under ``torch.autocast``; None for full precision.
+        loss_scale: Factor of the losses for float16: ``"dynamic"`` or a number.
+        notices: Messages for the user.
     """
 
     optimizer: Optimizer
@@ -38,9 +38,10 @@ class Optimization:
     notices: tuple[str, ...]
 
     def clip(self) -> Tensor:
-        """Clips all gradients, in place, and returns their norm before: a scalar, of 2-norm unless another is clipped.
+        """Clips all gradients in place; with a loss scale, unscale them first.
 
-        Under a loss scale the gradients must be unscaled first.
+        Returns:
+            Their norm before, a scalar on their device: the 2-norm unless ``clip_grad`` has another ``norm_type``.
         """
         parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
         if self.clip_grad is not None and "max_norm" in self.clip_grad:
@@ -55,13 +56,13 @@ def build_optimizer(model: nn.Module, optim_wrapper: Mapping[str, Any]) -> Optim
     """Builds the optimizer of a config.
 
     Args:
-        model: not wrapped for distributed training. What needs no gradient is left out.
-        optim_wrapper: ``type`` (``OptimWrapper``, or ``AmpOptimWrapper`` with ``dtype`` and ``loss_scale``),
+        model: Model, not wrapped for distributed training. Parameters without gradient are left out.
+        optim_wrapper: Config: ``type`` (``OptimWrapper``, or ``AmpOptimWrapper`` with ``dtype`` and ``loss_scale``),
             ``optimizer`` (``type`` and keywords of one of torch's: SGD, Adam, AdamW, or one that the user registered),
             ``paramwise_cfg``, ``accumulative_counts``, ``clip_grad``.
 
     Raises:
-        ValueError: for what cannot be built, with its place in the config.
+        ValueError: For a config that cannot be built; names the key.
     """
     check_keywords(_wrapper, {key: value for key, value in optim_wrapper.items() if key != "type"}, "optim_wrapper")
     amp = _kind(optim_wrapper) == "AmpOptimWrapper"
@@ -166,21 +167,21 @@ def _optimizer(model: nn.Module, config: Any, paramwise: Mapping[str, Any]) -> t
 def param_groups(
     model: nn.Module, paramwise: Mapping[str, Any], lr: float, weight_decay: float | None
 ) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-    """A model's parameters in groups of equal learning rate and weight decay, by MMEngine's rules.
+    """Groups a model's parameters by learning rate and weight decay, by MMEngine's rules.
 
-    A parameter whose name contains a key of ``custom_keys``, the longest if several, is multiplied as that says and
-    by nothing else. Of the others, ``bias_lr_mult`` is for biases outside norms; the decay follows the first of
-    ``norm_decay_mult``, ``bias_decay_mult``, ``dwconv_decay_mult`` (depth-wise convolutions) and ``flat_decay_mult``
-    (all with one dimension) that is given and fits.
+    A parameter whose name contains a key of ``custom_keys`` takes the multiples of that key, the longest one if there
+    are several. For the others, ``bias_lr_mult`` applies to biases outside norms, and the first of these that is given
+    and fits applies to the decay: ``norm_decay_mult``, ``bias_decay_mult``, ``dwconv_decay_mult`` (depth-wise
+    convolutions), ``flat_decay_mult`` (parameters with one dimension).
 
     Args:
-        model: what needs no gradient is left out; what stands in two places counts in the first.
+        model: Model. Parameters without gradient are left out; shared ones count where they come first.
         paramwise: ``paramwise_cfg`` of a config.
-        lr: the optimizer's.
-        weight_decay: the optimizer's; None: it has none, and nothing may multiply it.
+        lr: Learning rate of the optimizer.
+        weight_decay: Weight decay of the optimizer; None if it has none, and then nothing may multiply it.
 
     Returns:
-        the groups, the one without multiples first; sentences that the user should know.
+        The groups, that without multiples first, and messages for the user.
     """
     where = "optim_wrapper.paramwise_cfg"
     check_keywords(_paramwise, paramwise, where)
@@ -216,14 +217,14 @@ def param_groups(
         if weight_decay is not None:
             group["weight_decay"] = weight_decay * decay_mult
         groups.append(group)
-    unused = (f"{where}.custom_keys.{key}: no parameter has a name with it" for key in custom if key not in used)
+    unused = (f"{where}.custom_keys.{key}: no parameter has this in its name" for key in custom if key not in used)
     return groups, tuple(unused)
 
 
 def _multiples(
     module: nn.Module, name: str, parameter: nn.Parameter, paramwise: Mapping[str, Any]
 ) -> tuple[float, float]:
-    """Of learning rate and weight decay, for a parameter of no custom key; ``name``: the last part of its own."""
+    """Multiples of learning rate and weight decay for a parameter without custom key, named ``name`` in its module."""
     norm, bias = isinstance(module, NORMS), name == "bias"
     depthwise = isinstance(module, nn.Conv2d) and module.in_channels == module.groups
     lr_mult = paramwise.get("bias_lr_mult") if bias and not norm else None

@@ -1,9 +1,9 @@
-"""Learning rates over a run, as MMEngine's ``param_scheduler`` says.
+"""Learning-rate schedules, from MMEngine's ``param_scheduler``.
 
-A schedule is a chain of curves. Each takes the learning rate that the curves before it made and gives its own, from
-the number of the step alone: there is nothing to save, and a run that is resumed at any step goes on as if it had
-never stopped. MMEngine works from one step to the next instead; the numbers are the same, except where a curve
-with an ``eta_min`` other than 0 runs at the same time as another one.
+A schedule is a chain of curves. Each curve maps the learning rate of the curves before it to its own, from the number
+of the step alone: a schedule has no state to save, so training resumes exactly at any step. MMEngine computes each
+step from the one before; the numbers are the same, unless a curve with an ``eta_min`` other than 0 overlaps with
+another curve.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from rotx.registry import build
+from rotx.compat import build
 
 #: Keywords that count epochs where a curve does, for ``convert_to_iter_based``.
 COUNTS = ("begin", "end", "milestones", "step_size", "T_max", "total_steps")
@@ -25,12 +25,12 @@ COUNTS = ("begin", "end", "milestones", "step_size", "T_max", "total_steps")
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """What all curves share; one that has reached its end keeps its last value.
+    """Base of all curves. After its end, a curve keeps its last value.
 
     Attributes:
-        begin: the first epoch or step at which the curve counts, from 0.
-        end: the first at which it no longer does; None: never.
-        by_epoch: whether it counts epochs, and so changes only between them, or steps.
+        begin: First epoch or step of the curve, from 0.
+        end: First epoch or step after the curve; None if it never ends.
+        by_epoch: Whether the curve counts epochs, and changes only between them, or steps.
     """
 
     begin: int = 0
@@ -45,23 +45,23 @@ class Curve:
 
     @property
     def length(self) -> int:
-        """Epochs or steps from ``begin`` to ``end``.
+        """Number of epochs or steps from ``begin`` to ``end``.
 
         Raises:
-            ValueError: without ``end``.
+            ValueError: Without ``end``.
         """
         if self.end is None:
             raise ValueError(f"end: {type(self).__name__} needs it, in {'epochs' if self.by_epoch else 'steps'}")
         return self.end - self.begin
 
     def lr(self, before: float, at: int, group: Mapping[str, Any]) -> float:
-        """The learning rate at ``at`` epochs or steps after ``begin``, the curves before having made ``before``."""
+        """The learning rate at ``at`` epochs or steps after ``begin``, from that of the curves before it."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
 class LinearLR(Curve):
-    """From ``start_factor`` of the rate to ``end_factor`` at the last before ``end``: the usual warm-up."""
+    """Linear from ``start_factor`` of the rate to ``end_factor`` at ``end`` - 1: the usual warm-up."""
 
     start_factor: float = 1 / 3
     end_factor: float = 1.0
@@ -82,7 +82,7 @@ class LinearLR(Curve):
 
 @dataclass(frozen=True, kw_only=True)
 class ConstantLR(Curve):
-    """``factor`` of the rate until the last before ``end``, where it is whole again."""
+    """``factor`` of the rate before ``end`` - 1, and the whole rate from there."""
 
     factor: float = 1 / 3
 
@@ -93,7 +93,7 @@ class ConstantLR(Curve):
 
 @dataclass(frozen=True, kw_only=True)
 class MultiStepLR(Curve):
-    """``gamma`` of the rate from each of the ``milestones`` on, counted from ``begin``."""
+    """Multiplies the rate by ``gamma`` at each of the ``milestones``, counted from ``begin``."""
 
     milestones: Sequence[int]
     gamma: float = 0.1
@@ -105,7 +105,7 @@ class MultiStepLR(Curve):
 
 @dataclass(frozen=True, kw_only=True)
 class StepLR(Curve):
-    """``gamma`` of the rate after every ``step_size``."""
+    """Multiplies the rate by ``gamma`` every ``step_size`` epochs or steps."""
 
     step_size: int
     gamma: float = 0.1
@@ -122,7 +122,7 @@ class StepLR(Curve):
 
 @dataclass(frozen=True, kw_only=True)
 class ExponentialLR(Curve):
-    """``gamma`` of the rate after every epoch, or step."""
+    """Multiplies the rate by ``gamma`` every epoch or step."""
 
     gamma: float
 
@@ -133,7 +133,7 @@ class ExponentialLR(Curve):
 
 @dataclass(frozen=True, kw_only=True)
 class PolyLR(Curve):
-    """Down to ``eta_min`` at the last before ``end``, as (1 - share of the way) ** ``power``."""
+    """Decays to ``eta_min`` at ``end`` - 1, as (1 - progress) ** ``power``."""
 
     eta_min: float = 0.0
     power: float = 1.0
@@ -150,12 +150,12 @@ class PolyLR(Curve):
 
 @dataclass(frozen=True, kw_only=True)
 class CosineAnnealingLR(Curve):
-    """Half a cosine down to ``eta_min`` (SGDR, Loshchilov & Hutter, 2017, without restarts).
+    """Half a cosine, down to ``eta_min`` (SGDR, Loshchilov & Hutter, 2017, without restarts).
 
     Attributes:
-        T_max: after how many epochs or steps ``eta_min`` is reached; None: from ``begin`` to ``end``.
-        eta_min: the lowest learning rate.
-        eta_min_ratio: the same as a share of each group's initial rate, instead.
+        T_max: Number of epochs or steps until ``eta_min``; None for ``end - begin``.
+        eta_min: Lowest learning rate.
+        eta_min_ratio: Lowest learning rate as a share of each group's initial rate, instead of ``eta_min``.
     """
 
     T_max: int | None = None
@@ -178,17 +178,17 @@ class CosineAnnealingLR(Curve):
 
 @dataclass(frozen=True, kw_only=True)
 class OneCycleLR(Curve):
-    """Up to ``eta_max`` and down to almost nothing (Smith & Topin, 2018), whatever the curves before made.
+    """Rises to ``eta_max`` and falls to almost 0 (Smith & Topin, 2018), whatever the curves before it.
 
     Attributes:
-        eta_max: the highest learning rate, of groups without ``lr_mult``; others have their multiple of it.
-        total_steps: the length of the cycle in epochs or steps; None: from ``begin`` to ``end``.
-        pct_start: the share of it that goes up.
-        anneal_strategy: the form of both ways, ``"cos"`` or ``"linear"``.
-        div_factor: the cycle begins at ``eta_max / div_factor``.
-        final_div_factor: it ends at that, divided by this.
-        three_phase: goes down as steep as up, and to the end from there.
-        cycle_momentum: lets the momentum (Adam's first beta) go the opposite way, from ``max_momentum`` to
+        eta_max: Highest learning rate; multiplied by a group's ``lr_mult``.
+        total_steps: Length of the cycle in epochs or steps; None for ``end - begin``.
+        pct_start: Share of the cycle in which the rate rises.
+        anneal_strategy: Shape of rise and fall, ``"cos"`` or ``"linear"``.
+        div_factor: The cycle starts at ``eta_max / div_factor``.
+        final_div_factor: The cycle ends at its start divided by this.
+        three_phase: Whether the rate falls as steeply as it rises, and then to the end.
+        cycle_momentum: Whether the momentum (Adam's first beta) moves the opposite way, from ``max_momentum`` to
             ``base_momentum`` at the highest rate and back.
     """
 
@@ -223,7 +223,7 @@ class OneCycleLR(Curve):
         return self.pct_start * self._total - 1
 
     def _between(self, at: int, start: float, peak: float, end: float) -> float:
-        """What goes from ``start`` over ``peak`` to ``end``; in three phases back to ``start`` first."""
+        """The value on the way from ``start`` over ``peak``, in three phases over ``start`` again, to ``end``."""
         last = self._total - 1
         knots = [(0.0, start), (self._peak, peak), (last, end)]
         if self.three_phase:
@@ -241,23 +241,23 @@ class OneCycleLR(Curve):
         return self._between(at, start, peak, start / self.final_div_factor)
 
     def momentum(self, at: int) -> float:
-        """The momentum there, for ``cycle_momentum``."""
+        """The momentum at ``at`` epochs or steps after ``begin``, for ``cycle_momentum``."""
         return self._between(at, self.max_momentum, self.base_momentum, self.max_momentum)
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The curves of a run, in order, and how many steps an epoch has."""
+    """The curves of a training, in order, and the number of steps of an epoch."""
 
     curves: tuple[Curve, ...]
     epoch_length: int
 
     def lr(self, step: int, group: Mapping[str, Any]) -> float:
-        """The learning rate of a group of an optimizer for the step after ``step`` others.
+        """The learning rate of a group of an optimizer at a step.
 
         Args:
-            step: batches done before, from 0, over all epochs.
-            group: with its ``initial_lr``, as :func:`~rotx.engine.optim.build_optimizer` makes it.
+            step: Number of batches before, over all epochs.
+            group: Group with ``initial_lr``, as :func:`~rotx.engine.optim.build_optimizer` makes it.
         """
         lr = float(group["initial_lr"])
         for curve in self.curves:
@@ -267,7 +267,7 @@ class Schedule:
         return lr
 
     def apply(self, optimizer: Optimizer, step: int) -> None:
-        """Sets the learning rates, and the momenta if they cycle, for the step after ``step`` others."""
+        """Sets the learning rates, and the momenta if they cycle, for the step after ``step`` batches."""
         cycles = [curve for curve in self.curves if isinstance(curve, OneCycleLR) and curve.cycle_momentum]
         for group in optimizer.param_groups:
             group["lr"] = self.lr(step, group)
@@ -281,7 +281,7 @@ class Schedule:
                     group["momentum"] = curve.momentum(at)
 
     def _at(self, curve: Curve, step: int) -> int:
-        """Epochs or steps since a curve began; less than 0 if it has not."""
+        """Number of epochs or steps since a curve began; negative before."""
         count = step // self.epoch_length if curve.by_epoch else step
         return (count if curve.end is None else min(count, curve.end - 1)) - curve.begin
 
@@ -290,13 +290,13 @@ def build_schedule(param_scheduler: Any, *, epoch_length: int) -> Schedule:
     """Builds the schedule of a config.
 
     Args:
-        param_scheduler: a dict with the ``type`` and keywords of one of the curves here, a list of such, or None for a
-            constant learning rate. ``convert_to_iter_based=True`` makes a curve that counts epochs count steps, all
-            its numbers being multiplied by ``epoch_length``.
-        epoch_length: steps (batches) of an epoch.
+        param_scheduler: A dict with the ``type`` and keywords of a curve, a list of such dicts, or None for a constant
+            learning rate. ``convert_to_iter_based=True`` turns a curve that counts epochs into one that counts steps:
+            its numbers are multiplied by ``epoch_length``.
+        epoch_length: Number of steps (batches) of an epoch.
 
     Raises:
-        ValueError: for an unknown type or keyword or a wrong value; names its place in the config.
+        ValueError: For an unknown type or keyword or a wrong value; names its place in the config.
     """
     if isinstance(param_scheduler, Mapping):
         param_scheduler = [param_scheduler]

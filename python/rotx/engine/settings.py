@@ -1,97 +1,28 @@
-"""The part of a config that says how to train, checked and with its defaults, as one typed record.
+"""The settings of a training, read from a config, checked, with defaults.
 
-The keys are MMRotate's. What a config says that has no meaning here is an error if it would change the training,
-and is accepted where it would not.
+The keys are MMRotate's. A key without meaning here is an error if it would change the training, and accepted if not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, get_args
 
 from rotx.boxes import AngleVersion
+from rotx.compat.harmless_runs import NEEDLESS_HOOKS
+from rotx.compat.sections import check_sections
 from rotx.config import ConfigError
-from rotx.config.errors import kind, nearest
+from rotx.config.errors import kind
 
 VERSIONS: tuple[AngleVersion, ...] = get_args(AngleVersion)
 
-#: Anything.
-ANY = object()
-
-#: Keys of the sections, with the values they may have besides absence. Sections that other modules check, such as
-#: ``model`` and ``optim_wrapper``, are not here.
-SECTIONS: dict[str, dict[str, Any]] = {
-    "train_cfg": {
-        "type": ("EpochBasedTrainLoop", "IterBasedTrainLoop"),
-        "by_epoch": (True, False),
-        "max_epochs": int,
-        "max_iters": int,
-        "val_interval": int,
-        "val_begin": int,
-        "dynamic_intervals": (None,),
-    },
-    "val_cfg": {"type": ("ValLoop",), "fp16": (False,)},
-    "test_cfg": {"type": ("TestLoop",), "fp16": (False,)},
-    "default_hooks": {
-        "timer": ANY,
-        "logger": {
-            "type": ("LoggerHook",),
-            "interval": int,
-            **dict.fromkeys(("log_metric_by_epoch", "ignore_last"), ANY),
-        },
-        "param_scheduler": ANY,
-        "checkpoint": {
-            "type": ("CheckpointHook",),
-            "interval": int,
-            "by_epoch": (True, False),
-            "max_keep_ckpts": int,
-            "save_best": (None, str),
-            "rule": (None, "greater", "less"),
-            "save_last": (True,),
-            "save_optimizer": (True,),
-            "save_param_scheduler": (True,),
-        },
-        "sampler_seed": ANY,
-        "runtime_info": ANY,
-        "visualization": ANY,
-    },
-    "env_cfg": {"cudnn_benchmark": (True, False), "mp_cfg": ANY, "dist_cfg": ANY, "resource_limit": ANY},
-    "auto_scale_lr": {"enable": (True, False), "base_batch_size": int},
-    "randomness": {"seed": (None, int), "deterministic": (True, False), "diff_rank_seed": (False,)},
-    "model_wrapper_cfg": {"type": ANY, "find_unused_parameters": (True, False), "broadcast_buffers": ANY},
-}
-_LOADER = {
-    "batch_size": int,
-    "num_workers": int,
-    "dataset": dict,
-    "sampler": (None, dict),
-    "batch_sampler": (None, dict),
-    # How memory and processes are used; the results are the same.
-    **dict.fromkeys(("persistent_workers", "pin_memory", "prefetch_factor"), ANY),
-    "drop_last": (False,),
-    "shuffle": (None, True, False),
-    "collate_fn": ANY,
-}
-SECTIONS |= dict.fromkeys(("train_dataloader", "val_dataloader", "test_dataloader"), _LOADER)
-
-#: Top-level names without keys of their own, with the values they may have.
-PLAIN: dict[str, Any] = {"load_from": (None, str), "resume": (None, True, False, "auto"), "work_dir": (None, str)}
-
-#: Top-level names that have a meaning, besides the sections; all others are the user's own variables.
-KNOWN = {*SECTIONS, *PLAIN, "model", "optim_wrapper", "param_scheduler", "val_evaluator", "test_evaluator"}
-KNOWN |= {"custom_hooks", "sync_bn", "custom_imports", "default_scope", "backend_args"}
-KNOWN |= {"vis_backends", "visualizer", "log_processor", "log_level", "launcher", "val_loop", "test_loop"}
 REQUIRED = ("model", "train_dataloader", "train_cfg", "optim_wrapper")
-
-#: Hooks of a config's ``custom_hooks`` that only check what is checked here anyway.
-NEEDLESS_HOOKS = ("NumClassCheckHook", "CheckInvalidLossHook")
 
 
 @dataclass(frozen=True)
 class LoaderSettings:
-    """One of ``train_dataloader``, ``val_dataloader``."""
+    """The settings of ``train_dataloader`` or ``val_dataloader``."""
 
     dataset: Mapping[str, Any]
     batch_size: int = 1
@@ -101,38 +32,38 @@ class LoaderSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train.
+    """The settings of a training.
 
     Attributes:
-        model: its config.
-        angle_version: of the boxes that the model is trained with.
-        train: images to train with.
-        val: images to validate with; None: no validation.
-        evaluator: the metric of the validation.
-        optim_wrapper: as :func:`rotx.engine.optim.build_optimizer` takes it.
-        param_scheduler: as :func:`rotx.engine.schedule.build_schedule` takes it.
-        ema: the ``EMAHook``; None: no average of the weights.
-        by_epoch: whether the length of the training and of its intervals counts epochs, else steps.
-        length: epochs, or steps.
-        val_interval: epochs, or steps, from one validation to the next.
-        val_begin: the first epoch, or step, to validate at.
-        save_by_epoch: whether ``save_interval`` counts epochs, else steps.
-        save_interval: from one checkpoint to the next.
-        keep: how many checkpoints to keep; -1 for all.
-        save_best: the metric whose best checkpoint is kept; ``auto``: the first one.
-        best_is_less: whether the lowest value is the best.
-        log_interval: steps from one line of losses to the next.
-        tensorboard: whether to write events for TensorBoard.
-        seed: of all that is random.
-        deterministic: whether to use only operations that repeat bit for bit on a GPU.
-        cudnn_benchmark: whether cuDNN tries out its algorithms.
-        base_batch_size: images of a step that the learning rate is meant for; None: it is used as it is.
-        sync_bn: whether batch normalisation is over the images of all processes.
-        find_unused_parameters: of torch's DistributedDataParallel.
-        load_from: a checkpoint whose weights a new training starts from.
-        resume: go on with the newest checkpoint in the work dir, if there is one.
-        resume_from: go on with this checkpoint instead.
-        notices: sentences that the user should know.
+        model: Config of the model.
+        angle_version: Angle version of the boxes that the model is trained with.
+        train: Loader of the training images.
+        val: Loader of the validation images; None for no validation.
+        evaluator: Config of the metric.
+        optim_wrapper: Config for :func:`rotx.engine.optim.build_optimizer`.
+        param_scheduler: Config for :func:`rotx.engine.schedule.build_schedule`.
+        ema: Config of the ``EMAHook``; None for no average of the weights.
+        by_epoch: Whether ``length`` and the intervals of validation count epochs, or steps.
+        length: Number of epochs, or steps.
+        val_interval: Number of epochs, or steps, from one validation to the next.
+        val_begin: First epoch, or step, to validate at.
+        save_by_epoch: Whether ``save_interval`` counts epochs, or steps.
+        save_interval: Number of epochs, or steps, from one checkpoint to the next.
+        keep: Number of checkpoints to keep; -1 for all.
+        save_best: Metric whose best checkpoint is kept; ``auto`` for the first one, None for no best checkpoint.
+        best_is_less: Whether lower values of that metric are better.
+        log_interval: Number of steps from one line of losses to the next.
+        tensorboard: Whether to write TensorBoard events.
+        seed: Random seed.
+        deterministic: Whether to use only operations that repeat bit for bit on a GPU.
+        cudnn_benchmark: Whether cuDNN benchmarks its algorithms.
+        base_batch_size: Number of images of a step that the learning rate is for; None to use the rate as it is.
+        sync_bn: Whether batch normalisation spans the images of all processes.
+        find_unused_parameters: Argument of torch's DistributedDataParallel.
+        load_from: Checkpoint whose weights a new training starts from.
+        resume: Whether to resume the newest checkpoint in the work dir, if there is one.
+        resume_from: Checkpoint to resume instead.
+        notices: Messages for the user.
     """
 
     model: Mapping[str, Any]
@@ -167,19 +98,19 @@ class Settings:
 
 
 def read_settings(config: Mapping[str, Any]) -> Settings:
-    """What a config says about training.
+    """Reads the settings of a training from a config.
 
     Args:
-        config: as :func:`rotx.config.load` returns it.
+        config: Config as :func:`rotx.config.load` returns it.
 
     Raises:
-        ConfigError: for an unknown key, a value of a wrong kind or without a counterpart here, or a missing section;
-            names the key and the nearest known one.
+        ConfigError: For an unknown key, a wrong or unsupported value, or a missing section; names the key and the
+            nearest known one.
     """
-    _check_names(config)
-    for name, keys in (SECTIONS | PLAIN).items():
-        if config.get(name) is not None:
-            _check(config[name], keys, name)
+    check_sections(config)
+    missing = [name for name in REQUIRED if not config.get(name)]
+    if missing:
+        raise ConfigError(f"needs {', '.join(missing)} to train")
     by_epoch, length = _length(config["train_cfg"])
     checkpoint = _part(config, "default_hooks", "checkpoint")
     ema, ignored = _hooks(_dicts(config.get("custom_hooks"), "custom_hooks"))
@@ -226,7 +157,7 @@ def read_settings(config: Mapping[str, Any]) -> Settings:
 
 
 def angle_version(model: Any) -> AngleVersion:
-    """The one ``angle_version`` that stands anywhere in a model's config; ``le90`` if there is none."""
+    """The ``angle_version`` in a model's config, wherever it is; ``le90`` if there is none."""
     found = dict(_find(model, "angle_version", "model"))
     versions = {value: path for path, value in found.items() if value is not None}
     if len(versions) > 1:
@@ -252,46 +183,8 @@ def _find(value: Any, key: str, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def num_classes_paths(model: Any) -> list[str]:
-    """Where a model's config says how many classes there are, an RPN's aside."""
+    """The places of ``num_classes`` in a model's config, without that of an RPN."""
     return [path for path, _ in _find(model, "num_classes", "model") if ".rpn_head." not in path]
-
-
-def _check_names(config: Mapping[str, Any]) -> None:
-    for name in config:
-        # data_root2 or model_1 are variables; optim_wraper is none.
-        if name in KNOWN or name.rstrip("0123456789_") in KNOWN:
-            continue
-        near = get_close_matches(name, KNOWN, n=1, cutoff=0.88)
-        if near:
-            raise ConfigError(f"{name}: did you mean {near[0]!r}? If it is a variable, give it a name less like that")
-    missing = [name for name in REQUIRED if not config.get(name)]
-    if missing:
-        raise ConfigError(f"needs {', '.join(missing)} to train")
-
-
-def _check(value: Any, allowed: Any, where: str) -> None:
-    """Raises unless ``value`` is what ``allowed`` says: a dict of keys, a type, or a tuple of values and types."""
-    if allowed is ANY:
-        return
-    if isinstance(allowed, Mapping):
-        for key, item in _mapping(value, where).items():
-            if key not in allowed:
-                raise ConfigError(f"{where}: has no {key!r}{nearest(key, allowed)}")
-            # A hook that is None is the default one.
-            if item is not None or not isinstance(allowed[key], Mapping):
-                _check(item, allowed[key], f"{where}.{key}")
-        return
-    choices = allowed if isinstance(allowed, tuple) else (allowed,)
-    said = value.rpartition(".")[2] if isinstance(value, str) else value
-    for choice in choices:
-        if _is_a(value, choice) if isinstance(choice, type) else said == choice and type(said) is type(choice):
-            return
-    names = [kind(choice()) if isinstance(choice, type) else repr(choice) for choice in choices]
-    raise ConfigError(f"{where}: need {' or '.join(names)}, got {value!r}")
-
-
-def _is_a(value: Any, choice: type) -> bool:
-    return isinstance(value, choice) and not isinstance(value, bool)
 
 
 def _at_least(least: int, config: Mapping[str, Any], *paths: str) -> None:

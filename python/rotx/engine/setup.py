@@ -1,12 +1,13 @@
-"""From a config to a training that is ready for its first step: all that can be wrong is found here."""
+"""From a config to a trainer that is ready for its first step; mistakes are found here, before it."""
 
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,79 +20,75 @@ from torch.optim import Optimizer
 from rotx import config as configs
 from rotx.annotations.classes import few
 from rotx.atomic import write_text
+from rotx.compat import build
 from rotx.datasets.loader import check_shared_memory
 from rotx.engine import checkpoints, distributed
 from rotx.engine.distributed import World
 from rotx.engine.ema import build_ema
-from rotx.engine.evaluate import evaluate_detector
 from rotx.engine.log import Log
 from rotx.engine.optim import build_optimizer
 from rotx.engine.schedule import build_schedule
 from rotx.engine.settings import Settings, num_classes_paths, read_settings
 from rotx.engine.trainer import Trainer, seed_all
+from rotx.evaluation.detect import evaluate_detector
 from rotx.evaluation.metrics import build_metric
 from rotx.models import build_detector, load_checkpoint
 from rotx.models.detectors import Detector
 from rotx.models.processes import sync_batch_norms
-from rotx.registry import build
 
-Notice = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 def train(config: Mapping[str, Any], work_dir: str | Path, device: str = "auto") -> None:
-    """Trains as a config says, alone or as one of the processes of torchrun or srun.
+    """Trains a detector, in this process or together with those that torchrun or srun started.
+
+    Messages go to the loggers ``rotx.…``, those about the course of the training at level INFO.
 
     Args:
-        config: as :func:`rotx.config.load` returns it; ``resume`` and ``load_from`` say what to go on from.
-        work_dir: where checkpoints, logs, the config and ``environment.json`` go.
+        config: A config as :func:`rotx.config.load` returns it; ``resume`` and ``load_from`` name what to start from.
+        work_dir: Folder for checkpoints, logs, the config and ``environment.json``.
         device: ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
-        ValueError: for a config, data or a checkpoint that are wrong, or do not belong together; before the first step.
-        OSError: for files that cannot be read or written.
-        NotFinite: for a loss that is not finite.
-        Interrupted: after SIGINT or SIGTERM, when all is saved.
+        ValueError: Before the first step, if the config, the data or a checkpoint is wrong, or they do not fit.
+        OSError: For files that cannot be read or written.
+        NotFinite: For a loss or gradient that is not finite.
+        Interrupted: After SIGINT or SIGTERM, when all is saved.
     """
-    settings = read_settings(config)
+    settings, folder = read_settings(config), Path(work_dir)
     world = distributed.start(device)
     try:
-        trainer = prepare(settings, config, Path(work_dir), world)
-        try:
-            trainer.run()
-        finally:
-            trainer.log.close()
+        folder.mkdir(parents=True, exist_ok=True)
+        report = folder if world.first else None
+        with Log(report, interval=settings.log_interval, tensorboard=settings.tensorboard) as log:
+            prepare(settings, config, folder, world, log).run()
     finally:
         distributed.stop()
 
 
-def prepare(settings: Settings, config: Mapping[str, Any], work_dir: Path, world: World) -> Trainer:
-    """Builds everything that takes part in a training and checks that it fits together."""
-    work_dir.mkdir(parents=True, exist_ok=True)
-    log = Log(work_dir if world.first else None, interval=settings.log_interval, tensorboard=settings.tensorboard)
-    found = _checkpoint(settings, work_dir, world, log.say)
+def prepare(settings: Settings, config: Mapping[str, Any], work_dir: Path, world: World, log: Log) -> Trainer:
+    """Builds everything that takes part in training and checks that it fits together."""
+    found = _checkpoint(settings, work_dir, world)
     for notice in settings.notices:
-        log.say(notice)
+        logger.warning(notice)
     _set_up_torch(settings)
     seed_all(settings.seed)
     detector = build_detector(settings.model)
-    train_set, val_set = _datasets(settings, detector, log.say)
+    train_set, val_set = _datasets(settings, detector)
     metric = None if val_set is None else build_metric(settings.evaluator, "val_evaluator")
-    for dataset, loader in ((train_set, settings.train), (val_set, settings.val)):
-        if loader is not None:
-            here = distributed.processes_here()
-            check_shared_memory(dataset, loader.batch_size, loader.num_workers, processes=here)
+    _check_memory(settings, train_set, val_set)
     sampler, epoch_length = _sampler(settings, train_set, world)
-    _set_weights(settings, detector, found, world, log.say)
+    _set_weights(settings, detector, found, world)
     if settings.sync_bn and world.size > 1:
         if world.device.type == "cuda":
             sync_batch_norms(detector)
         else:
-            log.say("sync_bn: is left out: only GPUs can normalise over the images of all processes")
+            logger.warning("sync_bn: ignored: only GPUs can normalise over the images of all processes")
     detector.to(world.device)
     distributed.share_weights(detector, world)
-    optimization = build_optimizer(detector, _scaled(settings, world, log.say))
+    optimization = build_optimizer(detector, _scaled(settings, world))
     for notice in optimization.notices:
-        log.say(notice)
+        logger.warning(notice)
     schedule = build_schedule(settings.param_scheduler, epoch_length=epoch_length)
     ema = (
         None
@@ -114,7 +111,7 @@ def prepare(settings: Settings, config: Mapping[str, Any], work_dir: Path, world
         meta=_meta(config, train_set.classes),
     )
     if found is not None:
-        _restore(trainer, *found, epoch_length, log.say)
+        _restore(trainer, *found, epoch_length)
     if val_set is not None:
         _try_validation(trainer)
     if world.first:
@@ -123,26 +120,26 @@ def prepare(settings: Settings, config: Mapping[str, Any], work_dir: Path, world
     return trainer
 
 
-def _checkpoint(settings: Settings, work_dir: Path, world: World, say: Notice) -> tuple[Path, dict[str, Any]] | None:
-    """The checkpoint to go on from, and what it holds; None for a new training."""
+def _checkpoint(settings: Settings, work_dir: Path, world: World) -> tuple[Path, dict[str, Any]] | None:
+    """The checkpoint to resume from and its content; None for a new training."""
     # torchrun starts all processes again when one of them died.
     restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
     if settings.resume_from and not restarted:
         return Path(settings.resume_from), checkpoints.read(settings.resume_from)
     if settings.resume or restarted:
-        found = checkpoints.newest(work_dir, say)
+        found = checkpoints.newest(work_dir)
         if len(set(distributed.gather(None if found is None else found[0].name, world))) > 1:
             raise ValueError(f"{work_dir}: the processes see different checkpoints in it: it must be on a shared drive")
         if found is None and settings.resume_from:
             return Path(settings.resume_from), checkpoints.read(settings.resume_from)
         if found is None and not restarted:
-            say(f"{work_dir}: has no checkpoint to go on from; a new training begins")
+            logger.info("%s: has no checkpoint to resume from; a new training begins", work_dir)
         return found
-    # All processes must have looked before the first of them writes.
+    # All processes must have looked before the first one writes.
     old: list[Path] = next(filter(None, distributed.gather(checkpoints.numbered(work_dir), world)), [])
     if old:
         raise ValueError(
-            f"{work_dir}: holds checkpoints of an earlier training, such as {old[0].name}: go on with --resume, "
+            f"{work_dir}: holds checkpoints of an earlier training, such as {old[0].name}: resume it with --resume, "
             "or give another --work-dir"
         )
     return None
@@ -155,18 +152,18 @@ def _set_up_torch(settings: Settings) -> None:
         torch.use_deterministic_algorithms(True, warn_only=True)
 
 
-def _datasets(settings: Settings, detector: Detector, say: Notice) -> tuple[Any, Any]:
-    """The images of training and validation; checks that their classes are those of the model."""
+def _datasets(settings: Settings, detector: Detector) -> tuple[Any, Any]:
+    """The images to train with and to validate; checks that their classes are those of the model."""
     train_set = build(settings.train.dataset, "train_dataloader.dataset")
     val_set = None if settings.val is None else build(settings.val.dataset, "val_dataloader.dataset")
     for dataset in filter(None, (train_set, val_set)):
         for notice in dataset.notices:
-            say(notice)
+            logger.warning(notice)
     number, classes = detector.num_classes, train_set.classes
     if number != len(classes):
         where = " and ".join(num_classes_paths(settings.model)) or "model"
         raise ValueError(
-            f"{where}: the model tells {number} classes apart, but train_dataloader.dataset has {len(classes)} "
+            f"{where}: the model has {number} classes, but train_dataloader.dataset has {len(classes)} "
             f"{few(classes)}: set num_classes={len(classes)} there, or the names with metainfo=dict(classes=...) here"
         )
     if val_set is not None and val_set.classes != classes:
@@ -181,8 +178,16 @@ def _datasets(settings: Settings, detector: Detector, say: Notice) -> tuple[Any,
     return train_set, val_set
 
 
+def _check_memory(settings: Settings, train_set: Any, val_set: Any) -> None:
+    """Checks the shared memory for the workers that load images; those of training live on while others validate."""
+    taken, here = 0, distributed.processes_here()
+    for dataset, loader in ((train_set, settings.train), (val_set, settings.val)):
+        if loader is not None:
+            taken += check_shared_memory(dataset, loader.batch_size, loader.num_workers, processes=here, taken=taken)
+
+
 def _sampler(settings: Settings, train_set: Any, world: World) -> tuple[Any, int]:
-    """The order of the training images, and how many batches of them an epoch has in this process."""
+    """The sampler of the training images, and the number of batches of an epoch in this process."""
     sampler = build(settings.train.sampler, "train_dataloader.sampler")
     first = {"seed": settings.seed, "epoch": 0, "rank": world.rank, "world": world.size}
     epoch_length = len(sampler.batches(train_set, settings.train.batch_size, **first))
@@ -194,9 +199,9 @@ def _sampler(settings: Settings, train_set: Any, world: World) -> tuple[Any, int
 
 
 def _set_weights(
-    settings: Settings, detector: Detector, found: tuple[Path, dict[str, Any]] | None, world: World, say: Notice
+    settings: Settings, detector: Detector, found: tuple[Path, dict[str, Any]] | None, world: World
 ) -> None:
-    """The weights that training starts from; of a new one only in the first process, which shares them."""
+    """Sets the weights to start from; those of a new training in the first process only, which shares them."""
     if found is not None:
         path, content = found
         weights = content.get("ema_state_dict") or content["state_dict"]
@@ -207,11 +212,11 @@ def _set_weights(
         if settings.load_from is not None:
             report = load_checkpoint(detector, settings.load_from)
             if not report.complete:
-                say(str(report))
+                logger.warning(str(report))
 
 
-def _scaled(settings: Settings, world: World, say: Notice) -> Mapping[str, Any]:
-    """``optim_wrapper`` with the learning rate for the images of a step (Goyal et al. 2017), if that is wanted."""
+def _scaled(settings: Settings, world: World) -> Mapping[str, Any]:
+    """``optim_wrapper`` with the learning rate scaled to the images of a step (Goyal et al. 2017), if wanted."""
     wrapper = settings.optim_wrapper
     if settings.base_batch_size is None:
         return wrapper
@@ -220,48 +225,53 @@ def _scaled(settings: Settings, world: World, say: Notice) -> Mapping[str, Any]:
         images = settings.train.batch_size * world.size * counts
         rate = optimizer["lr"] * images / settings.base_batch_size
     except (KeyError, TypeError, ValueError):
-        return wrapper  # what is wrong is said where it is built
-    say(f"lr {optimizer['lr']:g} is for {settings.base_batch_size} images a step; for {images} it is {rate:g}")
+        return wrapper  # building it reports what is wrong
+    base = settings.base_batch_size
+    logger.info("lr %g is for %d images a step; for %d it is %g", optimizer["lr"], base, images, rate)
     return {**wrapper, "optimizer": {**optimizer, "lr": rate}}
 
 
-def _restore(trainer: Trainer, path: Path, content: Mapping[str, Any], epoch_length: int, say: Notice) -> None:
-    """Puts a training where a checkpoint was written; says what is different from then."""
-    _restore_optimizer(trainer.optimizer, path, content, say)
+def _restore(trainer: Trainer, path: Path, content: Mapping[str, Any], epoch_length: int) -> None:
+    """Puts a trainer where a checkpoint was written; logs what has changed since."""
+    _restore_optimizer(trainer.optimizer, path, content)
     if trainer.ema is not None:
         trainer.ema.load_state_dict(content["state_dict"])
     if trainer.scaler.is_enabled() and content.get("scaler"):
         trainer.scaler.load_state_dict(content["scaler"])
     at = trainer.at = checkpoints.position_of(content, path)
     settings, world = trainer.settings, trainer.world
-    before, now = content.get("seed"), settings.seed
-    if before != now:
-        say(f"{path}: was trained with seed {before}, now it is {now}: images come in another order from here on")
-    had = int(content.get("batch_size", settings.train.batch_size)) * int(content.get("world", world.size))
-    has = settings.train.batch_size * world.size
-    if had != has:
-        say(f"{path}: had {had} images a step in all processes, now it is {has}: the learning rate is the config's")
-    steps = int(content.get("epoch_length", epoch_length))
-    if steps != epoch_length:
-        say(f"{path}: an epoch had {steps} steps, now it has {epoch_length}: goes on at the same part of the epoch")
-        at.batches = at.batches * epoch_length // steps
+    old, new = content.get("seed"), settings.seed
+    if old != new:
+        logger.warning("%s: was trained with seed %s, now it is %s: the order of images changes here", path, old, new)
+    old = int(content.get("batch_size", settings.train.batch_size)) * int(content.get("world", world.size))
+    new = settings.train.batch_size * world.size
+    if old != new:
+        logger.warning(
+            "%s: had %d images a step in all processes, now it is %d: the learning rate is the config's", path, old, new
+        )
+    old = int(content.get("epoch_length", epoch_length))
+    if old != epoch_length:
+        logger.warning(
+            "%s: an epoch had %d steps, now it has %d: resuming at the same part of the epoch", path, old, epoch_length
+        )
+        at.batches = at.batches * epoch_length // old
         if settings.by_epoch:
             at.step = at.epoch * epoch_length + at.batches
     trainer.saved_step = at.step
     if trainer.finished:
-        say(f"{path}: the training is complete: to train longer set another train_cfg")
+        logger.info("%s: the training is complete: to train longer set another train_cfg", path)
     else:
-        say(f"going on from {path}: epoch {at.epoch + 1}, step {at.step}")
+        logger.info("resuming from %s: epoch %d, step %d", path, at.epoch + 1, at.step)
 
 
-def _restore_optimizer(optimizer: Optimizer, path: Path, content: Mapping[str, Any], say: Notice) -> None:
-    """Gives an optimizer the state of a checkpoint; learning rate, decay and the like stay those of the config."""
+def _restore_optimizer(optimizer: Optimizer, path: Path, content: Mapping[str, Any]) -> None:
+    """Loads the state of an optimizer from a checkpoint; learning rate, decay and so on stay those of the config."""
     options = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
     theirs, ours = content.get("optimizer_type"), type(optimizer).__name__
     try:
         if theirs not in (None, ours):
             raise ValueError(f"it is {theirs}, not {ours}")
-        # Copies: what was read is a view of the file.
+        # A copy: the content is a view of the file.
         optimizer.load_state_dict(copy.deepcopy(content["optimizer"]))
     except ValueError as error:
         raise ValueError(
@@ -269,13 +279,13 @@ def _restore_optimizer(optimizer: Optimizer, path: Path, content: Mapping[str, A
         ) from None
     before, now = optimizer.param_groups[0].get("initial_lr"), options[0]["initial_lr"]
     if before != now:
-        say(f"{path}: was trained with lr {before}, now it is {now}")
+        logger.warning("%s: was trained with lr %s, now it is %s", path, before, now)
     for group, own in zip(optimizer.param_groups, options, strict=True):
         group.update(own)
 
 
 def _try_validation(trainer: Trainer) -> None:
-    """Validates on one batch: what would fail after the first epoch fails now."""
+    """Validates on one batch, so that what would fail after the first epoch fails now."""
     batch = copy.copy(trainer.val_set)
     settings = trainer.settings.val
     assert settings is not None

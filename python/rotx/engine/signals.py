@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: a training that gets one finishes its step, saves and ends."""
+"""SIGINT and SIGTERM: training finishes its step, saves and ends."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Interrupted(BaseException):
     """A signal ended the training.
 
     Attributes:
-        number: of the signal.
-        saved: whether all that was done is in a checkpoint.
+        number: Number of the signal.
+        saved: Whether a checkpoint holds everything that was trained.
     """
 
     def __init__(self, number: int) -> None:
@@ -22,10 +22,10 @@ class Interrupted(BaseException):
 
 
 class Signals:
-    """What this process was told.
+    """The signals that this process receives.
 
     Attributes:
-        number: of the signal that came; 0: none.
+        number: Number of the signal that came; 0 for none.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Signals:
 
     @contextmanager
     def heard(self) -> Iterator[None]:
-        """Hears SIGINT and SIGTERM; a second one ends the program at once."""
+        """Listens to SIGINT and SIGTERM; a second one ends the program at once."""
         process = os.getpid()
 
         def hear(number: int, frame: object) -> None:
@@ -55,7 +55,7 @@ class Signals:
 
     @contextmanager
     def ending_at_once(self, yes: bool = True) -> Iterator[None]:
-        """While nothing is changed: a signal raises Interrupted there and then, if ``yes``."""
+        """For code that changes nothing: if ``yes``, a signal raises Interrupted immediately."""
         self._leave_at_once = yes
         yield
         self._leave_at_once = False

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rotx.annotations.formats import read_annotations, read_detections
 from rotx.annotations.task1 import write_task1, write_task1_zip
+from rotx.evaluation.coco import CocoEvaluation
 from rotx.evaluation.icdar import TextEvaluation, evaluate_text
 from rotx.evaluation.metric import DetectionMetric
 from rotx.evaluation.protocols import ICDAR2015, PROTOCOLS, Protocol, get_protocol
@@ -19,6 +20,7 @@ from rotx.tiling.merging import Patches, merge_annotations, merge_detections, pa
 __all__ = [
     "ICDAR2015",
     "PROTOCOLS",
+    "CocoEvaluation",
     "DetectionMetric",
     "Evaluation",
     "Patches",

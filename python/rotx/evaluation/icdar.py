@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotx import geometry
-from rotx.annotations.formats import Annotations, Detections
+from rotx.records import InstanceTable
 
 #: A detection does not count if more than this part of it lies in a don't-care object.
 DONT_CARE_IOF = 0.5
@@ -31,8 +31,8 @@ class TextEvaluation:
     the object matched at the first threshold or else overlapped most (−1: none), ``overlap`` (M,) its IoU.
     """
 
-    annotations: Annotations
-    results: Detections
+    annotations: InstanceTable
+    results: InstanceTable
     iou: tuple[float, ...]
     verdict: NDArray[np.uint8]
     truth: NDArray[np.int64]
@@ -94,7 +94,9 @@ class TextEvaluation:
         return records if len(records) > 1 else records[0]
 
 
-def evaluate_text(annotations: Annotations, results: Detections, iou: Sequence[float] | None = None) -> TextEvaluation:
+def evaluate_text(
+    annotations: InstanceTable, results: InstanceTable, iou: Sequence[float] | None = None
+) -> TextEvaluation:
     """Scores text detections, all of one class, whatever their scores.
 
     Args:
@@ -113,16 +115,17 @@ def evaluate_text(annotations: Annotations, results: Detections, iou: Sequence[f
     verdict = np.full((len(thresholds), count), FALSE, dtype=np.uint8)
     truth, overlap = np.full(count, -1, dtype=np.int64), np.zeros(count)
     objects, found = _by_image(annotations.image), _by_image(results.image)
+    truth_quads, quads = annotations.quads, results.quads
     for image, rows in found.items():
         gts = objects.get(image)
         if gts is None:
             continue
         care = annotations.difficult[gts] == 0
-        ious = geometry.box_iou(annotations.quads[gts], results.quads[rows], jobs=1)
+        ious = geometry.box_iou(truth_quads[gts], quads[rows], jobs=1)
         best = ious.argmax(0)
         overlap[rows] = ious[best, np.arange(len(rows))]
         truth[rows] = np.where(overlap[rows] > 0, gts[best], -1)
-        inside = geometry.box_iou(results.quads[rows], annotations.quads[gts[~care]], mode="iof", jobs=1)
+        inside = geometry.box_iou(quads[rows], truth_quads[gts[~care]], mode="iof", jobs=1)
         ignored = (inside > DONT_CARE_IOF).any(1)
         for t, threshold in enumerate(thresholds):
             free = np.logical_not(ignored)

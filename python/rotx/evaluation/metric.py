@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rotx import geometry
-from rotx.annotations.formats import Annotations, Detections
+from rotx.boxes import BoxKind, check_boxes, width
 from rotx.evaluation.protocols import get_protocol
 from rotx.evaluation.score import Evaluation, evaluate_boxes
+from rotx.records import ImageRecord, Instances, InstanceTable
 
 
 class DetectionMetric:
@@ -20,10 +22,10 @@ class DetectionMetric:
     The object can be pickled; each process fills its own and one of them merges the others.
 
     Args:
-        classes: the names of the classes, in the order of the labels.
-        protocol: a name in `rotx.evaluation.PROTOCOLS`.
+        classes: Names of the classes, in the order of the labels.
+        protocol: A name in `rotx.evaluation.PROTOCOLS`.
         iou: IoU thresholds; None: those of the protocol.
-        jobs: number of threads; None: one a core.
+        jobs: Number of threads; None: one a core.
     """
 
     def __init__(
@@ -38,7 +40,8 @@ class DetectionMetric:
         self.protocol = get_protocol(protocol)
         self.iou = None if iou is None else tuple(iou)
         self.jobs = jobs
-        self._images: dict[Hashable, _Image] = {}
+        #: The detections and the objects of each image.
+        self._images: dict[Hashable, tuple[Instances, Instances]] = {}
 
     def __len__(self) -> int:
         return len(self._images)
@@ -52,34 +55,44 @@ class DetectionMetric:
         gt_boxes: ArrayLike,
         gt_labels: ArrayLike,
         difficult: ArrayLike | None = None,
+        *,
+        kind: BoxKind | None = None,
     ) -> None:
         """Adds an image. The arrays are copied.
 
         Args:
-            image_id: anything hashable; each image once.
-            boxes: detections, rboxes (N, 5) or quads (N, 8).
-            scores: (N,).
-            labels: (N,) indices into ``classes``.
-            gt_boxes: objects, rboxes (M, 5) or quads (M, 8).
-            gt_labels: (M,).
-            difficult: (M,); true or a number above 0 marks difficult objects. None: none is.
+            image_id: Anything hashable; each image once.
+            boxes: Boxes of the detections, (N, D).
+            scores: Scores (N,).
+            labels: Indices into ``classes``, (N,).
+            gt_boxes: Boxes of the objects, (M, D).
+            gt_labels: Labels of the objects, (M,).
+            difficult: True or a number above 0 marks difficult objects, (M,). None: none is.
+            kind: Kind of the boxes of both; None: rboxes (N, 5). Quads (N, 8) without it are deprecated.
 
         Raises:
-            ValueError: for arrays of another shape, a label out of range, or an image added before.
+            ValueError: For arrays of another shape, a label out of range, or an image added before.
         """
         if image_id in self._images:
             raise ValueError(f"image {image_id!r} was added before")
-        image = _Image(boxes, scores, labels, gt_boxes, gt_labels, difficult)
-        for name, labels_ in (("labels", image.labels), ("gt_labels", image.gt_labels)):
-            if len(labels_) and (labels_.min() < 0 or labels_.max() >= len(self.classes)):
-                raise ValueError(f"{name}: need 0 to {len(self.classes) - 1}, got {labels_.min()} to {labels_.max()}")
-        self._images[image_id] = image
+        found, objects = _boxes("boxes", boxes, kind), _boxes("gt_boxes", gt_boxes, kind)
+        count = len(objects[0])
+        marks = np.zeros(count, np.uint8) if difficult is None else _column("difficult", difficult, count, np.uint8)
+        columns = (
+            self._labels("labels", labels, len(found[0])),
+            _column("scores", scores, len(found[0]), np.float64),
+            self._labels("gt_labels", gt_labels, count),
+        )
+        self._images[image_id] = (
+            Instances(*found, columns[0], scores=columns[1]),
+            Instances(*objects, columns[2], difficult=marks),
+        )
 
     def merge(self, other: DetectionMetric) -> None:
         """Adds the images of another metric. Images that both hold count once, as padded samplers need.
 
         Raises:
-            ValueError: if the classes, the protocol or the thresholds differ.
+            ValueError: If the classes, the protocol or the thresholds differ.
         """
         if (self.classes, self.protocol, self.iou) != (other.classes, other.protocol, other.iou):
             raise ValueError("merge: need the same classes, protocol and IoU thresholds")
@@ -90,60 +103,36 @@ class DetectionMetric:
         """The score of all images added so far."""
         # Sorted, so that tied scores resolve alike however the images were spread over processes.
         items = sorted(self._images.items(), key=lambda item: (str(item[0]), repr(item[0])))
-        images = [image for _, image in items]
-        names = [str(image_id) for image_id, _ in items]
-        gt_image, gt_quads, gt_labels = _stack([(i.gt_boxes, i.gt_labels) for i in images])
-        image, quads, labels = _stack([(i.boxes, i.labels) for i in images])
-        truth = Annotations(
-            images=names,
-            classes=list(self.classes),
-            quads=gt_quads,
-            image=gt_image,
-            label=gt_labels,
-            difficult=_join([i.difficult for i in images], np.uint8),
-            notices=[],
-        )
-        results = Detections(
-            images=names,
-            classes=list(self.classes),
-            quads=quads,
-            scores=_join([i.scores for i in images], np.float64),
-            image=image,
-            label=labels,
-            notices=[],
-        )
+        results, truth = (self._table([(str(name), pair[i]) for name, pair in items]) for i in range(2))
+        if results.scores is None:  # nothing was found
+            results.scores = np.zeros(0)
         return evaluate_boxes(truth, results, self.protocol, iou=self.iou, classes=self.classes, jobs=self.jobs)
 
+    def _table(self, named: Sequence[tuple[str, Instances]]) -> InstanceTable:
+        return InstanceTable.of_records([ImageRecord(name, Path(name), one) for name, one in named], self.classes)
 
-class _Image:
-    """The arrays of one image, checked and copied."""
-
-    def __init__(
-        self,
-        boxes: ArrayLike,
-        scores: ArrayLike,
-        labels: ArrayLike,
-        gt_boxes: ArrayLike,
-        gt_labels: ArrayLike,
-        difficult: ArrayLike | None,
-    ) -> None:
-        self.boxes = _boxes("boxes", boxes)
-        self.scores = _column("scores", scores, len(self.boxes), np.float64)
-        self.labels = _column("labels", labels, len(self.boxes), np.int32)
-        self.gt_boxes = _boxes("gt_boxes", gt_boxes)
-        self.gt_labels = _column("gt_labels", gt_labels, len(self.gt_boxes), np.int32)
-        if difficult is None:
-            difficult = np.zeros(len(self.gt_boxes), dtype=np.uint8)
-        self.difficult = _column("difficult", difficult, len(self.gt_boxes), np.uint8)
+    def _labels(self, name: str, values: ArrayLike, length: int) -> NDArray[np.int64]:
+        labels = _column(name, values, length, np.int64)
+        if len(labels) and (labels.min() < 0 or labels.max() >= len(self.classes)):
+            raise ValueError(f"{name}: need 0 to {len(self.classes) - 1}, got {labels.min()} to {labels.max()}")
+        return labels
 
 
-def _boxes(name: str, boxes: ArrayLike) -> NDArray[np.float64]:
+def _boxes(name: str, boxes: ArrayLike, kind: BoxKind | None) -> tuple[NDArray[np.float64], BoxKind]:
+    """A copy of boxes, and their kind."""
     array = np.asarray(boxes, dtype=np.float64).copy()
     if array.size == 0:
-        array = array.reshape(0, 5)
-    if array.ndim != 2 or array.shape[1] not in (5, 8):
-        raise ValueError(f"{name}: need rboxes (N, 5) or quads (N, 8), got shape {array.shape}")
-    return array
+        array = array.reshape(0, width(kind or "rbox", 2))
+    if kind is None and array.shape[-1] == width("quad"):
+        warnings.warn(f"{name}: quads need kind='quad'; they go without it for this version", DeprecationWarning, 3)
+        kind = "quad"
+    kind = kind or "rbox"
+    try:
+        check_boxes(array, kind, name)
+    except ValueError:
+        shapes = {"hbox": "hboxes (N, 4)", "rbox": "rboxes (N, 5), or another kind", "quad": "quads (N, 8)"}
+        raise ValueError(f"{name}: need {shapes.get(kind, kind)}, got shape {array.shape}") from None
+    return array, kind
 
 
 def _column(name: str, values: ArrayLike, length: int, dtype: Any) -> NDArray[Any]:
@@ -151,23 +140,3 @@ def _column(name: str, values: ArrayLike, length: int, dtype: Any) -> NDArray[An
     if len(array) != length:
         raise ValueError(f"{name}: need one a box, got {len(array)} for {length} boxes")
     return array
-
-
-def _stack(
-    images: list[tuple[NDArray[np.float64], NDArray[np.int32]]],
-) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int32]]:
-    """The image index, quad and label of all boxes; rboxes become quads."""
-    counts = np.array([len(labels) for _, labels in images], dtype=np.int64)
-    image = np.repeat(np.arange(len(images), dtype=np.int32), counts)
-    quads = np.empty((counts.sum(), 8))
-    columns = np.repeat(np.array([boxes.shape[1] for boxes, _ in images], dtype=np.int64), counts)
-    for kind in (5, 8):
-        parts = [boxes for boxes, _ in images if boxes.shape[1] == kind]
-        if parts:
-            joined = np.concatenate(parts)
-            quads[columns == kind] = geometry.rbox_to_quad(joined) if kind == 5 else joined
-    return image, quads, _join([labels for _, labels in images], np.int32)
-
-
-def _join(arrays: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
-    return np.concatenate(arrays) if arrays else np.zeros(0, dtype=dtype)

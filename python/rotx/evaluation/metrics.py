@@ -11,21 +11,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rotx import registry
 from rotx.annotations.classes import DOTA_V1_5, DOTA_V2_0
-from rotx.annotations.formats import Annotations, Detections
+from rotx.compat import build
 from rotx.evaluation.protocols import Protocol, get_protocol
 from rotx.evaluation.score import Evaluation, evaluate_boxes
+from rotx.records import InstanceTable
 from rotx.tiling.merging import MERGE_IOU
 
 
 class Metric(typing.Protocol):
     """What an evaluator has; one of the user's, registered as a plug-in, needs no more."""
 
-    def evaluate(self, annotations: Annotations, detections: Detections) -> Evaluation:
-        """Scores detections."""
+    def evaluate(self, annotations: InstanceTable, detections: InstanceTable) -> Any:
+        """Scores detections: an `Evaluation`, or a `rotx.evaluation.CocoEvaluation`."""
 
-    def headline(self, evaluation: Evaluation) -> dict[str, float]:
+    def headline(self, evaluation: Any) -> dict[str, float]:
         """The few numbers for logs, the first of them to choose the best checkpoint by."""
 
 
@@ -39,16 +39,12 @@ class DOTAMetric:
     Args:
         iou_thrs: IoU threshold, or several.
         eval_mode: ``"11points"`` (VOC07) or ``"area"`` (VOC12); None: as the protocol says.
-        metric: ``"mAP"``.
         protocol: a name in `rotx.evaluation.PROTOCOLS`; None: as said above.
         merge_patches: ``rotx-eval model`` merges patches into whole images, as with ``--merge``.
         iou_thr: by which detections on patches are merged.
         format_only: ``rotx-eval model`` writes the detections and scores nothing.
         outfile_prefix: where ``rotx-eval model`` writes them without ``--out``.
-        predict_box_type: ``"rbox"``.
-        scale_ranges: None; the report tells small, medium and large objects apart.
         prefix: goes before the names of the headline, with a slash.
-        collect_device: ``"cpu"`` or ``"gpu"``; changes nothing.
     """
 
     def __init__(
@@ -56,24 +52,15 @@ class DOTAMetric:
         *,
         iou_thrs: float | Sequence[float] | None = None,
         eval_mode: str | None = None,
-        metric: str | Sequence[str] = "mAP",
         protocol: str | None = None,
         merge_patches: bool = False,
         iou_thr: float = MERGE_IOU,
         format_only: bool = False,
         outfile_prefix: str | None = None,
-        predict_box_type: str = "rbox",
-        scale_ranges: None = None,
         prefix: str | None = None,
-        collect_device: str = "cpu",
     ) -> None:
-        _only("metric", metric, "mAP")
         if eval_mode not in (None, "11points", "area"):
             raise ValueError(f"eval_mode: need '11points' or 'area', got {eval_mode!r}")
-        if predict_box_type != "rbox":
-            raise ValueError(f"predict_box_type: need 'rbox', got {predict_box_type!r}")
-        if scale_ranges is not None:
-            raise ValueError("scale_ranges: leave it out: rotx-eval --report tells small, medium and large apart")
         if not 0 <= iou_thr <= 1:
             raise ValueError(f"iou_thr: need a number in [0, 1], got {iou_thr}")
         if format_only and not outfile_prefix:
@@ -95,7 +82,7 @@ class DOTAMetric:
             rules = replace(rules, average="voc07" if self.eval_mode == "11points" else "area")
         return replace(rules, iou=self.iou_thrs or rules.iou, classes=tuple(classes))
 
-    def evaluate(self, annotations: Annotations, detections: Detections) -> Evaluation:
+    def evaluate(self, annotations: InstanceTable, detections: InstanceTable) -> Evaluation:
         """Scores detections against annotations of the same images, for the classes of the annotations."""
         return evaluate_boxes(annotations, detections, self.rules(annotations.classes))
 
@@ -110,33 +97,22 @@ class RotatedCocoMetric:
     The overlaps are exact, of the quads as annotated; MMRotate compares least rectangles in single precision.
 
     Args:
-        metric: ``"bbox"``.
         iou_thrs: IoU threshold, or several; None: 0.5 to 0.95.
         proposal_nums: how many detections of an image and class count is the first of them.
-        classwise: nothing: reports list the classes always.
-        ann_file: nothing: the annotations are those of the data set.
         format_only: ``rotx-eval model`` writes the detections and scores nothing.
         outfile_prefix: where ``rotx-eval model`` writes them without ``--out``.
         prefix: goes before the names of the headline, with a slash.
-        collect_device, backend_args, file_client_args: change nothing.
     """
 
     def __init__(
         self,
         *,
-        metric: str | Sequence[str] = "bbox",
         iou_thrs: float | Sequence[float] | None = None,
         proposal_nums: Sequence[int] = (100, 300, 1000),
-        classwise: bool = False,
-        ann_file: str | None = None,
         format_only: bool = False,
         outfile_prefix: str | None = None,
         prefix: str | None = None,
-        collect_device: str = "cpu",
-        backend_args: Mapping[str, Any] | None = None,
-        file_client_args: Mapping[str, Any] | None = None,
     ) -> None:
-        _only("metric", metric, "bbox")
         if not proposal_nums or min(proposal_nums) < 1:
             raise ValueError(f"proposal_nums: need numbers of at least 1, got {proposal_nums}")
         if format_only and not outfile_prefix:
@@ -147,7 +123,7 @@ class RotatedCocoMetric:
         self.outfile_prefix = outfile_prefix
         self.prefix = prefix
 
-    def evaluate(self, annotations: Annotations, detections: Detections) -> Evaluation:
+    def evaluate(self, annotations: InstanceTable, detections: InstanceTable) -> Evaluation:
         """Scores detections against annotations of the same images, for the classes of the annotations."""
         return evaluate_boxes(annotations, detections, self.protocol, classes=annotations.classes)
 
@@ -183,11 +159,11 @@ class Several:
         folders = (getattr(metric, "outfile_prefix", None) for metric in metrics)
         self.outfile_prefix: str | None = next(filter(None, folders), None)
 
-    def evaluate(self, annotations: Annotations, detections: Detections) -> Evaluation:
+    def evaluate(self, annotations: InstanceTable, detections: InstanceTable) -> Any:
         """Scores detections as the first metric does."""
         return self.metrics[0].evaluate(annotations, detections)
 
-    def headline(self, evaluation: Evaluation) -> dict[str, float]:
+    def headline(self, evaluation: Any) -> dict[str, float]:
         """The numbers of all metrics."""
         numbers = self.metrics[0].headline(evaluation)
         for metric in self.metrics[1:]:
@@ -209,13 +185,8 @@ def build_metric(config: Any, where: str) -> Metric:
             raise ValueError(f"{where}: {error}") from None
     if not isinstance(config, Mapping):
         raise ValueError(f"{where}: need a metric, such as dict(type='DOTAMetric'), or several, got {config!r}")
-    metric: Metric = registry.build(config, where)
+    metric: Metric = build(config, where)
     return metric
-
-
-def _only(key: str, given: str | Sequence[str], known: str) -> None:
-    if given not in (known, [known], (known,)):
-        raise ValueError(f"{key}: need {known!r}, got {given!r}")
 
 
 def _thresholds(given: float | Sequence[float] | None) -> tuple[float, ...] | None:

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from rotx.annotations.formats import Detections
+from rotx.evaluation.coco import CocoEvaluation
 from rotx.evaluation.explain import Step
 from rotx.evaluation.icdar import HIT, IGNORED, TextEvaluation
 from rotx.evaluation.score import Evaluation
+from rotx.records import InstanceTable
 
 #: More IoU thresholds than this are shown by their mean, 0.5 and 0.75 alone.
 MOST_COLUMNS = 4
@@ -29,8 +30,10 @@ def table(rows: Sequence[Sequence[str]], footer: int = 0) -> str:
     return "\n".join(body)
 
 
-def score_table(evaluation: Evaluation | TextEvaluation) -> str:
-    """The table that ``rotx-eval score`` prints."""
+def score_table(evaluation: Evaluation | TextEvaluation | CocoEvaluation) -> str:
+    """The table that ``rotx-eval`` prints."""
+    if isinstance(evaluation, CocoEvaluation):
+        return table(evaluation.table(), footer=1)
     if isinstance(evaluation, TextEvaluation):
         return _text_table(evaluation)
     names, columns = _ap_columns(evaluation)
@@ -70,7 +73,7 @@ def size_table(evaluation: Evaluation) -> str:
     return table(rows)
 
 
-def merge_table(patched: Detections, merged: Detections) -> str:
+def merge_table(patched: InstanceTable, merged: InstanceTable) -> str:
     """How many detections of each class there are on the patches, and on the whole images."""
     sets = (patched, merged)
     counts = [np.bincount(found.label, minlength=len(found.classes)).tolist() for found in sets]
@@ -102,13 +105,18 @@ def explain_table(steps: Sequence[Step], base: str, start: float, target: str) -
     return table(rows, footer=1)
 
 
-def to_json(evaluation: Evaluation | TextEvaluation) -> str:
+def to_json(evaluation: Evaluation | TextEvaluation | CocoEvaluation) -> str:
     """The record or records of ``to_dict``, numbers in full precision."""
     return json.dumps(evaluation.to_dict(), indent=2) + "\n"
 
 
-def to_csv(evaluation: Evaluation | TextEvaluation) -> str:
-    """A line for each class and IoU threshold (text: for each threshold), numbers in full precision."""
+def to_csv(evaluation: Evaluation | TextEvaluation | CocoEvaluation) -> str:
+    """A line for each class and IoU threshold, numbers in full precision.
+
+    Of text: for each threshold. Of COCO's numbers: for each kind and class.
+    """
+    if isinstance(evaluation, CocoEvaluation):
+        return _csv(evaluation.rows())
     records = evaluation.to_dict()
     records = records if isinstance(records, list) else [records]
     if isinstance(evaluation, TextEvaluation):

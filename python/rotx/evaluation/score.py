@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotx import _rust, geometry
-from rotx.annotations.formats import Annotations, Detections
 from rotx.evaluation.protocols import Protocol
+from rotx.records import InstanceTable
 
 Floats = NDArray[np.float64]
 
@@ -46,8 +46,8 @@ class Evaluation:
 
     protocol: Protocol
     task: int
-    annotations: Annotations
-    results: Detections
+    annotations: InstanceTable
+    results: InstanceTable
     problem: Problem
     matches: _rust.Matches
     ap: Floats
@@ -165,8 +165,8 @@ class Evaluation:
 
 
 def evaluate_boxes(
-    annotations: Annotations,
-    results: Detections,
+    annotations: InstanceTable,
+    results: InstanceTable,
     protocol: Protocol,
     *,
     task: int = 1,
@@ -188,8 +188,8 @@ def evaluate_boxes(
 
 
 def _evaluate(
-    annotations: Annotations,
-    results: Detections,
+    annotations: InstanceTable,
+    results: InstanceTable,
     problem: Problem,
     protocol: Protocol,
     task: int,
@@ -232,7 +232,7 @@ def _evaluate(
     )
 
 
-def pose(annotations: Annotations, results: Detections, protocol: Protocol, task: int) -> Problem:
+def pose(annotations: InstanceTable, results: InstanceTable, protocol: Protocol, task: int) -> Problem:
     """Takes the classes that count and gives the boxes the shape that the protocol compares."""
     classes = protocol.classes or tuple(dict.fromkeys((*annotations.classes, *results.classes)))
     truth_label, truth_rows = _relabel(annotations.classes, annotations.label, classes)

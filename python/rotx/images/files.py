@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -128,13 +127,6 @@ def _by_rasterio(path: Path, reason: str) -> NDArray[np.uint8]:
         return reader.read(0, 0, reader.width, reader.height)
     except (ValueError, OSError, MemoryError) as error:
         raise UnreadableImage(path, str(error) or "needs more memory than there is") from None
-
-
-def only_local(key: str, value: Any) -> None:
-    """Raises ValueError for a ``backend_args`` or ``file_client_args`` that asks for files of another machine."""
-    backend = value.get("backend", "local") if isinstance(value, Mapping) else value
-    if backend not in (None, "local", "disk"):
-        raise ValueError(f"{key}: only files of this machine are read; leave it out, got {value!r}")
 
 
 def _cut_off(content: bytes, decoded: bool) -> bool:

@@ -17,7 +17,7 @@ VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wm
 
 
 @dataclass(frozen=True)
-class Input:
+class InputFile:
     """A file that is to be looked at.
 
     Attributes:
@@ -43,7 +43,7 @@ class Input:
         return status.st_size, status.st_mtime_ns
 
 
-def find_inputs(words: Sequence[str], leave_out: Sequence[Path] = ()) -> tuple[list[Input], list[str]]:
+def find_inputs(words: Sequence[str], leave_out: Sequence[Path] = ()) -> tuple[list[InputFile], list[str]]:
     """The files that are meant by words, and what the user should know of them.
 
     A file is taken whatever it is called; of a folder and all below it, and of what a pattern matches, the images and
@@ -57,7 +57,7 @@ def find_inputs(words: Sequence[str], leave_out: Sequence[Path] = ()) -> tuple[l
         ValueError: for a word that means nothing, and for two files of one name.
         OSError: if a folder cannot be listed.
     """
-    found: dict[Path, Input] = {}
+    found: dict[Path, InputFile] = {}
     twice = 0
     results = [path.resolve() for path in leave_out]
     for word in words:
@@ -77,21 +77,21 @@ def find_inputs(words: Sequence[str], leave_out: Sequence[Path] = ()) -> tuple[l
     return inputs, [f"{twice:,} files are named more than once, and taken once"] if twice else []
 
 
-def _meant_by(word: str) -> Iterator[Input]:
+def _meant_by(word: str) -> Iterator[InputFile]:
     path = Path(word)
     if not word:  # as a path it would be the working folder
         raise ValueError("one of INPUTS is empty: name a file, a folder or a pattern")
     if path.is_dir():
         yield from _below(path)
     elif path.exists():
-        yield Input(path, path.stem)
+        yield InputFile(path, path.stem)
     elif glob.has_magic(word):
         base = _fixed_part(path)
         for match in sorted(map(Path, glob.iglob(word, recursive=True))):  # noqa: PTH207 - those take no absolute ones
             if match.suffix.lower() in SUFFIXES + VIDEOS and not match.is_dir():
                 name = match.relative_to(base).with_suffix("")
                 # Outputs are named so: ".." would lead out of their folder.
-                yield Input(match, match.stem if ".." in name.parts else name.as_posix())
+                yield InputFile(match, match.stem if ".." in name.parts else name.as_posix())
     else:
         raise ValueError(f"{word}: no such file or folder")
 
@@ -106,7 +106,7 @@ def _fixed_part(pattern: Path) -> Path:
     return base
 
 
-def _below(top: Path) -> Iterator[Input]:
+def _below(top: Path) -> Iterator[InputFile]:
     """Images and videos in a folder and all below it, sorted; links are followed, each folder once."""
 
     def refuse(error: OSError) -> None:
@@ -124,15 +124,15 @@ def _below(top: Path) -> Iterator[Input]:
         paths += [Path(folder, name) for name in files if not name.startswith(".")]
     for path in sorted(paths):
         if path.suffix.lower() in SUFFIXES + VIDEOS:
-            yield Input(path, path.relative_to(top).with_suffix("").as_posix())
+            yield InputFile(path, path.relative_to(top).with_suffix("").as_posix())
 
 
-def frame_name(video: Input, number: int) -> str:
+def frame_name(video: InputFile, number: int) -> str:
     """What results call a frame of a video."""
     return f"{video.name}_{number:06d}"
 
 
-def _check_names(inputs: Sequence[Input]) -> None:
+def _check_names(inputs: Sequence[InputFile]) -> None:
     first: dict[str, Path] = {}
     videos = {one.name: one.path for one in inputs if one.is_video}
     for one in inputs:

@@ -1,55 +1,122 @@
-"""What a detector found in an image."""
+"""What a detector found in an image, as users take it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rotx.geometry import rbox_to_quad
-
-#: Objects in one image, (N, 7) float64 ``cx, cy, w, h, angle, score, label``: as `Prediction` has them, in one array.
-Table = NDArray[np.float64]
+from rotx.records import Instances
+from rotx.records.masks import Mask
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Prediction:
     """The objects that were found in one image, best first, in pixels of that image.
 
     Attributes:
-        name: of the image: its file's, without the suffix, or ``image0`` and so on.
-        rboxes: (N, 5) float64 ``cx, cy, w, h, angle``, radians, clockwise, w ≥ h (le90).
-        scores: (N,) float64 in [0, 1].
-        labels: (N,) int64.
-        classes: the name of each object's class.
+        name: Name of the image: that of its file, without the suffix, or ``image0`` and so on.
+        instances: The objects, as numpy arrays: boxes of the detector's kind (rboxes as le90), scores, labels and,
+            from a detector that finds them, masks.
+        classes: Name of each object's class.
     """
 
     name: str
-    rboxes: NDArray[np.float64]
-    scores: NDArray[np.float64]
-    labels: NDArray[np.int64]
+    instances: Instances
     classes: tuple[str, ...]
 
+    def __init__(
+        self,
+        name: str,
+        rboxes: NDArray[np.float64] | None = None,
+        scores: NDArray[np.float64] | None = None,
+        labels: NDArray[np.int64] | None = None,
+        classes: Sequence[str] = (),
+        *,
+        instances: Instances | None = None,
+    ) -> None:
+        """Takes the objects as arrays or as ``instances``; arrays beside ``instances`` replace its own.
+
+        Args:
+            name: Name of the image.
+            rboxes: Rotated boxes (N, 5).
+            scores: Scores (N,).
+            labels: Labels (N,).
+            classes: Name of each object's class.
+            instances: The objects.
+        """
+        if instances is None:
+            assert rboxes is not None and labels is not None
+            instances = Instances(rboxes, "rbox", labels, scores=scores)
+        else:
+            given: dict[str, Any] = {"boxes": rboxes, "scores": scores, "labels": labels}
+            changes = {key: value for key, value in given.items() if value is not None}
+            instances = replace(instances, **changes, kind=instances.kind if rboxes is None else "rbox")
+        for key, value in (("name", name), ("instances", instances), ("classes", tuple(classes))):
+            object.__setattr__(self, key, value)  # the class is frozen
+
+    @classmethod
+    def of(cls, name: str, instances: Instances, classes: Sequence[str]) -> Prediction:
+        """The objects of an image, labelled by the names of all classes."""
+        return cls(name, instances=instances, classes=[classes[label] for label in instances.labels.tolist()])
+
     def __len__(self) -> int:
-        return len(self.scores)
+        return len(self.instances)
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """Scores (N,) float64 in [0, 1]."""
+        scores: NDArray[np.float64] = self.instances.scores
+        return scores
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Labels (N,) int64."""
+        labels: NDArray[np.int64] = self.instances.labels
+        return labels
+
+    @property
+    def rboxes(self) -> NDArray[np.float64]:
+        """Rotated boxes (N, 5) float64 ``cx, cy, w, h, angle``, radians, clockwise, w ≥ h (le90)."""
+        rboxes: NDArray[np.float64] = self.instances.rboxes
+        return rboxes
 
     @property
     def quads(self) -> NDArray[np.float64]:
-        """The corners, (N, 8)."""
-        return rbox_to_quad(self.rboxes)
+        """Corners (N, 8) float64."""
+        quads: NDArray[np.float64] = self.instances.quads
+        return quads
 
     def above(self, score_thr: float) -> Prediction:
-        """Those that score more than a threshold."""
+        """The objects that score more than a threshold."""
         keep = self.scores > score_thr
         classes = tuple(name for name, kept in zip(self.classes, keep, strict=True) if kept)
-        return Prediction(self.name, self.rboxes[keep], self.scores[keep], self.labels[keep], classes)
+        return Prediction(self.name, instances=self.instances[keep], classes=classes)
 
     def objects(self) -> list[dict[str, Any]]:
-        """Each object as JSON holds it: ``class``, ``label``, ``score``, ``rbox`` and ``quad``."""
-        columns = (self.classes, self.labels.tolist(), self.scores.tolist(), self.rboxes.tolist(), self.quads.tolist())
-        return [
-            {"class": name, "label": label, "score": score, "rbox": rbox, "quad": quad}
-            for name, label, score, rbox, quad in zip(*columns, strict=True)
-        ]
+        """Each object as JSON holds it: ``class``, ``label``, ``score``, the box and ``quad``.
+
+        The box is called by its kind: ``rbox``, or ``hbox`` of a detector of upright boxes. An object with a mask has
+        its run lengths as ``mask``, as COCO writes them.
+        """
+        found = self.instances
+        columns: dict[str, Any] = {"label": found.labels, "score": found.scores, found.kind: found.boxes}
+        columns["quad"] = found.quads
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        named = zip(self.classes, rows, strict=True)
+        objects = [{"class": name, **dict(zip(columns, row, strict=True))} for name, row in named]
+        if self.instances.masks is not None:
+            for thing, mask in zip(objects, self.instances.masks, strict=True):
+                thing["mask"] = mask_json(mask)
+        return objects
+
+
+def mask_json(mask: Mask) -> Any:
+    """A mask as JSON holds it: polygons as lists, run lengths as COCO writes them."""
+    if not isinstance(mask, dict):
+        return [polygon.tolist() for polygon in mask]
+    counts = mask["counts"]
+    return {"size": list(mask["size"]), "counts": counts.decode() if isinstance(counts, bytes) else counts}

@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from rotx.atomic import remove_leftovers
-from rotx.images.draw import Image, draw_boxes
+from rotx.images.draw import Image
 from rotx.images.files import UnreadableImage
-from rotx.inference.inputs import Input, frame_name
-from rotx.inference.journal import Item, Journal
-from rotx.inference.large import Look, find_whole, merge_windows, windows_found
-from rotx.inference.outputs import Result, check, draw, open_writers
+from rotx.inference.inputs import InputFile, frame_name
+from rotx.inference.journal import Journal, JournalImage
+from rotx.inference.outputs import check, draw, open_writers
+from rotx.inference.prediction import Prediction
 from rotx.inference.predictor import Predictor
 from rotx.inference.video import Video, film
+from rotx.inference.windowed import WindowOptions, find_in_windows, find_whole, merge_windows
+from rotx.records import ImageRecord
 from rotx.tiling.windowed_image import WindowedImage
 
 #: The journal's file, in the folder of the outputs.
@@ -27,50 +29,52 @@ JOURNAL = ".progress"
 
 
 @dataclass
-class Report:
+class RunReport:
     """What a run has done.
 
     Attributes:
-        images: how many images and frames were looked at.
-        counts: (K,) objects of each class.
-        failed: why a file could not be read, or not to its end.
-        earlier: how many of the images an earlier run had looked at.
-        files: that were written, and folders of such.
+        images: Number of images and frames that were looked at.
+        counts: Number of objects of each class, (K,).
+        failed: Why a file could not be read, or not to its end.
+        earlier: Number of images that an earlier run had looked at.
+        cut: Number of images that were cut into windows by this run.
+        files: The files that were written, and folders of such.
     """
 
     images: int
     counts: NDArray[np.int64]
     failed: dict[Path, str]
     earlier: int
+    cut: int
     files: list[Path] = field(default_factory=list)
 
 
 def run(
     predictor: Predictor,
-    inputs: Sequence[Input],
+    inputs: Sequence[InputFile],
     out: Path,
-    look: Look,
+    options: WindowOptions,
     *,
     formats: Sequence[str],
     show_dir: Path | None,
     bound: Mapping[str, Any],
     progress: bool = False,
-) -> Report:
+) -> RunReport:
     """Looks at all inputs and writes what is found; a run that was stopped goes on where it was.
 
     Args:
-        predictor: the detector.
-        inputs: image files and videos.
-        out: folder of the outputs; made if it is not there.
-        look: how to look at an image.
-        formats: of `rotx.inference.outputs.FORMATS`.
-        show_dir: folder for drawn pictures; None: none.
-        bound: what the results depend on: a run that was stopped is continued only with the same.
-        progress: whether to show bars.
+        predictor: The detector.
+        inputs: Image files and videos.
+        out: Folder of the outputs; made if it is not there.
+        options: How images are cut and what is wanted of them.
+        formats: Some of `rotx.inference.outputs.FORMATS`.
+        show_dir: Folder for drawn pictures; None: none.
+        bound: What the results depend on: a run that was stopped is continued only with the same.
+        progress: Whether to show bars.
 
     Raises:
-        ValueError: for what the formats cannot hold, and if another run has not ended in ``out``.
-        OSError: if an output cannot be written; the run can be continued.
+        ValueError: For what the formats cannot hold, and if another run has not ended in ``out``.
+        OSError: If an output cannot be written; the run can be continued.
     """
     check(formats, [(one.name, one.path) for one in inputs], predictor.classes)
     originals = {one.path.resolve() for one in inputs}
@@ -84,14 +88,14 @@ def run(
     failed: dict[Path, str] = {}
     with Journal(out / JOURNAL, bound) as journal:
         earlier = len(journal)
-        looking = _Looking(predictor, journal, look, progress)
+        looking = _Looking(predictor, journal, options, progress)
         for one in tqdm(inputs, unit="file", leave=False, disable=not progress):
             try:
                 looking.at(one)
             except UnreadableImage as error:
                 failed[one.path] = error.reason
         looking.flush()
-        report = Report(0, np.zeros(len(predictor.classes), np.int64), failed, earlier)
+        report = RunReport(0, np.zeros(len(predictor.classes), np.int64), failed, earlier, looking.cut)
         _write(predictor, journal, inputs, out, formats, report, progress)
         if show_dir is not None:
             _show(predictor, journal, inputs, show_dir, report, progress)
@@ -103,12 +107,13 @@ def run(
 class _Looking:
     """Looks at images; those of one size that follow each other make a batch."""
 
-    def __init__(self, predictor: Predictor, journal: Journal, look: Look, progress: bool) -> None:
-        self.predictor, self.journal, self.look, self.progress = predictor, journal, look, progress
-        self.items: list[Item] = []
+    def __init__(self, predictor: Predictor, journal: Journal, options: WindowOptions, progress: bool) -> None:
+        self.predictor, self.journal, self.options, self.progress = predictor, journal, options, progress
+        self.cut = 0
+        self.items: list[JournalImage] = []
         self.pixels: list[Image] = []
 
-    def at(self, one: Input) -> None:
+    def at(self, one: InputFile) -> None:
         """Looks at an input, unless the journal has it."""
         if one.is_video:
             self._video(one)
@@ -118,11 +123,11 @@ class _Looking:
     def flush(self) -> None:
         """Looks at the images that wait for a batch to be full."""
         if self.items:
-            tables = find_whole(self.predictor, self.pixels, self.look)
-            self.journal.add_images(self.items, tables)
+            found = find_whole(self.predictor.detect, self.pixels, self.options)
+            self.journal.add_images(self.items, found)
             self.items, self.pixels = [], []
 
-    def _video(self, one: Input) -> None:
+    def _video(self, one: InputFile) -> None:
         video, first, stamp = Video(one.path), 0, one.stamp
         while self.journal.has_image(frame_name(one, first), stamp):
             first += 1
@@ -135,9 +140,9 @@ class _Looking:
         self.flush()
 
     def _image(self, name: str, stamp: tuple[int, int], path: Path, image: WindowedImage) -> None:
-        item = Item(name, stamp, image.width, image.height)
+        item = JournalImage(name, stamp, image.width, image.height)
         try:
-            windows = self.look.windows(image)
+            windows = self.options.windows(image)
         except ValueError as error:
             raise UnreadableImage(path, str(error)) from None
         if len(windows) > 1:
@@ -149,24 +154,27 @@ class _Looking:
             self.flush()
         self.items.append(item)
         self.pixels.append(pixels)
-        if len(self.items) == self.look.batch_size:
+        if len(self.items) == self.options.batch_size:
             self.flush()
 
-    def _large(self, item: Item, image: WindowedImage, windows: NDArray[np.int64]) -> None:
+    def _large(self, item: JournalImage, image: WindowedImage, windows: NDArray[np.int64]) -> None:
         batches = self.journal.windows(item.name, item.stamp)
-        for found in windows_found(self.predictor, image, windows, self.look, len(batches), self.progress):
+        done = len(batches)
+        for found in find_in_windows(self.predictor.detect, image, windows, self.options, done, self.progress):
             self.journal.add_windows(item, found)
             batches.append(found)
-        self.journal.add_images([item], [merge_windows(self.predictor, batches, windows, image)])
+        merged = merge_windows(batches, windows, image, self.options.merge_rule, self.predictor.merge_iou)
+        self.journal.add_images([item], [merged])
+        self.cut += 1
 
 
-def _results(predictor: Predictor, journal: Journal, inputs: Sequence[Input]) -> Iterator[tuple[Input, Result]]:
+def _results(journal: Journal, inputs: Sequence[InputFile]) -> Iterator[tuple[InputFile, ImageRecord]]:
     """What is known of each image and frame, in the order of the inputs."""
     for one in inputs:
         number, stamp = 0, one.stamp
         while known := journal.image(frame_name(one, number) if one.is_video else one.name, stamp):
-            item, table = known
-            yield one, Result(one.path, item.name, item.width, item.height, predictor.named(item.name, table))
+            image, found = known
+            yield one, ImageRecord(image.name, one.path, found, (image.height, image.width))
             number += 1
             if not one.is_video:
                 break
@@ -175,21 +183,21 @@ def _results(predictor: Predictor, journal: Journal, inputs: Sequence[Input]) ->
 def _write(
     predictor: Predictor,
     journal: Journal,
-    inputs: Sequence[Input],
+    inputs: Sequence[InputFile],
     out: Path,
     formats: Sequence[str],
-    report: Report,
+    report: RunReport,
     progress: bool,
 ) -> None:
     """Writes the outputs, and counts."""
     writers = open_writers(formats, out, predictor.classes)
-    results = _results(predictor, journal, inputs)
+    results = _results(journal, inputs)
     try:
         for _, result in tqdm(results, total=len(journal), desc="write", leave=False, disable=not progress):
             for writer in writers:
                 writer.add(result)
             report.images += 1
-            report.counts += np.bincount(result.prediction.labels, minlength=len(report.counts))
+            report.counts += np.bincount(result.instances.labels, minlength=len(report.counts))
         for writer in writers:
             report.files += writer.close()
     except BaseException:
@@ -199,15 +207,15 @@ def _write(
 
 
 def _show(
-    predictor: Predictor, journal: Journal, inputs: Sequence[Input], folder: Path, report: Report, progress: bool
+    predictor: Predictor, journal: Journal, inputs: Sequence[InputFile], folder: Path, report: RunReport, progress: bool
 ) -> None:
     """Writes pictures of images, and films of videos, with what was found."""
     images = [one for one in inputs if not one.is_video]
     remove_leftovers(*(_drawn(one, folder) for one in images))
-    results = _results(predictor, journal, images)
+    results = _results(journal, images)
     for one, result in tqdm(results, total=len(images), desc="draw", leave=False, disable=not progress):
         try:
-            draw(result, _drawn(one, folder))
+            draw(result, predictor.classes, _drawn(one, folder))
         except UnreadableImage as error:  # it was there when it was looked at
             report.failed[one.path] = f"has no picture: {error.reason}"
     for one in inputs:
@@ -218,17 +226,15 @@ def _show(
                 report.failed.setdefault(one.path, f"has no film: {error.reason}")
 
 
-def _drawn(one: Input, folder: Path) -> Path:
+def _drawn(one: InputFile, folder: Path) -> Path:
     """Where the picture of an image, or the film of a video, goes."""
     return folder / f"{one.name}{'.mp4' if one.is_video else '.jpg'}"
 
 
-def _film(predictor: Predictor, journal: Journal, one: Input, path: Path) -> None:
+def _film(predictor: Predictor, journal: Journal, one: InputFile, path: Path) -> None:
     video = Video(one.path)
     frames = iter(video.frames())
     with film(path, video.rate) as made:
-        for _, result in _results(predictor, journal, [one]):
+        for _, result in _results(journal, [one]):
             _, frame = next(frames)
-            found = result.prediction
-            captions = [f"{name} {score:.2f}" for name, score in zip(found.classes, found.scores, strict=True)]
-            made.add(draw_boxes(frame, found.rboxes, found.labels, captions, found.classes))
+            made.add(predictor.draw(frame, Prediction.of(result.name, result.instances, predictor.classes), 0.0))

@@ -13,8 +13,8 @@ from urllib.parse import urlparse
 import torch
 from torch import Tensor, nn
 
+from rotx.compat.checkpoint_keys import our_names
 from rotx.models import torch_files
-from rotx.models.key_names import our_names
 
 #: Rows of each kind that the table of a report shows.
 ROWS = 20

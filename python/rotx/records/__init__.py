@@ -4,9 +4,22 @@
 set as arrays. Arrays are numpy's or torch's alike; none of these needs torch.
 """
 
+from rotx.records.bitmaps import Bitmaps
+from rotx.records.box_masks import BoxMasks
 from rotx.records.image import ImageRecord, Window
 from rotx.records.instances import Instances, concatenate
 from rotx.records.masks import Masks
+from rotx.records.problems import FileProblem
 from rotx.records.table import InstanceTable
 
-__all__ = ["ImageRecord", "InstanceTable", "Instances", "Masks", "Window", "concatenate"]
+__all__ = [
+    "Bitmaps",
+    "BoxMasks",
+    "FileProblem",
+    "ImageRecord",
+    "InstanceTable",
+    "Instances",
+    "Masks",
+    "Window",
+    "concatenate",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike
 from rotx import boxes as rotx_boxes
 from rotx.boxes import BoxKind, check_boxes, width
 from rotx.boxes.arrays import is_tensor, namespace
+from rotx.records.bitmaps import Bitmaps
+from rotx.records.box_masks import BoxMasks
 from rotx.records.masks import Masks
 
 #: The optional fields that are arrays with an entry for each object.
@@ -31,7 +33,8 @@ class Instances:
         scores: Score of each object in [0, 1], (N,) floating, for detections and proposals.
         ignored: (N,) bool: objects that training neither looks for nor takes for background.
         difficult: (N,) uint8: 0, 1 (difficult) or 2 (truncated).
-        masks: The mask of each object.
+        masks: The mask of each object: polygons or run lengths, which files have; pixels of the image, which heads
+            learn from; or grids within the boxes, which heads predict.
 
     Raises:
         ValueError: For boxes that are not of their kind, or fields of another length or device.
@@ -44,7 +47,7 @@ class Instances:
     scores: Any = None
     ignored: Any = None
     difficult: Any = None
-    masks: Masks | None = None
+    masks: Masks | Bitmaps | BoxMasks | None = None
 
     def __post_init__(self) -> None:
         if len(self.boxes.shape) != 2:
@@ -113,6 +116,13 @@ class Instances:
         masks = None if self.masks is None else self.masks.move(matrix)
         return replace(self, boxes=rotx_boxes.move(self.boxes, self.kind, matrix), masks=masks)
 
+    def paste(self, height: int, width: int) -> Instances:
+        """The objects with masks as run lengths of their image, of a size, where they are grids within the boxes."""
+        if not isinstance(self.masks, BoxMasks):
+            return self
+        here = self.numpy()
+        return replace(self, masks=cast("BoxMasks", here.masks).paste(here.hboxes, height, width))
+
     def to(self, device: Any) -> Instances:
         """The objects as torch tensors on a device; boxes and scores keep their dtype."""
         import torch
@@ -121,6 +131,10 @@ class Instances:
             return torch.as_tensor(values).to(device, non_blocking=True)
 
         return self._map(place)
+
+    def pin_memory(self) -> Instances:
+        """The objects, torch tensors, in pinned memory: from there copies to a GPU do not wait."""
+        return self._map(lambda values: values.pin_memory())
 
     def numpy(self) -> Instances:
         """The objects as numpy arrays; bfloat16 becomes float32."""
@@ -134,7 +148,8 @@ class Instances:
         return self._map(place)
 
     def _map(self, function: Callable[[Any], Any]) -> Instances:
-        return replace(self, **{name: function(values) for name, values in self._arrays()})
+        masks = None if self.masks is None else self.masks.map(function)
+        return replace(self, **{name: function(values) for name, values in self._arrays()}, masks=masks)
 
     def _arrays(self) -> Iterator[tuple[str, Any]]:
         """The fields that are arrays, by name."""
@@ -160,6 +175,6 @@ def concatenate(parts: Sequence[Instances]) -> Instances:
     for name in ("boxes", "labels", *_OPTIONAL):
         values = [getattr(part, name) for part in parts]
         fields[name] = None if any(value is None for value in values) else xp.concatenate(values)
-    masks = [part.masks for part in parts]
-    joined = None if any(mask is None for mask in masks) else Masks([item for mask in masks for item in mask or ()])
+    masks: list[Any] = [part.masks for part in parts]
+    joined = None if any(mask is None for mask in masks) else type(masks[0]).concatenate(masks)
     return Instances(kind=parts[0].kind, masks=joined, **fields)

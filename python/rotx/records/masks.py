@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,13 @@ class Masks:
 
     def __init__(self, items: Sequence[Mask]) -> None:
         self.items = list(items)
+
+    @classmethod
+    def of_bitmaps(cls, pixels: NDArray[Any]) -> Masks:
+        """The run lengths of masks (N, height, width), 0 or 1; needs pycocotools."""
+        from pycocotools import mask as coco
+
+        return cls([coco.encode(np.asfortranarray(one, np.uint8)) for one in pixels])
 
     def __len__(self) -> int:
         return len(self.items)
@@ -51,6 +58,10 @@ class Masks:
             moved.append([move(polygon, "points", matrix) for polygon in item])
         return Masks(moved)
 
+    def map(self, function: Callable[[Any], Any]) -> Masks:
+        """The masks themselves: polygons and run lengths are numpy's, whatever the boxes are."""
+        return self
+
     def bitmaps(self, height: int, width: int) -> NDArray[np.uint8]:
         """The masks as pixels, (N, height, width), 0 or 1; needs pycocotools.
 
@@ -67,6 +78,11 @@ class Masks:
     def runs(self, height: int, width: int) -> list[dict[str, Any]]:
         """The masks as compressed run lengths of an image of a size; needs pycocotools."""
         return [self._runs(item, height, width) for item in self.items]
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Masks]) -> Masks:
+        """The masks of several records in turn."""
+        return cls([item for part in parts for item in part])
 
     @staticmethod
     def _runs(item: Mask, height: int, width: int) -> dict[str, Any]:

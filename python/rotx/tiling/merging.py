@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotx import geometry
-from rotx.annotations.formats import Annotations, Detections
+from rotx.records import InstanceTable
+from rotx.tiling.rules import MergeRule, WindowSet, merge_rows
 from rotx.tiling.windows import PATCH, TRUNCATED
 
 Floats = NDArray[np.float64]
@@ -41,6 +42,7 @@ class Patches:
         rate: (P,) by which the whole image was resized before it was cut: pixels of the patch for one of the image.
         corner: (P, 2) the point of the resized image, in its pixels, where the patch has (0, 0).
         notices: what was assumed, a sentence each.
+        side: (P,) sides of the patches in pixels; NaN where the names do not say it; None: unknown.
     """
 
     images: list[str]
@@ -48,6 +50,15 @@ class Patches:
     rate: Floats
     corner: Floats
     notices: tuple[str, ...] = ()
+    side: Floats | None = None
+
+    def windows(self) -> WindowSet:
+        """The windows that the patches are, NaN where the names do not say it; an image ends where they do."""
+        sides = np.full(len(self.image), np.nan) if self.side is None else self.side
+        low, side = self.corner / self.rate[:, None], (sides / self.rate)[:, None]
+        sizes = np.zeros((len(self.images), 2))
+        np.maximum.at(sizes, self.image, low + side)
+        return WindowSet(np.concatenate([low, low + side], axis=1), self.image.astype(np.int64), sizes)
 
     def to_whole(self, quads: Floats, patch: NDArray[np.int32]) -> Floats:
         """Quads (N, 8) in pixels of their patches ``patch`` (N,) → in pixels of the whole images."""
@@ -90,7 +101,8 @@ def parse_patches(names: Sequence[str]) -> Patches:
         raise ValueError(
             f"patch '{names[int(far.argmax())]}': lies beyond {_FARTHEST:,.0f} pixels: no image is so large"
         )
-    return Patches(list(images), image, rate, corner, tuple(_conventions(rated)))
+    side = np.where(rated, np.nan, numbers)
+    return Patches(list(images), image, rate, corner, tuple(_conventions(rated)), side)
 
 
 def _conventions(rated: NDArray[np.bool_]) -> Iterator[str]:
@@ -101,36 +113,43 @@ def _conventions(rated: NDArray[np.bool_]) -> Iterator[str]:
         yield f"{devkit:,} patches named as the DOTA devkit does: <image>__<rate>__<x>___<y>, in pixels at that rate"
 
 
-def merge_detections(detections: Detections, patches: Patches, iou_threshold: float = MERGE_IOU) -> Detections:
-    """Moves detections to the whole images and keeps, of those of a class that overlap, the best.
+def merge_detections(
+    detections: InstanceTable, patches: Patches, iou_threshold: float = MERGE_IOU, rule: MergeRule = "nms"
+) -> InstanceTable:
+    """Moves detections to the whole images and keeps each object once, by a rule of `rotx.tiling.rules`.
 
     Suppression is greedy and exact, over quads, within each image and class, by `rotx.geometry.nms`.
 
     Args:
-        detections: on patches.
-        patches: where each of ``detections.images`` lies.
-        iou_threshold: a detection is dropped if its IoU with a better one is greater.
+        detections: Detections on patches.
+        patches: Where each of ``detections.images`` lies.
+        iou_threshold: A detection is dropped if its IoU with a better one is greater.
+        rule: ``"nms"``: that alone; ``"seams"``: first what windows cut off is left to those that see it whole.
 
     Raises:
-        ValueError: unless there is one patch for each of ``detections.images``.
+        ValueError: Unless there is one patch for each of ``detections.images``; for an unknown rule; for ``seams``
+            if the patches do not say how large they are.
     """
     _check(detections.images, patches)
     quads = patches.to_whole(detections.quads, detections.image)
     image = patches.image[detections.image]
-    group = image.astype(np.int64) * len(detections.classes) + detections.label
+    patch, label = detections.image, detections.label
+    windows, scores = patches.windows(), detections.scores
+    rows = merge_rows(quads, "quad", scores, label, patch, windows, rule=rule, iou_threshold=iou_threshold)
     # In the order of the file: the same detections merge to the same rows whatever the scores are.
-    keep = np.sort(geometry.nms(quads, detections.scores, iou_threshold, group))
+    keep = np.sort(rows)
     return replace(
         detections,
         images=patches.images,
-        quads=quads[keep],
+        boxes=quads[keep],
+        kind="quad",
         scores=detections.scores[keep],
         image=image[keep],
         label=detections.label[keep],
     )
 
 
-def merge_annotations(annotations: Annotations, patches: Patches) -> Annotations:
+def merge_annotations(annotations: InstanceTable, patches: Patches) -> InstanceTable:
     """Moves objects to the whole images and counts the copies of one object in several patches once.
 
     Two objects of a class are copies if they come from different patches of an image and their boxes overlap by
@@ -164,7 +183,8 @@ def merge_annotations(annotations: Annotations, patches: Patches) -> Annotations
     return replace(
         annotations,
         images=patches.images,
-        quads=quads[keep],
+        boxes=quads[keep],
+        kind="quad",
         image=image[keep],
         label=annotations.label[keep],
         difficult=annotations.difficult[keep],
@@ -172,7 +192,7 @@ def merge_annotations(annotations: Annotations, patches: Patches) -> Annotations
     )
 
 
-def of_images(annotations: Annotations, images: Sequence[str], source: str) -> Annotations:
+def of_images(annotations: InstanceTable, images: Sequence[str], source: str) -> InstanceTable:
     """The annotations of some images, in their order; those of others are left out and counted.
 
     Raises:
@@ -194,7 +214,7 @@ def of_images(annotations: Annotations, images: Sequence[str], source: str) -> A
     return replace(
         annotations,
         images=list(images),
-        quads=annotations.quads[keep],
+        boxes=annotations.boxes[keep],
         image=place[annotations.image[keep]],
         label=annotations.label[keep],
         difficult=annotations.difficult[keep],

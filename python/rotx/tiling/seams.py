@@ -37,30 +37,33 @@ def resolve(
     scores: Floats,
     labels: NDArray[np.int64],
     window: Rows,
-    windows: NDArray[np.int64],
-    size: tuple[int, int],
+    windows: NDArray[np.int64] | Floats,
+    size: tuple[int, int] | Floats,
     iou_threshold: float,
 ) -> Rows:
     """Which of the detections in all windows of an image stay.
 
     Args:
-        rboxes: (N, 5), in pixels of the image.
-        scores: (N,).
-        labels: (N,).
-        window: (N,) index into ``windows``, ascending.
-        windows: (W, 4) x0, y0, x1, y1: a full grid, row by row, all of one size.
-        size: width and height of the image.
-        iou_threshold: of two detections of a class that overlap by more, the better one stays.
+        rboxes: Rotated boxes (N, 5), in pixels of the image.
+        scores: Scores (N,).
+        labels: Labels (N,).
+        window: Index of each box's window, (N,), ascending.
+        windows: Windows (W, 4) x0, y0, x1, y1, of any sizes.
+        size: Width and height of the image.
+        iou_threshold: Of two detections of a class with a greater IoU the better one stays.
 
     Returns:
-        (K,) int64: rows, best first.
+        Rows (K,) int64 that stay, best first.
     """
+    windows, size = windows.astype(np.float64), np.asarray(size, np.float64)
+    near = _Neighbours(windows)
     corners = geometry.rbox_to_quad(rboxes).reshape(-1, 4, 2)
     bounds = np.concatenate([corners.min(1), corners.max(1)], axis=1)
     areas, seen = geometry.area(rboxes), _area_within(rboxes, windows[window])
     cut = _touches_inner_edge(bounds, windows[window], size)
-    stays = ~(cut & _better_elsewhere(bounds, window, windows, size))
-    pairs = list(_pairs(bounds, labels, cut & stays, window, windows))
+    stays = np.ones(len(rboxes), np.bool_)
+    stays[_better_elsewhere(bounds, cut, window, windows, near, size)] = False
+    pairs = list(_pairs(bounds, labels, cut & stays, window, near))
     piece, other = (np.concatenate([np.zeros(0, np.int64), *(pair[i] for pair in pairs)]) for i in range(2))
     overlap = geometry.box_iou_aligned(rboxes[piece], rboxes[other], "iof") * areas[piece]
     share = _ratio(overlap, areas[piece])
@@ -77,67 +80,96 @@ def resolve(
     return rows[geometry.nms(rboxes[rows], scores[rows], iou_threshold, labels[rows])]
 
 
-def _touches_inner_edge(bounds: Floats, areas: NDArray[np.int64], size: tuple[int, int]) -> NDArray[np.bool_]:
+class _Neighbours:
+    """Which windows meet each."""
+
+    def __init__(self, windows: Floats) -> None:
+        self.windows = windows
+        side = max(float((windows[:, 2:] - windows[:, :2]).max(initial=1)), 1)
+        # Corners of windows that meet lie in squares, as large as the largest window, that are neighbours.
+        cells = np.floor((windows[:, :2] - windows[:, :2].min(0, initial=np.inf)) / side).astype(np.int64) + 1
+        self._row = int(cells[:, 0].max(initial=0)) + 2
+        self._cell = cells[:, 1] * self._row + cells[:, 0]
+        self._order = np.argsort(self._cell, kind="stable")
+        self._sorted = self._cell[self._order]
+
+    def of(self, here: int) -> Rows:
+        """The windows that overlap or touch one, itself left out, ascending."""
+        rows = self._cell[here] + np.array([-self._row, 0, self._row])
+        first, last = np.searchsorted(self._sorted, rows - 1), np.searchsorted(self._sorted, rows + 1, "right")
+        found: Rows = np.sort(np.concatenate([self._order[a:b] for a, b in zip(first, last, strict=True)]))
+        a, b = self.windows[here], self.windows[found]
+        meets = (a[:2] <= b[:, 2:]) & (b[:, :2] <= a[2:])
+        others: Rows = found[meets[:, 0] & meets[:, 1] & (found != here)]
+        return others
+
+
+def _touches_inner_edge(bounds: Floats, areas: Floats, size: Floats) -> NDArray[np.bool_]:
     """Whether each of N detections ends at an edge of its window that is not the image's.
 
     Args:
-        bounds: (N, 4) least x and y, greatest x and y.
-        areas: (N, 4) the window of each.
-        size: width and height of the image.
+        bounds: Least x and y, greatest x and y, (N, 4).
+        areas: The window of each, (N, 4).
+        size: Width and height of the image.
     """
     near = _near(bounds)
     low = (areas[:, :2] > 0) & (bounds[:, :2] < areas[:, :2] + near)
-    high = (areas[:, 2:] < np.array(size)) & (bounds[:, 2:] > areas[:, 2:] - near)
+    high = (areas[:, 2:] < size) & (bounds[:, 2:] > areas[:, 2:] - near)
     return (low | high)[:, 0] | (low | high)[:, 1]
 
 
 def _better_elsewhere(
-    bounds: Floats, window: Rows, windows: NDArray[np.int64], size: tuple[int, int]
-) -> NDArray[np.bool_]:
-    """Whether another window sees all that each detection's own window sees of it, and farther on all sides."""
-    near, better = _near(bounds), np.ones(len(bounds), np.bool_)
-    low = np.maximum(bounds[:, :2], windows[window, :2])
-    high = np.minimum(bounds[:, 2:], windows[window, 2:])
-    for axis in (0, 1):
-        starts, length = np.unique(windows[:, axis]), windows[0, axis + 2] - windows[0, axis]
-        # The last that begins before it; windows at the image's border see all there is.
-        last = np.maximum(np.searchsorted(starts, low[:, axis] - near[:, axis]) - 1, 0)
-        ends = starts[last] + length
-        better &= (ends == size[axis]) | (ends > high[:, axis] + near[:, axis])
-    return better
+    bounds: Floats, cut: NDArray[np.bool_], window: Rows, windows: Floats, near: _Neighbours, size: Floats
+) -> Rows:
+    """Rows of pieces of which another window sees all that their own window sees, and farther on all sides."""
+    margin = _near(bounds)
+    low = np.maximum(bounds[:, :2], windows[window, :2]) - margin
+    high = np.minimum(bounds[:, 2:], windows[window, 2:]) + margin
+    found = [np.zeros(0, np.int64)]
+    for mine in _by_window(np.flatnonzero(cut), window):
+        others = windows[near.of(int(window[mine[0]]))]
+        # Windows at the image's border see all there is.
+        below = (others[:, :2] <= 0) | (others[None, :, :2] < low[mine, None])
+        above = (others[:, 2:] >= size) | (others[None, :, 2:] > high[mine, None])
+        sees_more = below & above
+        found.append(mine[np.any(sees_more[..., 0] & sees_more[..., 1], axis=1)])
+    return np.concatenate(found)
 
 
 def _near(bounds: Floats) -> Floats:
     return NEAR + NEAR_SHARE * (bounds[:, 2:] - bounds[:, :2])
 
 
+def _by_window(rows: Rows, window: Rows) -> list[Rows]:
+    """Some rows, those of each window together."""
+    return np.split(rows, np.flatnonzero(np.diff(window[rows])) + 1) if len(rows) else []
+
+
 def _pairs(
-    bounds: Floats, labels: NDArray[np.int64], cut: NDArray[np.bool_], window: Rows, windows: NDArray[np.int64]
+    bounds: Floats, labels: NDArray[np.int64], cut: NDArray[np.bool_], window: Rows, near: _Neighbours
 ) -> Iterator[tuple[Rows, Rows]]:
     """Rows of pieces, and beside each those of its class in other windows whose upright rectangles meet its own."""
-    xs, ys = np.unique(windows[:, 0]), np.unique(windows[:, 1])
-    width, height = windows[0, 2:] - windows[0, :2]
-    starts = np.searchsorted(window, np.arange(len(windows) + 1))
-    for here in np.unique(window[cut]).tolist():
-        mine = np.flatnonzero(cut[starts[here] : starts[here + 1]]) + starts[here]
-        x, y = windows[here, :2]
-        first, last = np.searchsorted(xs, x - width, "right"), np.searchsorted(xs, x + width)
-        rows = range(int(np.searchsorted(ys, y - height, "right")), int(np.searchsorted(ys, y + height)))
-        near = np.concatenate([np.arange(starts[r * len(xs) + first], starts[r * len(xs) + last]) for r in rows])
-        near = near[window[near] != here]
-        a, b = bounds[mine, None], bounds[None, near]
+    starts = np.searchsorted(window, np.arange(len(near.windows) + 1))
+    for mine in _by_window(np.flatnonzero(cut), window):
+        here = int(window[mine[0]])
+        parts = [np.arange(starts[there], starts[there + 1]) for there in near.of(here).tolist()]
+        others = np.concatenate([np.zeros(0, np.int64), *parts])
+        overlapping = near.windows[here, :2] < near.windows[window[others], 2:]
+        overlapping &= near.windows[window[others], :2] < near.windows[here, 2:]
+        others = others[overlapping.all(1)]
+        a, b = bounds[mine, None], bounds[None, others]
         meet = ((a[..., :2] < b[..., 2:]) & (b[..., :2] < a[..., 2:])).all(-1)
-        i, j = np.nonzero(meet & (labels[mine, None] == labels[None, near]))
-        yield mine[i], near[j]
+        i, j = np.nonzero(meet & (labels[mine, None] == labels[None, others]))
+        yield mine[i], others[j]
 
 
 def _ratio(a: Floats, b: Floats) -> Floats:
     return np.divide(a, b, out=np.zeros_like(a), where=b > 0)
 
 
-def _area_within(rboxes: Floats, areas: NDArray[np.int64]) -> Floats:
+def _area_within(rboxes: Floats, areas: Floats) -> Floats:
     """How much of each of N boxes lies in its window of (N, 4)."""
-    x0, y0, x1, y1 = areas.T.astype(np.float64)
+    x0, y0, x1, y1 = areas.T
     quads = np.stack([x0, y0, x1, y0, x1, y1, x0, y1], axis=1)
     inside = geometry.box_iou_aligned(geometry.rbox_to_quad(rboxes), quads, "iof")
     return inside * geometry.area(rboxes)

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rotx import _rust
 from rotx.images.draw import Image
 from rotx.images.files import UnreadableImage, read_image
 from rotx.images.window_cache import WindowCache, open_in_pieces
 from rotx.records import Window
+from rotx.tiling.windows import Tiling
 
 #: Side of the windows where nothing says how large the images of a detector are, in pixels.
 WINDOW = 1024
@@ -30,7 +30,7 @@ def grid(width: int, height: int, window: int, gap: int) -> NDArray[np.int64]:
     Raises:
         ValueError: for more than a million.
     """
-    found = _rust.tile_windows(width, height, [(window, gap)], 0.0)
+    found = Tiling((window,), (gap,), img_rate_thr=0.0, no_padding=True).windows(width, height)
     found = found[np.lexsort((found[:, 0], found[:, 1]))]
     return np.minimum(found, [width, height, width, height])
 

@@ -66,6 +66,8 @@ pub fn read_annotations<'py>(
     let sources = sources(&files);
     let found: Annotations = py.detach(|| read(&sources, &options)).map_err(error)?;
     let out = table(py, found.images, found.classes, found.quads, [found.image, found.label], found.skipped)?;
+    out.set_item("rboxes", PyArray1::from_vec(py, found.rboxes.into_flattened()))?;
+    out.set_item("upright", found.upright)?;
     out.set_item("difficult", PyArray1::from_vec(py, found.difficult))?;
     out.set_item("line", PyArray1::from_vec(py, found.line))?;
     Ok(out)

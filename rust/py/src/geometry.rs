@@ -148,8 +148,13 @@ pub fn points_in_quads<'py>(
     quads: Floats<'py>,
 ) -> PyResult<Bound<'py, PyArray2<bool>>> {
     let (points, quads) = (self::points("points", &points)?, rows("quads", &quads)?);
-    let inside = |p| quads.iter().map(move |q| geom::point_in_quad(p, q));
-    let out: Vec<bool> = py.detach(|| points.iter().flat_map(|&p| inside(p)).collect());
+    let out: Vec<bool> = py.detach(|| {
+        // One that is not finite holds nothing, as one of NaNs alone does.
+        let sound = |quad: &geom::Quad| if quad.iter().all(|v| v.is_finite()) { *quad } else { [f64::NAN; 8] };
+        let quads: Vec<geom::Quad> = quads.iter().map(sound).collect();
+        let inside = |p| quads.iter().map(move |q| geom::point_in_quad(p, q));
+        points.iter().flat_map(|&p| inside(p)).collect()
+    });
     PyArray1::from_vec(py, out).reshape([points.len(), quads.len()])
 }
 

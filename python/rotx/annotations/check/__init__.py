@@ -1,7 +1,7 @@
 """What is wrong with a data set: faults of its files and objects, and what training leaves out of it. No torch.
 
 `check_sets` reads every set as far as it can be read (`sets`), looks at each object (`objects`), decodes each image
-(`images`), and puts all faults into one `Report`. `training` says what the datasets of a config leave out, and
+(`images`), and puts all faults into one `CheckReport`. `training` says what the datasets of a config leave out, and
 `picture` draws what there is.
 """
 
@@ -15,19 +15,19 @@ from typing import Any
 from rotx.annotations.check.faults import KINDS, Fault
 from rotx.annotations.check.images import check_images, check_same, decode_all
 from rotx.annotations.check.objects import check_inside, check_objects
-from rotx.annotations.check.sets import Labelled, read_set
+from rotx.annotations.check.sets import CheckedSet, read_set
 
-__all__ = ["KINDS", "TINY", "Fault", "Labelled", "Report", "check_sets", "read_set"]
+__all__ = ["KINDS", "TINY", "CheckReport", "CheckedSet", "Fault", "check_sets", "read_set"]
 
 #: Objects with a shorter side, in pixels, are a fault unless said otherwise.
 TINY = 2.0
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckReport:
     """What was found in some sets."""
 
-    sets: list[Labelled]
+    sets: list[CheckedSet]
 
     @property
     def faults(self) -> list[Fault]:
@@ -41,10 +41,10 @@ class Report:
             {
                 "name": one.name,
                 "annotations": str(one.annotations),
-                "images": len(one.names),
+                "images": len(one.table.images),
                 "image_folder": None if one.folder is None else str(one.folder),
                 "objects": len(one.quads),
-                "classes": {name: int((one.label == i).sum()) for i, name in enumerate(one.classes)},
+                "classes": {name: int((one.table.label == i).sum()) for i, name in enumerate(one.table.classes)},
                 "counts": dict(Counter(fault.kind for fault in one.faults)),
                 "faults": [fault._asdict() for fault in one.faults],
                 "notices": one.notices,
@@ -54,7 +54,7 @@ class Report:
         return {"sets": sets, "faults": len(self.faults)}
 
 
-def check_sets(sets: Sequence[Labelled], *, tiny: float = TINY, jobs: int | None = None) -> Report:
+def check_sets(sets: Sequence[CheckedSet], *, tiny: float = TINY, jobs: int | None = None) -> CheckReport:
     """Looks for faults in sets, and for images that are in two of them.
 
     Args:
@@ -62,10 +62,10 @@ def check_sets(sets: Sequence[Labelled], *, tiny: float = TINY, jobs: int | None
         tiny: objects with a shorter side, in pixels, are a fault.
         jobs: number of threads that decode images; None: one a core.
     """
-    images = decode_all((path for one in sets for path in one.paths if path), jobs)
+    images = decode_all((path for one in sets for path in one.table.paths if path), jobs)
     for one in sets:
         sizes = check_images(one, images)
         check_objects(one, tiny)
         check_inside(one, sizes)
     check_same(sets, images)
-    return Report(list(sets))
+    return CheckReport(list(sets))

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from rotx.annotations.check.faults import Fault
-from rotx.annotations.check.sets import Labelled
+from rotx.annotations.check.sets import CheckedSet
 from rotx.images.files import UnreadableImage, read_image
 from rotx.images.preview import bands
 from rotx.images.window_cache import open_image
@@ -25,7 +25,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Image(NamedTuple):
+class DecodedImage(NamedTuple):
     """What decoding an image shows."""
 
     size: tuple[int, int] | None
@@ -36,7 +36,7 @@ class Image(NamedTuple):
     """Why it cannot be decoded."""
 
 
-def decode_all(paths: Iterable[Path], jobs: int | None = None) -> dict[Path, Image]:
+def decode_all(paths: Iterable[Path], jobs: int | None = None) -> dict[Path, DecodedImage]:
     """Decodes images, each once; shows how far it is.
 
     Args:
@@ -56,23 +56,23 @@ def in_threads(work: Callable[[T], R], items: Sequence[T], what: str, jobs: int 
         pool.shutdown(cancel_futures=True)
 
 
-def decode(path: Path) -> Image:
+def decode(path: Path) -> DecodedImage:
     """Decodes an image in bands."""
     try:
         return _by_bands(path)
     except UnreadableImage as error:
         # Of what is whole, the decoders of bands know fewer kinds than OpenCV, which training reads with.
         if error.reason.startswith(_BROKEN):
-            return Image(None, b"", error.reason)
+            return DecodedImage(None, b"", error.reason)
     try:
         pixels = read_image(path)
     except UnreadableImage as error:
-        return Image(None, b"", error.reason)
+        return DecodedImage(None, b"", error.reason)
     size = pixels.shape[0], pixels.shape[1]
-    return Image(size, hashlib.blake2b(pixels.data, digest_size=16, person=_person(size)).digest())
+    return DecodedImage(size, hashlib.blake2b(pixels.data, digest_size=16, person=_person(size)).digest())
 
 
-def _by_bands(path: Path) -> Image:
+def _by_bands(path: Path) -> DecodedImage:
     image = open_image(path)
     size = image.height, image.width
     digest = hashlib.blake2b(digest_size=16, person=_person(size))
@@ -81,7 +81,7 @@ def _by_bands(path: Path) -> Image:
             digest.update(np.ascontiguousarray(band).data)
     except (ValueError, OSError) as error:
         raise UnreadableImage(path, str(error)) from None
-    return Image(size, digest.digest())
+    return DecodedImage(size, digest.digest())
 
 
 def _person(size: tuple[int, int]) -> bytes:
@@ -89,32 +89,32 @@ def _person(size: tuple[int, int]) -> bytes:
     return b"".join(side.to_bytes(8, "little") for side in size)
 
 
-def check_images(labelled: Labelled, images: dict[Path, Image]) -> list[tuple[int, int] | None]:
+def check_images(checked: CheckedSet, images: dict[Path, DecodedImage]) -> list[tuple[int, int] | None]:
     """Adds the faults of the images of a set.
 
     Returns:
         Height and width of each image, of its file, or else of its annotations.
     """
-    sizes = list(labelled.sizes)
-    for i, path in enumerate(labelled.paths):
+    sizes = list(checked.table.sizes)
+    for i, path in enumerate(checked.table.paths):
         if path is None:
             continue
-        image, said = images[path], labelled.sizes[i]
+        image, said = images[path], checked.table.sizes[i]
         if image.size is None:
-            labelled.faults.append(Fault("bad image", str(path), 0, image.problem.removeprefix(f"{path}: ")))
+            checked.faults.append(Fault("bad image", str(path), 0, image.problem.removeprefix(f"{path}: ")))
             continue
         sizes[i] = image.size
         if said is not None and said != image.size:
             text = f"is said to be {said[1]} × {said[0]}; {path} is {image.size[1]} × {image.size[0]}"
-            labelled.faults.append(Fault("wrong size", labelled.files[i], 0, f"'{labelled.names[i]}' {text}"))
+            checked.faults.append(Fault("wrong size", checked.table.files[i], 0, f"'{checked.table.images[i]}' {text}"))
     return sizes
 
 
-def check_same(sets: Sequence[Labelled], images: dict[Path, Image]) -> None:
+def check_same(sets: Sequence[CheckedSet], images: dict[Path, DecodedImage]) -> None:
     """Adds images whose pixels are those of another one, to the set of the later of both."""
     first: dict[bytes, tuple[int, Path]] = {}
-    for number, labelled in enumerate(sets):
-        for path in filter(None, labelled.paths):
+    for number, checked in enumerate(sets):
+        for path in filter(None, checked.table.paths):
             digest = images[path].digest
             if not digest:
                 continue
@@ -123,4 +123,4 @@ def check_same(sets: Sequence[Labelled], images: dict[Path, Image]) -> None:
                 continue
             of = f" of {sets[where].name}" if where != number else ""
             text = f"the same file is in {sets[where].name} too" if path == other else f"the same pixels as {other}{of}"
-            labelled.faults.append(Fault("same image", str(path), 0, text))
+            checked.faults.append(Fault("same image", str(path), 0, text))

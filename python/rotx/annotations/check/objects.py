@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rotx.annotations.check.sets import Labelled
-from rotx.annotations.convert.dataset import HUGE
+from rotx.annotations.check.sets import CheckedSet
+from rotx.annotations.limits import HUGE, LEAST_SIDE
 from rotx.annotations.sniff import nearest
-from rotx.datasets.dataset import LEAST_SIDE
 from rotx.geometry import box_iou, box_iou_aligned, nms, quad_to_rbox, rbox_to_quad
 
 #: Two objects of a class that overlap more are one that is annotated twice.
@@ -23,46 +22,46 @@ _NEAR = 1.0
 Points = NDArray[np.float64]
 
 
-def check_objects(labelled: Labelled, tiny: float) -> None:
+def check_objects(checked: CheckedSet, tiny: float) -> None:
     """Adds the faults of objects that do not depend on the image.
 
     Args:
-        labelled: the set.
+        checked: the set.
         tiny: objects with a shorter side, in pixels, are a fault.
     """
-    finite = np.asarray((np.abs(labelled.quads) <= HUGE).all(axis=1))  # NaN is not either
+    finite = np.asarray((np.abs(checked.quads) <= HUGE).all(axis=1))  # NaN is not either
     for row in np.flatnonzero(~finite).tolist():
-        labelled.add("unreadable", row, f"a coordinate is not finite, or beyond {HUGE:.0e} pixels")
-    rboxes = quad_to_rbox(labelled.quads)
+        checked.add("unreadable", row, f"a coordinate is not finite, or beyond {HUGE:.0e} pixels")
+    rboxes = quad_to_rbox(checked.quads)
     side = rboxes[:, 2:4].min(axis=1, initial=np.inf)
     for row in np.flatnonzero(finite & (side < LEAST_SIDE)).tolist():
-        labelled.add("zero area", row, f"{_class(labelled, row)}: {rboxes[row, 2]:.4g} × {side[row]:.3g} pixels")
-    for row in np.flatnonzero(finite & (side >= LEAST_SIDE) & crossing(labelled.quads)).tolist():
-        labelled.add("self-crossing", row, f"{_class(labelled, row)}: two of its sides cross")
+        checked.add("zero area", row, f"{_class(checked, row)}: {rboxes[row, 2]:.4g} × {side[row]:.3g} pixels")
+    for row in np.flatnonzero(finite & (side >= LEAST_SIDE) & crossing(checked.quads)).tolist():
+        checked.add("self-crossing", row, f"{_class(checked, row)}: two of its sides cross")
     for row in np.flatnonzero(finite & (side >= LEAST_SIDE) & (side < tiny)).tolist():
-        text = f"{_class(labelled, row)}: {rboxes[row, 2]:.4g} × {side[row]:.4g} pixels, a side below {tiny:g}"
-        labelled.add("tiny", row, text)
-    for row, other, overlap in _duplicates(labelled):
-        same = np.array_equal(labelled.quads[row], labelled.quads[other])
+        text = f"{_class(checked, row)}: {rboxes[row, 2]:.4g} × {side[row]:.4g} pixels, a side below {tiny:g}"
+        checked.add("tiny", row, text)
+    for row, other, overlap in _duplicates(checked):
+        same = np.array_equal(checked.quads[row], checked.quads[other])
         how = "the same as" if same else f"IoU {overlap:.3f} with"
-        labelled.add("duplicate", row, f"{_class(labelled, row)}: {how} that of {labelled.place(other)}")
-    _check_classes(labelled)
+        checked.add("duplicate", row, f"{_class(checked, row)}: {how} that of {checked.place(other)}")
+    _check_classes(checked)
 
 
-def check_inside(labelled: Labelled, sizes: Sequence[tuple[int, int] | None]) -> None:
+def check_inside(checked: CheckedSet, sizes: Sequence[tuple[int, int] | None]) -> None:
     """Adds the objects that are beyond their image.
 
     Args:
-        labelled: the set.
+        checked: the set.
         sizes: height and width of each image; None: not known.
     """
-    if not len(labelled.quads):
+    if not len(checked.quads):
         return
     known = np.array([size or (np.inf, np.inf) for size in sizes], np.float64)
-    height, width = known[labelled.image].T
-    x, y = labelled.quads[:, 0::2], labelled.quads[:, 1::2]
+    height, width = known[checked.table.image].T
+    x, y = checked.quads[:, 0::2], checked.quads[:, 1::2]
     reach = np.max([-x.min(1), -y.min(1), x.max(1) - width, y.max(1) - height], axis=0)
-    rboxes = quad_to_rbox(labelled.quads)
+    rboxes = quad_to_rbox(checked.quads)
     # Rectangles, for what crosses itself has less area than it covers, and what has none overlaps nothing.
     rows = np.flatnonzero(np.isfinite(reach) & (reach > 0) & (rboxes[:, 2:4].min(axis=1) >= LEAST_SIDE))
     none = np.zeros(len(rows))
@@ -73,14 +72,14 @@ def check_inside(labelled: Labelled, sizes: Sequence[tuple[int, int] | None]) ->
     for row, share in zip(rows.tolist(), outside.tolist(), strict=True):
         if share > BEYOND:
             part = "all" if share > 1 - 1e-9 else f"{100 * share:.0f} %"
-            size = sizes[labelled.image[row]]
+            size = sizes[checked.table.image[row]]
             where = f"image of {size[1]} × {size[0]}" if size else "image"
-            text = f"{_class(labelled, row)}: {part} of it is beyond the {where}, by {reach[row]:.4g} pixels"
-            labelled.add("outside", row, text)
+            text = f"{_class(checked, row)}: {part} of it is beyond the {where}, by {reach[row]:.4g} pixels"
+            checked.add("outside", row, text)
     count = int((reach[rows] > _NEAR).sum())
     if count:
         text = f"{count:,} objects reach beyond their image, by up to {reach[rows].max():.4g} pixels"
-        labelled.notices.append(f"{labelled.name}: {text}")
+        checked.notices.append(f"{checked.name}: {text}")
 
 
 def crossing(quads: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -101,14 +100,14 @@ def _cross(a: Points, b: Points, c: Points, d: Points) -> NDArray[np.bool_]:
         return np.asarray((side(a, b, c) * side(a, b, d) < 0) & (side(c, d, a) * side(c, d, b) < 0))
 
 
-def _duplicates(labelled: Labelled) -> Iterator[tuple[int, int, float]]:
+def _duplicates(checked: CheckedSet) -> Iterator[tuple[int, int, float]]:
     """Objects that are an earlier one of their image and class: the later, the earlier, and their IoU."""
-    key = labelled.image.astype(np.int64) * max(len(labelled.classes), 1) + labelled.label
+    key = checked.table.image.astype(np.int64) * max(len(checked.table.classes), 1) + checked.table.label
     # Of equal scores the first comes first: what is suppressed is like an earlier one.
-    kept = nms(labelled.quads, np.zeros(len(key)), SAME, key)
+    kept = nms(checked.quads, np.zeros(len(key)), SAME, key)
     single = np.zeros(len(key), np.bool_)
     single[kept] = True
-    x = labelled.quads[:, 0::2]
+    x = checked.quads[:, 0::2]
     centre, width = (x.min(axis=1) + x.max(axis=1)) / 2, np.ptp(x, axis=1)
     kept = kept[np.lexsort((centre[kept], key[kept]))]
     keys, centres = key[kept], centre[kept]
@@ -119,23 +118,23 @@ def _duplicates(labelled: Labelled) -> Iterator[tuple[int, int, float]]:
         near = slice(*(group.start + np.searchsorted(centres[group], reach)).tolist())
         for part in (near, group):
             others = np.sort(kept[part])
-            overlaps = box_iou(labelled.quads[row][None], labelled.quads[others], jobs=1)[0]
+            overlaps = box_iou(checked.quads[row][None], checked.quads[others], jobs=1)[0]
             if (overlaps > SAME).any():
                 best = int((overlaps > SAME).argmax())
                 yield row, int(others[best]), float(overlaps[best])
                 break
 
 
-def _check_classes(labelled: Labelled) -> None:
+def _check_classes(checked: CheckedSet) -> None:
     """Adds the objects of classes that are not wanted."""
-    if labelled.wanted is None:
+    if checked.wanted is None:
         return
-    for label, name in enumerate(labelled.classes):
-        if name not in labelled.wanted:
-            text = f"unknown class '{name}'{nearest(name, labelled.wanted)}"
-            for row in np.flatnonzero(labelled.label == label).tolist():
-                labelled.add("unknown class", row, text)
+    for label, name in enumerate(checked.table.classes):
+        if name not in checked.wanted:
+            text = f"unknown class '{name}'{nearest(name, checked.wanted)}"
+            for row in np.flatnonzero(checked.table.label == label).tolist():
+                checked.add("unknown class", row, text)
 
 
-def _class(labelled: Labelled, row: int) -> str:
-    return labelled.classes[int(labelled.label[row])]
+def _class(checked: CheckedSet, row: int) -> str:
+    return checked.table.classes[int(checked.table.label[row])]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rotx.annotations.check.sets import Labelled
+from rotx.annotations.check.sets import CheckedSet
 from rotx.atomic import write_bytes
 from rotx.geometry import quad_to_rbox
 
@@ -21,7 +21,7 @@ _NAMED = 30
 _BINS = 48
 
 
-def write_picture(sets: Sequence[Labelled], file: str | Path) -> None:
+def write_picture(sets: Sequence[CheckedSet], file: str | Path) -> None:
     """Draws side lengths, side ratios, angles (le90), objects an image, and objects of each class.
 
     Args:
@@ -76,14 +76,14 @@ def write_picture(sets: Sequence[Labelled], file: str | Path) -> None:
     write_bytes(file, content.getvalue())
 
 
-def _draw_classes(panel: Any, sets: Sequence[Labelled], names: list[str]) -> None:
+def _draw_classes(panel: Any, sets: Sequence[CheckedSet], names: list[str]) -> None:
     """A bar for each class and set, the most frequent class on top."""
     place = np.arange(len(names))[::-1]
     thick = 0.8 / len(sets)
     for i, one in enumerate(sets):
         counts = dict.fromkeys(names, 0)
-        for label, number in enumerate(np.bincount(one.label, minlength=len(one.classes)).tolist()):
-            name = one.classes[label]
+        for label, number in enumerate(np.bincount(one.table.label, minlength=len(one.table.classes)).tolist()):
+            name = one.table.classes[label]
             counts[name if name in counts else names[-1]] += number
         y = place + 0.4 - thick * (i + 0.5)
         bars = panel.barh(y, list(counts.values()), thick, color=_colour(i))
@@ -97,17 +97,18 @@ def _draw_classes(panel: Any, sets: Sequence[Labelled], names: list[str]) -> Non
     panel.set_title("objects of each class", fontsize=10)
 
 
-def _class_names(sets: Sequence[Labelled]) -> list[str]:
+def _class_names(sets: Sequence[CheckedSet]) -> list[str]:
     """The classes, the most frequent first; the rarest of many as one."""
     totals: dict[str, int] = {}
     for one in sets:
-        for name, number in zip(one.classes, np.bincount(one.label, minlength=len(one.classes)).tolist(), strict=True):
+        counts = np.bincount(one.table.label, minlength=len(one.table.classes)).tolist()
+        for name, number in zip(one.table.classes, counts, strict=True):
             totals[name] = totals.get(name, 0) + number
     names = sorted(totals, key=lambda name: -totals[name])
     return names if len(names) <= _NAMED else [*names[:_NAMED], f"{len(names) - _NAMED} more"]
 
 
-def _boxes(one: Labelled) -> NDArray[np.float64]:
+def _boxes(one: CheckedSet) -> NDArray[np.float64]:
     """Least rectangles (N, 5), le90."""
     boxes = quad_to_rbox(one.quads)
     return boxes[np.isfinite(boxes).all(axis=1)]
@@ -117,13 +118,13 @@ def _ratio(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(boxes[:, 2] / np.maximum(boxes[:, 3], 1e-3))
 
 
-def _on_images(one: Labelled) -> NDArray[np.int64]:
+def _on_images(one: CheckedSet) -> NDArray[np.int64]:
     """Numbers of objects, of images that have any."""
-    counts = np.bincount(one.image, minlength=len(one.names))
+    counts = np.bincount(one.table.image, minlength=len(one.table.images))
     return counts[counts > 0]
 
 
-def _steps(sets: Sequence[Labelled]) -> NDArray[np.float64]:
+def _steps(sets: Sequence[CheckedSet]) -> NDArray[np.float64]:
     most = max((int(_on_images(one).max(initial=1)) for one in sets), default=1)
     edges = np.unique(np.geomspace(1, most + 1, 32).round())
     return edges - 0.5 if len(edges) > 1 else np.array([0.5, 1.5])

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rotx.annotations.convert.dataset import DataSet
 from rotx.annotations.convert.images import add_sizes
 from rotx.annotations.convert.read import read
-from rotx.annotations.convert.report import Report, report_of
+from rotx.annotations.convert.report import ConversionReport, report_of
 from rotx.annotations.convert.target import check_target
 from rotx.annotations.convert.write import FORMATS, write
 
-__all__ = ["FORMATS", "DataSet", "Report", "convert", "read", "write"]
+__all__ = ["FORMATS", "ConversionReport", "convert", "read", "write"]
 
 
 def convert(
@@ -27,7 +26,7 @@ def convert(
     lenient: bool = False,
     jobs: int | None = None,
     progress: bool = False,
-) -> Report:
+) -> ConversionReport:
     """Reads annotations, whose format is found by looking at them, and writes them in another format.
 
     ``out`` appears when it is complete. What this function has written there before is replaced; anything else is

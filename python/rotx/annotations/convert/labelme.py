@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from rotx.annotations.convert.dataset import HUGE, DataSet
 from rotx.annotations.files import FormatError, clear_errors, is_wanted
+from rotx.annotations.limits import HUGE
 from rotx.geometry import min_area_rect, rbox_to_quad
 from rotx.images.files import list_files
+from rotx.records import InstanceTable
 
 _SHAPE_KEYS = {"label", "points", "shape_type", "flags", "difficult", "direction"}
 _HELD = {"difficult", "truncated"}
@@ -44,7 +45,7 @@ def find(folder: Path) -> list[Path]:
     return []
 
 
-def read(files: list[Path], lenient: bool) -> DataSet:
+def read(files: list[Path], lenient: bool) -> InstanceTable:
     """Reads the objects of one image a file.
 
     A polygon of four corners is kept as it is, as is a ``rotation`` of X-AnyLabeling; other polygons become the least
@@ -139,7 +140,7 @@ class _Objects:
         self._entries.update(key for key, value in shape.items() if value and key not in _SHAPE_KEYS | {"score"})
         self._entries.update(flags - _HELD)
 
-    def data_set(self, files: list[Path], said: list[tuple[str, int, int]], notices: list[str]) -> DataSet:
+    def data_set(self, files: list[Path], said: list[tuple[str, int, int]], notices: list[str]) -> InstanceTable:
         """All of them, with what the files say of their images: names and sizes."""
         lost = []
         if self._others:
@@ -149,18 +150,19 @@ class _Objects:
         if self._entries:
             count, first = self._entries.total(), min(self._entries)
             lost.append(f"{count:,} entries or flags of objects, such as {first!r}: not kept")
-        return DataSet(
+        return InstanceTable(
             format="labelme",
             images=[file.stem for file in files],
-            files=[PurePosixPath(path.replace("\\", "/")).name for path, _, _ in said],
+            image_files=[PurePosixPath(path.replace("\\", "/")).name for path, _, _ in said],
+            files=[str(file) for file in files],
             paths=[None] * len(files),
-            sizes=np.array([size for _, *size in said], np.int64).reshape(-1, 2),
+            sizes=[(height, width) if width and height else None for _, width, height in said],
             classes=list(self._classes),
-            quads=np.array(self._quads, np.float64).reshape(-1, 8),
+            boxes=np.array(self._quads, np.float64).reshape(-1, 8),
+            kind="quad",
             image=np.array(self._image, np.int32),
             label=np.array(self._label, np.int32),
             difficult=np.array(self._difficult, np.uint8),
-            crowd=np.zeros(len(self._quads), np.uint8),
             lost=lost,
             notices=notices,
         )

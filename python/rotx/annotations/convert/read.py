@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from rotx import _rust
+from rotx.annotations.coco import read_coco
 from rotx.annotations.convert import labelme, yolo
-from rotx.annotations.convert.dataset import HUGE, DataSet
 from rotx.annotations.files import File, FormatError
 from rotx.annotations.formats import read_annotations
+from rotx.annotations.limits import HUGE
 from rotx.annotations.sniff import annotation_files
 from rotx.geometry import thread_count
+from rotx.records import InstanceTable
 
 
 def read(
@@ -23,7 +25,7 @@ def read(
     lenient: bool = False,
     jobs: int | None = None,
     progress: bool = False,
-) -> DataSet:
+) -> InstanceTable:
     """Reads annotations.
 
     Args:
@@ -51,45 +53,21 @@ def read(
 _COCO_KEYS = {"id", "image_id", "category_id", "segmentation", "bbox", "area", "iscrowd", "ignore", "difficult"}
 
 
-def _read_coco(path: Path) -> DataSet:
-    from rotx.datasets.coco import read_coco  # most runs need it not
-
-    try:
-        data, found = read_coco(path, path.parent)
-    except ValueError as error:
-        raise FormatError(str(error)) from None
+def _read_coco(path: Path) -> InstanceTable:
+    data, table, *_ = read_coco(path, [path.parent])
     things = data.get("annotations", [])
-    far = np.flatnonzero(~(np.abs(found.quads) <= HUGE).all(axis=1))  # NaN is not either
+    far = np.flatnonzero(~(np.abs(table.boxes) <= HUGE).all(axis=1))  # NaN is not either
     if len(far):
         raise FormatError(f"{path}: annotations[{far[0]}]: need finite coordinates up to {HUGE:.0e} pixels")
-    lost = [
-        _lost(sum(_is_other_polygon(thing) for thing in things), "polygons or masks: kept as the least rectangles"),
-        _lost(sum("score" in thing for thing in things), "scores: not kept"),
-    ]
+    outlines = sum(_is_other_polygon(thing) for thing in things)
+    table.lost += _lost(outlines, "polygons or masks: kept as the least rectangles")
+    table.lost += _lost(sum("score" in thing for thing in things), "scores: not kept")
     others = [key for thing in things for key in thing.keys() - _COCO_KEYS - {"score"}]
     if others:
-        names = sorted(set(others))
-        lost.append(f"{len(others):,} entries of objects, such as {names[0]!r}: not kept")
-    sizes = [(w, h) if max(w, h) < 1 << 31 else (0, 0) for h, w in (size or (0, 0) for size in found.sizes)]
-    return DataSet(
-        format="coco",
-        images=found.names,
-        files=[str(image.get("file_name", image.get("filename"))) for image in data["images"]],
-        paths=[None] * len(found.names),
-        sizes=np.array(sizes, np.int64).reshape(-1, 2),
-        classes=found.classes,
-        quads=found.quads,
-        image=found.image.astype(np.int32),
-        label=found.label.astype(np.int32),
-        difficult=np.array([_difficulty(thing.get("difficult")) for thing in things], np.uint8),
-        crowd=found.ignored.astype(np.uint8),
-        lost=list(filter(None, lost)),
-        notices=found.notices,
-    )
-
-
-def _difficulty(value: Any) -> int:
-    return 2 if value == 2 else int(bool(value))
+        table.lost.append(f"{len(others):,} entries of objects, such as {min(others)!r}: not kept")
+    table.sizes = [size if size and max(size) < 1 << 31 else None for size in table.sizes]
+    table.paths = [None] * len(table.images)
+    return table
 
 
 def _is_other_polygon(thing: Any) -> bool:
@@ -100,38 +78,23 @@ def _is_other_polygon(thing: Any) -> bool:
     return not (isinstance(segmentation, list) and len(segmentation) == 1 and len(segmentation[0]) == 8)
 
 
-def _lost(count: int, what: str) -> str | None:
-    return f"{count:,} {what}" if count else None
+def _lost(count: int, what: str) -> list[str]:
+    return [f"{count:,} {what}"] if count else []
 
 
-def _read_others(path: Path, lenient: bool, jobs: int | None) -> DataSet:
+def _read_others(path: Path, lenient: bool, jobs: int | None) -> InstanceTable:
     have = annotation_files(path)
-    read = read_annotations(path, files=have, lenient=lenient, jobs=jobs)
-    count = len(read.images)
-    files, sizes = [""] * count, np.zeros((count, 2), np.int64)
-    lost = []
+    table = read_annotations(path, files=have, lenient=lenient, jobs=jobs)
+    table.image_files = [""] * len(table.images)
+    table.paths = [None] * len(table.images)
     if have.format == "voc":
-        files, said = _rust.read_image_info([(f.shown, "", f.data) for f in have.files], thread_count(jobs))
-        sizes = said.astype(np.int64)
+        table.image_files, said = _rust.read_image_info([(f.shown, "", f.data) for f in have.files], thread_count(jobs))
+        table.sizes = [(height, width) if width and height else None for width, height in said.tolist()]
     elif have.format == "dota":
-        lost.append(_lost(sum(map(_has_header, have.files)), "headers (imagesource, gsd): not kept"))
+        table.lost += _lost(sum(map(_has_header, have.files)), "headers (imagesource, gsd): not kept")
     elif have.format == "icdar":
-        lost.append(_lost(len(read.quads), "transcriptions: not kept, but '###' as difficult"))
-    return DataSet(
-        format=have.format,
-        images=read.images,
-        files=files,
-        paths=[None] * count,
-        sizes=sizes,
-        classes=read.classes,
-        quads=read.quads,
-        image=read.image.astype(np.int32),
-        label=read.label.astype(np.int32),
-        difficult=read.difficult,
-        crowd=np.zeros(len(read.quads), np.uint8),
-        lost=list(filter(None, lost)),
-        notices=read.notices,
-    )
+        table.lost += _lost(len(table), "transcriptions: not kept, but '###' as difficult")
+    return table
 
 
 def _has_header(file: File) -> bool:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from rotx.annotations.convert.dataset import DataSet
+from rotx.records import InstanceTable
 
 
 @dataclass
-class Report:
+class ConversionReport:
     """What was converted.
 
     Attributes:
@@ -48,9 +48,9 @@ class Report:
         ]
 
 
-def report_of(data: DataSet, out: Path) -> Report:
+def report_of(data: InstanceTable, out: Path) -> ConversionReport:
     """The report of what was read."""
     counts = np.bincount(data.label, minlength=len(data.classes)).tolist()
     empty = len(data.images) - len(np.unique(data.image))
     classes = dict(zip(data.classes, counts, strict=True))
-    return Report(out, data.format, len(data.images), empty, classes, list(data.lost), list(data.notices))
+    return ConversionReport(out, data.format, len(data.images), empty, classes, list(data.lost), list(data.notices))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from rotx.annotations.files import FormatError
+from rotx.atomic import OutputLock
 
 #: The first bytes of a file, and the name of a file in a folder, that say who has made them.
 HEAD = b'{"info": {"description": "made by rotx convert"}'
@@ -70,14 +70,14 @@ def new_folder(out: Path) -> Iterator[Path]:
     It is not forced onto the disk: that would take longer than to convert again after a power cut.
 
     Raises:
-        FormatError: if another run is writing it.
-        OSError: if it cannot be made.
+        ValueError: If another run is writing it.
+        OSError: If it cannot be made.
     """
     out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = out.with_name(f".{out.name}.rotx-convert.tmp")
     folder.mkdir(exist_ok=True)
-    lock = _lock(folder, out)
+    lock = OutputLock(folder.with_name(f"{folder.name}.lock"), out)
     try:
         _empty(folder)
         yield folder
@@ -88,25 +88,7 @@ def new_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     finally:
-        if lock is not None:
-            os.close(lock)
-
-
-def _lock(folder: Path, out: Path) -> int | None:
-    """Keeps other runs out, where the system and the file system can, until this one ends."""
-    if sys.platform == "win32":
-        return None
-    import fcntl  # not on Windows
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise FormatError(f"{out}: another run is writing it; wait until it has ended") from None
-    except OSError:
-        pass  # some file systems have no locks
-    return handle
+        lock.release()
 
 
 def _empty(folder: Path) -> None:

@@ -14,13 +14,13 @@ from tqdm import tqdm
 
 from rotx import _rust
 from rotx.annotations.classes import HRSC_CLASSES
-from rotx.annotations.convert.dataset import DataSet
 from rotx.annotations.convert.rectangles import NEAR, rectangles
 from rotx.annotations.convert.target import HEAD, check_target, new_folder
 from rotx.annotations.files import FormatError, is_wanted
 from rotx.atomic import Pending, remove_leftovers
 from rotx.geometry import thread_count
 from rotx.images.files import SUFFIXES
+from rotx.records import InstanceTable
 
 #: The formats that can be written.
 FORMATS = ("dota", "coco", "yolo", "voc", "rolabelimg", "hrsc", "labelme")
@@ -28,7 +28,7 @@ FORMATS = ("dota", "coco", "yolo", "voc", "rolabelimg", "hrsc", "labelme")
 _BATCH = 4096  # images
 
 
-def _fit(data: DataSet, to: str) -> list[str]:
+def _fit(data: InstanceTable, to: str) -> list[str]:
     """Changes the data so that the format can hold it; returns what is lost by that, a sentence each.
 
     Raises:
@@ -36,24 +36,26 @@ def _fit(data: DataSet, to: str) -> list[str]:
     """
     _check_names(data, to)
     lost = []
-    crowd, difficult = int(data.crowd.sum()), int((data.difficult > 0).sum())
+    none = np.zeros(len(data), np.uint8)
+    ignored = none if data.ignored is None else data.ignored.astype(np.uint8)
+    crowd, difficult = int(ignored.sum()), int((data.difficult > 0).sum())
     if crowd and to != "coco":
         what = "lost, yolo has none" if to == "yolo" else "written as difficult"
         lost.append(f"{crowd:,} iscrowd or ignore flags: {what}")
-        data.difficult = np.maximum(data.difficult, data.crowd)
+        data.difficult = np.maximum(data.difficult, ignored)
     if to == "yolo":
         if difficult:
             lost.append(f"{difficult:,} difficult flags: lost, yolo has none")
-        shares = data.quads / np.tile(data.sizes[data.image], 4)
+        shares = data.quads / np.tile(data.extents[data.image], 4)
         beyond = int(((shares < 0) | (shares > 1)).any(axis=1).sum())
         if beyond:
             lost.append(f"{beyond:,} objects reach beyond their images: kept, but some trainers refuse them")
     if to == "dota":
-        if data.sizes.any():
+        if any(data.sizes):
             lost.append("sizes of images: not kept, dota has no place for them")
         lost += _without_spaces(data)
     if to in ("rolabelimg", "hrsc"):
-        data.quads, moved = rectangles(data.quads)
+        data.boxes, moved = rectangles(data.quads)
         others = int((moved > NEAR).sum())
         if others:
             most = f"corners moved by up to {moved.max():,.2f} px"
@@ -63,7 +65,7 @@ def _fit(data: DataSet, to: str) -> list[str]:
     return lost + _files(data, to)
 
 
-def _check_names(data: DataSet, to: str) -> None:
+def _check_names(data: InstanceTable, to: str) -> None:
     for name in [*data.images, *data.classes]:
         try:
             name.encode()
@@ -85,7 +87,7 @@ def _check_names(data: DataSet, to: str) -> None:
             raise FormatError(f"image {name!r}: a file of this name would be passed over by readers: rename the image")
 
 
-def _without_spaces(data: DataSet) -> list[str]:
+def _without_spaces(data: InstanceTable) -> list[str]:
     changed = {name: "-".join(name.split()) for name in data.classes if name.split() != [name]}
     if not changed:
         return []
@@ -97,7 +99,7 @@ def _without_spaces(data: DataSet) -> list[str]:
     return [f"{len(changed):,} names of classes have spaces, which dota has not: {first[0]!r} is now {first[1]!r}"]
 
 
-def _numbers_of_ships(data: DataSet) -> list[str]:
+def _numbers_of_ships(data: InstanceTable) -> list[str]:
     """Puts HRSC2016's numbers in the place of classes."""
     numbers = {name: number for number, name in HRSC_CLASSES.items()}
     counts = np.bincount(data.label, minlength=len(data.classes))
@@ -109,24 +111,26 @@ def _numbers_of_ships(data: DataSet) -> list[str]:
     return [f"{kinds:,} objects are of a kind of ship: most readers take them for 'ship'"] if kinds else []
 
 
-def _files(data: DataSet, to: str) -> list[str]:
+def _files(data: InstanceTable, to: str) -> list[str]:
     """Names the files of the images as far as the source says, and says how many endings it does not."""
     if to in ("dota", "yolo"):
         return []
     unknown = 0
-    for i, (name, file) in enumerate(zip(data.images, data.files, strict=True)):
+    for i, (name, file) in enumerate(zip(data.images, data.image_files, strict=True)):
         suffix = PurePosixPath(file).suffix
         if suffix.lower() not in SUFFIXES:
             unknown += 1
             suffix = ""
         if to != "coco" or PurePosixPath(file).stem != PurePosixPath(name).stem:
-            data.files[i] = name + suffix
+            data.image_files[i] = name + suffix
     if not unknown:
         return []
     return [f"{unknown:,} images: how their files end is not known, so it is left out: name their folder by --images"]
 
 
-def write(data: DataSet, out: str | Path, to: str, *, jobs: int | None = None, progress: bool = False) -> list[str]:
+def write(
+    data: InstanceTable, out: str | Path, to: str, *, jobs: int | None = None, progress: bool = False
+) -> list[str]:
     """Writes annotations; see :func:`rotx.annotations.convert.convert`.
 
     Args:
@@ -140,12 +144,19 @@ def write(data: DataSet, out: str | Path, to: str, *, jobs: int | None = None, p
         What the format does not hold, and what was done about it, a sentence each.
 
     Raises:
-        FormatError: for names that the format cannot hold, or an ``out`` that holds something else.
+        FormatError: for names that the format cannot hold, a size that is not known, or an ``out`` that holds
+            something else.
         OSError: if something cannot be written.
     """
     check_target(Path(out), to)
-    if not np.isfinite(data.quads).all():
-        name = data.images[data.image[~np.isfinite(data.quads).all(axis=1)][0]]
+    data.sizes = data.sizes or [None] * len(data.images)
+    if to != "dota" and None in data.sizes:
+        raise FormatError(f"image {data.images[data.sizes.index(None)]!r}: its size is not known, which {to} needs")
+    data.convert("quad")
+    if not data.image_files:
+        data.image_files = ["" if path is None else path.name for path in data.paths] or [""] * len(data.images)
+    if not np.isfinite(data.boxes).all():
+        name = data.images[data.image[~np.isfinite(data.boxes).all(axis=1)][0]]
         raise FormatError(f"image {name!r}: a corner of an object is not finite")
     lost = _fit(data, to)
     out, threads = Path(out), thread_count(jobs)
@@ -157,7 +168,7 @@ def write(data: DataSet, out: str | Path, to: str, *, jobs: int | None = None, p
     return lost
 
 
-def _write_files(data: DataSet, out: Path, to: str, threads: int, bar: tqdm) -> None:
+def _write_files(data: InstanceTable, out: Path, to: str, threads: int, bar: tqdm) -> None:
     with new_folder(out) as folder:
         place = folder
         if to == "yolo":
@@ -184,27 +195,29 @@ class _Batch:
     crowd: NDArray[np.uint8]
 
 
-def _batches(data: DataSet) -> Iterator[_Batch]:
-    bounds = data.sort()
-    sizes = data.sizes.astype(np.uint32)
+def _batches(data: InstanceTable) -> Iterator[_Batch]:
+    bounds = data.sort_by_image()
+    sizes = data.extents.astype(np.uint32)
+    none = np.zeros(len(data), np.uint8)
+    crowd = none if data.ignored is None else data.ignored.astype(np.uint8)
     for start in range(0, len(data.images), _BATCH):
         images = slice(start, start + _BATCH)
         part = bounds[start : start + _BATCH + 1]
         rows = slice(part[0], part[-1])
         yield _Batch(
             names=data.images[images],
-            files=data.files[images],
+            files=data.image_files[images],
             sizes=sizes[images],
             bounds=(part - part[0]).tolist(),
             classes=data.classes,
-            quads=data.quads[rows],
-            label=data.label[rows],
+            quads=data.boxes[rows],
+            label=data.label[rows].astype(np.int32, copy=False),
             difficult=data.difficult[rows],
-            crowd=data.crowd[rows],
+            crowd=crowd[rows],
         )
 
 
-def _write_coco(data: DataSet, out: Path, threads: int, bar: tqdm) -> None:
+def _write_coco(data: InstanceTable, out: Path, threads: int, bar: tqdm) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(out)
     file = Pending(out)
@@ -216,12 +229,12 @@ def _write_coco(data: DataSet, out: Path, threads: int, bar: tqdm) -> None:
         file.discard()
 
 
-def _coco(data: DataSet, threads: int, bar: tqdm) -> Iterator[bytes]:
+def _coco(data: InstanceTable, threads: int, bar: tqdm) -> Iterator[bytes]:
     """The file, piece by piece."""
     yield HEAD + b',\n"categories": [\n'
     yield _lines({"id": i, "name": name} for i, name in enumerate(data.classes, 1))
     yield b'\n],\n"images": [\n'
-    images = zip(data.files, data.sizes.tolist(), strict=True)
+    images = zip(data.image_files, data.extents.tolist(), strict=True)
     yield _lines({"id": i, "file_name": file, "width": w, "height": h} for i, (file, (w, h)) in enumerate(images, 1))
     yield b'\n],\n"annotations": [\n'
     before = objects = 0

@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rotx import _rust
-from rotx.annotations.convert.dataset import DataSet, some
 from rotx.annotations.convert.images import add_sizes, one_file
 from rotx.annotations.convert.yaml_names import read_names
 from rotx.annotations.files import FormatError, clear_errors, is_wanted
-from rotx.annotations.formats import Problem
 from rotx.geometry import thread_count
 from rotx.images.files import list_images
+from rotx.records import FileProblem, InstanceTable
 
 _LOOKED_AT = 25  # files whose lines are looked at
 _NAMES = "classes.txt"
@@ -100,7 +99,7 @@ def read_lines(labels: Labels, kept: int | None, jobs: int | None) -> Lines:
     return Lines(inside, subjects, found, notices)
 
 
-def read(labels: Labels, images: Path | None, lenient: bool, jobs: int | None, progress: bool) -> DataSet:
+def read(labels: Labels, images: Path | None, lenient: bool, jobs: int | None, progress: bool) -> InstanceTable:
     """Reads the objects of one image a file.
 
     Args:
@@ -114,36 +113,36 @@ def read(labels: Labels, images: Path | None, lenient: bool, jobs: int | None, p
     Raises:
         FormatError: for the first line that is wrong, or an image without a file, unless lenient.
     """
-    inside, subjects, found, notices = read_lines(labels, 20 if lenient else None, jobs)
+    inside, _, found, notices = read_lines(labels, 20 if lenient else None, jobs)
     folders = sorted({path.parent.as_posix() for path in inside})
     lost = []
     if len(folders) > 1:
-        lost.append(f"{len(folders)} folders ({some(folders)}): put together; convert one at a time to keep them apart")
+        first = ", ".join(folders[:3]) + (", ..." if len(folders) > 3 else "")
+        lost.append(f"{len(folders)} folders ({first}): put together; convert one at a time to keep them apart")
     if found["skipped"]:
         counts = ", ".join(f"{reason} {count:,}" for reason, count in found["skipped"])
         notices.append(f"skipped lines or files: {counts}")
-        notices += [f"skipped {Problem(*problem)}" for problem in found["problems"]]
+        notices += [f"skipped {FileProblem(*problem)}" for problem in found["problems"]]
     scores = int(np.isfinite(found["scores"]).sum())
     if scores:
         lost.append(f"{scores:,} scores: not kept")
     paths = Images(labels.folder, images).find(inside)
-    data = DataSet(
+    data = InstanceTable(
         format="yolo",
         images=found["images"],
-        files=["" if path is None else path.name for path in paths],
+        files=[str(file) for file in labels.files],
+        image_files=["" if path is None else path.name for path in paths],
         paths=paths,
-        sizes=np.zeros((len(subjects), 2), np.int64),
         classes=found["classes"],
-        quads=found["quads"].reshape(-1, 8),
+        boxes=found["quads"].reshape(-1, 8),
+        kind="quad",
         image=found["image"].astype(np.int32),
         label=found["label"].astype(np.int32),
-        difficult=np.zeros(len(found["label"]), np.uint8),
-        crowd=np.zeros(len(found["label"]), np.uint8),
         lost=lost,
         notices=notices,
     )
     add_sizes(data, images, lenient, progress)
-    data.quads = data.quads * np.tile(data.sizes[data.image], 4)
+    data.boxes = data.boxes * np.tile(data.extents[data.image], 4)
     return data
 
 

@@ -17,11 +17,11 @@ from rotx.inference.outputs.geojson import GeoJsonWriter
 from rotx.inference.outputs.georeference import Georeference, NotPlaced, need_rasterio
 from rotx.inference.outputs.picture import draw
 from rotx.inference.outputs.predictions import JsonWriter
-from rotx.inference.outputs.result import Result, Writer
 from rotx.inference.outputs.task1 import Task1Writer
+from rotx.inference.outputs.writer import Writer
 from rotx.inference.outputs.yolo import YoloWriter
 
-__all__ = ["FORMATS", "Result", "Writer", "check", "draw", "open_writers"]
+__all__ = ["FORMATS", "Writer", "check", "draw", "open_writers"]
 
 FORMATS = ("json", "dota", "coco", "yolo", "geojson")
 
@@ -30,14 +30,14 @@ def check(formats: Sequence[str], inputs: Sequence[tuple[str, Path]], classes: S
     """Raises what the writers would raise later, as far as it can be known before the work.
 
     Args:
-        formats: of `FORMATS`.
-        inputs: the names, as those of `Result`, and files of what will be looked at.
-        classes: names, in the order of the labels.
+        formats: Some of `FORMATS`.
+        inputs: Names, as results will have them, and files of what will be looked at.
+        classes: Names of the classes, in the order of the labels.
 
     Raises:
-        ValueError: for an unknown format, for names that a format cannot hold, for an image without georeference
+        ValueError: For an unknown format, for names that a format cannot hold, for an image without georeference
             if GeoJSON is asked for.
-        ImportError: if a format needs an extra that is not installed.
+        ImportError: If a format needs an extra that is not installed.
     """
     for name in formats:
         if name not in FORMATS:
@@ -69,20 +69,20 @@ def open_writers(formats: Sequence[str], out: Path, classes: Sequence[str]) -> l
     """The writers of some formats; leftovers of killed writers are removed.
 
     Args:
-        formats: of `FORMATS`, each once.
-        out: the folder that they write to; made if it is not there.
-        classes: names, in the order of the labels.
+        formats: Some of `FORMATS`, each once.
+        out: Folder that they write to; made if it is not there.
+        classes: Names of the classes, in the order of the labels.
 
     Raises:
-        ValueError: for names of classes that a format cannot hold.
-        OSError: if a file cannot be made; none is left then.
+        ValueError: For names of classes that a format cannot hold.
+        OSError: If a file cannot be made; none is left then.
     """
     makers: dict[str, Callable[[], Writer]] = {
-        "json": lambda: JsonWriter(out),
+        "json": lambda: JsonWriter(out, classes),
         "dota": lambda: Task1Writer(out, classes),
         "coco": lambda: CocoWriter(out, classes),
         "yolo": lambda: YoloWriter(out),
-        "geojson": lambda: GeoJsonWriter(out),
+        "geojson": lambda: GeoJsonWriter(out, classes),
     }
     out.mkdir(parents=True, exist_ok=True)
     writers: list[Writer] = []

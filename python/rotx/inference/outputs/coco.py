@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from rotx.atomic import Pending, naming, remove_leftovers
-from rotx.geometry import area
-from rotx.inference.outputs.result import Result
+from rotx.boxes import area
+from rotx.inference.outputs.writer import size_of
+from rotx.inference.prediction import mask_json
+from rotx.records import ImageRecord, Instances
 
 
 class CocoWriter:
     """One file; images, annotations and categories are counted from 1.
 
-    ``segmentation`` is the rotated box's polygon ``[[x1, y1, ..., x4, y4]]``, ``bbox`` the upright box around it,
-    ``area`` the polygon's. ``file_name`` is the image's name with the suffix of its file.
+    ``segmentation`` is the polygon of the box ``[[x1, y1, ..., x4, y4]]``, or the object's mask as run lengths,
+    ``bbox`` the upright box around the object, ``area`` that of polygon or mask. ``file_name`` is the image's name
+    with the suffix of its file.
     """
 
     def __init__(self, out: Path, classes: Sequence[str]) -> None:
@@ -35,29 +38,25 @@ class CocoWriter:
             raise
         self._images = self._annotations = 0
 
-    def add(self, result: Result) -> None:
+    def add(self, result: ImageRecord) -> None:
         """Writes an image and its objects."""
-        image = {
-            "id": self._images + 1,
-            "file_name": result.name + result.file.suffix,
-            "width": result.width,
-            "height": result.height,
-        }
+        width, height = size_of(result)
+        name = result.name + result.path.suffix
+        image = {"id": self._images + 1, "file_name": name, "width": width, "height": height}
         with naming(self._file.path):
             self._image_list.write(_entry(image, first=self._images == 0))
         self._images += 1
-        found = result.prediction
-        quads = found.quads
-        xs, ys = quads[:, ::2], quads[:, 1::2]
-        sides = (xs.min(1), ys.min(1), xs.max(1), ys.max(1))
-        columns = (quads, *sides, area(found.rboxes), found.labels, found.scores)
-        for quad, left, top, right, bottom, size, label, score in zip(*(c.tolist() for c in columns), strict=True):
+        found = result.instances
+        hboxes = found.hboxes
+        columns = (hboxes[:, :2], hboxes[:, 2:] - hboxes[:, :2], found.labels, found.scores)
+        shapes = _shapes(found, height, width)
+        for (outline, size), corner, sides, label, score in zip(shapes, *(c.tolist() for c in columns), strict=True):
             annotation = {
                 "id": self._annotations + 1,
                 "image_id": self._images,
                 "category_id": label + 1,
-                "segmentation": [quad],
-                "bbox": [left, top, right - left, bottom - top],
+                "segmentation": outline,
+                "bbox": [*corner, *sides],
                 "area": size,
                 "iscrowd": 0,
                 "score": score,
@@ -79,6 +78,15 @@ class CocoWriter:
         """Removes the temporary files."""
         self._file.discard()
         self._image_list.close()
+
+
+def _shapes(found: Instances, height: int, width: int) -> list[tuple[Any, float]]:
+    """The outline of each object, and its area."""
+    if found.masks is None:
+        return list(zip([[quad] for quad in found.quads.tolist()], area(found.boxes, found.kind).tolist(), strict=True))
+    from pycocotools import mask as coco
+
+    return [(mask_json(runs), float(coco.area(runs))) for runs in found.masks.runs(height, width)]
 
 
 def _entry(values: dict[str, Any], *, first: bool) -> bytes:

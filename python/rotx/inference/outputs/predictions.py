@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from rotx.atomic import Pending, remove_leftovers
-from rotx.inference.outputs.result import Result
+from rotx.inference.outputs.writer import size_of
+from rotx.inference.prediction import Prediction
+from rotx.records import ImageRecord
 
 
 class JsonWriter:
     """A list with ``name``, ``file``, ``width``, ``height`` and ``objects`` for each image, one image a line.
 
-    An object has ``class``, ``label``, ``score``, ``rbox`` and ``quad``; numbers are read as those that were
-    written.
+    An object is what `Prediction.objects` says; numbers are read as those that were written.
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, classes: Sequence[str]) -> None:
+        self.classes = classes
         remove_leftovers(out / "predictions.json")
         self._file = Pending(out / "predictions.json")
         self._before = "[\n"
 
-    def add(self, result: Result) -> None:
+    def add(self, result: ImageRecord) -> None:
         """Writes an image."""
-        image = {
-            "name": result.name,
-            "file": str(result.file),
-            "width": result.width,
-            "height": result.height,
-            "objects": result.prediction.objects(),
-        }
+        width, height = size_of(result)
+        image = {"name": result.name, "file": str(result.path), "width": width, "height": height}
+        image["objects"] = Prediction.of(result.name, result.instances, self.classes).objects()
         self._file.write(f"{self._before}{json.dumps(image)}".encode())
         self._before = ",\n"
 

@@ -10,7 +10,7 @@ import numpy as np
 from rotx import _rust
 from rotx.annotations.task1 import check_names, file_name
 from rotx.atomic import Pending, remove_leftovers
-from rotx.inference.outputs.result import Result
+from rotx.records import ImageRecord
 
 
 class Task1Writer:
@@ -32,10 +32,10 @@ class Task1Writer:
             self.discard()
             raise
 
-    def add(self, result: Result) -> None:
+    def add(self, result: ImageRecord) -> None:
         """Writes the lines of an image; ValueError for a name with spaces."""
         check_names([result.name], [])
-        found = result.prediction
+        found = result.instances
         image, labels = np.zeros(len(found), np.int32), found.labels.astype(np.int32)
         scores = np.ascontiguousarray(found.scores)
         for label in set(labels.tolist()):

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from rotx.atomic import PendingFolder, remove_leftovers
-from rotx.inference.outputs.result import Result
+from rotx.inference.outputs.writer import size_of
+from rotx.records import ImageRecord
 
 
 class YoloWriter:
@@ -21,10 +22,10 @@ class YoloWriter:
         remove_leftovers(out / "labels")
         self._folder = PendingFolder(out / "labels")
 
-    def add(self, result: Result) -> None:
+    def add(self, result: ImageRecord) -> None:
         """Writes the file of an image."""
-        found = result.prediction
-        shares = found.quads / np.tile([result.width, result.height], 4)
+        found = result.instances
+        shares = found.quads / np.tile(size_of(result), 4)
         lines = [
             f"{label} {' '.join(f'{share:.9g}' for share in corners)} {score}\n"
             for label, corners, score in zip(found.labels.tolist(), shares.tolist(), found.scores.tolist(), strict=True)

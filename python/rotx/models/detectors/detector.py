@@ -116,10 +116,20 @@ class Detector(nn.Module):
         found: list[Instances] = self.head.suppress(candidates)
         return found
 
+    def complete(self, found: list[Instances], raw: Any) -> list[Instances]:
+        """The detections with what is predicted for them alone, such as masks; here nothing.
+
+        Args:
+            found: Detections of ``suppress``.
+            raw: Raw outputs.
+        """
+        return found
+
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Instances]:
         """The detections of each image, best first, in pixels of the batch's images."""
-        return self.suppress(self.decode(self.outputs(batch), batch))
+        raw = self.outputs(batch)
+        return self.complete(self.suppress(self.decode(raw, batch)), raw)
 
     def loss(self, raw: Any, targets: Sequence[Instances], batch: Batch | None = None) -> Losses:
         """Loss terms of raw outputs.

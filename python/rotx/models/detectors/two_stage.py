@@ -28,7 +28,7 @@ class TwoStageOutputs(NamedTuple):
 
 
 class TwoStage(Detector):
-    """A detector with an RPN and a RoI head: Rotated Faster R-CNN, Oriented R-CNN, RoI Transformer.
+    """A detector with an RPN and a RoI head: Faster R-CNN, Mask R-CNN, Oriented R-CNN, RoI Transformer.
 
     Args:
         backbone: Makes feature maps of images.
@@ -76,3 +76,8 @@ class TwoStage(Detector):
         proposals = rpn.propose(rpn.decode(raw.rpn, batch))
         candidates: Candidates = self.head.decode(raw.features, proposals, batch)
         return candidates
+
+    def complete(self, found: list[Instances], raw: TwoStageOutputs) -> list[Instances]:
+        """The detections with their masks, if the RoI head predicts any."""
+        add_masks = getattr(self.head, "add_masks", None)
+        return found if add_masks is None else list(add_masks(raw.features, found))

@@ -25,7 +25,7 @@ class RoIAlign:
     """
 
     def __init__(self, *, output_size: int | Sequence[int], sampling_ratio: int = 0, aligned: bool = True) -> None:
-        self.output_size = _pair(output_size)
+        self.output_size = pair(output_size)
         self.sampling_ratio = sampling_ratio
         self.aligned = aligned
 
@@ -55,7 +55,7 @@ class RoIAlignRotated:
     def __init__(
         self, *, out_size: int | Sequence[int], sample_num: int = 0, aligned: bool = True, clockwise: bool = True
     ) -> None:
-        self.out_size = _pair(out_size)
+        self.out_size = pair(out_size)
         self.sample_num = sample_num
         self.aligned = aligned
         self.clockwise = clockwise
@@ -131,6 +131,7 @@ def to_rois(boxes: Sequence[Tensor]) -> Tensor:
     return torch.cat([torch.cat([b.new_full((len(b), 1), i), b], dim=1) for i, b in enumerate(boxes)])
 
 
-def _pair(size: int | Sequence[int]) -> tuple[int, int]:
+def pair(size: int | Sequence[int]) -> tuple[int, int]:
+    """Height and width, of one number if they are equal."""
     height, width = (size, size) if isinstance(size, int) else size
     return int(height), int(width)

@@ -1,38 +1,51 @@
-"""The RoI head with one stage: Rotated Faster R-CNN's and Oriented R-CNN's.
+"""The RoI head with one stage: Faster R-CNN's, Mask R-CNN's, Oriented R-CNN's.
 
-Ren et al., "Faster R-CNN", NeurIPS 2015; Xie et al., "Oriented R-CNN for Object Detection", ICCV 2021.
+Ren et al., "Faster R-CNN", NeurIPS 2015; He et al., "Mask R-CNN", ICCV 2017; Xie et al., "Oriented R-CNN for Object
+Detection", ICCV 2021.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rotx.boxes import AngleVersion, BoxKind
 from rotx.models.assigners.assignment import Assigner
-from rotx.models.heads.roi_extractor import SingleRoIExtractor, to_rois
+from rotx.models.heads.fcn_mask import FCNMaskHead
+from rotx.models.heads.roi_extractor import RoIAlign, SingleRoIExtractor, pair, to_rois
 from rotx.models.heads.roi_sampling import rois_of, sample_rois
-from rotx.models.heads.shared_2fc import Shared2FCBBoxHead
+from rotx.models.heads.shared_2fc import RoITargets, Shared2FCBBoxHead
 from rotx.models.postprocess import Suppression, suppress
-from rotx.models.samplers.sampler import Sampler
-from rotx.models.structures import Batch, Candidates
-from rotx.records import Instances
+from rotx.models.samplers.sampler import Sampler, Samples
+from rotx.models.structures import Batch, Candidates, Size
+from rotx.records import Bitmaps, BoxMasks, Instances
 
 
 class StandardRoIHead(nn.Module):
-    """Turns proposals into detections in one step.
+    """Turns proposals into detections in one step, and finds their masks if it has a mask head.
 
     Args:
         bbox_roi_extractor: Extractor of the features of proposals.
         bbox_head: Classifies and regresses proposals.
+        mask_roi_extractor: Extractor of the features that masks are predicted from.
+        mask_head: Predicts the masks of detections; None: they have none.
         assigner: Assigner of objects to proposals.
         sampler: Sampler of proposals.
         pos_weight: Weight of positive proposals in the classification; 1 if not positive.
+        mask_size: Height and width of the masks that the head predicts, one number if they are equal.
         score_thr: Scores must exceed it.
         nms: Suppression within each class.
         max_per_img: Number of detections to keep.
+        mask_thr_binary: Pixels of at least this probability belong to a mask.
+
+    Raises:
+        ValueError: For a mask head without an extractor, or for boxes that are not upright; for a ``mask_size`` that
+            the mask head does not predict, or a ``mask_thr_binary`` that is no probability.
     """
 
     def __init__(
@@ -40,16 +53,28 @@ class StandardRoIHead(nn.Module):
         *,
         bbox_roi_extractor: SingleRoIExtractor,
         bbox_head: Shared2FCBBoxHead,
+        mask_roi_extractor: SingleRoIExtractor | None = None,
+        mask_head: FCNMaskHead | None = None,
         # Training
         assigner: Assigner,
         sampler: Sampler,
         pos_weight: float = -1,
+        mask_size: int | Sequence[int] = 28,
         # Inference
         score_thr: float = 0.05,
         nms: Suppression,
         max_per_img: int = 2000,
+        mask_thr_binary: float = 0.5,
     ) -> None:
         super().__init__()
+        if not 0 <= mask_thr_binary <= 1:
+            raise ValueError(f"mask_thr_binary: need a number in [0, 1], got {mask_thr_binary}")
+        self.mask_roi_extractor = mask_roi_extractor
+        self.mask_head = mask_head
+        self.mask_size = pair(mask_size)
+        self.mask_thr_binary = mask_thr_binary
+        if mask_head is not None:
+            _check_mask_head(mask_head, mask_roi_extractor, bbox_head, self.mask_size)
         self.bbox_roi_extractor = bbox_roi_extractor
         self.bbox_head = bbox_head
         self.assigner = assigner
@@ -75,8 +100,10 @@ class StandardRoIHead(nn.Module):
         return self.bbox_head.angle_version
 
     def init_weights(self) -> None:
-        """Those of the box head."""
+        """Those of the heads."""
         self.bbox_head.init_weights()
+        if self.mask_head is not None:
+            self.mask_head.init_weights()
 
     def forward(self, features: Sequence[Tensor], rois: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (R, K + 1) and encoded boxes (R, D or K × D) of RoIs (R, 1 + box)."""
@@ -91,7 +118,11 @@ class StandardRoIHead(nn.Module):
         samples = sample_rois(*parts, features, rois_of(proposals), targets)
         rois = to_rois([sample.boxes for sample in samples])
         logits, deltas = self(features, rois)
-        return self.bbox_head.loss(logits, deltas, rois, self.bbox_head.targets(samples, self.pos_weight))
+        goals = self.bbox_head.targets(samples, self.pos_weight)
+        losses = self.bbox_head.loss(logits, deltas, rois, goals)
+        if self.mask_head is not None:
+            losses["loss_mask"] = self._mask_loss(features, rois, samples, goals, batch)
+        return losses
 
     @torch.no_grad()
     def decode(self, features: Sequence[Tensor], proposals: Candidates, batch: Batch) -> Candidates:
@@ -102,3 +133,63 @@ class StandardRoIHead(nn.Module):
     def suppress(self, candidates: Candidates) -> list[Instances]:
         """The detections of each image, best first."""
         return suppress(candidates, nms=self.nms, max_per_img=self.max_per_img)
+
+    @torch.no_grad()
+    def add_masks(self, features: Sequence[Tensor], found: Sequence[Instances]) -> list[Instances]:
+        """The detections of each image with the masks within their boxes, if the head predicts any."""
+        if self.mask_head is None:
+            return list(found)
+        logits = self._mask_logits(features, to_rois([one.boxes for one in found]))
+        grids = self.mask_head.decode(logits, torch.cat([one.labels for one in found]))
+        parts = grids.split_with_sizes([len(one) for one in found])
+        return [
+            replace(one, masks=BoxMasks(part, self.mask_thr_binary)) for one, part in zip(found, parts, strict=True)
+        ]
+
+    def _mask_logits(self, features: Sequence[Tensor], rois: Tensor) -> Tensor:
+        """Mask logits (R, K or 1, h, w) of RoIs (R, 5)."""
+        assert self.mask_head is not None and self.mask_roi_extractor is not None
+        logits: Tensor = self.mask_head(self.mask_roi_extractor(features, rois))
+        return logits
+
+    def _mask_loss(
+        self, features: Sequence[Tensor], rois: Tensor, samples: Sequence[Samples], goals: RoITargets, batch: Batch
+    ) -> Tensor:
+        """The loss of the masks of all RoIs that stand for an object."""
+        assert self.mask_head is not None
+        positive = rois[goals.rows]
+        starts = accumulate([0, *(len(sample.targets) for sample in samples[:-1])])
+        numbers = torch.cat([sample.gt_inds + (start - 1) for sample, start in zip(samples, starts, strict=True)])
+        bitmaps = _bitmaps([sample.targets for sample in samples], (batch.images.shape[-2], batch.images.shape[-1]))
+        masks = self.mask_head.targets(positive[:, 1:], numbers[goals.rows], bitmaps, self.mask_size)
+        return self.mask_head.loss(self._mask_logits(features, positive), masks, goals.labels[goals.rows])
+
+
+def _bitmaps(targets: Sequence[Instances], size: Size) -> Tensor:
+    """The masks of the objects of all images, padded to the size of the batch: (G, H, W) uint8.
+
+    Raises:
+        ValueError: For objects without masks.
+    """
+    padded = []
+    for target in targets:
+        if not isinstance(target.masks, Bitmaps):
+            raise ValueError("targets: the mask head needs masks: load them by LoadAnnotations(with_mask=True)")
+        pixels = target.masks.pixels
+        padded.append(F.pad(pixels, (0, size[1] - pixels.shape[2], 0, size[0] - pixels.shape[1])))
+    return torch.cat(padded)
+
+
+def _check_mask_head(
+    mask_head: FCNMaskHead, extractor: SingleRoIExtractor | None, bbox_head: Shared2FCBBoxHead, mask_size: Size
+) -> None:
+    layer = None if extractor is None else extractor.roi_layer
+    if bbox_head.box_kind != "hbox" or not isinstance(layer, RoIAlign):
+        raise ValueError("mask_head: needs a bbox_head for horizontal boxes and a mask_roi_extractor with RoIAlign")
+    predicted = tuple(mask_head.scale_factor * side for side in layer.output_size)
+    if predicted != mask_size:
+        raise ValueError(f"mask_size: the mask head predicts masks of {predicted}, got {mask_size}")
+    if mask_head.num_classes != bbox_head.num_classes and not mask_head.class_agnostic:
+        raise ValueError(
+            f"mask_head.num_classes: need {bbox_head.num_classes}, as the bbox_head has, got {mask_head.num_classes}"
+        )

@@ -1,4 +1,4 @@
-"""Cross entropy by softmax (box heads) or by sigmoid (RPN, centerness)."""
+"""Cross entropy by softmax (box heads) or by sigmoid (RPN, centerness, masks)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rotx.models.losses.reduce import Loss
+from rotx.models.losses.reduce import Loss, check_same_shape
 
 
 class CrossEntropyLoss(Loss):
@@ -19,14 +19,19 @@ class CrossEntropyLoss(Loss):
     where C or more is no class, as the background 1 of an RPN with C = 1; or it has the shape of ``pred`` and
     holds probabilities, as centerness does; the loss of each element has the shape of ``pred``. Elements with
     a negative label, by sigmoid, or with ``ignore_index`` have loss 0, but count in a mean without
-    ``avg_factor``.
+    ``avg_factor``. With ``use_mask``, ``pred`` is (N, h, w) logits and ``target`` is (N, h, w), 0 or 1: each pixel is
+    an element.
 
     Args:
         use_sigmoid: sigmoid instead of softmax.
+        use_mask: Whether the loss is one of masks; excludes ``use_sigmoid``, ``class_weight`` and ``ignore_index``.
         reduction: see :class:`~rotx.models.losses.reduce.Loss`.
         class_weight: C factors; by softmax of the loss of each class, by sigmoid of its positives only.
         ignore_index: the label of rows that have no loss; None: −100.
         loss_weight: factor of the result.
+
+    Raises:
+        ValueError: For ``use_mask`` with what it excludes.
     """
 
     class_weight: Tensor | None
@@ -34,13 +39,17 @@ class CrossEntropyLoss(Loss):
     def __init__(
         self,
         use_sigmoid: bool = False,
+        use_mask: bool = False,
         reduction: str = "mean",
         class_weight: Sequence[float] | None = None,
         ignore_index: int | None = None,
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__(reduction, loss_weight)
+        if use_mask and (use_sigmoid or class_weight is not None or ignore_index is not None):
+            raise ValueError("use_mask: takes neither use_sigmoid nor class_weight nor ignore_index")
         self.use_sigmoid = use_sigmoid
+        self.use_mask = use_mask
         self.ignore_index = -100 if ignore_index is None else ignore_index
         # Not persistent: checkpoints of MMRotate have no such key.
         weights = None if class_weight is None else torch.tensor(class_weight, dtype=torch.float32)
@@ -48,6 +57,9 @@ class CrossEntropyLoss(Loss):
 
     def elementwise(self, pred: Tensor, target: Tensor) -> Tensor:
         """See the class."""
+        if self.use_mask:
+            check_same_shape(pred, target)
+            return F.binary_cross_entropy_with_logits(pred, target.to(pred.dtype), reduction="none")
         class_weight = None if self.class_weight is None else self.class_weight.to(pred)
         if not self.use_sigmoid:
             return F.cross_entropy(pred, target, weight=class_weight, ignore_index=self.ignore_index, reduction="none")

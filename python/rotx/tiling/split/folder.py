@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rotx.atomic import write_text
+from rotx.atomic import OutputLock, write_text
 from rotx.tiling.windows import PATCH
 
 MANIFEST = "manifest.json"
 JOURNAL = "journal.jsonl"
+LOCK = ".lock"
 
 Record = dict[str, Any]
 
@@ -59,12 +59,13 @@ class Folder:
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{self.path}: is a file; name a folder")
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock()
+        self._lock = OutputLock(self.path / LOCK, self.path)
         return self
 
     def __exit__(self, *_: object) -> None:
         while self._open:
             os.close(self._open.pop())
+        self._lock.release()
 
     def begin(self, inputs: Mapping[str, Record]) -> dict[str, Record]:
         """Prepares the folder for patches, or takes up what an earlier run has left in it.
@@ -128,21 +129,6 @@ class Folder:
         write_text(self.path / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
         (self.path / JOURNAL).unlink()
 
-    def _lock(self) -> None:
-        """Keeps other runs out, where the system and the file system can, until this process ends."""
-        if sys.platform == "win32":
-            return
-        import fcntl  # not on Windows
-
-        self._open.append(os.open(self.path, os.O_RDONLY))
-        try:
-            fcntl.flock(self._open[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.__exit__()
-            raise ValueError(f"{self.path}: another run is writing it; wait until it has ended") from None
-        except OSError:
-            pass  # some file systems have no locks
-
     def _sweep(self, names: set[str]) -> None:
         """Removes what a killed run has left: temporary files, and patches of images that it had not finished."""
         for folder in self._folders:
@@ -156,7 +142,7 @@ class Folder:
     def _earlier(self) -> dict[str, Record]:
         """The records of the journal, or else of the manifest."""
         if not self._is_ours():
-            first = min((entry.name for entry in os.scandir(self.path)), default=None)
+            first = min((entry.name for entry in os.scandir(self.path) if entry.name != LOCK), default=None)
             if first is not None:
                 raise ValueError(f"{self.path}: holds other files, such as {first}: {_ANOTHER}")
             return {}

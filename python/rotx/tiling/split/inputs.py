@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rotx.annotations.formats import Annotations, read_annotations
+from rotx.annotations.formats import read_annotations
 from rotx.images.files import list_files
+from rotx.records import InstanceTable
 from rotx.tiling.windows import PATCH
 
 #: What files of images that can be split are called, in any case of letters.
@@ -146,14 +147,14 @@ def _read(path: Path, names: list[str], jobs: int | None, notices: list[str]) ->
     return {name: found.get(name, _NONE) for name in names}
 
 
-def _by_image(read: Annotations) -> dict[str, Objects]:
+def _by_image(read: InstanceTable) -> dict[str, Objects]:
     rows = np.argsort(read.image, kind="stable")
     bounds = np.searchsorted(read.image[rows], np.arange(len(read.images) + 1))
     parts = zip(read.images, bounds[:-1], bounds[1:], strict=True)
-    objects = {}
+    objects, quads = {}, read.quads
     for name, start, stop in parts:
         part = rows[start:stop]
-        objects[name] = Objects(read.quads[part], read.label[part], read.classes, read.difficult[part])
+        objects[name] = Objects(quads[part], read.label[part], read.classes, read.difficult[part])
     return objects
 
 

@@ -83,6 +83,10 @@ pub struct Annotations {
     pub classes: Vec<String>,
     /// Corners as written.
     pub quads: Vec<Quad>,
+    /// `cx, cy, w, h, angle` as written; empty unless all objects are written so.
+    pub rboxes: Vec<[f64; 5]>,
+    /// Whether all objects are written as horizontal boxes; their corners are clockwise from the top left.
+    pub upright: bool,
     /// Index into `images`.
     pub image: Vec<u32>,
     /// Index into `classes`.

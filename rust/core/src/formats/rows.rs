@@ -3,8 +3,9 @@
 use super::fields::finite;
 use super::names::{Lookup, Names};
 use super::problem::{Problem, Reason, Skipped};
+use super::task1::hbox_to_quad;
 use super::{Annotations, Detections, Options};
-use crate::geom::Quad;
+use crate::geom::{Quad, rbox_to_quad};
 
 /// The names known before reading, and whether others may come.
 pub(crate) struct Known {
@@ -65,12 +66,25 @@ pub(crate) fn later(line: u32, lines: u64) -> u32 {
     line.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX))
 }
 
+/// The shape of an annotated object, as written.
+#[derive(Clone, Copy)]
+pub(crate) enum Shape {
+    Corners(Quad),
+    /// `cx, cy, w, h, angle`.
+    Rotated([f64; 5]),
+    /// `x1, y1, x2, y2`.
+    Upright([f64; 4]),
+}
+
 /// What one part of a file holds.
 pub(crate) struct Rows<'a, V> {
     known: &'a Known,
     pub images: Lookup<'a>,
     pub classes: Lookup<'a>,
     quads: Vec<Quad>,
+    /// Of the rows that are written so.
+    rboxes: Vec<[f64; 5]>,
+    upright: usize,
     values: Vec<V>,
     image: Vec<u32>,
     label: Vec<u32>,
@@ -83,6 +97,8 @@ impl<'a, V: Value> Rows<'a, V> {
             images: Lookup::new(&known.images),
             classes: Lookup::new(&known.classes),
             quads: Vec::new(),
+            rboxes: Vec::new(),
+            upright: 0,
             values: Vec::new(),
             image: Vec::new(),
             label: Vec::new(),
@@ -138,6 +154,29 @@ impl Rows<'_, Object> {
         self.push(quad, Object { difficult, line: later(0, line) }, image, label);
         Ok(())
     }
+
+    /// Adds an object of any shape, by its corners; `rboxes` and `upright` say how it is written.
+    pub fn push_shape(
+        &mut self,
+        line: u64,
+        image: &[u8],
+        class: &[u8],
+        shape: Shape,
+        difficult: u8,
+    ) -> Result<(), Reason> {
+        match shape {
+            Shape::Corners(quad) => self.push_object(line, image, class, quad, difficult)?,
+            Shape::Rotated(rbox) => {
+                self.push_object(line, image, class, rbox_to_quad(&rbox), difficult)?;
+                self.rboxes.push(rbox);
+            }
+            Shape::Upright(hbox) => {
+                self.push_object(line, image, class, hbox_to_quad(hbox), difficult)?;
+                self.upright += 1;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A class whose name is a number, where there may be no difficulty: most likely the class is missing.
@@ -154,6 +193,8 @@ pub(crate) struct Merged<V> {
     images: Names,
     classes: Names,
     quads: Vec<Quad>,
+    rboxes: Vec<[f64; 5]>,
+    upright: usize,
     values: Vec<V>,
     image: Vec<u32>,
     label: Vec<u32>,
@@ -166,6 +207,8 @@ impl<V: Value> Merged<V> {
             images: known.images.clone(),
             classes: known.classes.clone(),
             quads: Vec::with_capacity(rows),
+            rboxes: Vec::new(),
+            upright: 0,
             values: Vec::with_capacity(rows),
             image: Vec::with_capacity(rows),
             label: Vec::with_capacity(rows),
@@ -176,6 +219,8 @@ impl<V: Value> Merged<V> {
     /// Adds a part that stands after so many lines of its file.
     pub fn append(&mut self, part: Rows<'_, V>, lines: u64) {
         self.quads.extend_from_slice(&part.quads);
+        self.rboxes.extend_from_slice(&part.rboxes);
+        self.upright += part.upright;
         self.values.extend(part.values.iter().map(|value| value.after(lines)));
         let images = part.known.images.list.len();
         append_numbers(&mut self.image, &part.image, images, part.images.new, &mut self.images);
@@ -195,9 +240,12 @@ fn append_numbers(out: &mut Vec<u32>, numbers: &[u32], known: usize, new: Names,
 
 impl From<Merged<Object>> for Annotations {
     fn from(all: Merged<Object>) -> Self {
+        let objects = all.quads.len();
         Annotations {
             images: all.images.list,
             classes: all.classes.list,
+            rboxes: if all.rboxes.len() == objects { all.rboxes } else { Vec::new() },
+            upright: objects > 0 && all.upright == objects,
             quads: all.quads,
             image: all.image,
             label: all.label,

@@ -7,9 +7,8 @@ use super::dota::one_image_a_source;
 use super::fields::{Fields, difficulty, explain};
 use super::icdar::CLASS;
 use super::problem::Reason;
-use super::rows::{Object, Rows};
+use super::rows::{Object, Rows, Shape};
 use super::{Annotations, Options, Problem, Source};
-use crate::geom::rbox_to_quad;
 
 const MEANT: &str = "7: index difficulty x y width height angle";
 
@@ -21,8 +20,8 @@ pub fn read(sources: &[Source<'_>], options: &Options<'_>) -> Result<Annotations
     let known = one_image_a_source(sources, options);
     let parse = |rows: &mut Rows<'_, Object>, number: u64, image: &[u8], line: &[u8]| {
         let ([x, y, w, h, angle], difficult) = columns(line).map_err(|reason| explain(line, 7..=7, MEANT, reason))?;
-        let quad = rbox_to_quad(&[x + w / 2.0, y + h / 2.0, w, h, angle]);
-        rows.push_object(number, image, CLASS.as_bytes(), quad, difficult)
+        let shape = Shape::Rotated([x + w / 2.0, y + h / 2.0, w, h, angle]);
+        rows.push_shape(number, image, CLASS.as_bytes(), shape, difficult)
     };
     let all = read_pieces(sources, PIECE, &known, options, |rows, source, text, problems| {
         each_line(text, problems, |number, line| parse(rows, number, source.subject.as_bytes(), line))

@@ -9,10 +9,8 @@ use super::chunks::{WHOLE, read as read_files};
 use super::dota::one_image_a_source;
 use super::fields::{coordinate, difficulty};
 use super::problem::{Problems, Reason, shorten};
-use super::rows::{self, Rows};
-use super::task1::hbox_to_quad;
+use super::rows::{self, Rows, Shape};
 use super::{Annotations, Options, Problem, Source};
-use crate::geom::{Quad, rbox_to_quad};
 use roxmltree::{Document, Node};
 use std::f64::consts::TAU;
 
@@ -67,8 +65,8 @@ fn image(
         line += text.as_bytes()[counted..start].iter().filter(|&&b| b == b'\n').count() as u64;
         counted = start;
         let parsed = if tag == "object" { object(node) } else { hrsc_object(node) };
-        let pushed = parsed.and_then(|(class, quad, difficult)| {
-            rows.push_object(line, image.as_bytes(), class.as_bytes(), quad, difficult)
+        let pushed = parsed.and_then(|(class, shape, difficult)| {
+            rows.push_shape(line, image.as_bytes(), class.as_bytes(), shape, difficult)
         });
         if let Err(reason) = pushed {
             let first = text[node.range()].lines().next().unwrap_or_default();
@@ -80,26 +78,26 @@ fn image(
     Ok(())
 }
 
-type Object<'a> = (&'a str, Quad, u8);
+type Object<'a> = (&'a str, Shape, u8);
 
 fn object<'a>(node: Node<'a, '_>) -> Result<Object<'a>, Reason> {
     let class = required(node, "name")?;
-    let quad = if let Some(shape) = child(node, "robndbox") {
+    let shape = if let Some(shape) = child(node, "robndbox") {
         if child(shape, DIOR[0]).is_some() {
-            coordinates(shape, DIOR)?
+            Shape::Corners(coordinates(shape, DIOR)?)
         } else {
             rotated(coordinates(shape, ["cx", "cy", "w", "h", "angle"])?)?
         }
     } else if let Some(shape) = child(node, "bndbox") {
         if child(shape, CORNERS[0]).is_some() {
-            coordinates(shape, CORNERS)?
+            Shape::Corners(coordinates(shape, CORNERS)?)
         } else {
-            hbox_to_quad(coordinates(shape, ["xmin", "ymin", "xmax", "ymax"])?)
+            Shape::Upright(coordinates(shape, ["xmin", "ymin", "xmax", "ymax"])?)
         }
     } else {
         return Err(Reason::line("incomplete object", "an object needs <robndbox> or <bndbox>"));
     };
-    Ok((class, quad, difficulty(text_of(node, "difficult").as_bytes())?))
+    Ok((class, shape, difficulty(text_of(node, "difficult").as_bytes())?))
 }
 
 fn hrsc_object<'a>(node: Node<'a, '_>) -> Result<Object<'a>, Reason> {
@@ -107,13 +105,13 @@ fn hrsc_object<'a>(node: Node<'a, '_>) -> Result<Object<'a>, Reason> {
     Ok(("ship", rotated(rbox)?, difficulty(text_of(node, "difficult").as_bytes())?))
 }
 
-/// The corners of `cx, cy, w, h, angle`. No program writes more than a turn in radians: such an angle is in degrees.
-fn rotated(rbox: [f64; 5]) -> Result<Quad, Reason> {
+/// The shape of `cx, cy, w, h, angle`. No program writes more than a turn in radians: such an angle is in degrees.
+fn rotated(rbox: [f64; 5]) -> Result<Shape, Reason> {
     if rbox[4].abs() > TAU + 1e-3 {
         let text = format!("the angle must be in radians, clockwise; {} is more than a turn", rbox[4]);
         return Err(Reason::line("angle not in radians", text));
     }
-    Ok(rbox_to_quad(&rbox))
+    Ok(Shape::Rotated(rbox))
 }
 
 pub(super) fn child<'a, 'd>(node: Node<'a, 'd>, tag: &str) -> Option<Node<'a, 'd>> {

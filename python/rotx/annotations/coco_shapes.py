@@ -1,0 +1,192 @@
+"""The shapes of objects in COCO-style json: boxes, polygons, masks."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rotx.boxes import BoxKind, points2hbox
+from rotx.geometry import min_area_rect, rbox_to_quad
+from rotx.records.masks import Mask
+
+Json = Mapping[str, Any]
+
+
+class DamagedCoco(ValueError):
+    """What is wrong with a json file; the reader, which knows the file, adds its name."""
+
+
+class Shapes:
+    """The shapes of the objects of a file, in turn.
+
+    Args:
+        sizes: Height and width of each image, if known.
+        upright: Take ``bbox`` of four numbers before ``segmentation``.
+        masks: Also keep ``segmentation`` as masks.
+    """
+
+    def __init__(self, sizes: list[tuple[int, int] | None], upright: bool, masks: bool) -> None:
+        self.sizes = sizes
+        self.upright = upright
+        self.horizontal = 0
+        self.masks: list[Mask] | None = [] if masks else None
+        self._rows: list[list[float]] = []
+        self._turned: list[int] = []
+
+    def add(self, thing: Json, image: int, where: str) -> None:
+        """Adds an object of an image."""
+        box, segmentation = thing.get("bbox"), thing.get("segmentation")
+        bbox: list[Any] = box if isinstance(box, list) else []
+        if self.upright and len(bbox) == 4:
+            row = self._horizontal(bbox, where)
+        elif len(bbox) == 5:
+            row = [*_numbers(bbox, f"{where}.bbox"), 0.0, 0.0, 0.0]
+            _check_box(row[2:4], f"{where}.bbox")
+            if abs(row[4]) > 2 * math.pi + 1e-3:
+                raise DamagedCoco(f"{where}.bbox: the angle must be in radians, clockwise; got {row[4]}")
+            self._turned.append(len(self._rows))
+        elif segmentation:
+            row = _outline(segmentation, self.sizes[image], f"{where}.segmentation")
+        elif len(bbox) == 4:
+            row = self._horizontal(bbox, where)
+        else:
+            need = "cx, cy, w, h, angle or left, top, width, height"
+            raise DamagedCoco(f"{where}: has no segmentation, and bbox must be {need}; got {short(box)}")
+        if self.masks is not None:
+            self.masks.append(_mask(segmentation, self.sizes[image], f"{where}.segmentation"))
+        self._rows.append(row)
+
+    def _horizontal(self, bbox: list[Any], where: str) -> list[float]:
+        x, y, w, h = _numbers(bbox, f"{where}.bbox")
+        _check_box([w, h], f"{where}.bbox")
+        self.horizontal += 1
+        return [x, y, x + w, y, x + w, y + h, x, y + h]
+
+    def boxes(self) -> tuple[NDArray[np.float64], BoxKind]:
+        """(N, D), and their kind."""
+        rows = np.array(self._rows, np.float64).reshape(-1, 8)
+        if len(rows) and len(self._turned) == len(rows):
+            return np.ascontiguousarray(rows[:, :5]), "rbox"
+        if self.upright or (len(rows) and self.horizontal == len(rows)):
+            rows[self._turned] = rbox_to_quad(rows[self._turned, :5])
+            return points2hbox(rows), "hbox"
+        rows[self._turned] = rbox_to_quad(rows[self._turned, :5])
+        return rows, "quad"
+
+
+def _mask(segmentation: Any, size: tuple[int, int] | None, where: str) -> Mask:
+    """The polygons or run lengths of an object; no polygon for none, and none for those of less than three corners."""
+    if isinstance(segmentation, dict):
+        _runs(segmentation, size, where)
+        return segmentation
+    polygons = [np.array(_numbers(polygon, where), np.float64) for polygon in _polygons(segmentation or [], where)]
+    return [polygon for polygon in polygons if len(polygon) >= 6 and len(polygon) % 2 == 0]
+
+
+def _polygons(segmentation: Any, where: str) -> list[list[Any]]:
+    if not isinstance(segmentation, list) or not all(isinstance(polygon, list) for polygon in segmentation):
+        raise DamagedCoco(f"{where}: need polygons [[x1, y1, x2, y2, ...], ...] or a mask, got {short(segmentation)}")
+    return segmentation
+
+
+def _outline(segmentation: Any, size: tuple[int, int] | None, where: str) -> list[float]:
+    """The four corners around polygons or a mask."""
+    if isinstance(segmentation, dict):
+        points = _mask_points(segmentation, size, where)
+    else:
+        flat = [_numbers(polygon, f"{where}[{i}]") for i, polygon in enumerate(_polygons(segmentation, where))]
+        for i, polygon in enumerate(flat):
+            if len(polygon) % 2 or len(polygon) < 6:
+                raise DamagedCoco(f"{where}[{i}]: a polygon needs three corners or more, got {len(polygon)} numbers")
+            if len(polygon) > 8 and polygon[:2] == polygon[-2:]:
+                del polygon[-2:]  # closed by its first corner
+        if len(flat) == 1 and len(flat[0]) == 8:
+            return flat[0]
+        points = np.array([number for polygon in flat for number in polygon]).reshape(-1, 2)
+    corners: list[float] = rbox_to_quad(min_area_rect(points)[None])[0].tolist()
+    return corners
+
+
+def _mask_points(mask: Json, size: tuple[int, int] | None, where: str) -> NDArray[np.float64]:
+    """Points (N, 2) whose hull is that of a mask's pixels, as squares around their centres."""
+    shape, runs = _runs(mask, size, where)
+    # Runs go down the columns, off and on in turn.
+    stops = np.cumsum(runs, dtype=np.int64)[1::2]
+    lengths = np.array(runs, np.int64)[1::2]
+    starts, stops = (stops - lengths)[lengths > 0], stops[lengths > 0]
+    if not len(stops):
+        raise DamagedCoco(f"{where}: the mask is empty")
+    (x1, y1), (x2, y2) = np.divmod(starts, shape[0]), np.divmod(stops - 1, shape[0])
+    top, bottom = np.zeros_like(y1), np.full_like(y1, shape[0] - 1)
+    over, wide = x2 > x1, x2 > x1 + 1  # runs over the end of a column; with whole columns within
+    points = [(x1, y1), (x2, y2), (x1[over], bottom[over]), (x2[over], top[over])]
+    for x in (x1 + 1, x2 - 1):
+        points += [(x[wide], top[wide]), (x[wide], bottom[wide])]
+    centres = np.concatenate([np.stack(point, axis=1) for point in points]).astype(np.float64)
+    corners = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
+    pixels: NDArray[np.float64] = centres[:, None] + corners
+    return pixels.reshape(-1, 2)
+
+
+def _runs(mask: Json, size: tuple[int, int] | None, where: str) -> tuple[list[int], list[int]]:
+    """Height and width of a mask, and its runs, off and on in turn."""
+    shape, counts = mask.get("size"), mask.get("counts")
+    if not isinstance(shape, list) or [type(side) for side in shape] != [int, int] or min(shape) < 1:
+        raise DamagedCoco(f"{where}.size: need height and width, got {short(shape)}")
+    if size and tuple(shape) != size:
+        raise DamagedCoco(f"{where}.size: the mask is of height and width {shape}, its image of {list(size)}")
+    if isinstance(counts, str):
+        runs = _unpacked(counts)
+    elif isinstance(counts, list) and all(type(run) is int for run in counts):
+        runs = counts
+    else:
+        raise DamagedCoco(f"{where}.counts: need a list of integers or a string, got {short(counts)}")
+    if min(runs, default=0) < 0 or sum(runs) != math.prod(shape) or sum(runs) > 1 << 40:
+        raise DamagedCoco(f"{where}.counts: the runs must add up to {math.prod(shape)} pixels")
+    return shape, runs
+
+
+def _unpacked(text: str) -> list[int]:
+    """The runs in COCO's packed string: 5 bits a character from 48 on, and from the fourth, the change over two runs.
+
+    pycocotools takes strings that end too early for masks, and fills up with whatever is in memory.
+    """
+    runs: list[int] = []
+    value, shift = 0, 0
+    for character in text:
+        bits = ord(character) - 48
+        value |= (bits & 0x1F) << shift
+        shift += 5
+        if shift > 60:
+            return []  # no run is that long
+        if not bits & 0x20:  # the last character of this run
+            if bits & 0x10:
+                value -= 1 << shift
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value, shift = 0, 0
+    return runs
+
+
+def _numbers(values: Sequence[Any], where: str) -> list[float]:
+    if not all(type(value) in (int, float) for value in values):
+        raise DamagedCoco(f"{where}: need numbers, got {short(values)}")
+    try:
+        return list(map(float, values))
+    except OverflowError:
+        raise DamagedCoco(f"{where}: a number is too large: {short(values)}") from None
+
+
+def _check_box(sides: Sequence[float], where: str) -> None:
+    if min(sides) < 0:
+        raise DamagedCoco(f"{where}: width and height must not be negative, got {sides[0]} and {sides[1]}")
+
+
+def short(value: Any) -> str:
+    """A value as json, cut to 60 characters, for messages."""
+    text = json.dumps(value) if value is not None else "nothing"
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,62 @@
+"""What a detector finds in images, in pixels of their files: one function for predicting and for evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rotx import boxes
+from rotx.boxes.move import Matrix
+from rotx.models.detectors import Detector
+from rotx.models.tta import View, predict_plain, predict_views
+from rotx.records import Instances
+
+#: Number format of autocast, by the type of the device.
+AMP_DTYPES = {"cuda": torch.float16, "cpu": torch.bfloat16}
+
+
+@torch.no_grad()
+def predict_images(
+    detector: Detector,
+    images: Sequence[Tensor],
+    matrices: Sequence[Matrix],
+    device: torch.device | str,
+    *,
+    views: Sequence[View] | None = None,
+    amp: bool = False,
+) -> list[Instances]:
+    """Runs a detector on a batch of images.
+
+    Images of unequal sizes are padded to one, at the right and below.
+
+    Args:
+        detector: Detector in evaluation mode, on ``device``.
+        images: Images (3, H, W) after the test pipeline, BGR.
+        matrices: For each the move (3, 3) from pixels of its file to its own.
+        device: Device of the detector.
+        views: Views to see each image in; None: as it is.
+        amp: Whether to compute with autocast, in float16 on CUDA and bfloat16 on the CPU.
+
+    Returns:
+        The objects of each image as numpy arrays, best first, in pixels of its file: boxes float64 (rboxes as le90),
+        scores float64, labels int64.
+    """
+    if not images:
+        return []
+    device = torch.device(device)
+    there = [image.to(device) for image in images]
+    with torch.autocast(device.type, AMP_DTYPES.get(device.type, torch.bfloat16), enabled=amp):
+        found = predict_plain(detector, there) if views is None else predict_views(detector, there, views)
+    return [_in_file(*pair) for pair in zip(found, matrices, strict=True)]
+
+
+def _in_file(found: Instances, matrix: Matrix) -> Instances:
+    """Objects that were found in an image, as numpy arrays in pixels of the image's file."""
+    arrays = found.numpy()
+    exact = replace(arrays, boxes=arrays.boxes.astype(np.float64), scores=arrays.scores.astype(np.float64))
+    moved = exact.move(np.linalg.inv(matrix))
+    return replace(moved, boxes=boxes.regularize(moved.boxes, "le90")) if moved.kind == "rbox" else moved

@@ -1,0 +1,111 @@
+"""Masks of detections within their boxes, before the size of the file is known that they become pixels of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import ceil, floor
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rotx.boxes.arrays import namespace
+from rotx.records.masks import Masks
+
+
+class BoxMasks:
+    """The masks of N detections, each as a grid of probabilities that fills the detection's upright box.
+
+    Args:
+        grids: Probabilities (N, h, w), floating, of numpy or torch; the first row is the top one.
+        threshold: Pixels of at least this probability belong to the mask.
+    """
+
+    def __init__(self, grids: Any, threshold: float = 0.5) -> None:
+        self.grids = grids
+        self.threshold = threshold
+
+    def __len__(self) -> int:
+        return len(self.grids)
+
+    def __getitem__(self, which: Any) -> BoxMasks:
+        """The masks of some detections: a slice, indices (M,) or a mask (N,) bool."""
+        return BoxMasks(self.grids[which], self.threshold)
+
+    def move(self, matrix: ArrayLike) -> BoxMasks:
+        """The masks after their image was moved by a matrix (3, 3) that scales, shifts or mirrors.
+
+        Raises:
+            ValueError: For a matrix that turns or shears: the boxes do not stay upright.
+        """
+        m = np.asarray(matrix, np.float64)
+        if m[0, 1] or m[1, 0] or m[2, :2].any():
+            raise ValueError("masks: masks within boxes follow only moves that scale, shift or mirror their image")
+        mirrored = tuple(axis for axis, factor in ((2, m[0, 0]), (1, m[1, 1])) if factor * m[2, 2] < 0)
+        return BoxMasks(namespace(self.grids).flip(self.grids, mirrored), self.threshold) if mirrored else self
+
+    def map(self, function: Callable[[Any], Any]) -> BoxMasks:
+        """The masks with another array, such as one on another device."""
+        return BoxMasks(function(self.grids), self.threshold)
+
+    def paste(self, boxes: NDArray[Any], height: int, width: int) -> Masks:
+        """The masks as run lengths of an image; needs pycocotools.
+
+        Between the centres of a grid's cells, probabilities are interpolated; beyond the outermost centres they
+        fall towards 0, half a cell away from the box. No pixel outside its box belongs to a mask.
+
+        Args:
+            boxes: hboxes (N, 4) in pixels of the image; may reach beyond it.
+            height: Height of the image.
+            width: Width of the image.
+        """
+        runs = []
+        for grid, (x1, y1, x2, y2) in zip(np.asarray(self.grids, np.float32), boxes.tolist(), strict=True):
+            top, down = _samples(y1, y2, height, grid.shape[0])
+            left, across = _samples(x1, x2, width, grid.shape[1])
+            runs.append(_encode(down @ grid @ across.T >= self.threshold, top, left, height, width))
+        return Masks(runs)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[BoxMasks]) -> BoxMasks:
+        """The masks of several records in turn."""
+        grids = [part.grids for part in parts]
+        return cls(namespace(grids[0]).concatenate(grids), parts[0].threshold)
+
+
+def _samples(start: float, stop: float, length: int, cells: int) -> tuple[int, NDArray[np.float32]]:
+    """The pixels of an axis whose centres lie in a box, and the share of each cell of a grid in each.
+
+    Args:
+        start: Where the box begins.
+        stop: Where it ends.
+        length: Number of pixels of the axis.
+        cells: Number of cells of the grid.
+
+    Returns:
+        The first of the M pixels, and shares (M, cells).
+    """
+    first, last = max(ceil(start - 0.5), 0), min(floor(stop - 0.5) + 1, length)
+    if stop <= start or last <= first:
+        return 0, np.zeros((0, cells), np.float32)
+    centers = (np.arange(first, last) + 0.5 - start) * (cells / (stop - start)) - 0.5
+    shares = np.maximum(1 - np.abs(centers[:, None] - np.arange(cells)), 0)
+    return first, shares.astype(np.float32)
+
+
+def _encode(block: NDArray[np.bool_], top: int, left: int, height: int, width: int) -> dict[str, Any]:
+    """The run lengths of an image that is off but for a block (h, w) of pixels; as fast for large images as for small.
+
+    Runs go down the columns. One that ends at the bottom goes on at the top of the next column if that is on.
+    """
+    from pycocotools import mask as coco
+
+    columns = np.zeros((block.shape[1], block.shape[0] + 2), np.int8)
+    columns[:, 1:-1] = block.T
+    column, row = np.diff(columns, axis=1).nonzero()
+    changes = (left + column) * height + top + row  # where runs start and end, in turn
+    changes, counts = np.unique(changes, return_counts=True)
+    changes = changes[(counts == 1) & (changes < height * width)]
+    lengths = np.diff(changes, prepend=0, append=height * width)
+    runs: dict[str, Any] = coco.frPyObjects({"size": [height, width], "counts": lengths.tolist()}, height, width)
+    return runs
