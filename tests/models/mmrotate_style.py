@@ -91,6 +91,34 @@ model = dict(
     return _fill(text, _V1, neck=_FCOS_NECK)
 
 
+def _reppoints1() -> str:
+    text = f"""
+norm_cfg = dict(type='GN', num_groups=32, requires_grad=True)
+model = dict(
+    type='mmdet.RepPointsDetector',{_PREPROCESSOR}{_BACKBONE}
+    bbox_head=dict(
+        type='RotatedRepPointsHead', num_classes=15, in_channels=256, feat_channels=256, point_feat_channels=256,
+        stacked_convs=3, num_points=9, gradient_mul=0.3, point_strides=[8, 16, 32, 64, 128], point_base_scale=2,
+        norm_cfg=norm_cfg, {_FOCAL}, loss_bbox_init=dict(type='ConvexGIoULoss', loss_weight=0.375),
+        loss_bbox_refine=dict(type='ConvexGIoULoss', loss_weight=1.0), transform_method='rotrect',
+        use_grid_points=False, center_init=True),
+    train_cfg=dict(
+        init=dict(
+            assigner=dict(type='ConvexAssigner', scale=4, pos_num=1), allowed_border=-1, pos_weight=-1, debug=False),
+        refine=dict(
+            assigner=dict(
+                type='MaxConvexIoUAssigner', pos_iou_thr=0.4, neg_iou_thr=0.3, min_pos_iou=0, ignore_iof_thr=-1,
+                gpu_assign_thr=800),
+            allowed_border=-1, pos_weight=-1, debug=False)),
+    test_cfg=dict({_BOTTOM}))
+"""
+    return _fill(
+        text,
+        _V1 | {"nms": "type='nms_rotated', iou_threshold=0.4"},
+        neck="start_level=1, add_extra_convs='on_input', norm_cfg=norm_cfg,",
+    )
+
+
 def _head1(coder: str, stds: str, agnostic: bool, loss: str = _SMOOTH) -> str:
     loss_type = "loss_bbox_type='kfiou', " if "KFLoss" in loss else ""
     kind = "RotatedShared2FCBBoxHead" if loss_type else "mmdet.Shared2FCBBoxHead"
@@ -167,6 +195,7 @@ _FAKE = "train_cfg=dict(assigner=dict(iou_calculator=dict(type='FakeRBboxOverlap
 #: Names under configs/ → the same detector in the words of 1.x.
 V1 = {
     "rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota": _retina1(),
+    "rotated_reppoints/rotated-reppoints-qbox_r50_fpn_1x_dota": _reppoints1(),
     "rotated_retinanet/rotated-retinanet-rbox-oc_r50_fpn_1x_dota": """
 _base_ = 'rotated-retinanet-rbox-le90_r50_fpn_1x_dota.py'
 angle_version = 'oc'
