@@ -117,9 +117,9 @@ def rectangle2rbox(quads: Array) -> Array:
     xp = namespace(quads)
     p1, p2, p3, p4 = (quads[..., i : i + 2] for i in (0, 2, 4, 6))
     along, across = p2 - p1, p3 - p2
-    sides = [xp.hypot(v[..., :1], v[..., 1:]) for v in (along, across)]
+    w, h = xp.hypot(along[..., :1], along[..., 1:]), xp.hypot(across[..., :1], across[..., 1:])
     angle = xp.arctan2(along[..., 1:], along[..., :1])
-    out: Array = xp.concatenate([(p1 + p2 + p3 + p4) / 4, *sides, angle], axis=-1)
+    out: Array = xp.concatenate([(p1 + p2 + p3 + p4) / 4, w, h, angle], axis=-1)
     return out
 
 

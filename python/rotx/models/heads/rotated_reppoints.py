@@ -201,7 +201,7 @@ class RotatedRepPointsHead(nn.Module):
             best = best_pairs(to_rows(logits).sigmoid(), self.score_thr, self.nms_pre)
             points = _points(best.of(to_rows(refined)), places[best.places], stride)
             rectangles = rectangle2rbox(min_area_rect(points.flatten(0, 1)))
-            boxes = regularize(rectangles, self.angle_version).unflatten(0, points.shape[:2])
+            boxes = regularize(rectangles, self.angle_version).reshape(*points.shape[:2], 5)
             levels.append(Candidates(boxes, best.scores, best.labels, self.box_kind))
         return join(levels)
 
@@ -253,8 +253,8 @@ def _points(offsets: Tensor, places: Tensor, stride: float, y_first: bool = True
         stride: Stride, in pixels.
         y_first: Whether offsets have y before x.
     """
-    pairs = offsets.unflatten(-1, (-1, 2))
-    return ((pairs.flip(-1) if y_first else pairs) * stride + places.unsqueeze(-2)).flatten(-2)
+    pairs = offsets.reshape(*offsets.shape[:-1], offsets.shape[-1] // 2, 2)
+    return ((pairs.flip(-1) if y_first else pairs) * stride + places.unsqueeze(-2)).reshape(offsets.shape)
 
 
 def _widened(x: Tensor) -> Tensor:
