@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
 
 from rotx.inference.journal import Journal, JournalImage
-from rotx.records import Instances
+from rotx.records import BoxMasks, Instances, Masks
 
 SETTINGS = {"CONFIG": "abc", "INPUTS": ("a", "b"), "--window": 512}
 
@@ -107,3 +110,48 @@ def test_another_file(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ValueError, match="is not the journal of a run: remove it, or give another --out"):
         Journal(tmp_path / "j", SETTINGS)
     assert (tmp_path / "j").read_bytes() == content
+
+
+def test_upright_boxes_and_masks(tmp_path: Path) -> None:
+    """Of images as run lengths or polygons, of windows as grids; none of them are not none at all."""
+    rng = np.random.default_rng(0)
+    found = Instances(rng.random((3, 4)), "hbox", np.array([2, 0, 1]), scores=rng.random(3))
+    runs = {"size": [4, 5], "counts": "04P1000"}
+    masks = Masks([runs, [np.array([1.5, 2, 3, 4, 5, 6])], [np.arange(6.0), np.arange(8.0)]])
+    grids = BoxMasks(rng.random((3, 2, 4)).astype(np.float32), 0.4)
+    with Journal(tmp_path / "j", SETTINGS) as journal:
+        journal.add_images([item("a"), item("b")], [replace(found, masks=masks), replace(found, masks=masks)[:0]])
+        journal.add_windows(item("c"), (replace(found, masks=grids), [1, 2]))
+        journal.add_windows(item("c"), (replace(found, masks=grids)[:0], [0, 0]))
+    with Journal(tmp_path / "j", SETTINGS) as journal:
+        (_, first), (_, second) = (journal.image(name, (12, 345)) or pytest.fail("not there") for name in "ab")
+        assert same(first, found) and len(second) == 0 and second.kind == "hbox"
+        assert isinstance(first.masks, Masks) and isinstance(second.masks, Masks)
+        one, two, three = first.masks
+        assert one == runs and np.array_equal(two, masks.items[1]) and len(three) == 2
+        (there, counts), (nothing, _) = journal.windows("c", (12, 345))
+        assert same(there, found) and counts == [1, 2] and isinstance(there.masks, BoxMasks)
+        assert np.array_equal(there.masks.grids, grids.grids) and there.masks.threshold == 0.4
+        assert isinstance(nothing.masks, BoxMasks) and nothing.masks.grids.shape == (0, 2, 4)
+
+
+def test_a_journal_of_rotx_0_1(tmp_path: Path) -> None:
+    """It knew rboxes alone, in tables of seven columns, and is continued."""
+    rows = np.random.default_rng(0).random((3, 7))
+    rows[:, 6] = [0, 2, 1]
+    content = rows.astype("<f8").tobytes()
+    head = {"images": [["a", [12, 345], 640, 480], ["b", [12, 345], 640, 480]], "counts": [1, 2]}
+    lines = [
+        json.dumps({"rotx predict": {**SETTINGS, "INPUTS": ["a", "b"]}}),
+        json.dumps({**head, "crc": crc32(content)}),
+    ]
+    (tmp_path / "j").write_bytes("\n".join([*lines, ""]).encode() + content)
+    with Journal(tmp_path / "j", SETTINGS) as journal:
+        assert len(journal) == 2
+        (image, found) = journal.image("b", (12, 345)) or pytest.fail("not there")
+        assert image == JournalImage("b", (12, 345), 640, 480) and found.kind == "rbox" and found.masks is None
+        np.testing.assert_array_equal(found.boxes, rows[1:, :5])
+        assert found.scores.tolist() == rows[1:, 5].tolist() and found.labels.tolist() == [2, 1]
+    message = "with another --amp: null there, true here"
+    with pytest.raises(ValueError, match=message):
+        Journal(tmp_path / "j", {**SETTINGS, "--amp": True})

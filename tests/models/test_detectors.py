@@ -292,7 +292,7 @@ def test_candidates_are_as_many_whatever_the_images_hold(detector: Detector) -> 
 def test_properties(detector: Detector) -> None:
     assert detector.num_classes == 3
     if detector.box_kind == "hbox":
-        assert detector.nms_iou is None and detector.angle_version is None
+        assert detector.nms_iou == 0.5 and detector.angle_version is None
     else:
         points = isinstance(detector.head, RotatedRepPointsHead)
         assert detector.box_kind == "rbox" and detector.nms_iou == (0.4 if points else 0.1)

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from rotx.boxes import scale_matrix, translation_matrix
+from rotx.boxes import rotation_matrix, scale_matrix, translation_matrix
 from rotx.records import Bitmaps, BoxMasks, Instances, Masks, concatenate
 
 
@@ -95,6 +95,18 @@ def test_they_follow_moves_that_keep_boxes_upright(flip: str) -> None:
     np.testing.assert_array_equal(large[:, 1::3, 1::3], pixels)
 
 
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_they_turn_at_right_angles(quarters: int) -> None:
+    rng = np.random.default_rng(3)
+    found = detections(rng.random((2, 7, 9)), [[3.0, 4, 21, 25], [10, 2, 37, 12]])
+    turn = rotation_matrix((20, 15), quarters * math.pi / 2)
+    height, width = (40, 30) if quarters % 2 else (30, 40)
+    turned = found.move(translation_matrix(width / 2 - 20, height / 2 - 15) @ turn)
+    np.testing.assert_array_equal(
+        pixels_of(turned, height, width), np.rot90(pixels_of(found, 30, 40), -quarters, axes=(1, 2))
+    )
+
+
 def test_run_lengths_are_those_of_pycocotools() -> None:
     """Also where a run goes on in the next column, and where nothing or everything is on."""
     rng = np.random.default_rng(2)
@@ -108,7 +120,7 @@ def test_run_lengths_are_those_of_pycocotools() -> None:
 
 def test_what_cannot_be_moved_says_so() -> None:
     turn = np.array([[math.cos(0.3), -math.sin(0.3), 0], [math.sin(0.3), math.cos(0.3), 0], [0, 0, 1]])
-    with pytest.raises(ValueError, match="scale, shift or mirror"):
+    with pytest.raises(ValueError, match="scale, shift, mirror or turn at right angles"):
         BoxMasks(np.ones((1, 2, 2))).move(turn)
     with pytest.raises(ValueError, match="move polygons"):
         Bitmaps(np.ones((1, 2, 2), np.uint8)).move(turn)

@@ -29,7 +29,11 @@ class RotatedCocoDataset(FileDataset):
         folder = self._existing("data_prefix", self.images)
         read = read_coco(file, [folder], upright=self._loads_hboxes(), masks=self._loads_masks())
         things = read.data.get("annotations", ())
-        if read.table.kind == "hbox" and any(thing.get("segmentation") for thing in things):
+        if (
+            read.table.kind == "hbox"
+            and read.table.masks is None
+            and any(thing.get("segmentation") for thing in things)
+        ):
             read.table.notices.append(
                 f"{file}: boxes are horizontal (bbox); LoadAnnotations box_type='qbox' takes the shapes of segmentation"
             )

@@ -65,7 +65,6 @@ class Dataset:
     def annotations(self) -> InstanceTable:
         """The objects of the records, for evaluation: boxes as in the files, ignored objects difficult."""
         table = InstanceTable.of_records(self.records, self.classes)
-        table.masks = None
         if table.ignored is not None:
             table.difficult = np.where(table.ignored & (table.difficult == 0), 1, table.difficult).astype(np.uint8)
         return table

@@ -27,7 +27,7 @@ from rotx.boxes import AngleVersion, BoxKind, regularize
 from rotx.datasets.sample import Sample, keep_sound
 from rotx.datasets.samplers import Draw, RecordSource
 from rotx.images.files import UnreadableImage
-from rotx.records import Bitmaps, Instances, Masks
+from rotx.records import Bitmaps, Instances
 
 #: So many images in a row that cannot be read end the training.
 MOST_UNREADABLE = 10
@@ -173,7 +173,7 @@ class LoadedImages(data.Dataset[LoadedImage]):
             boxes = regularize(boxes, self.angle_version)
         ignored = np.zeros(len(sound), np.bool_) if sound.ignored is None else sound.ignored
         # Here, in a worker, and not in the process that trains.
-        masks = Bitmaps(sound.masks.bitmaps(*sample.size)) if isinstance(sound.masks, Masks) else None
+        masks = None if sound.file_masks is None else Bitmaps(sound.file_masks.bitmaps(*sample.size))
         return replace(sound, boxes=boxes, ignored=ignored, difficult=None, scores=None, masks=masks).to("cpu")
 
 

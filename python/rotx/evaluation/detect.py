@@ -65,7 +65,7 @@ def predict(
             images, matrices = [item.image for item in readable], [item.matrix for item in readable]
             found = iter(predict_images(detector, images, matrices, device, views=tta, amp=amp))
             for item in items:
-                instances = next(found) if item.image.numel() else _nothing()
+                instances = next(found).paste(*item.size) if item.image.numel() else _nothing()
                 records.append(ImageRecord(item.name, item.path, instances, item.size))
                 if not item.image.numel():
                     skipped[item.name] = item.skipped[0]
@@ -177,7 +177,7 @@ def join(found: Sequence[Instances], images: Sequence[str], classes: Sequence[st
         boxes=objects.boxes,
         kind=objects.kind,
         scores=objects.scores,
-        masks=objects.masks,
+        masks=objects.file_masks,
         image=np.repeat(np.arange(len(images), dtype=np.int32), [len(one) for one in found]),
         label=objects.labels.astype(np.int32),
     )

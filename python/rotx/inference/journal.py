@@ -1,9 +1,10 @@
 """What a run has found so far, on the disk: the same command continues a run that was killed, floats exact.
 
 A header says what the run is bound to. Then come entries: a line of JSON, and for each image or batch of windows a
-table (N, D + 2) of float64 as bytes: the boxes, scores and labels; after it the masks as JSON, if the detector finds
-masks. An entry holds the images of one batch, or one batch of an image's windows, so that batches after a kill are
-those of a run that was never killed. What a kill tears at the end fails its check and is cut off.
+table (N, D + 2) of float64 as bytes: the boxes, scores and labels. After it stand the masks, if the detector finds any:
+of an image as JSON, of windows as float32 grids. An entry holds the images of one batch, or one batch of an image's
+windows, so that batches after a kill are those of a run that was never killed. What a kill tears at the end fails its
+check and is cut off.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from rotx.atomic import OutputLock
 from rotx.boxes import BoxKind, width
 from rotx.inference.prediction import mask_json
-from rotx.records import Instances, Masks
+from rotx.records import BoxMasks, Instances, Masks
 from rotx.records.masks import Mask
 
 #: Bytes of a number.
@@ -51,6 +52,8 @@ class _Part(NamedTuple):
     kind: BoxKind
     masks: int
     """Bytes of the masks; 0: none."""
+    grid: tuple[int, int, float] | None
+    """Height and width of the grids that the masks are, and their threshold; None: they are JSON."""
 
     @property
     def columns(self) -> int:
@@ -140,6 +143,8 @@ class Journal:
         tables, masks = zip(*map(_packed, found), strict=True)
         content = b"".join(part for pair in zip(tables, masks, strict=True) for part in pair)
         head = {**head, "kind": found[0].kind, "masks": [len(mask) for mask in masks], "crc": zlib.crc32(content)}
+        if isinstance(found[0].masks, BoxMasks):
+            head["grid"] = [*found[0].masks.grids.shape[1:], found[0].masks.threshold]
         line = json.dumps(head, separators=(",", ":")).encode() + b"\n"
         self._write(memoryview(line + content))
         self._note(head, self._end + len(line))
@@ -170,7 +175,7 @@ class Journal:
         while len(content) < size and (piece := self._file.read(size - len(content))):
             content += piece
         numbers = np.frombuffer(content[: size - part.masks], "<f8").astype(np.float64).reshape(-1, part.columns)
-        masks = Masks([*map(_mask, json.loads(content[size - part.masks :]))]) if part.masks else None
+        masks = _unpacked(content[size - part.masks :], part.grid)
         return Instances(numbers[:, :-2], part.kind, numbers[:, -1].astype(np.int64), numbers[:, -2], masks=masks)
 
     def _begin(self, settings: Mapping[str, Any]) -> int:
@@ -222,7 +227,8 @@ def _parts(head: Mapping[str, Any], offset: int) -> list[_Part]:
     counts = [sum(head["counts"])] if "windows" in head else head["counts"]
     parts = []
     for count, masks in zip(counts, head.get("masks", [0] * len(counts)), strict=True):
-        parts.append(_Part(offset, count, head.get("kind", "rbox"), masks))
+        grid = (*head["grid"],) if "grid" in head else None
+        parts.append(_Part(offset, count, head.get("kind", "rbox"), masks, grid))
         offset = parts[-1].end
     return parts
 
@@ -230,8 +236,18 @@ def _parts(head: Mapping[str, Any], offset: int) -> list[_Part]:
 def _packed(found: Instances) -> tuple[bytes, bytes]:
     """The table and the masks of objects, as bytes."""
     table = np.column_stack([found.boxes, found.scores, found.labels]).astype("<f8").tobytes()
-    masks = b"" if found.masks is None else json.dumps([mask_json(mask) for mask in found.masks]).encode()
+    if isinstance(found.masks, BoxMasks):
+        return table, found.masks.grids.astype("<f4").tobytes()
+    masks = json.dumps([mask_json(mask) for mask in found.masks]).encode() if isinstance(found.masks, Masks) else b""
     return table, masks
+
+
+def _unpacked(content: bytes | bytearray, grid: tuple[int, int, float] | None) -> Masks | BoxMasks | None:
+    """The masks of which these are the bytes."""
+    if grid is not None:
+        height, width, threshold = grid
+        return BoxMasks(np.frombuffer(content, "<f4").astype(np.float32).reshape(-1, height, width), threshold)
+    return Masks([*map(_mask, json.loads(content))]) if content else None
 
 
 def _mask(value: Any) -> Mask:

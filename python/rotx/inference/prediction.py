@@ -108,8 +108,8 @@ class Prediction:
         rows = zip(*(column.tolist() for column in columns.values()), strict=True)
         named = zip(self.classes, rows, strict=True)
         objects = [{"class": name, **dict(zip(columns, row, strict=True))} for name, row in named]
-        if self.instances.masks is not None:
-            for thing, mask in zip(objects, self.instances.masks, strict=True):
+        if found.file_masks is not None:
+            for thing, mask in zip(objects, found.file_masks, strict=True):
                 thing["mask"] = mask_json(mask)
         return objects
 

@@ -193,6 +193,8 @@ class Predictor:
     def detect(self, images: Sequence[Image], views: Sequence[View] | None = None) -> list[Instances]:
         """What is found in each image of a batch, best first: float64 boxes in its pixels, rboxes as le90.
 
+        Masks are grids within the boxes; `rotx.records.Instances.paste` makes pixels of them.
+
         Args:
             images: Images (H, W, 3) uint8, BGR.
             views: Views to see each in; None: as it is.
@@ -209,8 +211,11 @@ class Predictor:
     def _batch(self, named: Sequence[tuple[str, Any]], score_thr: float) -> list[Prediction]:
         pixels = [_pixels(source, name) for name, source in named]
         names = [Path(source).stem if isinstance(source, str | Path) else name for name, source in named]
-        found = self.detect(pixels)
-        return [Prediction.of(*pair, self.classes).above(score_thr) for pair in zip(names, found, strict=True)]
+        found = zip(names, self.detect(pixels), pixels, strict=True)
+        return [
+            Prediction.of(name, one.paste(image.shape[0], image.shape[1]), self.classes).above(score_thr)
+            for name, one, image in found
+        ]
 
 
 def _pixels(source: Source, name: str = "image") -> Image:

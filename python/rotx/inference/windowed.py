@@ -90,7 +90,8 @@ class WindowOptions:
 
 def find_whole(detect: Detect, images: Sequence[Image], options: WindowOptions) -> list[Instances]:
     """What is found in images that are seen at once."""
-    return [options.wanted(found) for found in detect(images, options.views)]
+    found = [options.wanted(one) for one in detect(images, options.views)]
+    return [one.paste(image.shape[0], image.shape[1]) for one, image in zip(found, images, strict=True)]
 
 
 def find_in_windows(
@@ -118,7 +119,7 @@ def find_in_windows(
     with tqdm(total=len(windows), initial=first * step, unit="window", leave=False, disable=not progress) as bar:
         for start in range(first * step, len(windows), step):
             batch = windows[start : start + step]
-            found = find_whole(detect, [image.read(area) for area in batch], options)
+            found = [options.wanted(one) for one in detect([image.read(area) for area in batch], options.views)]
             corners = batch[:, :2].tolist()
             moved = [one.move(boxes.translation_matrix(x, y)) for one, (x, y) in zip(found, corners, strict=True)]
             yield concatenate(moved), [len(one) for one in moved]
@@ -145,4 +146,5 @@ def merge_windows(
     window = np.repeat(np.arange(len(windows)), [count for _, counts in batches for count in counts])
     cut = WindowSet.of_image(windows, (image.width, image.height))
     arrays = (found.boxes, found.kind, found.scores, found.labels, window, cut)
-    return found[merge_rows(*arrays, rule=rule, iou_threshold=iou_threshold)]
+    rows = merge_rows(*arrays, rule=rule, iou_threshold=iou_threshold)
+    return found[rows].paste(image.height, image.width)

@@ -43,7 +43,7 @@ def predict_images(
 
     Returns:
         The objects of each image as numpy arrays, best first, in pixels of its file: boxes float64 (rboxes as le90),
-        scores float64, labels int64.
+        scores float64, labels int64, masks within their boxes.
     """
     if not images:
         return []

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import pi
 
 import numpy as np
 from torch import Tensor
@@ -62,9 +61,10 @@ class View:
             matrix = boxes.flip_matrix((height, width), "horizontal") @ matrix
         if self.turns:
             seen_height, seen_width = (width, height) if self.turns % 2 else (height, width)
-            turn = boxes.rotation_matrix((width / 2, height / 2), self.turns * pi / 2)
-            shift = boxes.translation_matrix((seen_width - width) / 2, (seen_height - height) / 2)
-            matrix = shift @ turn @ matrix
+            c, s = ((1, 0), (0, 1), (-1, 0), (0, -1))[self.turns % 4]  # exact, so that masks of upright boxes follow
+            turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], np.float64)
+            to, back = (seen_width / 2, seen_height / 2), (-width / 2, -height / 2)
+            matrix = boxes.translation_matrix(*to) @ turn @ boxes.translation_matrix(*back) @ matrix
         return matrix
 
     def undo(self, found: Instances, size: Size) -> Instances:
@@ -107,7 +107,7 @@ def predict_views(detector: Detector, images: Sequence[Tensor], views: Sequence[
         seen = predict_plain(detector, [view.see(image) for image in images])
         for into, image, one in zip(found, images, seen, strict=True):
             into.append(view.undo(one, (int(image.shape[1]), int(image.shape[2]))))
-    return [_merge(concatenate(several)) for several in found]
+    return [_merge(concatenate(several), detector.nms_iou) for several in found]
 
 
 def predict_plain(detector: Detector, images: Sequence[Tensor]) -> list[Instances]:
@@ -115,5 +115,7 @@ def predict_plain(detector: Detector, images: Sequence[Tensor]) -> list[Instance
     return detector.predict(detector.data_preprocessor(list(images)))
 
 
-def _merge(found: Instances) -> Instances:
-    return found[boxes.nms(found.boxes, found.scores, found.labels, found.kind, MERGE_IOU)]
+def _merge(found: Instances, nms_iou: float | None) -> Instances:
+    """The best of what overlaps; upright boxes of neighbours may overlap as much as the detector allows them to."""
+    threshold = nms_iou if found.kind == "hbox" and nms_iou is not None else MERGE_IOU
+    return found[boxes.nms(found.boxes, found.scores, found.labels, found.kind, threshold)]

@@ -12,6 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from rotx.boxes.arrays import namespace
 from rotx.records.masks import Masks
 
+# An entry of a matrix is 0 if it is less than this share of the greatest one: cosines of right angles are not 0.
+_STRAIGHT = 1e-9
+
 
 class BoxMasks:
     """The masks of N detections, each as a grid of probabilities that fills the detection's upright box.
@@ -33,16 +36,24 @@ class BoxMasks:
         return BoxMasks(self.grids[which], self.threshold)
 
     def move(self, matrix: ArrayLike) -> BoxMasks:
-        """The masks after their image was moved by a matrix (3, 3) that scales, shifts or mirrors.
+        """The masks after their image was moved by a matrix (3, 3) that scales, shifts, mirrors or makes right turns.
 
         Raises:
-            ValueError: For a matrix that turns or shears: the boxes do not stay upright.
+            ValueError: For any other matrix: the boxes do not stay upright.
         """
         m = np.asarray(matrix, np.float64)
-        if m[0, 1] or m[1, 0] or m[2, :2].any():
-            raise ValueError("masks: masks within boxes follow only moves that scale, shift or mirror their image")
-        mirrored = tuple(axis for axis, factor in ((2, m[0, 0]), (1, m[1, 1])) if factor * m[2, 2] < 0)
-        return BoxMasks(namespace(self.grids).flip(self.grids, mirrored), self.threshold) if mirrored else self
+        m = m / m[2, 2]
+        m = np.where(np.abs(m) > _STRAIGHT * np.abs(m[:2, :2]).max(), m, 0)
+        turned = not m[0, 0] and not m[1, 1]
+        if m[2, :2].any() or (not turned and (m[0, 1] or m[1, 0])):
+            raise ValueError(
+                "masks: within boxes they only follow moves that scale, shift, mirror or turn at right angles"
+            )
+        xp = namespace(self.grids)
+        grids = xp.swapaxes(self.grids, 1, 2) if turned else self.grids
+        x, y = (m[0, 1], m[1, 0]) if turned else (m[0, 0], m[1, 1])
+        mirrored = tuple(axis for axis, factor in ((2, x), (1, y)) if factor < 0)
+        return BoxMasks(xp.flip(grids, mirrored) if mirrored else grids, self.threshold)
 
     def map(self, function: Callable[[Any], Any]) -> BoxMasks:
         """The masks with another array, such as one on another device."""

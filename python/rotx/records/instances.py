@@ -103,6 +103,17 @@ class Instances:
         """Corners (N, 8) of the objects."""
         return rotx_boxes.convert(self.boxes, self.kind, "quad")
 
+    @property
+    def file_masks(self) -> Masks | None:
+        """The masks as polygons or run lengths, which files hold; None: there are none.
+
+        Raises:
+            ValueError: For masks of another form.
+        """
+        if not isinstance(self.masks, Masks | None):
+            raise ValueError(f"instances.masks: need polygons or run lengths, got {type(self.masks).__name__}")
+        return self.masks
+
     def convert(self, kind: BoxKind) -> Instances:
         """The objects with boxes of another kind; see `rotx.boxes.convert`."""
         return (

@@ -169,8 +169,6 @@ class InstanceTable:
         if len({part.kind for part in parts}) > 1:
             parts = [part.convert("quad") for part in parts]
         joined = concatenate(parts).numpy() if parts else Instances.empty("quad")
-        if not isinstance(joined.masks, Masks | None):
-            raise ValueError("table.masks: need polygons or run lengths, as files have them")
         counts = [len(record.instances) for record in records]
         return cls(
             images=[record.name for record in records],
@@ -182,7 +180,7 @@ class InstanceTable:
             scores=joined.scores,
             difficult=joined.difficult,
             ignored=joined.ignored,
-            masks=joined.masks,
+            masks=joined.file_masks,
             paths=[record.path for record in records],
             sizes=[record.size for record in records],
         )

@@ -138,15 +138,7 @@ def merge_detections(
     rows = merge_rows(quads, "quad", scores, label, patch, windows, rule=rule, iou_threshold=iou_threshold)
     # In the order of the file: the same detections merge to the same rows whatever the scores are.
     keep = np.sort(rows)
-    return replace(
-        detections,
-        images=patches.images,
-        boxes=quads[keep],
-        kind="quad",
-        scores=detections.scores[keep],
-        image=image[keep],
-        label=detections.label[keep],
-    )
+    return _on_whole_images(detections, patches.images, quads, image, keep)
 
 
 def merge_annotations(annotations: InstanceTable, patches: Patches) -> InstanceTable:
@@ -180,16 +172,9 @@ def merge_annotations(annotations: InstanceTable, patches: Patches) -> InstanceT
         f"{objects} on {len(patches.images):,} images: boxes of a class on different patches with an IoU above "
         f"{SAME_IOU:g} count as one object, by its complete copy if there is one"
     )
-    return replace(
-        annotations,
-        images=patches.images,
-        boxes=quads[keep],
-        kind="quad",
-        image=image[keep],
-        label=annotations.label[keep],
-        difficult=annotations.difficult[keep],
-        notices=[*annotations.notices, notice],
-    )
+    merged = _on_whole_images(annotations, patches.images, quads, image, keep)
+    merged.notices = [*annotations.notices, notice]
+    return merged
 
 
 def of_images(annotations: InstanceTable, images: Sequence[str], source: str) -> InstanceTable:
@@ -211,15 +196,24 @@ def of_images(annotations: InstanceTable, images: Sequence[str], source: str) ->
             f"{source}: {len(known) - len(images):,} of {len(known):,} images have no patches: they and their "
             f"{np.count_nonzero(~keep):,} objects are left out"
         )
-    return replace(
-        annotations,
-        images=list(images),
-        boxes=annotations.boxes[keep],
-        image=place[annotations.image[keep]],
-        label=annotations.label[keep],
-        difficult=annotations.difficult[keep],
-        notices=notices,
-    )
+    wanted = replace(annotations, images=list(images), image=place[annotations.image], notices=notices)
+    for field in ("paths", "sizes", "files", "image_files"):
+        values = getattr(annotations, field)
+        setattr(wanted, field, [values[known[name]] for name in images] if values else [])
+    wanted.keep_objects(keep)
+    return wanted
+
+
+def _on_whole_images(
+    table: InstanceTable, images: list[str], quads: Floats, image: NDArray[np.int32], rows: Rows
+) -> InstanceTable:
+    """The objects in some rows of a table of patches, on the whole images; masks stay behind."""
+    merged = replace(table, images=images, boxes=quads, kind="quad", image=image, masks=None)
+    merged.paths, merged.sizes, merged.files, merged.image_files = [], [], [], []  # those of the patches
+    which = np.zeros(len(quads), np.bool_)
+    which[rows] = True
+    merged.keep_objects(which)
+    return merged
 
 
 def _without_copies(rows: Rows, quads: Floats, rank: Floats, patch: NDArray[np.int32]) -> Rows:

@@ -15,7 +15,6 @@ import numpy as np
 
 from rotx.datasets.sample import Sample
 from rotx.images.window_cache import read_record
-from rotx.records import Masks
 
 BoxType = Literal["hbox", "rbox", "qbox"]
 
@@ -56,8 +55,8 @@ class LoadAnnotations:
         known = sample.record.instances
         upright = self.box_type == "hbox" or (self.box_type is None and known.kind == "hbox")
         ignored = np.zeros(len(known), np.bool_) if known.ignored is None else known.ignored.copy()
-        masks = known.masks if self.with_mask else None
-        if isinstance(masks, Masks):
+        masks = known.file_masks if self.with_mask else None
+        if masks is not None:
             ignored |= np.array([not mask for mask in masks], np.bool_)
         taken = replace(known, labels=known.labels.copy(), ignored=ignored, masks=masks)
         converted = taken.convert("hbox" if upright else "quad")

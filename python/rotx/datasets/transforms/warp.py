@@ -93,8 +93,8 @@ def move_instances(instances: Instances, size: tuple[int, int], warp: Warp) -> I
     if warp.clip and instances.kind == "hbox":
         height, width = warp.size
         boxes = np.clip(boxes, 0, (width, height, width, height))
-    masks = move_masks(instances.masks, size, warp) if isinstance(instances.masks, Masks) else None
-    return replace(instances, boxes=boxes, masks=masks)
+    masks = instances.file_masks
+    return replace(instances, boxes=boxes, masks=None if masks is None else move_masks(masks, size, warp))
 
 
 def move_masks(masks: Masks, size: tuple[int, int], warp: Warp) -> Masks:

@@ -82,11 +82,12 @@ class CocoWriter:
 
 def _shapes(found: Instances, height: int, width: int) -> list[tuple[Any, float]]:
     """The outline of each object, and its area."""
-    if found.masks is None:
+    masks = found.file_masks
+    if masks is None:
         return list(zip([[quad] for quad in found.quads.tolist()], area(found.boxes, found.kind).tolist(), strict=True))
     from pycocotools import mask as coco
 
-    return [(mask_json(runs), float(coco.area(runs))) for runs in found.masks.runs(height, width)]
+    return [(mask_json(runs), float(coco.area(runs))) for runs in masks.runs(height, width)]
 
 
 def _entry(values: dict[str, Any], *, first: bool) -> bytes:

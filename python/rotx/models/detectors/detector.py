@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rotx.boxes import AngleVersion, BoxKind
 from rotx.models.checkpoints import Pretrained
-from rotx.models.postprocess import NMSRotated
+from rotx.models.postprocess import NMS, NMSRotated
 from rotx.models.preprocess import DetDataPreprocessor
 from rotx.models.structures import Batch, Candidates
 from rotx.records import Instances
@@ -78,8 +78,9 @@ class Detector(nn.Module):
     @property
     def nms_iou(self) -> float | None:
         """IoU of boxes above which the worse one is suppressed; None where they are not compared as they are."""
-        nms = getattr(self.head, "nms", None)
-        return nms.iou_threshold if isinstance(nms, NMSRotated) else None
+        nms: Any = getattr(self.head, "nms", None)
+        as_they_are = isinstance(nms, NMSRotated) or (isinstance(nms, NMS) and self.box_kind == "hbox")
+        return float(nms.iou_threshold) if as_they_are else None
 
     def init_weights(self) -> None:
         """Sets the weights that training starts from; may download those of the backbone."""
