@@ -118,6 +118,10 @@ MODELS: dict[str, dict[str, Allowed]] = {
         "init_allowed_border": (-1,),
         "init_pos_weight": (-1,),
         "refine_allowed_border": (-1,),
+        # 0.x: the last two are for the first.
+        "use_reassign": (False,),
+        "topk": (int,),
+        "anti_factor": (float,),
     },
     # RoI heads
     "StandardRoIHead": _ROI_HEAD,

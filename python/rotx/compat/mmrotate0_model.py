@@ -1,7 +1,7 @@
 """``model = dict(...)`` of MMRotate 0.x → 1.x: names, and what 0.x took for granted.
 
-Five families: Rotated RetinaNet (with CSL, GWD, KLD, KFIoU), Rotated FCOS, Rotated Faster R-CNN, Oriented R-CNN
-and RoI Transformer.
+Six families: Rotated RetinaNet (with CSL, GWD, KLD, KFIoU), Rotated FCOS, Rotated RepPoints, Rotated Faster R-CNN,
+Oriented R-CNN and RoI Transformer.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ Notice = Callable[[str], None]
 DETECTORS = {
     "RotatedRetinaNet": "RetinaNet",
     "RotatedFCOS": "FCOS",
+    "RotatedRepPoints": "RepPointsDetector",
     "RotatedFasterRCNN": "FasterRCNN",
     "OrientedRCNN": "FasterRCNN",
     "RoITransformer": "CascadeRCNN",
@@ -69,6 +70,7 @@ DEFAULTS: dict[str, Config] = {
         "loss_bbox": {"type": "IoULoss", "loss_weight": 1.0},
         "loss_angle": {"type": "L1Loss", "loss_weight": 1.0},
     },
+    "RotatedRepPointsHead": {"stacked_convs": 3},
 }
 DEFAULTS["CSLRRetinaHead"] = DEFAULTS["RotatedRetinaHead"]
 DEFAULTS["KFIoURRetinaHead"] = DEFAULTS["RotatedRetinaHead"]
@@ -89,7 +91,7 @@ def translate_model(model: Config, preprocessor: Config, notice: Notice) -> Conf
     """A model of 0.x in the names of 1.x.
 
     Args:
-        model: of one of the five families; of another, only what they share is translated.
+        model: of one of the six families; of another, only what they share is translated.
         preprocessor: what the data pipelines left to the model; may be empty.
         notice: called with a sentence for what is not translated.
     """

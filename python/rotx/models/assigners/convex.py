@@ -75,10 +75,11 @@ class ConvexAssigner:
 
 def _nearest(distances: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The least distances (m, count) of each row of (m, N), and where they are, the first of equal ones first."""
-    found = []
+    found: list[tuple[Tensor, Tensor]] = []
     for i in range(count):
         if i:
             distances = distances.scatter(1, found[-1][1], torch.inf)
-        found.append(distances.min(dim=1, keepdim=True))
+        least, at = distances.min(dim=1, keepdim=True)
+        found.append((least, at))
     values, places = zip(*found, strict=True)
     return torch.cat(values, dim=1), torch.cat(places, dim=1)
