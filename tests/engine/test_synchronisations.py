@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from rotx.compat import load_config
-from rotx.datasets.loader import Item
+from rotx.datasets.loader import LoadedImage
 from rotx.engine import Trainer
 from rotx.engine.distributed import World
 from rotx.engine.ema import EMA
@@ -20,6 +20,7 @@ from rotx.engine.optim import build_optimizer
 from rotx.engine.schedule import build_schedule
 from rotx.engine.settings import read_settings
 from rotx.models import build_detector
+from rotx.records import Instances
 from small import CONFIGS, small_config
 from synchronisations import Synchronisations
 
@@ -59,7 +60,7 @@ def trainer_of(name: str, folder: Path, model: dict[str, Any] | None = None) -> 
     )
 
 
-def items(count: int, size: int = 128) -> list[Item]:
+def items(count: int, size: int = 128) -> list[LoadedImage]:
     """Images with two to five objects each, and one that is ignored."""
     generator = torch.Generator().manual_seed(0)
     found = []
@@ -70,7 +71,10 @@ def items(count: int, size: int = 128) -> list[Item]:
         )
         image = torch.randint(0, 256, (3, size, size), dtype=torch.uint8, generator=generator)
         labels = torch.arange(n) % 3
-        found.append(Item(f"P{i}", Path(f"P{i}.png"), image, boxes, labels, boxes[:1] + 30, (size, size)))
+        rboxes = torch.cat([boxes, boxes[:1] + 30])
+        labels, ignored = torch.cat([labels, labels[:1]]), torch.arange(n + 1) == n
+        objects = Instances(rboxes, "rbox", labels, ignored=ignored)
+        found.append(LoadedImage(f"P{i}", Path(f"P{i}.png"), image, objects, (size, size)))
     return found
 
 
