@@ -379,7 +379,8 @@ _BY_IOU = "iou_calculator=dict(type='BboxOverlaps2D'),"
 V0 = {
     "rotated_reppoints/rotated-reppoints-qbox_r50_fpn_1x_dota": _reppoints(
         "RotatedRepPoints", "", _V0, "use_reassign=False, topk=6, anti_factor=0.75"
-    ),
+    )
+    + _DATA0,
     "rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota": _retina0(
         "le90", "norm_factor=None, edge_swap=True, proj_xy=True"
     ),

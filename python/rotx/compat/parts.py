@@ -24,7 +24,7 @@ def strip_model(model: Config) -> dict[str, Any]:
     """
     own: dict[str, Any] = strip(model, "model")
     for head, place in ((head, place) for head, places in KINDS[kind_of(own)].items() for place in places):
-        harmless = {**place.harmless, **_harmless_for(own.get(head), place)}
+        harmless = harmless_at(place, own.get(head))
         found = at(own, place.path)
         stages = found if isinstance(found, list | tuple) else [found]
         for i, settings in enumerate(stages):
@@ -35,10 +35,11 @@ def strip_model(model: Config) -> dict[str, Any]:
     return own
 
 
-def _harmless_for(head: Any, place: Place) -> dict[str, Allowed]:
-    """The settings at a place that are harmless for the class of a head, with their values."""
-    own = harmless_keys(head["type"]) if isinstance(head, Mapping) and "type" in head else {}
-    return {key: own[place.prefix + key] for key in place.keys if place.prefix + key in own}
+def harmless_at(place: Place, head: Any) -> dict[str, Allowed]:
+    """The keys at a place that have nothing to choose, for its head, with the values that they may have."""
+    config = head[0] if isinstance(head, list | tuple) and head else head
+    own = harmless_keys(config["type"]) if isinstance(config, Mapping) and "type" in config else {}
+    return {**place.harmless, **{key: own[place.prefix + key] for key in place.keys if place.prefix + key in own}}
 
 
 def to_parts(model: Config) -> dict[str, Any]:
