@@ -15,7 +15,6 @@ from conftest import GOLDENS
 from rotx import geometry, registry
 from rotx.annotations.classes import DOTA_V1_0, DOTA_V1_5, DOTA_V2_0
 from rotx.compat import load_config
-from rotx.evaluation.coco import CocoMetric
 from rotx.evaluation.metrics import DOTAMetric, RotatedCocoMetric, Several, build_metric
 from rotx.evaluation.protocols import PROTOCOLS
 from rotx.records import InstanceTable, Masks

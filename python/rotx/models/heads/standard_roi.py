@@ -153,7 +153,12 @@ class StandardRoIHead(nn.Module):
         return logits
 
     def _mask_loss(
-        self, features: Sequence[Tensor], rois: Tensor, samples: Sequence[SampledPriors], goals: RoITargets, batch: Batch
+        self,
+        features: Sequence[Tensor],
+        rois: Tensor,
+        samples: Sequence[SampledPriors],
+        goals: RoITargets,
+        batch: Batch,
     ) -> Tensor:
         """The loss of the masks of all RoIs that stand for an object."""
         assert self.mask_head is not None
