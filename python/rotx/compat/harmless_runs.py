@@ -83,7 +83,7 @@ RUNS: dict[str, dict[str, Allowed]] = {
         **_FILES,
         "classwise": (bool,),
         "metric_items": (None,),
-        "proposal_nums": (tuple,),
+        "proposal_nums": ((100, 300, 1000), (100, 1, 10), (1, 10, 100)),
         "sort_categories": (False,),
         "use_mp_eval": (bool,),
         "collect_device": ("cpu", "gpu"),
