@@ -48,6 +48,7 @@ TABLE: dict[str, str] = {
     "TwoStageDetector": "rotx.models.detectors:TwoStage",
     "RetinaNet": "rotx.models.detectors:SingleStage",
     "FCOS": "rotx.models.detectors:SingleStage",
+    "RepPointsDetector": "rotx.models.detectors:SingleStage",
     "FasterRCNN": "rotx.models.detectors:TwoStage",
     "MaskRCNN": "rotx.models.detectors:TwoStage",
     "CascadeRCNN": "rotx.models.detectors:TwoStage",
@@ -86,6 +87,7 @@ TABLE: dict[str, str] = {
     "R3Head": f"{_HEADS}.retina:RetinaHead",
     "R3RefineHead": f"{_HEADS}.r3:R3RefineHead",
     "FRM": f"{_MODELS}.layers.feature_refinement:FRM",
+    "RotatedRepPointsHead": f"{_HEADS}.rotated_reppoints:RotatedRepPointsHead",
     # RoI heads
     "StandardRoIHead": f"{_HEADS}.standard_roi:StandardRoIHead",
     "CascadeRoIHead": f"{_HEADS}.cascade_roi:CascadeRoIHead",
@@ -116,6 +118,8 @@ TABLE: dict[str, str] = {
     "PSCCoder": f"{_MODELS}.coders.psc:PSCCoder",
     # Assigners, the overlaps they compare by, and samplers
     "MaxIoUAssigner": f"{_MODELS}.assigners.max_iou:MaxIoUAssigner",
+    "ConvexAssigner": f"{_MODELS}.assigners.convex:ConvexAssigner",
+    "MaxConvexIoUAssigner": f"{_MODELS}.assigners.max_convex_iou:MaxConvexIoUAssigner",
     "BboxOverlaps2D": f"{_MODELS}.assigners.overlaps:BboxOverlaps2D",
     "RBboxOverlaps2D": f"{_MODELS}.assigners.overlaps:RBboxOverlaps2D",
     "FakeRBboxOverlaps2D": f"{_MODELS}.assigners.overlaps:FakeRBboxOverlaps2D",
@@ -133,6 +137,7 @@ TABLE: dict[str, str] = {
     "GIoULoss": f"{_LOSSES}.iou:GIoULoss",
     "RotatedIoULoss": f"{_LOSSES}.iou:RotatedIoULoss",
     "RotatedGIoULoss": f"{_LOSSES}.iou:RotatedGIoULoss",
+    "ConvexGIoULoss": f"{_LOSSES}.convex_giou:ConvexGIoULoss",
     "GDLoss": f"{_LOSSES}.gaussian:GDLoss",
     "GDLoss_v1": f"{_LOSSES}.gaussian:GDLoss_v1",
     "KFLoss": f"{_LOSSES}.gaussian:KFLoss",

@@ -150,6 +150,32 @@ model = dict(
     return _fill(text, _V1, neck=_FCOS_NECK)
 
 
+def _reppoints(detector: str, preprocessor: str, version: Mapping[str, str], more: str = "") -> str:
+    """Rotated RepPoints in the words of either version."""
+    text = f"""
+norm_cfg = dict(type='GN', num_groups=32, requires_grad=True)
+model = dict(
+    type='{detector}',{preprocessor}{_BACKBONE}
+    bbox_head=dict(
+        type='RotatedRepPointsHead', num_classes=15, in_channels=256, feat_channels=256, point_feat_channels=256,
+        stacked_convs=3, num_points=9, gradient_mul=0.3, point_strides=[8, 16, 32, 64, 128], point_base_scale=2,
+        norm_cfg=norm_cfg, {_FOCAL}, loss_bbox_init=dict(type='ConvexGIoULoss', loss_weight=0.375),
+        loss_bbox_refine=dict(type='ConvexGIoULoss', loss_weight=1.0), transform_method='rotrect',
+        center_init=True, {more}),
+    train_cfg=dict(
+        init=dict(
+            assigner=dict(type='ConvexAssigner', scale=4, pos_num=1), allowed_border=-1, pos_weight=-1, debug=False),
+        refine=dict(
+            assigner=dict(
+                type='MaxConvexIoUAssigner', pos_iou_thr=0.4, neg_iou_thr=0.3, min_pos_iou=0, ignore_iof_thr=-1,
+                gpu_assign_thr=800),
+            allowed_border=-1, pos_weight=-1, debug=False)),
+    test_cfg=dict({_BOTTOM}))
+"""
+    nms = version["nms"].replace("0.1", "0.4")
+    return _fill(text, {**version, "nms": nms}, neck="start_level=1, add_extra_convs='on_input', norm_cfg=norm_cfg,")
+
+
 def _head1(coder: str, stds: str, agnostic: bool, loss: str = _SMOOTH) -> str:
     loss_type = "loss_bbox_type='kfiou', " if "KFLoss" in loss else ""
     kind = "RotatedShared2FCBBoxHead" if loss_type else "mmdet.Shared2FCBBoxHead"
@@ -228,6 +254,9 @@ _FAKE = "train_cfg=dict(assigner=dict(iou_calculator=dict(type='FakeRBboxOverlap
 #: Names under configs/ → the same detector in the words of 1.x.
 V1 = {
     "rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota": _retina1(),
+    "rotated_reppoints/rotated-reppoints-qbox_r50_fpn_1x_dota": _reppoints(
+        "mmdet.RepPointsDetector", _PREPROCESSOR, _V1, "use_grid_points=False"
+    ),
     "rotated_retinanet/rotated-retinanet-rbox-oc_r50_fpn_1x_dota": """
 _base_ = 'rotated-retinanet-rbox-le90_r50_fpn_1x_dota.py'
 angle_version = 'oc'
@@ -455,6 +484,10 @@ _BY_IOU = "iou_calculator=dict(type='BboxOverlaps2D'),"
 
 #: Names under configs/ → the same detector in the words of 0.x.
 V0 = {
+    "rotated_reppoints/rotated-reppoints-qbox_r50_fpn_1x_dota": _reppoints(
+        "RotatedRepPoints", "", _V0, "use_reassign=False, topk=6, anti_factor=0.75"
+    )
+    + _DATA0,
     "rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota": _retina0(
         "le90", "norm_factor=None, edge_swap=True, proj_xy=True"
     ),

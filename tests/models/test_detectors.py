@@ -18,6 +18,7 @@ from rotx.boxes import width
 from rotx.compat import load_config
 from rotx.models import Batch, build_detector
 from rotx.models.detectors import SingleStage, TwoStage, total_loss
+from rotx.models.heads.rotated_reppoints import RotatedRepPointsHead
 from rotx.records import Bitmaps, BoxMasks, Instances, Masks
 from small import CONFIGS, UPRIGHT, VARIANTS, small_detector
 
@@ -92,7 +93,10 @@ def test_every_config_builds(name: str) -> None:
 def test_gradients_reach_every_parameter(detector: Detector) -> None:
     batch = detector.data_preprocessor(images((96, 96), (96, 96)))
     losses = step(detector, batch, [Instances(BOXES, "rbox", LABELS), Instances(BOXES[:1], "rbox", LABELS[:1])])
-    assert any("loss_bbox" in name and float(sum_of(term).detach()) > 0 for name, term in losses.items())
+    boxes = [
+        term for name, term in losses.items() if name.startswith(("loss_bbox", "loss_pts")) or ".loss_bbox" in name
+    ]
+    assert sum(float(sum_of(term).detach()) for term in boxes) > 0
     detections_are_sound(detector, batch)
 
 
@@ -297,5 +301,7 @@ def test_properties(detector: Detector) -> None:
     if detector.box_kind == "hbox":
         assert detector.nms_iou == 0.5 and detector.angle_version is None
     else:
-        assert detector.box_kind == "rbox" and detector.nms_iou == 0.1
+        points = isinstance(detector.head, RotatedRepPointsHead)
+        assert detector.box_kind == "rbox" and detector.nms_iou == (0.4 if points else 0.1)
+        assert detector.target_kind == ("quad" if points else "rbox")
         assert detector.angle_version in ("le90", "le135", "oc")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 import goldens
+from rotx.boxes import regularize
 from rotx.models.detectors import Refine, TwoStage, total_loss
 from rotx.records import BoxMasks, Instances
 from rotx.registry import resolve
@@ -34,6 +35,12 @@ LOOSER = {
     ("rotated-fcos-le90_r50_fpn_1x_dota", "random256"): (2e-4, 0.05),
     ("rotated-fcos-le90_r50_fpn_1x_dota", "real224x320"): (4e-4, 0.01),
 }
+
+#: Heads with outputs that MMRotate's give in training alone: RepPoints' first points.
+IN_TRAINING = {"rotated-reppoints-qbox_r50_fpn_1x_dota": "bbox_head.2."}
+#: Where detections are rectangles of least area around points. All three around a triangle are of equal area; which
+#: one mmcv takes is left to float32.
+LEAST_RECTANGLES = {"rotated-reppoints-qbox_r50_fpn_1x_dota"}
 
 
 @pytest.fixture(
@@ -112,6 +119,8 @@ def roi_outputs(case: goldens.Case, features: Any, run: str) -> dict[str, Tensor
 def test_outputs(case: goldens.Case, run: str) -> None:
     case.needs(run)
     named = outputs(case, run)
+    more = IN_TRAINING.get(case.name)
+    named = {name: value for name, value in named.items() if more is None or not name.startswith(more)}
     assert named.keys() == case.meta["runs"][run]["out_stats"].keys()
     assert not case.differences(run, named, TOLERANCE)
 
@@ -120,6 +129,8 @@ def matched(case: goldens.Case, prefix: str, found: Instances, labels: bool) -> 
     """The index of each stored detection, and of the same one among those that were found, in any order."""
     boxes, scores = (case.arrays[f"{prefix}/{key}"] for key in ("bboxes", "scores"))
     classes = case.arrays[f"{prefix}/labels"] if labels else np.zeros(len(scores), np.int64)
+    if case.name in LEAST_RECTANGLES:  # written as OpenCV does
+        boxes = regularize(boxes, case.model.angle_version)
     # Near-equal scores may stand on either side of the cut.
     some = min(len(found), len(scores) + 50)
     found_boxes, found_scores, found_classes = (
@@ -129,8 +140,10 @@ def matched(case: goldens.Case, prefix: str, found: Instances, labels: bool) -> 
     pairs: list[tuple[int, int | None]] = []
     for i, (box, score, label) in enumerate(zip(boxes, scores, classes, strict=True)):
         limit = 1e-2 * max(1, np.abs(box).max() / 100)
-        same = free & (found_classes == label) & (np.abs(found_scores - score) <= 1e-4)
-        same &= np.abs(found_boxes - box).max(axis=1) <= limit
+        scored = free & (found_classes == label) & (np.abs(found_scores - score) <= 1e-4)
+        same = scored & (np.abs(found_boxes - box).max(axis=1) <= limit)
+        if case.name in LEAST_RECTANGLES and not same.any():
+            same = scored & (np.abs(found_boxes[:, 2:4].prod(axis=1) / box[2:4].prod() - 1) <= 1e-5)
         place = int(same.argmax()) if same.any() else None
         if place is not None:
             free[place] = False
@@ -202,6 +215,8 @@ def test_losses_and_gradients(case: goldens.Case, run: str) -> None:
         np.testing.assert_allclose(float(total.detach()), golden["loss_total"], rtol=tolerance)
     if "grad_l2" in golden:
         largest = max(golden["grad_l2"].values())
+        # The gradients of MMRotate's ConvexGIoULoss are no derivatives where one coordinate's exceeds 1 (the goldens'
+        # README, error 4). No point set of the stored run has such a one: all of its gradients are compared.
         for name, wanted in golden["grad_l2"].items():
             grad = trained[name].grad
             assert grad is not None

@@ -83,9 +83,9 @@ RUNS: dict[str, dict[str, Allowed]] = {
         **_FILES,
         "classwise": (bool,),
         "metric_items": (None,),
-        "proposal_nums": (list,),
+        "proposal_nums": (tuple,),
         "sort_categories": (False,),
-        "use_mp_eval": (False,),
+        "use_mp_eval": (bool,),
         "collect_device": ("cpu", "gpu"),
     },
     # Learning rates

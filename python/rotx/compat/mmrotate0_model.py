@@ -1,7 +1,7 @@
 """``model = dict(...)`` of MMRotate 0.x → 1.x: names, and what 0.x took for granted.
 
-Six families: Rotated RetinaNet (with CSL, GWD, KLD, KFIoU), R3Det, Rotated FCOS, Rotated Faster R-CNN, Oriented R-CNN
-and RoI Transformer.
+Seven families: Rotated RetinaNet (with CSL, GWD, KLD, KFIoU), R3Det, Rotated FCOS, Rotated RepPoints, Rotated Faster
+R-CNN, Oriented R-CNN and RoI Transformer.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ Notice = Callable[[str], None]
 DETECTORS = {
     "RotatedRetinaNet": "RetinaNet",
     "RotatedFCOS": "FCOS",
+    "RotatedRepPoints": "RepPointsDetector",
     "RotatedFasterRCNN": "FasterRCNN",
     "OrientedRCNN": "FasterRCNN",
     "RoITransformer": "CascadeRCNN",
@@ -74,6 +75,7 @@ DEFAULTS: dict[str, Config] = {
         "loss_bbox": {"type": "IoULoss", "loss_weight": 1.0},
         "loss_angle": {"type": "L1Loss", "loss_weight": 1.0},
     },
+    "RotatedRepPointsHead": {"stacked_convs": 3},
 }
 _PLACES = {"type": "PseudoAnchorGenerator", "strides": [8, 16, 32, 64, 128]}
 DEFAULTS["RotatedRetinaRefineHead"] = {**DEFAULTS["RotatedRetinaHead"], "anchor_generator": _PLACES}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -13,7 +12,7 @@ from rotx import boxes as rotx_boxes
 from rotx.models.assigners.assignment import Assigner, assign_usable
 from rotx.models.coders.box_coder import BoxCoder
 from rotx.models.coders.deltas import at_least_float32
-from rotx.models.heads.maps import priors_at
+from rotx.models.heads.maps import priors_at, where_true
 from rotx.models.priors.prior_generator import PriorGenerator
 from rotx.models.processes import mean_over_processes
 from rotx.models.samplers.sampler import PriorSampler
@@ -102,12 +101,8 @@ class AnchorTargeter:
         def levels(values: Tensor) -> list[Tensor]:
             return [level.flatten() for level in values.split_with_sizes(lengths, dim=1)]
 
-        # One wait for the numbers of positive anchors and one for their indices, however many levels and images.
-        positive = levels(gt_inds > 0)
-        counts = torch.stack([level.sum() for level in positive]).tolist()
-        at = torch.cat(positive).nonzero().squeeze(1)
-        starts = accumulate([0, *(len(level) for level in positive[:-1])])
-        rows = [some - start for some, start in zip(at.split_with_sizes(counts), starts, strict=True)]
+        rows = where_true(levels(gt_inds > 0))
+        counts = [len(some) for some in rows]
         anchors = torch.cat(
             [
                 priors_at(level, some // length, some % length)
@@ -116,7 +111,8 @@ class AnchorTargeter:
         )
         kind = self.bbox_coder.box_kind
         objects = at_least_float32(torch.cat([rotx_boxes.convert(t.boxes, t.kind, kind) for t in targets]))
-        gts = objects[torch.cat(levels(numbers))[at]].to(anchors.dtype)
+        own_numbers = [level[some] for level, some in zip(levels(numbers), rows, strict=True)]
+        gts = objects[torch.cat(own_numbers)].to(anchors.dtype)
         goals = gts if self.reg_decoded_bbox else self.bbox_coder.encode(anchors, gts)
         own = [values.split_with_sizes(counts) for values in (anchors, gts, goals)]
         return [

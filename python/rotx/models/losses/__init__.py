@@ -22,6 +22,8 @@ What a head passes, as in mmdet, except that every avg_factor is the mean over t
   with weight 0 and a target of zeros: all losses are finite there. FCOS passes positives only, weighted by
   their centerness targets, and the sum of those, at least 1e-6, as avg_factor.
 - :class:`~.gaussian.KFLoss`: encoded boxes, and the decoded ones as ``pred_decode`` and ``targets_decode``.
+- point sets, :class:`~.convex_giou.ConvexGIoULoss`: those (N, 2k) of the positives of one level, and their quads
+  (N, 8), both divided by the stride times a constant; avg_factor: as for the classes.
 - angle classification, :class:`~.focal.SmoothFocalLoss`: scores (N, A) and smooth labels (N, A), weights
   (N, 1) or (N,).
 """
