@@ -62,7 +62,6 @@ def test_mmrotate_1x(name: str, tmp_path: Path) -> None:
 KNOWN = {
     # All anchors have the angle 0, and the checkpoints know them so.
     "anchor_generator.angle_version": {(None, "le90"), (None, "le135"), (None, "oc")},
-    "prior_generator.angle_version": {(None, "le90"), (None, "le135"), (None, "oc")},
     # R3Det's first head compares anchors with the upright boxes around the objects.
     "bbox_head_init.targeter.assigner.iou_calculator": {("FakeRBboxOverlaps2D", "RBboxOverlaps2D")},
     # The base's smooth L1 leaves its beta to KFIoU's in 1.x.
