@@ -1,4 +1,4 @@
-"""Modules and names that have moved: the old ones work for one version, with a DeprecationWarning."""
+"""Old names of modules and classes: they work for one version, with a DeprecationWarning."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ NAMES: dict[tuple[str, str], tuple[str, str]] = {
 
 
 def old_name(module: str, name: str) -> Any:
-    """What a module's ``__getattr__`` returns for a name that it had before; warns that it is old.
+    """Implements a module's ``__getattr__`` for old names; returns the new object and warns.
 
     Raises:
         AttributeError: If the module never had the name.
@@ -174,11 +174,11 @@ def old_name(module: str, name: str) -> Any:
 
 
 class _Renamed(ModuleType):
-    """A module under its old name, which looks everything up in the new one."""
+    """Stand-in for a module under its old name; looks everything up in the new module."""
 
     def __init__(self, old: str) -> None:
         super().__init__(f"rotx.{old}", f"Renamed: see rotx.{MODULES[old]}.")
-        self.__path__: list[str] = []  # so that modules within it are looked for, too
+        self.__path__: list[str] = []  # so that submodules are looked up, too
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -189,24 +189,24 @@ class _Renamed(ModuleType):
 
 
 class _Finder(MetaPathFinder, Loader):
-    """Finds modules by the names that they had."""
+    """Import hook that finds modules by their old names."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """A spec for an old name, None for any other."""
+        """Returns a spec for an old name, None for any other name."""
         package, _, old = fullname.partition(".")
         return ModuleSpec(fullname, self, is_package=True) if package == "rotx" and old in MODULES else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """The stand-in for an old name; warns that it is old."""
+        """Makes the stand-in for an old name and warns."""
         old = spec.name.removeprefix("rotx.")
         message = f"{spec.name} is now rotx.{MODULES[old]}; the old name goes with the next version"
         warnings.warn(message, DeprecationWarning, stacklevel=2)
         return _Renamed(old)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing is left to do."""
+        """Does nothing: the stand-in is complete."""
 
 
 def install() -> None:

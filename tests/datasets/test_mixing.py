@@ -203,7 +203,7 @@ def test_mixing_is_for_training(tmp_path: Path) -> None:
     config = {"type": "DOTADataset", "ann_file": "labels", "data_root": str(tmp_path), "test_mode": True}
     with pytest.raises(ValueError, match="Mosaic is for training, not for test_mode"):
         build({**config, "pipeline": [LOAD[0], {"type": "Mosaic"}]})
-    with pytest.raises(ValueError, match="LoadAnnotations has to stand before Mosaic"):
+    with pytest.raises(ValueError, match="LoadAnnotations must come before Mosaic"):
         build({**config, "test_mode": False, "pipeline": [LOAD[0], {"type": "Mosaic"}, LOAD[1]]})
 
 

@@ -379,7 +379,7 @@ def test_a_damaged_image_is_skipped_and_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "inner", "said"),
     [
-        ({}, {"pipeline": LOAD}, "dataset: pipeline is for windows: move it from here to the TiledDataset"),
+        ({}, {"pipeline": LOAD}, "dataset: pipeline is a setting of windows: move it to the TiledDataset"),
         ({}, {"filter_cfg": {"min_size": 32}}, "dataset: filter_cfg is for windows: move it"),
         ({"random_offset": True}, {"test_mode": True}, "random_offset: need True or False, and only in training True"),
         ({"random_offset": 5}, {}, "random_offset: need True or False"),

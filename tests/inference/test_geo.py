@@ -134,7 +134,7 @@ def test_sizes_in_units_of_the_map(tmp_path: Path) -> None:
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.tif")
     check(["geojson"], [("x", tmp_path / "x.tif")], CLASSES)  # it is said when it is looked at
-    with pytest.raises(UnreadableImage, match="is no regular file"):
+    with pytest.raises(UnreadableImage, match="is not a regular file"):
         Georeference.of(tmp_path / "x.tif")
 
 

@@ -197,7 +197,7 @@ def test_evaluation(data: Path, tmp_path: Path) -> None:
     for option in (["--report", str(tmp_path / "r")], ["--ci"], ["--explain", "coco"]):
         result = CliRunner().invoke(evaluate, [*command, *option])
         assert result.exit_code == 2
-        assert f"error: {option[0]}: is not for the evaluator CocoMetric; give --protocol coco" in result.stderr
+        assert f"error: {option[0]}: does not work with the evaluator CocoMetric; add --protocol coco" in result.stderr
 
 
 def test_mask_rcnn(tmp_path: Path) -> None:

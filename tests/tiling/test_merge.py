@@ -269,8 +269,8 @@ def test_files_of_other_classes_would_be_scored_along(patched: Path, tmp_path: P
 def test_a_place_of_the_wrong_kind(patched: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "folder.zip").mkdir()
-    assert "file: is no folder: name a folder, or an archive .zip" in error(patched, tmp_path / "file")
-    assert "folder.zip: is a folder: name a folder, or an archive .zip" in error(patched, tmp_path / "folder.zip")
+    assert "file: is not a folder; name a folder, or a .zip archive" in error(patched, tmp_path / "file")
+    assert "folder.zip: is a folder; name a folder, or a .zip archive" in error(patched, tmp_path / "folder.zip")
     assert "file" in error(patched, tmp_path / "file/out")
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -349,7 +349,10 @@ def test_wrong_arrays_are_refused() -> None:
 
 def test_names_of_images_and_classes_that_files_cannot_hold(tmp_path: Path) -> None:
     none = np.zeros(0, np.int32)
-    for images, classes, message in (([" "], ["a"], "no spaces in names"), (["P1"], ["a/b"], "no name of a file")):
+    for images, classes, message in (
+        ([" "], ["a"], "the name is empty or contains spaces"),
+        (["P1"], ["a/b"], "cannot be a file name"),
+    ):
         with pytest.raises(ValueError, match=message):
             write_task1(
                 InstanceTable(images, classes, np.zeros((0, 8)), "quad", none, none, np.zeros(0)), tmp_path / "out"

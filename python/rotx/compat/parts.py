@@ -1,4 +1,4 @@
-"""A model in MMRotate's words → its parts, each with its own settings."""
+"""Translation of an MMRotate model to parts that each hold their own settings."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ SETTINGS = ("train_cfg", "test_cfg")
 
 
 def strip_model(model: Config) -> dict[str, Any]:
-    """The model of a config without harmless keys, see :func:`rotx.compat.harmless.strip`; no class is imported.
+    """Returns the model of a config without harmless keys, see :func:`rotx.compat.harmless.strip`; imports no class.
 
     Raises:
-        ConfigError: For a harmless key with a value that is not supported.
+        ConfigError: For a harmless key with an unsupported value.
     """
     own: dict[str, Any] = strip(model, "model")
     for head, place in ((head, place) for head, places in KINDS[kind_of(own)].items() for place in places):
@@ -43,16 +43,16 @@ def harmless_at(place: Place, head: Any) -> dict[str, Allowed]:
 
 
 def to_parts(model: Config) -> dict[str, Any]:
-    """The model of a config with every setting where it is used; no class is imported.
+    """Returns the model of a config with every setting in the part that uses it; imports no class.
 
     Args:
         model: The ``model`` of a config in the keys of MMRotate 1.x, without harmless keys.
 
     Returns:
-        The same without ``train_cfg`` and ``test_cfg``; their entries have become keywords of the heads.
+        The model without ``train_cfg`` and ``test_cfg``; their entries have become keywords of the heads.
 
     Raises:
-        ConfigError: For a head that is missing, and for settings of another shape than the heads'.
+        ConfigError: For a missing head, and for settings whose structure differs from the heads'.
     """
     kind = kind_of(model)
     check_heads(model)
@@ -70,7 +70,7 @@ def to_parts(model: Config) -> dict[str, Any]:
 
 
 def kind_of(model: Config) -> str:
-    """The kind of a detector, by its heads: ``single-stage`` and so on, see :data:`rotx.compat.places.KINDS`."""
+    """Kind of a detector by its heads, such as ``single-stage``; see :data:`rotx.compat.places.KINDS`."""
     return next((kind for kind, heads in KINDS.items() if any(head in model for head in heads)), "single-stage")
 
 
@@ -82,10 +82,10 @@ def check_heads(model: Config) -> None:
 
 
 def at(model: Config, path: str) -> Any:
-    """The entry of a model at a path; None if it is absent.
+    """Returns the entry of a model at a path; None if it is missing.
 
     Raises:
-        ConfigError: Where the path leads through something else than a dict.
+        ConfigError: If the path leads through a value that is not a dict.
     """
     value: Any = model
     for i, key in enumerate(names := path.split(".")):
@@ -98,10 +98,10 @@ def at(model: Config, path: str) -> Any:
 
 
 def dicts_at(model: Config, head: str, place: Place) -> list[tuple[str, Config]]:
-    """The dicts of settings at a place, each with its path: none, one, or one for each stage.
+    """Returns the dicts of settings at a place with their paths: none, one, or one for each stage.
 
     Raises:
-        ConfigError: For settings of another shape than the head's.
+        ConfigError: For settings whose structure differs from the head's.
     """
     path = place.path
     found = at(model, path)
@@ -129,7 +129,7 @@ def _has_stages(head: Any) -> bool:
 
 
 def _settings(model: Config, head: str, places: tuple[Place, ...], stage: int | None = None) -> dict[str, Any]:
-    """The keywords of a head, or of one of a list of heads, that stand in ``train_cfg`` and ``test_cfg``."""
+    """Returns the keywords of a head, or of one of several heads, that are in ``train_cfg`` and ``test_cfg``."""
     settings: dict[str, Any] = {}
     inner = {place.path for place in places}
     for place in places:
@@ -150,7 +150,7 @@ def _settings(model: Config, head: str, places: tuple[Place, ...], stage: int | 
 
 
 def _by_stage(dicts: list[tuple[str, dict[str, Any]]]) -> dict[str, list[Any]]:
-    """Settings of stages as lists, a value for each stage."""
+    """Returns the settings of stages as lists with a value for each stage."""
     names = dict.fromkeys(name for _, settings in dicts for name in settings)
     for where, settings in dicts:
         for name in names:

@@ -7,7 +7,7 @@ object. What becomes of it:
    either cuts it off farther out, or not at all.
 2. A detection of its class in another window, that is no piece, is the object if most of the piece lies in it; or if
    some does, and most of what the piece's window can see of it lies in the piece: the tip of an oblique object fills
-   but half of the least rectangle around it. The piece goes.
+   but half of the minimum-area rectangle around it. The piece goes.
 3. Pieces of one object are left only if no window holds it whole: it is larger than the overlap. Where two windows
    overlap they see the same part of it, so pieces of a class are one object if there most of the lesser lies in the
    other; an object has one piece a window. The one stays of which its window can see most: nothing vanishes.
