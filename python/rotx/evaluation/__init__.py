@@ -58,14 +58,14 @@ def evaluate(
             line for each object or image.
         results: a folder or archive of ``Task1_<class>.txt`` (task 2: ``Task2_<class>.txt``) or, for
             ``icdar2015``, of ``res_<image>.txt``.
-        protocol: a name in `PROTOCOLS`, or ``"icdar2015"``.
+        protocol: Name in `PROTOCOLS`, or ``"icdar2015"``.
         task: 1: rotated boxes (quads); 2: horizontal boxes.
         iou: IoU thresholds; None: those of the protocol.
-        classes: class names; None: those of the protocol, or else of the files.
-        also: classes to read besides those that are scored, for `rotx.evaluation.explain`.
-        images: a file with the names of the images that count; None: those of the annotations.
-        lenient: skip and count lines that cannot be read, instead of raising.
-        jobs: number of threads; None: one a core.
+        classes: Class names; None: those of the protocol, or else those found in the files.
+        also: Further classes to read but not score, for `rotx.evaluation.explain`.
+        images: File with the names of the images to score; None: all images with annotations.
+        lenient: Whether to skip and count invalid lines instead of raising.
+        jobs: Number of threads; None: one per core.
 
     Raises:
         ValueError: for an unknown protocol, option or class, and (as `rotx.annotations.formats.FormatError`) for files

@@ -113,8 +113,8 @@ def evaluate_coco(
         iou: IoU thresholds; None: 0.5 to 0.95.
 
     Raises:
-        ValueError: For an image or class that the annotations do not have, and for missing masks or sizes.
-        ImportError: Without pycocotools.
+        ValueError: If the annotations lack an image or class, or masks or sizes are missing.
+        ImportError: If pycocotools is not installed.
     """
     truth = _with_index(_truth(annotations, kinds) if ann_file is None else _read(Path(ann_file)))
     image_ids = _ids(_image_names(truth.dataset["images"]), results.images, "image")

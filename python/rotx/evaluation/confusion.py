@@ -22,8 +22,8 @@ def confusion_matrix(evaluation: Evaluation, score: float = SCORE) -> NDArray[np
     fits, are left out, and so are ignored objects.
 
     Args:
-        evaluation: the scored detections; their boxes have the shape that the protocol compares.
-        score: the lowest score that counts.
+        evaluation: Scored detections, with boxes of the kind that the protocol compares.
+        score: Lowest score of the detections that count.
 
     Returns:
         (C + 1, C + 1): the last row counts detections without an object, the last column objects without a

@@ -78,7 +78,7 @@ def write_report(
         Notices, such as that the plots were left out because matplotlib is not installed.
 
     Raises:
-        OSError: The folder cannot be made or written to.
+        OSError: If the folder cannot be created or written to.
     """
     notices: list[str] = []
     if isinstance(evaluation, TextEvaluation):

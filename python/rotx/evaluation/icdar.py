@@ -100,12 +100,12 @@ def evaluate_text(
     """Scores text detections, all of one class, whatever their scores.
 
     Args:
-        annotations: objects; a difficult one is don't-care.
-        results: detections, in the order in which they may be taken.
+        annotations: Annotations; difficult objects are ignored.
+        results: Detections, in the order in which they are matched.
         iou: IoU thresholds; None: 0.5.
 
     Raises:
-        ValueError: if there is more than one class.
+        ValueError: If there is more than one class.
     """
     classes = {*annotations.classes, *results.classes}
     if len(classes) > 1:

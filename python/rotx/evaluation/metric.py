@@ -71,7 +71,7 @@ class DetectionMetric:
             kind: Kind of the boxes of both; None: rboxes (N, 5). Quads (N, 8) without it are deprecated.
 
         Raises:
-            ValueError: For arrays of another shape, a label out of range, or an image added before.
+            ValueError: If an array has a wrong shape, a label is out of range, or the image was added before.
         """
         if image_id in self._images:
             raise ValueError(f"image {image_id!r} was added before")

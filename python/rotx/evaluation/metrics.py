@@ -39,12 +39,12 @@ class DOTAMetric:
     Args:
         iou_thrs: IoU threshold, or several.
         eval_mode: ``"11points"`` (VOC07) or ``"area"`` (VOC12); None: as the protocol says.
-        protocol: a name in `rotx.evaluation.PROTOCOLS`; None: as said above.
+        protocol: Name in `rotx.evaluation.PROTOCOLS`; None: the default described above.
         merge_patches: ``rotx-eval model`` merges patches into whole images, as with ``--merge``.
-        iou_thr: by which detections on patches are merged.
+        iou_thr: IoU above which NMS suppresses detections when patches are merged.
         format_only: ``rotx-eval model`` writes the detections and scores nothing.
-        outfile_prefix: where ``rotx-eval model`` writes them without ``--out``.
-        prefix: goes before the names of the headline, with a slash.
+        outfile_prefix: Prefix of the files that ``rotx-eval model`` writes if ``--out`` is not given.
+        prefix: Prefix of the names of the headline numbers, followed by a slash.
     """
 
     def __init__(
@@ -98,10 +98,10 @@ class RotatedCocoMetric:
 
     Args:
         iou_thrs: IoU threshold, or several; None: 0.5 to 0.95.
-        proposal_nums: how many detections of an image and class count is the first of them.
+        proposal_nums: Limits of the number of detections per image and class; only the first one is used.
         format_only: ``rotx-eval model`` writes the detections and scores nothing.
-        outfile_prefix: where ``rotx-eval model`` writes them without ``--out``.
-        prefix: goes before the names of the headline, with a slash.
+        outfile_prefix: Prefix of the files that ``rotx-eval model`` writes if ``--out`` is not given.
+        prefix: Prefix of the names of the headline numbers, followed by a slash.
     """
 
     def __init__(
@@ -142,10 +142,10 @@ class Several:
     detections are merged or written, the first that says so is obeyed.
 
     Args:
-        metrics: at least one.
+        metrics: Metrics, at least one.
 
     Raises:
-        ValueError: if two would call their numbers alike.
+        ValueError: If two metrics would report numbers of the same name.
     """
 
     def __init__(self, metrics: Sequence[Metric]) -> None:

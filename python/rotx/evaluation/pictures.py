@@ -29,10 +29,10 @@ def write_pictures(
     """Writes ``<image>.jpg`` for each image: annotated objects in white, under detections in their class's colour.
 
     Args:
-        dataset: the images and their annotations.
-        detections: on these images, in this order.
-        folder: made if it is not there.
-        score_thr: detections that score less are not shown.
+        dataset: Dataset of images and annotations.
+        detections: Detections in each image, in the dataset's order.
+        folder: Output folder, created if it does not exist.
+        score_thr: Lowest score of the detections that are drawn.
 
     Returns:
         How many were written: images that cannot be read are left out.

@@ -83,7 +83,7 @@ def get_protocol(name: str) -> Protocol:
     """The protocol of that name.
 
     Raises:
-        ValueError: naming the nearest one that exists.
+        ValueError: If there is no such name; the message suggests the nearest one.
     """
     if name in PROTOCOLS:
         return PROTOCOLS[name]

@@ -99,9 +99,9 @@ def load_setup(
         trust_config: Whether to import what ``custom_imports`` of the config names.
 
     Raises:
-        ValueError: For files that cannot be read or do not belong together.
-        OSError: For a file that cannot be opened.
-        ImportError: For a plug-in that cannot be found.
+        ValueError: If files cannot be read or do not belong together.
+        OSError: If a file cannot be opened.
+        ImportError: If a plug-in is not found.
     """
     trained = load_detector(
         config_file, checkpoint, str(device), options=options, plugins=plugins, trust_config=trust_config

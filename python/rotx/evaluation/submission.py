@@ -54,16 +54,16 @@ def check_submission(results: str | Path, version: str = "1.0", task: int = 1) -
     All is read before it answers: there is one finding for each kind of fault and file, with its count.
 
     Args:
-        results: the .zip that is to be sent, or the folder that is to be packed.
-        version: the version of DOTA ("1.0", "1.5" or "2.0"), which decides the classes.
+        results: The .zip file to submit, or the folder to pack.
+        version: Version of DOTA, ``"1.0"``, ``"1.5"`` or ``"2.0"``; it determines the classes.
         task: 1 (rotated boxes) or 2 (horizontal boxes).
 
     Returns:
         Findings, those about the whole first; none if nothing is wrong.
 
     Raises:
-        ValueError: for an unknown version or task.
-        FormatError: if there is no such file or folder.
+        ValueError: If the version or task is unknown.
+        FormatError: If the file or folder does not exist.
     """
     if version not in CLASSES:
         raise ValueError(f"version: need {', '.join(CLASSES)}, got {version!r}")
