@@ -92,8 +92,8 @@ class Trainer:
         """Trains to the end.
 
         Raises:
-            Interrupted: After a signal, when a checkpoint has been written.
-            NotFinite: For a loss or gradient that is not finite.
+            Interrupted: After a signal, once the checkpoint is saved.
+            NotFinite: If a loss or gradient is not finite.
             OSError: If the last checkpoint could not be written.
         """
         if self.world.first:
@@ -227,7 +227,7 @@ class Trainer:
             together: Whether all processes do so now.
 
         Raises:
-            NotFinite: In all processes, if a loss of one or their gradient is not finite.
+            NotFinite: In all processes, if the loss in one of them or the gradient is not finite.
         """
         step, self.launched = self.launched, None
         if step is None:

@@ -21,8 +21,8 @@ class InputFile:
     """A file that is to be looked at.
 
     Attributes:
-        path: of the file.
-        name: what results call it: its path below the folder that was given, ``/`` kept, without suffix.
+        path: Path of the file.
+        name: Name in the results: the path below the given folder, with ``/``, without the suffix.
     """
 
     path: Path
@@ -50,12 +50,12 @@ def find_inputs(words: Sequence[str], leave_out: Sequence[Path] = ()) -> tuple[l
     videos are taken, sorted. A file that is named several times is taken once.
 
     Args:
-        words: files, folders or patterns.
-        leave_out: folders of results: what folders and patterns hold of them is no input.
+        words: Files, folders or glob patterns.
+        leave_out: Folders of results, which folders and patterns do not search.
 
     Raises:
-        ValueError: for a word that means nothing, and for two files of one name.
-        OSError: if a folder cannot be listed.
+        ValueError: If an argument matches nothing, or two files share a name.
+        OSError: If a folder cannot be listed.
     """
     found: dict[Path, InputFile] = {}
     twice = 0

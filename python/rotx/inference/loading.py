@@ -37,8 +37,8 @@ def load(
     Raises:
         ValueError: For a config or checkpoint that cannot be read, for two that do not belong together, for a test
             pipeline that cannot be undone, and for a device that does not exist.
-        OSError: For a file that cannot be opened.
-        ImportError: For a plug-in that cannot be found.
+        OSError: If a file cannot be opened.
+        ImportError: If a plug-in is not found.
     """
     trained = load_detector(
         config_file, checkpoint, device, options=options, plugins=plugins, trust_config=trust_config

@@ -49,7 +49,7 @@ class Predictor:
         amp: Whether to compute with autocast, in float16 on CUDA and bfloat16 on the CPU.
 
     Raises:
-        ValueError: Unless there is a name for each class of the detector.
+        ValueError: If the number of names differs from the detector's number of classes.
     """
 
     def __init__(
@@ -106,8 +106,8 @@ class Predictor:
             A :class:`Prediction`, or a list of them.
 
         Raises:
-            ValueError: For a file that holds no image, or an array of another shape or dtype.
-            OSError: For a file that cannot be opened.
+            ValueError: If a file is not an image, or an array has a wrong shape or dtype.
+            OSError: If a file cannot be opened.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size: need at least 1, got {batch_size}")
@@ -177,8 +177,8 @@ class Predictor:
             progress: Whether to show a bar.
 
         Raises:
-            ValueError: For a file that holds no image, and for bad settings.
-            OSError: For a file that cannot be opened.
+            ValueError: If a file is not an image, or a setting is invalid.
+            OSError: If a file cannot be opened.
         """
         source = WindowedImage(Path(image))
         options = WindowOptions.of(self.scale, window, gap, batch_size, score_thr, views, merge_rule=merge_rule)
@@ -222,12 +222,12 @@ def _pixels(source: Source, name: str = "image") -> Image:
     """An image as an (H, W, 3) uint8 array, BGR.
 
     Args:
-        source: a file that OpenCV can read, of any colours and depth; or such an array, which is returned itself.
-        name: of an array, for messages.
+        source: File that OpenCV can read, of any colours and depth; or a BGR array, which is returned as it is.
+        name: Name of an array in error messages.
 
     Raises:
-        ValueError: for a file that holds no image, or an array of another shape or dtype.
-        OSError: for a file that cannot be opened.
+        ValueError: If a file is not an image, or an array has a wrong shape or dtype.
+        OSError: If a file cannot be opened.
     """
     if isinstance(source, str | Path):
         if Path(source).is_dir():

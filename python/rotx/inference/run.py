@@ -73,7 +73,7 @@ def run(
         progress: Whether to show bars.
 
     Raises:
-        ValueError: For what the formats cannot hold, and if another run has not ended in ``out``.
+        ValueError: If a format cannot store the results, or ``out`` holds another unfinished run.
         OSError: If an output cannot be written; the run can be continued.
     """
     check(formats, [(one.name, one.path) for one in inputs], predictor.classes)

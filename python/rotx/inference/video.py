@@ -22,11 +22,11 @@ class Video:
     """The frames of a file.
 
     Attributes:
-        path: of the file.
-        count: how many frames the file says it has; 0: it does not say.
+        path: Path of the file.
+        count: Number of frames according to the file; 0 if it does not say.
 
     Raises:
-        UnreadableImage: for a file that holds no video.
+        UnreadableImage: If the file is not a video.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,10 +45,10 @@ class Video:
         """Number and pixels (H, W, 3), BGR, of each frame; may be called once.
 
         Args:
-            first: the number to begin with; frames before it are decoded and passed over.
+            first: Number of the first frame to return; earlier frames are decoded and skipped.
 
         Raises:
-            UnreadableImage: at the end, if the file says that it has more.
+            UnreadableImage: At the end, if the file claims to contain more frames.
         """
         number = 0
         while self._capture.grab():
@@ -101,11 +101,11 @@ def film(path: Path, rate: float) -> Iterator[_Film]:
     """A video to add frames to, in place when it is complete.
 
     Args:
-        path: ends in ``.mp4``; folders are made.
-        rate: frames a second.
+        path: Output file, ending in ``.mp4``; its folders are created.
+        rate: Frames per second.
 
     Raises:
-        OSError: if it cannot be written.
+        OSError: If the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.tmp.mp4")

@@ -70,7 +70,7 @@ class WindowOptions:
             merge_rule: Rule by which what several windows show counts once, of `rotx.tiling.rules`.
 
         Raises:
-            ValueError: For windows that cannot be, and for an unknown rule.
+            ValueError: If the window options are impossible or the merge rule is unknown.
         """
         check_rule(merge_rule)
         side = window if window is not None else max(scale) if scale else WINDOW

@@ -74,7 +74,7 @@ def open_writers(formats: Sequence[str], out: Path, classes: Sequence[str]) -> l
         classes: Names of the classes, in the order of the labels.
 
     Raises:
-        ValueError: For names of classes that a format cannot hold.
+        ValueError: If a format cannot store the class names.
         OSError: If a file cannot be made; none is left then.
     """
     makers: dict[str, Callable[[], Writer]] = {

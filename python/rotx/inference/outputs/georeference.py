@@ -35,7 +35,7 @@ class Georeference:
 
     Attributes:
         transform: (2, 3): x and y of the CRS from column, row and 1, where the corner of the first pixel is (0, 0).
-        crs: of rasterio.
+        crs: Coordinate reference system, as rasterio's ``CRS``.
         crs_name: as GeoJSON's ``crs`` names it for GDAL and QGIS; None for longitude and latitude of WGS 84, which
             need no name.
     """
@@ -49,12 +49,12 @@ class Georeference:
         """That of a file.
 
         Args:
-            file: a GeoTIFF, or what else GDAL reads.
-            size: width and height that it was seen with; None: any.
+            file: GeoTIFF, or any other file that GDAL reads.
+            size: Expected width and height; None: any.
 
         Raises:
-            NotPlaced: with the file and what is missing.
-            UnreadableImage: for a file that should be an image and that GDAL cannot open.
+            NotPlaced: If the image has no usable georeference; the message names the file and what is missing.
+            UnreadableImage: If GDAL cannot open the file although it should be an image.
         """
         import rasterio
         from rasterio.errors import NotGeoreferencedWarning, RasterioError

@@ -25,7 +25,7 @@ def draw(result: ImageRecord, classes: Sequence[str], picture: str | Path, longe
         longest: Greatest length of the longer side of the picture, in pixels.
 
     Raises:
-        UnreadableImage: For a file that holds no image.
+        UnreadableImage: If the file is not an image.
         OSError: If the picture cannot be written.
     """
     shown = preview(result.path, longest)

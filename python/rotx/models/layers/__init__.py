@@ -1,4 +1,4 @@
-"""Small layers that backbones, necks and heads share, with the parameter names of mmcv's."""
+"""Layers shared by backbones, necks and heads, with mmcv's parameter names."""
 
 from rotx.models.layers.activations import Activation
 from rotx.models.layers.conv_module import ConvModule
