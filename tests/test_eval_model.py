@@ -363,7 +363,7 @@ def test_wrong_options(write: Write, data: Path, tmp_path: Path) -> None:
     whole = write("whole.py", test_dataloader=loader(data / "whole"))
     (tmp_path / "P1.txt").write_text("")
     for arguments, message in (
-        ((whole, weights, "--merge"), "not made of patches: image 'P1'; names of patches are such as"),
+        ((whole, weights, "--merge"), "not made of patches: image 'P1'; need names of patches such as"),
         ((file, weights, "--whole", tmp_path), "--whole: needs --merge"),
         ((file, weights, "--merge", "--whole", tmp_path / "no"), "no: no such file"),
         ((file, weights, "--merge", "--whole", tmp_path / "P1.txt"), "P1.txt"),
@@ -439,4 +439,4 @@ def test_a_patch_of_an_image_without_annotations(write: Write, data: Path, tmp_p
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels/P1.txt").write_text("1 1 9 1 9 9 1 9 ship 0\n")
     message = wrong(write(), data / "bright.pth", "--plugin", "bright", "--merge", "--whole", tmp_path / "labels")
-    assert "labels: has no annotations of image 'P2__x', which there are patches of" in message
+    assert "labels: has no annotations of image 'P2__x', which has patches" in message

@@ -176,7 +176,7 @@ def test_images_of_the_set_are_never_replaced(tmp_path: Path) -> None:
     for out in (tmp_path / "set/images", tmp_path / "link"):
         code, said = run(tmp_path / "set", "--out", out)
         assert code == 2
-        assert said == f"error: {out}: holds images of the set, which could be replaced: name another folder\n"
+        assert said == f"error: {out}: holds images of the dataset, which could be replaced; name another folder\n"
     assert run("--augment", config(tmp_path / "set", []), "--out", tmp_path / "set/images")[0] == 2
     assert {file.name for file in (tmp_path / "set/images").iterdir()} == before
 

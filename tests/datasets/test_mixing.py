@@ -216,7 +216,10 @@ def test_mixing_is_for_training(tmp_path: Path) -> None:
         ({"type": "MixUp", "flip_ratio": -1}, "prob: need a number in"),
         ({"type": "RandomAffine", "max_translate_ratio": 2}, "max_translate_ratio: need a number in"),
         ({"type": "RandomAffine", "border": 5}, "border: need two numbers of pixels"),
-        ({"type": "RandomCrop", "crop_size": 5, "recompute_bbox": True}, "recompute_bbox: boxes are not made"),
+        (
+            {"type": "RandomCrop", "crop_size": 5, "recompute_bbox": True},
+            "recompute_bbox: boxes are not recomputed from masks",
+        ),
     ],
 )
 def test_bad_settings(config: dict[str, Any], message: str) -> None:

@@ -380,7 +380,7 @@ def test_a_damaged_image_is_skipped_and_counted(tmp_path: Path) -> None:
     ("settings", "inner", "said"),
     [
         ({}, {"pipeline": LOAD}, "dataset: pipeline is a setting of windows: move it to the TiledDataset"),
-        ({}, {"filter_cfg": {"min_size": 32}}, "dataset: filter_cfg is for windows: move it"),
+        ({}, {"filter_cfg": {"min_size": 32}}, "dataset: filter_cfg is a setting of windows: move it"),
         ({"random_offset": True}, {"test_mode": True}, "random_offset: need True or False, and only in training True"),
         ({"random_offset": 5}, {}, "random_offset: need True or False"),
         ({"cache_mb": -1}, {}, "cache_mb: need a number of at least 0, got -1"),
@@ -406,7 +406,7 @@ def test_what_tiles_are_not_made_of(whole: Path) -> None:
         (3, r"dataset: need a dataset, dict\(type=...\), got 3"),
         (
             {"type": "RepeatDataset", "times": 2, "dataset": config(whole, pipeline=LOAD)},
-            "dataset.datasets.0: pipeline is for windows",
+            "dataset.datasets.0: pipeline is a setting of windows",
         ),
     ):
         with pytest.raises(ValueError, match=said):
