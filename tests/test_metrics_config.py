@@ -158,10 +158,7 @@ def test_mmrotates_numbers(mode: str) -> None:
         ({"type": "RotatedCocoMetric", "metric": ["bbox", "segm"]}, "metric: only 'bbox' or .* is supported"),
         ({"type": "RotatedCocoMetric", "proposal_nums": ()}, "proposal_nums: need"),
         ({"type": "DOTAMetrics"}, "unknown type 'DOTAMetrics': did you mean 'DOTAMetric'"),
-        (
-            [{"type": "DOTAMetric"}, {"type": "DOTAMetric"}],
-            "test_evaluator: several metrics have the same type and prefix",
-        ),
+        ([{"type": "DOTAMetric"}, {"type": "DOTAMetric"}], "test_evaluator: several metrics have the same type"),
         ([{"type": "DOTAMetric"}, 3], "test_evaluator.1: need a metric, such as"),
         ([], "test_evaluator: need a metric"),
         (None, "test_evaluator: need a metric, such as"),

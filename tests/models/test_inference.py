@@ -414,7 +414,7 @@ def test_another_number_of_classes(
     message = r"two\.py: the model has 3 classes, but test_dataloader names 2"
     with pytest.raises(ValueError, match=message):
         rotx.load(file, folder / "nameless.pth")
-    with pytest.raises(ValueError, match="classes: need 3, as the detector has, got 2"):
+    with pytest.raises(ValueError, match="classes: the detector has 3, got 2 names"):
         Predictor(predictor.detector, ("a", "b"))
 
 

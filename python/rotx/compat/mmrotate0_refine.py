@@ -16,18 +16,19 @@ _TRAIN = {"s0": "init", "sr": "refine"}
 
 
 def r3det(model: Config, notice: Callable[[str], None]) -> Config:
-    """An R3Det in the parts of a refining detector of 1.x.
+    """Translates an R3Det to the parts of a refining detector of 1.x.
 
     The modules that refine features become parts of the heads that look at them.
 
     Args:
         model: Model of 0.x.
-        notice: Called with a sentence for what is not translated.
+        notice: Function that is called with each note about what is not translated.
 
     Raises:
         ConfigError: For a misspelt or missing part.
     """
     check_misspelt(model, _KEYS, "model")
+    check_misspelt(model.get("train_cfg"), (*_TRAIN, "stage_loss_weights"), "model.train_cfg")
     missing = [key for key in _KEYS if not model.get(key)]
     if missing:
         raise ConfigError(f"model: R3Det of MMRotate 0.x needs {', '.join(map(repr, missing))}")
@@ -47,7 +48,8 @@ def r3det(model: Config, notice: Callable[[str], None]) -> Config:
 
 
 def _refining(head: Config, module: Config, where: str, notice: Callable[[str], None]) -> Config:
-    """A head that refines, with its module."""
+    """Returns a refining head with its module."""
+    check_misspelt(module, tuple(_FRM), where.replace("refine_heads", "model.frm_cfgs"))
     # 0.x compares by the upright boxes around the objects unless told None.
     if head.get("assign_by_circumhbbox", "oc") is not None:
         notice(f"left out, for it has no counterpart: {where}.assign_by_circumhbbox; None is what is published")
