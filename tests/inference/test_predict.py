@@ -352,7 +352,7 @@ def test_a_large_image_that_is_cut_off(model: list[str], folder: Path, tmp_path:
         (["none.py", "CHECKPOINT", "IN"], "none.py: cannot be read: No such"),
         (["CONFIG", "CHECKPOINT", "none"], "none: no such file or folder"),
         (["CONFIG", "CHECKPOINT", "none/*.png"], "none/*.png: matches no image or video (.png"),
-        (["CONFIG", "CHECKPOINT", "IN", "--out", "IN/a0.png"], "a0.png: is a file; name a folder"),
+        (["CONFIG", "CHECKPOINT", "IN", "--out", "IN/a0.png"], "a0.png: is a file; need a folder"),
         (["CONFIG", "CHECKPOINT", "IN", "--format", "json,csv"], "format 'csv': need json, dota"),
         (
             ["CONFIG", "CHECKPOINT", "IN", "--classes", "rde"],
