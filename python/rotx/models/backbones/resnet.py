@@ -89,7 +89,7 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            # With scale 0 in its last normalisation, a block starts as the identity.
+            # A block whose last normalisation has scale 0 starts as the identity.
             elif isinstance(module, BasicBlock) and zero_init_residual:
                 nn.init.zeros_(module.bn2.weight)
             elif isinstance(module, Bottleneck) and zero_init_residual:

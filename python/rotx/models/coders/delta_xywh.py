@@ -26,6 +26,8 @@ from rotx.models.coders.deltas import (
 class DeltaXYWHHBBoxCoder:
     """Encodes hboxes by the centre's shift, in units of the prior's size, and the logarithms of the size ratios.
 
+    The priors are hboxes, too.
+
     Args:
         target_means: Means subtracted from the targets.
         target_stds: Standard deviations that the targets are divided by.
