@@ -288,7 +288,7 @@ def test_an_image_that_cannot_be_read(write: Write, data: Path, tmp_path: Path) 
     file = write(test_dataloader=loader(tmp_path / "whole"))
     result = evaluate(file, data / "bright.pth", "--json", tmp_path / "s", "--show-dir", tmp_path / "shown")
     assert "pictures: 1 in" in result.stdout and [p.name for p in (tmp_path / "shown").iterdir()] == ["P2__x.jpg"]
-    assert "note: 1 of 2 images could not be read, their objects count as missed; first " in result.stderr
+    assert "note: 1 of 2 images could not be read; their objects count as missed; first: " in result.stderr
     assert json.loads((tmp_path / "s").read_text())["map"] < 0.7
 
 
@@ -383,7 +383,7 @@ def test_wrong_configs(write: Write, data: Path) -> None:
     patches, weights = data / "patches", data / "bright.pth"
     for changes, message in (
         ({"model": None}, "has no model"),
-        ({"test_dataloader": None}, "nothing to evaluate on: it has neither test_dataloader nor val_dataloader"),
+        ({"test_dataloader": None}, "nothing to evaluate on: has neither test_dataloader nor val_dataloader"),
         ({"test_dataloader": {"batch_size": 1}}, "test_dataloader: needs dataset=dict(type=...)"),
         ({"test_dataloader": loader(patches, test_mode=False)}, "for evaluation set test_mode=True"),
         ({"test_dataloader": loader(data / "none")}, "none"),

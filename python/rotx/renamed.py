@@ -13,6 +13,27 @@ from typing import Any
 
 #: Old module → new module, within rotx.
 MODULES = {
+    "models.targets": "models.assigners",
+    "models.targets.anchor_targets": "models.heads.anchor_targets",
+    "models.targets.overlaps": "models.assigners.overlaps",
+    "models.targets.deltas": "models.coders.deltas",
+    "models.targets.assigners": "models.assigners.max_iou",
+    "models.targets.coders": "models.coders",
+    "models.targets.angle_coders": "models.coders.angle_coder",
+    "models.targets.priors": "models.priors.anchors",
+    "models.targets.samplers": "models.samplers.sampler",
+    "models.heads.dense": "models.heads",
+    "models.heads.dense.maps": "models.heads.maps",
+    "models.heads.dense.retina": "models.heads.retina",
+    "models.heads.dense.rpn": "models.heads.rpn",
+    "models.heads.dense.fcos": "models.heads.fcos",
+    "models.heads.dense.angle_branch_retina": "models.heads.angle_branch_retina",
+    "models.heads.roi": "models.heads",
+    "models.heads.roi.bbox": "models.heads.shared_2fc",
+    "models.heads.roi.standard": "models.heads.standard_roi",
+    "models.heads.roi.cascade": "models.heads.cascade_roi",
+    "models.heads.roi.extractors": "models.heads.roi_extractor",
+    "models.heads.roi.stage": "models.heads.roi_sampling",
     "config.translate": "compat.mmrotate0",
     "config.translate_data": "compat.mmrotate0_data",
     "config.translate_model": "compat.mmrotate0_model",
@@ -78,6 +99,25 @@ MODULES = {
 
 #: Old module and name → new module and name, within rotx.
 NAMES: dict[tuple[str, str], tuple[str, str]] = {
+    ("models.targets.coders", "BoxCoder"): ("models.coders.box_coder", "BoxCoder"),
+    ("models.targets.coders", "DeltaXYWHHBBoxCoder"): ("models.coders.delta_xywh", "DeltaXYWHHBBoxCoder"),
+    ("models.targets.coders", "DeltaXYWHTRBBoxCoder"): ("models.coders.delta_xywht", "DeltaXYWHTRBBoxCoder"),
+    ("models.targets.coders", "DeltaXYWHTHBBoxCoder"): ("models.coders.delta_xywht", "DeltaXYWHTHBBoxCoder"),
+    ("models.targets.coders", "MidpointOffsetCoder"): ("models.coders.midpoint_offset", "MidpointOffsetCoder"),
+    ("models.targets.coders", "DistanceAnglePointCoder"): (
+        "models.coders.distance_angle_point",
+        "DistanceAnglePointCoder",
+    ),
+    ("models.targets.angle_coders", "CSLCoder"): ("models.coders.csl", "CSLCoder"),
+    ("models.targets.angle_coders", "PSCCoder"): ("models.coders.psc", "PSCCoder"),
+    ("models.targets.priors", "FakeRotatedAnchorGenerator"): (
+        "models.priors.rotated_anchors",
+        "FakeRotatedAnchorGenerator",
+    ),
+    ("models.targets.priors", "MlvlPointGenerator"): ("models.priors.points", "MlvlPointGenerator"),
+    ("models.targets.samplers", "RandomSampler"): ("models.samplers.random_sampler", "RandomSampler"),
+    ("models.targets.samplers", "OHEMSampler"): ("models.samplers.ohem_sampler", "OHEMSampler"),
+    ("models.targets.samplers", "PseudoSampler"): ("models.samplers.pseudo_sampler", "PseudoSampler"),
     ("engine.subject", "Subject"): ("evaluation.setup", "EvaluationSetup"),
     ("engine.subject", "load_subject"): ("evaluation.setup", "load_setup"),
     ("inference.large", "Look"): ("inference.windowed", "WindowOptions"),

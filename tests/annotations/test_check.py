@@ -293,7 +293,7 @@ def yolo(root: Path, text: str) -> Path:
         ("0 0.1 0.1 0.4 0.1 0.4 0.5 0.1 0.5", "duplicate", "ship: the same as that of line 1"),
         ("1 1.2 1.2 1.3 1.2 1.3 1.3 1.2 1.3", "outside", "plane: all of it is beyond the image of 120 × 80, by 36 pix"),
         ("2 0.5 0.5 0.6 0.5 0.6 0.6 0.5 0.6", "unreadable", "label 2 has no name: there are 2 names"),
-        ("1 50 50 60 50 60 60 50 60", "unreadable", "50 is no share of an image's side"),
+        ("1 50 50 60 50 60 60 50 60", "unreadable", "50 is not a fraction of an image's side"),
     ],
 )
 def test_yolo(line: str, kind: str, text: str, tmp_path: Path) -> None:

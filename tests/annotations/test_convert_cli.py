@@ -195,7 +195,7 @@ def test_yolo_that_is_wrong(yolo: Path, tmp_path: Path) -> None:
         ("1" + YOLO[1:], "label 1 has no name: there are 1 names, from 0 on"),
         ("x" + YOLO[1:], "label 'x' is not a number from 0 on"),
         ("0 .1 .1 .4 .1\n", "5 columns, need 9: label x1 y1 x2 y2 x3 y3 x4 y4"),
-        ("0 10 10 .4 .1 .4 .3 .1 30\n", "30 is no share of an image's side"),
+        ("0 10 10 .4 .1 .4 .3 .1 30\n", "30 is not a fraction of an image's side"),
     ):
         file.write_text(YOLO + YOLO + YOLO + text)
         line = failure(yolo, tmp_path / "out", "--to", "dota")
@@ -203,7 +203,7 @@ def test_yolo_that_is_wrong(yolo: Path, tmp_path: Path) -> None:
         lines = said(yolo, tmp_path / f"out-{reason[:5]}", "--to", "dota", "--lenient")
         assert any(" 3 objects" in line for line in lines)
     for text, reason in (
-        ("0 10 10 40 10 40 30 10 30\n", "40 is no share of an image's side"),
+        ("0 10 10 40 10 40 30 10 30\n", "40 is not a fraction of an image's side"),
         ("0 nan .1 .4 .1 .4 .3 .1 .3\n", "coordinate 'nan' is not finite"),
     ):
         file.write_text(text)

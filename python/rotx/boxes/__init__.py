@@ -30,6 +30,7 @@ from rotx.boxes.convert import (
     qbox2rbox,
     rbox2hbox,
     rbox2qbox,
+    rectangle2rbox,
 )
 from rotx.boxes.kinds import KINDS, BoxKind, check_boxes, width
 from rotx.boxes.measure import area, iou, nms, sides
@@ -68,6 +69,7 @@ __all__ = [
     "qbox2rbox",
     "rbox2hbox",
     "rbox2qbox",
+    "rectangle2rbox",
     "regularize",
     "rescale",
     "rotate",

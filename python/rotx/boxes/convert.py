@@ -109,6 +109,20 @@ def hbox2rbox(hboxes: Array) -> Array:
     return out
 
 
+def rectangle2rbox(quads: Array) -> Array:
+    """Quads (..., 8) that are rectangles as rboxes (..., 5), w along the first side; on their device, differentiable.
+
+    Quads that are none need :func:`qbox2rbox`.
+    """
+    xp = namespace(quads)
+    p1, p2, p3, p4 = (quads[..., i : i + 2] for i in (0, 2, 4, 6))
+    along, across = p2 - p1, p3 - p2
+    w, h = xp.hypot(along[..., :1], along[..., 1:]), xp.hypot(across[..., :1], across[..., 1:])
+    angle = xp.arctan2(along[..., 1:], along[..., :1])
+    out: Array = xp.concatenate([(p1 + p2 + p3 + p4) / 4, w, h, angle], axis=-1)
+    return out
+
+
 def hbox2qbox(hboxes: Array) -> Array:
     """Corners (..., 8) of hboxes (..., 4), clockwise from the top left."""
     xp = namespace(hboxes)

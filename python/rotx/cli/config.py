@@ -87,6 +87,7 @@ def check(
     """
     settings = read(file, options, more)
     import torch
+    from torch.nn import ModuleList
 
     from rotx.config import custom_imports
     from rotx.models import build_detector
@@ -103,12 +104,16 @@ def check(
             _check_training(settings, detector)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
-    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in detector.named_children()}
+    parts: dict[str, Any] = {}
+    for name, part in detector.named_children():
+        parts |= {f"{name}.{i}": one for i, one in enumerate(part)} if isinstance(part, ModuleList) else {name: part}
+    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
     frozen = sum(p.numel() for p in detector.parameters() if not p.requires_grad)
     click.echo(f"{settings['model']['type']}: {sum(counts.values()):,} parameters, {frozen:,} of them frozen")
+    width = max(10, *map(len, parts))
     for name, count in counts.items():
         if count:
-            click.echo(f"  {name:10} {type(getattr(detector, name)).__name__:24} {count:>12,}")
+            click.echo(f"  {name:{width}} {type(parts[name]).__name__:24} {count:>12,}")
 
 
 def _check_training(settings: dict[str, Any], detector: Any) -> None:

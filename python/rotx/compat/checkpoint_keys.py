@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-#: Keys of other versions → ours, tried in order for keys that the model does not have. The five families (RetinaNet,
-#: FCOS, Faster R-CNN, Oriented R-CNN, RoI Transformer) have the same names in MMRotate 0.x and 1.x; MMDetection
-#: used other names for the last convolutions of FCOS before 2.1, and MMRotate reads those names, too.
-RENAMED = ((r"^bbox_head\.fcos_(cls|reg|centerness)\.", r"bbox_head.conv_\1."),)
+#: Keys of other versions → ours, tried in order for keys that the model does not have. Most families have the same
+#: names in MMRotate 0.x and 1.x, but not the heads of R3Det. MMDetection used other names for the last convolutions of
+#: FCOS before 2.1, and MMRotate reads those names, too.
+RENAMED = (
+    (r"^bbox_head\.fcos_(cls|reg|centerness)\.", r"bbox_head.conv_\1."),
+    (r"^bbox_head\.", "bbox_head_init."),
+    (r"^refine_head\.(\d+)\.", r"bbox_head_refine.\1."),
+    (r"^feat_refine_module\.(\d+)\.", r"bbox_head_refine.\1.feat_refine_module."),
+)
 
 #: Layers of EfficientNet-PyTorch outside its blocks → timm's.
 EFFICIENTNET_ENDS = {

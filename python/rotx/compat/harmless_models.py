@@ -113,6 +113,15 @@ MODELS: dict[str, dict[str, Allowed]] = {
         "dcn_on_last_conv": (False,),
         "use_grid_points": (False,),
         "center_init": (True,),
+        "transform_method": ("rotrect",),
+        # MMDetection reads none of these.
+        "init_allowed_border": (-1,),
+        "init_pos_weight": (-1,),
+        "refine_allowed_border": (-1,),
+        # 0.x: the last two are for the first.
+        "use_reassign": (False,),
+        "topk": (int,),
+        "anti_factor": (float,),
     },
     # RoI heads
     "StandardRoIHead": _ROI_HEAD,
@@ -149,7 +158,7 @@ MODELS: dict[str, dict[str, Allowed]] = {
     # Coders of rboxes never clip.
     "DistanceAnglePointCoder": {**_BOX_CODER, "clip_border": (bool,)},
     "MaxIoUAssigner": {"gpu_assign_thr": (float,), "perm_repeat_gt_cfg": (None,)},
-    "MaxConvexIoUAssigner": {"gpu_assign_thr": (float,)},
+    "MaxConvexIoUAssigner": {"gpu_assign_thr": (float,), "ignore_wrt_candidates": (True,)},
     "BboxOverlaps2D": _OVERLAPS,
     "OHEMSampler": {"loss_key": ("loss_cls",)},
     # Losses

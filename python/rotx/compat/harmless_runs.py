@@ -79,6 +79,15 @@ RUNS: dict[str, dict[str, Allowed]] = {
         "ann_file": (None, str),
         "collect_device": ("cpu", "gpu"),
     },
+    "CocoMetric": {
+        **_FILES,
+        "classwise": (bool,),
+        "metric_items": (None,),
+        "proposal_nums": ((100, 300, 1000), (100, 1, 10), (1, 10, 100)),
+        "sort_categories": (False,),
+        "use_mp_eval": (bool,),
+        "collect_device": ("cpu", "gpu"),
+    },
     # Learning rates
     **dict.fromkeys(_SCHEDULERS, _SCHEDULER),
     "OneCycleLR": _SCHEDULER,

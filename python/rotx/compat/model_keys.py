@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from rotx.compat.keys import Slot, belongs, check_slots, is_ours, name_of, resolved, typed_slots
-from rotx.compat.parts import SETTINGS, at, check_heads, dicts_at, kind_of, strip_model
+from rotx.compat.parts import SETTINGS, at, check_heads, dicts_at, harmless_at, kind_of, strip_model
 from rotx.compat.places import KINDS, OF_DETECTOR, Place
 from rotx.config.errors import ConfigError
 from rotx.registry import keywords_of, nearest
@@ -98,7 +98,7 @@ def _settings(model: Model, head: str, places: tuple[Place, ...]) -> Iterator[Sl
         keys += [] if is_ours(kind) else [key for key in keywords if key not in keys]
         keys += [path.rpartition(".")[2] for path in paths if path.rpartition(".")[0] == place.path]
         for where, found in dicts_at(model, head, place):
-            yield Slot(f"model.{where}", found, name_of(target), (*keys, *place.harmless))
+            yield Slot(f"model.{where}", found, name_of(target), (*keys, *harmless_at(place, model[head])))
             for key, value in found.items():
                 if f"{place.path}.{key}" not in paths:
                     yield from typed_slots(value, f"model.{where}.{key}")

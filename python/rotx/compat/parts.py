@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rotx.compat.allowed import check_value
-from rotx.compat.harmless import strip
+from rotx.compat.allowed import Allowed, check_value
+from rotx.compat.harmless import harmless_keys, strip
 from rotx.compat.places import KINDS, OF_DETECTOR, Place
 from rotx.config.errors import ConfigError
 
@@ -23,15 +23,23 @@ def strip_model(model: Config) -> dict[str, Any]:
         ConfigError: For a harmless key with an unsupported value.
     """
     own: dict[str, Any] = strip(model, "model")
-    for place in (place for places in KINDS[kind_of(own)].values() for place in places):
+    for head, place in ((head, place) for head, places in KINDS[kind_of(own)].items() for place in places):
+        harmless = harmless_at(place, own.get(head))
         found = at(own, place.path)
         stages = found if isinstance(found, list | tuple) else [found]
         for i, settings in enumerate(stages):
             where = f"model.{place.path}" + (f".{i}" if stages is found else "")
-            for key in place.harmless if isinstance(settings, dict) else ():
+            for key in harmless if isinstance(settings, dict) else ():
                 if key in settings:
-                    check_value(settings.pop(key), place.harmless[key], f"{where}.{key}")
+                    check_value(settings.pop(key), harmless[key], f"{where}.{key}")
     return own
+
+
+def harmless_at(place: Place, head: Any) -> dict[str, Allowed]:
+    """The keys at a place that have nothing to choose, for its head, with the values that they may have."""
+    config = head[0] if isinstance(head, list | tuple) and head else head
+    own = harmless_keys(config["type"]) if isinstance(config, Mapping) and "type" in config else {}
+    return {**place.harmless, **{key: own[place.prefix + key] for key in place.keys if place.prefix + key in own}}
 
 
 def to_parts(model: Config) -> dict[str, Any]:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rotx.compat import build
 from rotx.datasets.dataset import Transform
 from rotx.datasets.pipeline import checked_pipeline
 from rotx.datasets.sample import Sample
 from rotx.datasets.transforms.loading import LoadAnnotations, LoadImageFromFile
 from rotx.datasets.transforms.resizing import Resize
 from rotx.records import ImageRecord, Instances
-from rotx.registry import build
 
 #: Data loaders whose pipeline is used for prediction, in order of preference.
 TEST_LOADERS = ("test_dataloader", "val_dataloader")
