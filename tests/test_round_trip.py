@@ -144,7 +144,7 @@ def test_every_format_holds_it(walked: tuple[str, ImageRecord, Instances], to: s
 
 def test_a_format_that_needs_sizes_says_so(tmp_path: Path) -> None:
     table = InstanceTable.of_records([dota(tmp_path, []).record(0)], ["ship"])
-    with pytest.raises(ValueError, match="image 'P1': its size is not known, which yolo needs"):
+    with pytest.raises(ValueError, match="image 'P1': its size is unknown, and yolo needs it"):
         write(table, tmp_path / "out", "yolo")
     assert not (tmp_path / "out").exists()
 

@@ -144,7 +144,9 @@ def test_rotated_boxes_stay_rotated(tmp_path: Path) -> None:
     assert known.kind == "rbox" and known.boxes.tolist() == [[50, 40, 30, 10, 0.5]]
     assert dataset.sample(0, np.random.default_rng(0)).instances.kind == "quad"
     upright = coco(tmp_path, [OBJECTS[0]], BOXES)
-    assert any("boxes are horizontal (bbox); LoadAnnotations box_type='qbox'" in notice for notice in upright.notices)
+    assert any(
+        "(bbox); to use segmentation, set LoadAnnotations box_type='qbox'" in notice for notice in upright.notices
+    )
     assert not any("horizontal" in notice for notice in coco(tmp_path, [OBJECTS[4]], BOXES).notices)
 
 

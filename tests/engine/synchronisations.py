@@ -28,6 +28,8 @@ WAITING = {
 }
 #: Methods that copy to the CPU and that no dispatch mode sees.
 READING = (Tensor.tolist, Tensor.numpy)
+#: Functions that copy numbers of Python to the device, and wait until that is done.
+WRITING = (torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor)
 
 
 class Synchronisations(TorchDispatchMode):
@@ -93,7 +95,7 @@ class Synchronisations(TorchDispatchMode):
 
 
 class _Functions(TorchFunctionMode):
-    """Sees the methods of tensors that read values and dispatch nothing."""
+    """Sees what copies values from or to the device and dispatches nothing."""
 
     def __init__(self, found: Synchronisations) -> None:
         super().__init__()
@@ -102,7 +104,8 @@ class _Functions(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        if func in READING:
+        numbers = args[1:] if func is Tensor.new_tensor else args
+        if func in READING or (func in WRITING and not (numbers and isinstance(numbers[0], Tensor))):
             self.found.note(func.__name__)
         if func is not Tensor.backward:
             return func(*args, **(kwargs or {}))

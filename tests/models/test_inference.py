@@ -239,7 +239,7 @@ def test_draw_boxes_of_any_size() -> None:
     rboxes = np.array([[1e9, -1e9, 1e12, 1e-9, 0.3], [10, 10, 0, 0, 0]])
     drawn = draw_boxes(np.zeros((30, 30, 3), np.uint8), rboxes, np.array([1, 2]), ["far", "x" * 100])
     assert drawn.shape == (30, 30, 3)
-    with pytest.raises(ValueError, match="need a label and a caption a box, got 1 and 0 for 2"):
+    with pytest.raises(ValueError, match="need a label and a caption for each box, got 1 and 0 for 2"):
         draw_boxes(np.zeros((30, 30, 3), np.uint8), rboxes, np.array([1]))
 
 

@@ -148,7 +148,7 @@ class Trainer:
             self.train_set,
             self._draws(),
             num_workers=self.settings.train.num_workers,
-            box_kind=self.detector.box_kind,
+            box_kind=self.detector.target_kind,
             angle_version=self.settings.angle_version,
             seed=self.settings.seed,
             pin_memory=self.world.device.type == "cuda",

@@ -21,7 +21,10 @@ def mean_over_processes(value: float | Tensor, where: torch.device, at_least: fl
         The sum divided by the number of processes, a float32 scalar tensor on the device; outside a distributed run
         the number itself.
     """
-    total = torch.as_tensor(value, dtype=torch.float32, device=where).detach().clone()
+    if isinstance(value, Tensor):
+        total = value.detach().to(where, torch.float32, copy=True)
+    else:
+        total = torch.full((), value, dtype=torch.float32, device=where)
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return total.clamp(min=at_least)
     torch.distributed.all_reduce(total)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -11,9 +11,11 @@ from torch import Tensor
 from rotx import _rust
 from rotx.ops import _library
 
+Mode = Literal["iou", "iof"]
 
-def convex_iou(points: Tensor, quads: Tensor) -> Tensor:
-    """Computes the IoU of the convex hull of every point set with every quad.
+
+def convex_iou(points: Tensor, quads: Tensor, mode: Mode = "iou") -> Tensor:
+    """Computes the overlap of the convex hull of every point set with every quad.
 
     The IoU is computed in float64 and rounded once, to the dtype of the points. Non-convex quads are replaced by their
     convex hulls. Shapes without area or with a non-finite number overlap nothing.
@@ -21,15 +23,16 @@ def convex_iou(points: Tensor, quads: Tensor) -> Tensor:
     Args:
         points: Point sets (N, 2k) ``x1, y1, ..., xk, yk`` in pixels; any floating dtype.
         quads: Quads (M, 8) ``x1, y1, ..., x4, y4`` of the same dtype, on the same device.
+        mode: ``"iou"``: over the union; ``"iof"``: over the area of the hull of ``points``.
 
     Returns:
         (N, M) in [0, 1], with the dtype of the points. Not differentiable: never requires grad.
 
     Raises:
         TypeError: If the dtypes differ or are not floating-point.
-        ValueError: If a shape is wrong or the devices differ.
+        ValueError: If a shape or mode is wrong or the devices differ.
     """
-    return cast(Tensor, torch.ops.rotx.convex_iou(points, quads))
+    return cast(Tensor, torch.ops.rotx.convex_iou(points, quads, mode))
 
 
 def convex_giou(points: Tensor, quads: Tensor) -> Tensor:
@@ -64,6 +67,11 @@ def _check(points: Tensor, quads: Tensor) -> None:
     _library.check_device("points", points, "quads", quads)
 
 
+def _check_mode(points: Tensor, quads: Tensor, mode: str = "iou") -> None:
+    _check(points, quads)
+    torch._check_value(mode in ("iou", "iof"), lambda: f"mode: need 'iou' or 'iof', got {mode!r}")
+
+
 def _check_rows(points: Tensor, quads: Tensor) -> None:
     _check(points, quads)
     torch._check_value(
@@ -73,9 +81,9 @@ def _check_rows(points: Tensor, quads: Tensor) -> None:
 
 
 def _checked(check: Callable[..., None], kernel: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    def run(points: Tensor, quads: Tensor) -> Tensor:
-        check(points, quads)
-        return kernel(points, quads)
+    def run(points: Tensor, quads: Tensor, *mode: str) -> Tensor:
+        check(points, quads, *mode)
+        return kernel(points, quads, *mode)
 
     return run
 
@@ -94,9 +102,9 @@ def _rows(values: Tensor) -> Any:
     return _library.to_numpy(values.contiguous())
 
 
-def _cpu_iou(points: Tensor, quads: Tensor) -> Tensor:
+def _cpu_iou(points: Tensor, quads: Tensor, mode: str = "iou") -> Tensor:
     out = torch.empty((points.shape[0], quads.shape[0]), dtype=torch.float64)
-    _rust.convex_iou(_rows(points), _rows(quads), "iou", torch.get_num_threads(), out.numpy())
+    _rust.convex_iou(_rows(points), _rows(quads), mode, torch.get_num_threads(), out.numpy())
     return out.to(points.dtype)
 
 
@@ -123,9 +131,9 @@ def _grad_of_backward(ctx: Any, grad: Tensor) -> None:
 
 
 _library.define(
-    "convex_iou(Tensor points, Tensor quads) -> Tensor",
-    cpu=_checked(_check, _cpu_iou),
-    fake=_checked(_check, lambda points, quads: points.new_empty((points.shape[0], quads.shape[0]))),
+    "convex_iou(Tensor points, Tensor quads, str mode='iou') -> Tensor",
+    cpu=_checked(_check_mode, _cpu_iou),
+    fake=_checked(_check_mode, lambda points, quads, _="iou": points.new_empty((points.shape[0], quads.shape[0]))),
 )
 _library.define(
     "convex_giou(Tensor points, Tensor quads) -> Tensor",

@@ -1,4 +1,4 @@
-"""What an assigner compares boxes by: IoU of rotated, horizontal or circumscribed boxes.
+"""What an assigner compares boxes by: IoU of rotated, horizontal or circumscribed boxes, or of point sets and quads.
 
 Each is called with boxes ``a`` (N, ·), boxes ``b`` (M, ·) and a mode, ``"iou"`` or ``"iof"``, the share of
 ``a`` that is common, and returns (N, M), in float32 at least, without a gradient.
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rotx.boxes import BoxKind, check_boxes, rbox2hbox
-from rotx.ops import box_iou_rotated
+from rotx.ops import box_iou_rotated, convex_iou
 
 Mode = Literal["iou", "iof"]
 
@@ -22,6 +22,9 @@ _LEAST_AREA = 1e-6
 # Relative error of an overlap and of areas in float32.
 _ROUNDING = 1e-6
 
+# More anchors of one size than a grid has around a small object: 8 strides wide, with 3 ratios, there are 192.
+_MOST_ALIKE = 1024
+
 # How much an IoU may move where it is rounded as by mmcv.
 _MOST_MOVED = 1e-5
 
@@ -29,7 +32,7 @@ _MOST_MOVED = 1e-5
 class Overlaps(Protocol):
     """Overlaps (N, M) of boxes (N, D) with boxes (M, D)."""
 
-    #: Kind of both boxes; an assigner converts objects to it.
+    #: Kind of the boxes; an assigner converts objects to it.
     kind: BoxKind
 
     def __call__(self, a: Tensor, b: Tensor, mode: Mode = "iou") -> Tensor:
@@ -52,6 +55,7 @@ class RBboxOverlaps2D:
     All anchors around a small gt overlap it equally. Which of them an assigner takes for the best is then left
     to rounding: for one box within the other the IoU is rounded as mmcv rounds it, so that the same are taken.
     MMRotate's losses depend on it, by several percent where objects are few. No IoU moves by more than 1e-5 for it.
+    Of each gt only the 1024 boxes of ``a`` that overlap it most are rounded so: the best are among them.
     """
 
     kind: BoxKind = "rbox"
@@ -62,18 +66,10 @@ class RBboxOverlaps2D:
         overlaps = box_iou_rotated(a, b, mode)
         if mode == "iof":
             return overlaps
-        rows, columns = overlaps.nonzero().unbind(dim=1)
-        a, b, overlap = a[rows], b[columns], overlaps[rows, columns]
-        areas_a, areas_b = a[:, 2] * a[:, 3], b[:, 2] * b[:, 3]
-        smaller, larger = torch.minimum(areas_a, areas_b), torch.maximum(areas_a, areas_b)
-        # One lies within the other just if the smaller one is all that is common.
-        within = (overlap * larger - smaller).abs() <= _ROUNDING * smaller
-        inner = torch.where((areas_a < areas_b)[:, None], a, b)
-        common = _area_as_mmcv(inner, (a[:, :2] + b[:, :2]) / 2)
-        rounded = (common / (areas_a + areas_b - common)).clamp(max=1)
-        # mmcv's area is no longer a matter of rounding for long thin boxes: 10 % off for 2000 x 0.001 px.
-        close = (rounded - overlap).abs() <= _MOST_MOVED
-        return overlaps.index_put((rows, columns), torch.where(within & close, rounded, overlap))
+        # Of each box of b, in a number that no value decides, so that nothing waits for the device.
+        best, rows = overlaps.topk(min(_MOST_ALIKE, len(a)), dim=0, sorted=False)
+        rounded = _rounded_as_mmcv(a[rows.flatten()], b.repeat(len(rows), 1), best.flatten())
+        return overlaps.scatter(0, rows, rounded.view_as(best))
 
 
 class FakeRBboxOverlaps2D:
@@ -86,6 +82,16 @@ class FakeRBboxOverlaps2D:
         return _hbox_overlaps(rbox2hbox(_checked("a", a, "rbox")), rbox2hbox(_checked("b", b, "rbox")), mode)
 
 
+class ConvexOverlaps:
+    """Overlaps of the convex hulls of point sets (N, 2k) with those of quads (M, 8)."""
+
+    kind: BoxKind = "quad"
+
+    def __call__(self, a: Tensor, b: Tensor, mode: Mode = "iou") -> Tensor:
+        """(N, M) overlaps; ValueError for other shapes."""
+        return convex_iou(*_one_dtype(a.detach(), b.detach()), mode)
+
+
 def _hbox_overlaps(a: Tensor, b: Tensor, mode: Mode) -> Tensor:
     a, b = _one_dtype(a.detach(), b.detach())
     areas_a = (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1])
@@ -94,6 +100,20 @@ def _hbox_overlaps(a: Tensor, b: Tensor, mode: Mode) -> Tensor:
     common = sides.clamp(min=0).prod(dim=-1)  # (N, M)
     total = areas_a[:, None] + areas_b - common if mode == "iou" else areas_a[:, None]
     return common / total.clamp(min=_LEAST_AREA)
+
+
+def _rounded_as_mmcv(a: Tensor, b: Tensor, overlap: Tensor) -> Tensor:
+    """IoU (N,) of rboxes a and b (N, 5), row by row, rounded as by mmcv where one lies within the other."""
+    areas_a, areas_b = a[:, 2] * a[:, 3], b[:, 2] * b[:, 3]
+    smaller, larger = torch.minimum(areas_a, areas_b), torch.maximum(areas_a, areas_b)
+    # One lies within the other just if the smaller one is all that is common.
+    within = (overlap > 0) & ((overlap * larger - smaller).abs() <= _ROUNDING * smaller)
+    inner = torch.where((areas_a < areas_b)[:, None], a, b)
+    common = _area_as_mmcv(inner, (a[:, :2] + b[:, :2]) / 2)
+    rounded = (common / (areas_a + areas_b - common)).clamp(max=1)
+    # mmcv's area is no longer a matter of rounding for long thin boxes: 10 % off for 2000 x 0.001 px.
+    close = (rounded - overlap).abs() <= _MOST_MOVED
+    return torch.where(within & close, rounded, overlap)
 
 
 def _area_as_mmcv(rboxes: Tensor, origins: Tensor) -> Tensor:

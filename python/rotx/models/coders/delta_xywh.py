@@ -12,6 +12,7 @@ from rotx.models.coders.deltas import (
     WH_RATIO_CLIP,
     at_least_float32,
     centered,
+    clipped,
     decoded_shift,
     decoded_size,
     denormalize,
@@ -78,7 +79,7 @@ class DeltaXYWHHBBoxCoder:
         prior = centered(priors)[..., None, :]
         center = prior[..., :2] + decoded_shift(prior, values, self.ctr_clamp)
         half = decoded_size(prior, values, self.ctr_clamp, wh_ratio_clip) * 0.5
-        boxes = torch.cat([center - half, center + half], dim=-1)
+        corners = [center - half, center + half]
         if self.clip_border and max_shape is not None:
-            boxes = boxes.clamp(min=0).minimum(boxes.new_tensor([max_shape[1], max_shape[0]]).repeat(2))
-        return boxes.reshape(deltas.shape)
+            corners = [clipped(corner, max_shape[1], max_shape[0]) for corner in corners]
+        return torch.cat(corners, dim=-1).reshape(deltas.shape)

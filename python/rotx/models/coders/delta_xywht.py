@@ -13,6 +13,7 @@ from rotx.models.coders.deltas import (
     WH_RATIO_CLIP,
     at_least_float32,
     centered,
+    clipped,
     decoded_shift,
     decoded_size,
     denormalize,
@@ -109,7 +110,7 @@ class DeltaXYWHTRBBoxCoder:
             shift = turned(shift, prior[..., 4])
         center = prior[..., :2] + shift
         if max_shape is not None:
-            center = center.clamp(min=0).minimum(center.new_tensor([max_shape[1] - 1, max_shape[0] - 1]))
+            center = clipped(center, max_shape[1] - 1, max_shape[0] - 1)
         w, h = decoded_size(prior, values, self.ctr_clamp, wh_ratio_clip).unbind(dim=-1)
         angle = norm_angle(prior[..., 4] + values[..., 4] * self.angle_unit, self.angle_version)
         if self.edge_swap:

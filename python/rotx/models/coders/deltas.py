@@ -50,13 +50,22 @@ def log_ratio(size: Tensor, prior: Tensor) -> Tensor:
 
 def normalize(deltas: Tensor, means: list[float], stds: list[float]) -> Tensor:
     """Subtracts the means and divides by the standard deviations."""
-    return (deltas - deltas.new_tensor(means)) / deltas.new_tensor(stds)
+    # Numbers, not a tensor of them: its copy to a GPU would wait.
+    columns = zip(deltas.unbind(dim=-1), means, stds, strict=True)
+    return torch.stack([(column - mean) / std for column, mean, std in columns], dim=-1)
 
 
 def denormalize(deltas: Tensor, means: list[float], stds: list[float]) -> Tensor:
     """Inverse of :func:`normalize` for each of K classes: (..., n · K) → (..., K, n)."""
     classes = deltas.reshape(*deltas.shape[:-1], deltas.shape[-1] // len(means), len(means))
-    return classes * deltas.new_tensor(stds) + deltas.new_tensor(means)
+    columns = zip(classes.unbind(dim=-1), means, stds, strict=True)
+    return torch.stack([column * std + mean for column, mean, std in columns], dim=-1)
+
+
+def clipped(points: Tensor, width: float, height: float) -> Tensor:
+    """x, y (..., 2) moved into [0, width] × [0, height]."""
+    x, y = points.unbind(dim=-1)
+    return torch.stack([x.clamp(0, width), y.clamp(0, height)], dim=-1)
 
 
 def decoded_shift(prior: Tensor, values: Tensor, ctr_clamp: int | None) -> Tensor:

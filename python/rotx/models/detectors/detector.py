@@ -64,6 +64,12 @@ class Detector(nn.Module):
         return kind
 
     @property
+    def target_kind(self) -> BoxKind:
+        """Kind of the boxes that the detector learns from; that of its detections, unless its head says otherwise."""
+        kind: BoxKind = getattr(self.head, "target_kind", self.box_kind)
+        return kind
+
+    @property
     def angle_version(self) -> AngleVersion | None:
         """Angle version of the boxes; None for boxes without an angle."""
         version: AngleVersion | None = self.head.angle_version

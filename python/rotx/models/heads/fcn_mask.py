@@ -9,6 +9,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from rotx.models.coders.deltas import clipped
 from rotx.models.layers import ConvModule
 from rotx.models.losses.reduce import Loss
 from rotx.models.structures import Size
@@ -78,7 +79,8 @@ class FCNMaskHead(nn.Module):
         if not len(rois):
             return rois.new_zeros((0, *mask_size))
         height, width = bitmaps.shape[1:]
-        boxes = rois.float().clamp(min=0).minimum(rois.new_tensor([width, height, width, height], dtype=torch.float32))
+        corners = rois[:, :2].float(), rois[:, 2:].float()
+        boxes = torch.cat([clipped(corner, width, height) for corner in corners], dim=1)
         # As if each object were an image of a batch: RoIs of one object share its mask.
         indexed = torch.cat([gt_inds[:, None].to(boxes), boxes], dim=1)
         shares: Tensor = torchvision.ops.roi_align(bitmaps[:, None].to(boxes), indexed, mask_size, 1.0, 0, aligned=True)

@@ -22,6 +22,8 @@ distributed run (:mod:`rotx.models.processes`), so that their gradients equal th
   with weight 0 and zeros as targets: all losses are finite there. FCOS passes only positives, weighted by
   their centerness targets; avg_factor is the sum of these, at least 1e-6.
 - :class:`~.gaussian.KFLoss`: encoded boxes, and the decoded ones as ``pred_decode`` and ``targets_decode``.
+- Point sets, :class:`~.convex_giou.ConvexGIoULoss`: those (N, 2k) of the positives of one level, and their quads
+  (N, 8), both divided by the stride times a constant; avg_factor: as for the classes.
 - Angle classification, :class:`~.focal.SmoothFocalLoss`: scores (N, A) and smooth labels (N, A), weights
   (N, 1) or (N,).
 """

@@ -162,7 +162,9 @@ class GDLoss_v1(Loss):
         if self.reduction_form == "standard":
             return super().reduce(loss, weight, avg_factor, reduction_override)
         if weight is not None:
-            loss = loss[(weight if weight.dim() == 1 else weight.mean(dim=-1)) > 0]
+            # By indices: a mask would make them once more in the backward pass.
+            kept = ((weight if weight.dim() == 1 else weight.mean(dim=-1)) > 0).nonzero().squeeze(1)
+            loss = loss.index_select(0, kept)
         if not loss.numel():
             return loss.sum()
         return self.loss_weight * (loss if self.loss_type == "gwd" else loss.unsqueeze(-1))
