@@ -85,7 +85,10 @@ pub fn box_iou_aligned<'py>(
 ) -> PyResult<Bound<'py, PyArray1<f64>>> {
     let (kind, n) = (self::mode(mode)?, a.shape()[0]);
     if n != b.shape()[0] {
-        return Err(PyValueError::new_err(format!("a and b: need equal numbers of boxes, got {n} and {}", b.shape()[0])));
+        return Err(PyValueError::new_err(format!(
+            "a and b: need equal numbers of boxes, got {n} and {}",
+            b.shape()[0]
+        )));
     }
     let out = PyArray1::zeros(py, n, false);
     let mut writer = out.try_readwrite()?;
