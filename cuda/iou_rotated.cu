@@ -80,7 +80,7 @@ Tensor new_result(const Tensor& a, const Tensor& b, int64_t box_columns, bool al
     STD_TORCH_CHECK(a.scalar_type() == b.scalar_type(), "a and b: need one dtype");
     STD_TORCH_CHECK(a.get_device_index() == b.get_device_index(), "a and b: need one device");
     const int64_t n = a.size(0), m = b.size(0);
-    STD_TORCH_CHECK(!aligned || n == m, "a and b: need as many boxes, got ", n, " and ", m);
+    STD_TORCH_CHECK(!aligned || n == m, "a and b: need equal numbers of boxes, got ", n, " and ", m);
     return aligned ? torch::stable::new_empty(a, {n}) : torch::stable::new_empty(a, {n, m});
 }
 

@@ -349,8 +349,8 @@ Tensor kept(const Tensor& boxes, const int64_t* labels, const Tensor& order, dou
 Tensor nms(const Tensor& boxes, const Tensor& scores, std::optional<Tensor> labels, double threshold) {
     const int64_t n = boxes.size(0);
     check_boxes("boxes", boxes, 5);
-    STD_TORCH_CHECK(scores.dim() == 1 && scores.size(0) == n, "scores: need one a box");
-    STD_TORCH_CHECK(!labels || (labels->dim() == 1 && labels->size(0) == n), "labels: need one a box");
+    STD_TORCH_CHECK(scores.dim() == 1 && scores.size(0) == n, "scores: need one per box");
+    STD_TORCH_CHECK(!labels || (labels->dim() == 1 && labels->size(0) == n), "labels: need one per box");
     STD_TORCH_CHECK(n <= int64_t(1) << 30, "need 2^30 boxes at most, got ", n);
     if (n == 0) return torch::stable::new_empty(boxes, {0}, ScalarType::Long);
     const torch::stable::accelerator::DeviceGuard guard(boxes.get_device_index());

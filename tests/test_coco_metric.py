@@ -123,16 +123,16 @@ def test_nothing_found(truth: Any, objects: InstanceTable) -> None:
 
 def test_what_is_missing(truth: Any, objects: InstanceTable, tmp_path: Path) -> None:
     found = table(read("dt_bbox")[:5], truth, masks=False)
-    with pytest.raises(ValueError, match="segm: need masks, got boxes alone"):
+    with pytest.raises(ValueError, match="segm: need masks, got only boxes"):
         evaluate_coco(objects, found, ["segm"])
     found.classes = ["class_1", *found.classes[1:-1], "dog"]
-    with pytest.raises(ValueError, match="have no class 'dog'"):
+    with pytest.raises(ValueError, match="there is no class 'dog'"):
         evaluate_coco(objects, found)
     found.classes, found.images = objects.classes, ["else", *objects.images[1:]]
-    with pytest.raises(ValueError, match="have no image 'else'"):
+    with pytest.raises(ValueError, match="there is no image 'else'"):
         evaluate_coco(objects, found)
     (tmp_path / "x.json").write_text("[]")
-    with pytest.raises(ValueError, match=r"x\.json: is no file of COCO annotations"):
+    with pytest.raises(ValueError, match=r"x\.json: is not a COCO annotation file"):
         evaluate_coco(objects, found, ann_file=tmp_path / "x.json")
     for metric in ("proposal", [], ["bbox", "bbox"]):
         with pytest.raises(ValueError, match="metric: need 'bbox', 'segm' or both"):

@@ -590,9 +590,54 @@ def test_roi_transformer_with_kfiou(tmp_path: Path) -> None:
     assert first["predict_box_type"] == second["predict_box_type"] == "rbox"
 
 
+R3DET = """
+model = dict(
+    type='R3Det', num_refine_stages=1, backbone=dict(type='ResNet', depth=50),
+    bbox_head=dict(type='RotatedRetinaHead', num_classes=15, in_channels=256),
+    frm_cfgs=[dict(in_channels=256, featmap_strides=[8, 16, 32, 64, 128])],
+    refine_heads=[dict(type='RotatedRetinaRefineHead', num_classes=15, in_channels=256, assign_by_circumhbbox=None)],
+    train_cfg=dict(s0=dict(pos_weight=1), sr=[dict(pos_weight=2)], stage_loss_weights=[1.0]),
+    test_cfg=dict(nms=dict(iou_thr=0.1)))
+optimizer = dict(type='SGD', lr=1)
+"""
+
+
+def test_r3det(tmp_path: Path) -> None:
+    config, notices = translated(tmp_path, R3DET)
+    model = config["model"]
+    assert model["type"] == "RefineSingleStageDetector" and not {"bbox_head", "frm_cfgs", "refine_heads"} & set(model)
+    assert model["bbox_head_init"]["anchor_generator"]["angle_version"] is None
+    (head,) = model["bbox_head_refine"]
+    assert head["type"] == "R3RefineHead" and "assign_by_circumhbbox" not in head
+    assert head["frm_cfg"] == {"type": "FRM", "feat_channels": 256, "strides": [8, 16, 32, 64, 128]}
+    assert head["anchor_generator"] == {"type": "PseudoRotatedAnchorGenerator", "strides": [8, 16, 32, 64, 128]}
+    assert model["train_cfg"]["init"]["pos_weight"] == 1
+    assert model["train_cfg"]["refine"] == [{"pos_weight": 2}] and model["train_cfg"]["stage_loss_weights"] == [1.0]
+    assert model["test_cfg"]["nms"] == {"iou_threshold": 0.1, "type": "nms_rotated"}
+    assert not any("circumhbbox" in notice for notice in notices)
+
+
+def test_r3det_with_a_rule_that_1x_has_not(tmp_path: Path) -> None:
+    _, notices = translated(tmp_path, R3DET.replace(", assign_by_circumhbbox=None", ""))
+    assert any("no counterpart: refine_heads.0.assign_by_circumhbbox" in notice for notice in notices)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("frm_cfgs=", "frm_cfg=", r"has no 'frm_cfg': did you mean 'frm_cfgs'"),
+        ("num_refine_stages=1, ", "", r"R3Det of MMRotate 0\.x needs 'num_refine_stages'"),
+        ("num_refine_stages=1", "num_refine_stages=2", r"need one of each a stage, got 2, 1, 1"),
+    ],
+)
+def test_r3det_in_parts_that_do_not_fit(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        translated(tmp_path, R3DET.replace(old, new))
+
+
 def test_another_model_is_named(tmp_path: Path) -> None:
-    _, notices = translated(tmp_path, "model = dict(type='R3Det')\noptimizer = dict(type='SGD', lr=1)\n")
-    assert any("model.type 'R3Det' is not among the models that are translated" in notice for notice in notices)
+    _, notices = translated(tmp_path, "model = dict(type='ReDet')\noptimizer = dict(type='SGD', lr=1)\n")
+    assert any("model.type 'ReDet' is not among the models that are translated" in notice for notice in notices)
 
 
 def test_a_model_of_0x_among_keys_of_1x(tmp_path: Path) -> None:

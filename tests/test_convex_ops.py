@@ -69,6 +69,17 @@ def test_iou_of_all_pairs_is_that_of_shapely(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_share_of_all_pairs_is_that_of_shapely(kind: str) -> None:
+    points, quads = scene(kind, 40)
+    a, b = np.repeat(hulls(points), 40), np.tile(hulls(quads), 40)
+    common, own = shapely.area(shapely.intersection(a, b)), shapely.area(a)
+    want = np.divide(common, own, out=np.zeros(len(a)), where=own > 0).reshape(40, 40)
+    np.testing.assert_allclose(ops.convex_iou(points, quads, "iof"), want, rtol=0, atol=1e-9)
+    with pytest.raises(ValueError, match="mode: need 'iou' or 'iof', got 'giou'"):
+        ops.convex_iou(points, quads, "giou")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_giou_is_that_of_shapely(kind: str) -> None:
     points, quads = scene(kind, 500)
     giou = ops.convex_giou(points, quads)

@@ -201,7 +201,7 @@ def test_compile() -> None:
     [
         (torch.ones(3, 4), torch.ones(3, 5), ValueError, r"a: need shape \(N, 5\), got \(3, 4\)"),
         (torch.ones(3, 5), torch.ones(5), ValueError, r"b: need shape \(N, 5\), got \(5,\)"),
-        (torch.ones(3, 5), torch.ones(2, 5), ValueError, "a and b: need as many boxes, got 3 and 2"),
+        (torch.ones(3, 5), torch.ones(2, 5), ValueError, "a and b: need equal numbers of boxes, got 3 and 2"),
         (torch.ones(3, 5), torch.ones(3, 5).int(), TypeError, "b: need a floating dtype, got torch.int32"),
         (torch.ones(3, 5), torch.ones(3, 5).half(), TypeError, "a and b: need one dtype, got"),
         (torch.ones(3, 5), torch.ones(3, 5, device="meta"), ValueError, "a and b: need one device, got cpu and meta"),

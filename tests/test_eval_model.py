@@ -288,7 +288,7 @@ def test_an_image_that_cannot_be_read(write: Write, data: Path, tmp_path: Path) 
     file = write(test_dataloader=loader(tmp_path / "whole"))
     result = evaluate(file, data / "bright.pth", "--json", tmp_path / "s", "--show-dir", tmp_path / "shown")
     assert "pictures: 1 in" in result.stdout and [p.name for p in (tmp_path / "shown").iterdir()] == ["P2__x.jpg"]
-    assert "note: 1 of 2 images could not be read, their objects count as missed; first " in result.stderr
+    assert "note: 1 of 2 images could not be read; their objects count as missed; first: " in result.stderr
     assert json.loads((tmp_path / "s").read_text())["map"] < 0.7
 
 
@@ -363,7 +363,7 @@ def test_wrong_options(write: Write, data: Path, tmp_path: Path) -> None:
     whole = write("whole.py", test_dataloader=loader(data / "whole"))
     (tmp_path / "P1.txt").write_text("")
     for arguments, message in (
-        ((whole, weights, "--merge"), "not made of patches: image 'P1'; names of patches are such as"),
+        ((whole, weights, "--merge"), "not made of patches: image 'P1'; need names of patches such as"),
         ((file, weights, "--whole", tmp_path), "--whole: needs --merge"),
         ((file, weights, "--merge", "--whole", tmp_path / "no"), "no: no such file"),
         ((file, weights, "--merge", "--whole", tmp_path / "P1.txt"), "P1.txt"),
@@ -372,7 +372,7 @@ def test_wrong_options(write: Write, data: Path, tmp_path: Path) -> None:
         ((file, weights, "--explain", "cocoo"), "unknown protocol 'cocoo'; did you mean 'coco'"),
         ((file, weights, "--json", tmp_path / "no/s.json"), "its folder does not exist"),
         ((file, weights, "--device", "gpu"), "device: need 'auto', 'cpu'"),
-        ((file, weights, "extra"), "unexpected 'extra'"),
+        ((file, weights, "extra"), "unexpected argument 'extra': give one CONFIG and one CHECKPOINT"),
         ((tmp_path / "no.py", weights), "no.py"),
         ((file, tmp_path / "no.pth"), "no.pth: no such file"),
     ):
@@ -383,7 +383,7 @@ def test_wrong_configs(write: Write, data: Path) -> None:
     patches, weights = data / "patches", data / "bright.pth"
     for changes, message in (
         ({"model": None}, "has no model"),
-        ({"test_dataloader": None}, "nothing to evaluate on: it has neither test_dataloader nor val_dataloader"),
+        ({"test_dataloader": None}, "nothing to evaluate on: has neither test_dataloader nor val_dataloader"),
         ({"test_dataloader": {"batch_size": 1}}, "test_dataloader: needs dataset=dict(type=...)"),
         ({"test_dataloader": loader(patches, test_mode=False)}, "for evaluation set test_mode=True"),
         ({"test_dataloader": loader(data / "none")}, "none"),
@@ -391,7 +391,7 @@ def test_wrong_configs(write: Write, data: Path) -> None:
         ({"test_dataloader": loader(patches, typ="x")}, "takes no 'typ'"),
         ({"test_evaluator": {"type": "DOTAMetrik"}}, "test_evaluator: unknown type 'DOTAMetrik': did you mean"),
         ({"test_evaluator": {"type": "DOTAMetric", "iou_thresholds": 0.5}}, "takes no 'iou_thresholds': did you mean"),
-        ({"test_dataloader": loader(patches, ann_file="")}, "no annotated object to score against: give --out"),
+        ({"test_dataloader": loader(patches, ann_file="")}, "no annotated objects to score against; give --out"),
         (
             {"test_dataloader": loader(patches, metainfo={"classes": ("plane", "ship", "tank")})},
             "test_dataloader.dataset: its 3 classes (plane, ship, tank) are not the 3 that the detector was trained "
@@ -432,11 +432,11 @@ def test_what_cannot_be_written_is_said_before_the_work(
     (tmp_path / "labelTxt/P 1.txt").write_text("1 1 9 1 9 9 1 9 ship 0\n")
     file = write(test_dataloader=loader(tmp_path))
     message = wrong(file, data / "bright.pth", "--plugin", "bright", "--out", tmp_path / "out")
-    assert "image 'P 1': the format has no spaces in names" in message
+    assert "image 'P 1': the name is empty or contains spaces" in message
 
 
 def test_a_patch_of_an_image_without_annotations(write: Write, data: Path, tmp_path: Path) -> None:
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels/P1.txt").write_text("1 1 9 1 9 9 1 9 ship 0\n")
     message = wrong(write(), data / "bright.pth", "--plugin", "bright", "--merge", "--whole", tmp_path / "labels")
-    assert "labels: has no annotations of image 'P2__x', which there are patches of" in message
+    assert "labels: has no annotations of image 'P2__x', which has patches" in message

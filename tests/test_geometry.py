@@ -241,7 +241,7 @@ def test_wrong_input_names_the_argument_and_what_is_needed() -> None:
         (lambda: geometry.box_iou(five, []), r"b: need rboxes .*\(0,\)"),
         (lambda: geometry.box_iou(five, eight), "a and b: need both rboxes .* or both quads"),
         (lambda: geometry.box_iou_aligned(eight, five), "a and b: need both"),
-        (lambda: geometry.box_iou_aligned(five, five[:2]), "a and b: need as many boxes, got 3 and 2"),
+        (lambda: geometry.box_iou_aligned(five, five[:2]), "a and b: need equal numbers of boxes, got 3 and 2"),
         (lambda: geometry.box_iou(five, five, mode="giou"), "mode: need 'iou' or 'iof', got 'giou'"),  # type: ignore[arg-type]
         (lambda: geometry.box_iou(five, five, jobs=0), "jobs: need at least 1.*got 0"),
         (lambda: geometry.rbox_to_quad(eight), r"rboxes: need shape \(N, 5\), got \(3, 8\)"),

@@ -94,8 +94,8 @@ def test_bad_arguments() -> None:
     box = [[5, 5, 4, 4, 0]]
     for message, arguments in {
         "boxes: need rboxes": ([[1, 2, 3, 4]], [0.9], [0], box, [0]),
-        "scores: need one a box": (box, [0.9, 0.8], [0], box, [0]),
-        "gt_labels: need one a box": (box, [0.9], [0], box, [0, 1]),
+        "scores: need one per box": (box, [0.9, 0.8], [0], box, [0]),
+        "gt_labels: need one per box": (box, [0.9], [0], box, [0, 1]),
         "labels: need 0 to 1, got 2": (box, [0.9], [2], box, [0]),
         "gt_labels: need 0 to 1, got -1": (box, [0.9], [0], box, [-1]),
     }.items():

@@ -17,7 +17,7 @@ from rotx.annotations.classes import DOTA_V1_0, DOTA_V1_5, DOTA_V2_0
 from rotx.compat import load_config
 from rotx.evaluation.metrics import DOTAMetric, RotatedCocoMetric, Several, build_metric
 from rotx.evaluation.protocols import PROTOCOLS
-from rotx.records import InstanceTable
+from rotx.records import InstanceTable, Masks
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs/_base_/datasets").glob("*.py"))
 SHIP = np.array([50.0, 50, 40, 20, 0.3])
@@ -43,12 +43,31 @@ def problem(
     )
 
 
+def write_coco(path: Path, quad: NDArray[np.float64]) -> Path:
+    """A ship on the image P1 as COCO's json."""
+    corners = quad.reshape(4, 2)
+    low, sides = corners.min(axis=0), np.ptp(corners, axis=0)
+    ship = {"bbox": [*low.tolist(), *sides.tolist()], "segmentation": [quad.tolist()], "area": 800, "iscrowd": 0}
+    content = {
+        "images": [{"id": 1, "file_name": "P1.png", "width": 100, "height": 100}],
+        "categories": [{"id": 1, "name": "ship"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, **ship}],
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
 @pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
-def test_every_config_names_a_metric(file: Path) -> None:
+def test_every_config_names_a_metric(file: Path, tmp_path: Path) -> None:
     settings = load_config(file)
+    truth, found = problem([SHIP], [0], [SHIP], [0.9])
+    found.masks, found.sizes = Masks([[found.quads[0]]]), [(100, 100)]
     for key in ("val_evaluator", "test_evaluator"):
-        metric = build_metric(settings[key], key)
-        evaluation = metric.evaluate(*problem([SHIP], [0], [SHIP], [0.9]))
+        evaluator = settings[key]
+        if "ann_file" in evaluator:
+            evaluator["ann_file"] = str(write_coco(tmp_path / "all.json", truth.quads[0]))
+        metric = build_metric(evaluator, key)
+        evaluation = metric.evaluate(truth, found)
         assert next(iter(metric.headline(evaluation).values())) == pytest.approx(1)
 
 
@@ -139,7 +158,7 @@ def test_mmrotates_numbers(mode: str) -> None:
         ({"type": "RotatedCocoMetric", "metric": ["bbox", "segm"]}, "metric: only 'bbox' or .* is supported"),
         ({"type": "RotatedCocoMetric", "proposal_nums": ()}, "proposal_nums: need"),
         ({"type": "DOTAMetrics"}, "unknown type 'DOTAMetrics': did you mean 'DOTAMetric'"),
-        ([{"type": "DOTAMetric"}, {"type": "DOTAMetric"}], "test_evaluator: several metrics call their numbers alike"),
+        ([{"type": "DOTAMetric"}, {"type": "DOTAMetric"}], "test_evaluator: several metrics have the same type"),
         ([{"type": "DOTAMetric"}, 3], "test_evaluator.1: need a metric, such as"),
         ([], "test_evaluator: need a metric"),
         (None, "test_evaluator: need a metric, such as"),

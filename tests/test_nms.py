@@ -117,8 +117,8 @@ def test_empty_and_wrong_input() -> None:
         assert keep.dtype == np.int64
     boxes = np.ones((3, 5))
     for call, text in [
-        (lambda: geometry.nms(boxes, [1, 2], 0.5), "scores and labels: need one a box, of 3 boxes"),
-        (lambda: geometry.nms(boxes, [1, 2, 3], 0.5, [0]), "scores and labels: need one a box, of 3 boxes"),
+        (lambda: geometry.nms(boxes, [1, 2], 0.5), "scores and labels: need one per box, for 3 boxes"),
+        (lambda: geometry.nms(boxes, [1, 2, 3], 0.5, [0]), "scores and labels: need one per box, for 3 boxes"),
         (lambda: geometry.nms(boxes, [1, 2, 3], 1.5), r"iou_threshold: need a number in \[0, 1\], got 1.5"),
         (lambda: geometry.nms(boxes, [1, 2, 3], math.nan), "iou_threshold"),
         (lambda: geometry.nms(np.ones((3, 6)), [1, 2, 3], 0.5), r"boxes: need rboxes .*\(3, 6\)"),

@@ -224,7 +224,7 @@ def test_export_nms() -> None:
         (lambda z: IOU(z(3, 8), z(3, 8)), ValueError, "a: need shape (N, 5), got (3, 8)"),
         (lambda z: QUADRI(z(3, 8), z(3, 5)), ValueError, "b: need shape (N, 8), got (3, 5)"),
         (lambda z: QUADRI(z(1, 3, 8), z(3, 8)), ValueError, "a: need shape (N, 8), got (1, 3, 8)"),
-        (lambda z: IOU(z(3, 5), z(2, 5), aligned=True), ValueError, "need as many boxes, got 3 and 2"),
+        (lambda z: IOU(z(3, 5), z(2, 5), aligned=True), ValueError, "need equal numbers of boxes, got 3 and 2"),
         (lambda z: IOU(z(3, 5), z(3, 5), "giou"), ValueError, "mode: need 'iou' or 'iof', got 'giou'"),
         (
             lambda z: IOU(z(3, 5).half(), z(3, 5)),
@@ -246,7 +246,7 @@ def test_export_nms() -> None:
         (lambda z: CONVEX_IOU(z(3, 7), z(3, 8)), ValueError, "points: need shape (N, 2k), got (3, 7)"),
         (lambda z: CONVEX_IOU(z(3, 0), z(3, 8)), ValueError, "points: need shape (N, 2k), got (3, 0)"),
         (lambda z: CONVEX_IOU(z(3, 6), z(3, 5)), ValueError, "quads: need shape (N, 8), got (3, 5)"),
-        (lambda z: GIOU(z(3, 6), z(2, 8)), ValueError, "points and quads: need as many rows, got 3 and 2"),
+        (lambda z: GIOU(z(3, 6), z(2, 8)), ValueError, "points and quads: need equal numbers of rows, got 3 and 2"),
         (lambda z: GIOU(z(3, 6), z(3, 8).half()), TypeError, "points and quads: need one dtype, got float32 and"),
         (lambda z: ops.convex_hull(z(3, 6).int()), TypeError, "points: need float16, bfloat16, float32 or"),
         (lambda z: ops.min_area_rect(z(6)), ValueError, "points: need shape (N, 2k), got (6,)"),
@@ -263,7 +263,7 @@ def test_export_nms() -> None:
             "scores: need float16, bfloat16, float32 or float64",
         ),
         (lambda z: NMS(z(3, 5), z(3, 1), 0.5), ValueError, "scores: need shape (N,), got (3, 1)"),
-        (lambda z: NMS(z(3, 5), z(4), 0.5), ValueError, "scores: need one a box, got 4 for 3 boxes"),
+        (lambda z: NMS(z(3, 5), z(4), 0.5), ValueError, "scores: need one per box, got 4 for 3 boxes"),
         (lambda z: NMS(z(3, 5), z(3), 1.5), ValueError, "iou_threshold: need a number in [0, 1], got 1.5"),
         (lambda z: NMS(z(3, 5), z(3), -0.1), ValueError, "iou_threshold: need a number in [0, 1], got -0.1"),
         (
@@ -284,7 +284,7 @@ def test_export_nms() -> None:
         (
             lambda z: BATCHED(z(3, 5), z(3), z(2).int(), 0.5),
             ValueError,
-            "labels: need one a box, got 2 for 3 boxes",
+            "labels: need one per box, got 2 for 3 boxes",
         ),
         (
             lambda z: BATCHED(z(3, 5), z(3), z(3).int(), 2),
@@ -332,7 +332,7 @@ def test_other_devices_warn_once_a_process() -> None:
     warned = [line for line in run.stderr.splitlines() if "UserWarning" in line]
     assert len(warned) == 2, run.stderr
     for op, line in zip(("box_iou_rotated", "box_iou_quadri"), warned, strict=True):
-        assert f"rotx.ops.{op}: got tensors on cpu; this build has no kernel for that device" in line
+        assert f"rotx.ops.{op}: got tensors on cpu; there is no kernel for that device" in line
 
 
 def test_other_devices_make_the_same_checks() -> None:

@@ -186,5 +186,5 @@ def test_roi_align_of_an_image_outside_the_batch(bad: float) -> None:
     boxes = rois(4)
     boxes[3, 0] = bad
     for call in (FORWARD, _plain_roi_align.roi_align_rotated):
-        with pytest.raises(ValueError, match=r"rois: row 3 is of image .*, need an integer from 0 to below 2, the"):
+        with pytest.raises(ValueError, match=r"rois: row 3 has image index .*, need an integer from 0 to below 2, the"):
             call(images(2, 3, 9, 8), boxes, (2, 2), 1.0, 0, True, True)

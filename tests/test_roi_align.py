@@ -251,9 +251,9 @@ def test_bad_arguments_fail_alike_run_and_traced(change, error, text, device) ->
 def test_an_image_index_outside_the_batch(bad: float) -> None:
     boxes = rois(4)
     boxes[3, 0] = bad
-    with pytest.raises(ValueError, match=r"rois: row 3 is of image .*, need an integer from 0 to below 2"):
+    with pytest.raises(ValueError, match=r"rois: row 3 has image index .*, need an integer from 0 to below 2"):
         roi_align_rotated(images(2, 3, 9, 8), boxes, 2)
-    with pytest.raises(ValueError, match=r"rois: row 3 is of image .*, need an integer from 0 to below 2"):
+    with pytest.raises(ValueError, match=r"rois: row 3 has image index .*, need an integer from 0 to below 2"):
         BACKWARD(images(4, 3, 2, 2), boxes, [2, 3, 9, 8], 1.0, 0, True, True)
 
 

@@ -75,7 +75,7 @@ def test_wheel_scores_in_an_empty_environment(wheel: Path, tmp_path: Path) -> No
     call(home / "bin/python", "-m", "pip", "install", "--quiet", wheel, env=environment)
     installed = call(home / "bin/python", "-m", "pip", "list", "--format", "json", env=environment)
     names = {package["name"].lower() for package in json.loads(installed)}
-    needed = {"rotx", "numpy", "opencv-python", "click", "tqdm", "jinja2", "markupsafe", "pyyaml"}
+    needed = {"rotx", "numpy", "opencv-python", "click", "tqdm", "filelock", "jinja2", "markupsafe", "pyyaml"}
     assert needed <= names <= needed | {"pip", "setuptools"}
 
     (tmp_path / "labelTxt").mkdir()

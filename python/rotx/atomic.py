@@ -1,4 +1,4 @@
-"""Writing files so that neither readers nor crashes ever leave or see half of one, and locks of outputs."""
+"""Atomic writing of files, so that no reader and no crash ever sees half a file; locks of outputs."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _SUFFIX = ".tmp"
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Writes UTF-8 text to a temporary file beside ``path`` and puts it in place when it is complete.
+    """Writes UTF-8 text to a temporary file beside ``path`` and renames it when it is complete.
 
     Raises:
-        OSError: If that fails; ``path`` then holds what it held before.
+        OSError: If writing fails; ``path`` is then unchanged.
     """
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
-    """Writes bytes to a temporary file beside ``path`` and puts it in place when it is complete on the disk.
+    """Writes bytes to a temporary file beside ``path`` and renames it when it is complete and on disk.
 
     Raises:
-        OSError: If that fails; ``path`` then holds what it held before.
+        OSError: If writing fails; ``path`` is then unchanged.
     """
     file = Pending(path)
     try:
@@ -39,13 +39,13 @@ def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
 
 
 class Pending:
-    """A file that is written piece by piece under a temporary name; `close` puts it in place, complete.
+    """A file that is written in parts under a temporary name; `close` renames it.
 
     Args:
-        path: Path of the file; until `close` it holds what it held before.
+        path: Path of the file; unchanged until `close`.
 
     Raises:
-        OSError: If that fails, here and in each method; names the file.
+        OSError: If writing fails, here and in each method; names the file.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -57,18 +57,18 @@ class Pending:
         self._temporary, self._file = Path(name), os.fdopen(handle, "wb")
 
     def write(self, content: bytes | memoryview) -> None:
-        """Adds bytes at the end."""
+        """Appends bytes."""
         with naming(self.path):
             self._file.write(content)
 
     def close(self) -> Path:
-        """Puts the file in place when it is on the disk; returns its path."""
+        """Renames the file when it is on disk; returns its path."""
         with naming(self.path):
             self._file.flush()
-            # Otherwise a machine that loses power may have the new name without the content.
+            # Otherwise, a power failure may leave the new name without the content.
             os.fsync(self._file.fileno())
             self._file.close()
-            # mkstemp makes files that only their owner can read; this one gets the usual permissions.
+            # mkstemp makes files that only the owner can read; set the usual permissions.
             umask = os.umask(0)
             os.umask(umask)
             self._temporary.chmod(0o666 & ~umask)
@@ -77,14 +77,14 @@ class Pending:
 
     def discard(self) -> None:
         """Removes the temporary file; does nothing after `close`."""
-        with suppress(OSError):  # what is not on the disk yet may not fit there
+        with suppress(OSError):  # buffered bytes may not fit on a full disk
             self._file.close()
         self._temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Makes errors of a temporary file name the final one."""
+    """Context in which errors of a temporary file name the final file."""
     try:
         yield
     except OSError as error:
@@ -92,13 +92,13 @@ def naming(path: Path) -> Iterator[None]:
 
 
 class PendingFolder:
-    """A folder of many files that are written elsewhere one by one; `close` puts them all in place.
+    """Files of a folder that are first written elsewhere; `close` moves them all into the folder.
 
     Args:
-        path: Path of the folder; its files stay, unless new ones have their names.
+        path: Path of the folder; its other files stay, and files of the same names are replaced.
 
     Raises:
-        OSError: If that fails, here and in each method; names the file.
+        OSError: If writing fails, here and in each method; names the file.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -107,10 +107,10 @@ class PendingFolder:
             self._temporary = Path(tempfile.mkdtemp(dir=self.path.parent, prefix=f".{self.path.name}.", suffix=_SUFFIX))
 
     def write(self, name: str, content: bytes) -> None:
-        """Writes a file, whose name may contain folders.
+        """Writes a file; the name may contain folders.
 
         Raises:
-            ValueError: If a file of this name was written before.
+            ValueError: If a file of this name has been written before.
         """
         file = self._temporary / name
         with naming(self.path / name):
@@ -122,9 +122,9 @@ class PendingFolder:
                 raise ValueError(f"{self.path / name}: two images have this name") from None
 
     def close(self) -> Path:
-        """Puts the files in place; returns the folder."""
+        """Moves the files into the folder; returns its path."""
         if hasattr(os, "sync"):
-            os.sync()  # as `Pending` does, for all files at once
+            os.sync()  # like `Pending`, for all files at once
         for folder, _, names in os.walk(self._temporary):
             target = self.path / Path(folder).relative_to(self._temporary)
             with naming(target):
@@ -141,20 +141,20 @@ class PendingFolder:
 
 
 class OutputLock:
-    """Keeps other runs from writing an output until `release`, or until this process ends.
+    """Lock that keeps other runs from writing an output until `release`, or until this process ends.
 
-    It keeps nobody out where the file system has no locks.
+    The lock has no effect on file systems without locks.
 
     Args:
         file: Lock file, which `release` removes.
-        output: The output, which the error names.
+        output: Path of the output, for the error.
 
     Raises:
         ValueError: If another run holds the lock.
     """
 
     def __init__(self, file: Path, output: Path) -> None:
-        from filelock import FileLock, Timeout  # takes long to import
+        from filelock import FileLock, Timeout  # slow to import
 
         self._file, self._lock = file, FileLock(file)
         try:
@@ -165,15 +165,15 @@ class OutputLock:
             pass
 
     def release(self) -> None:
-        """Lets other runs in; does nothing after the first time."""
+        """Releases the lock; does nothing after the first call."""
         if self._lock.is_locked:
-            with suppress(OSError):  # Windows removes no open file
+            with suppress(OSError):  # Windows cannot remove open files
                 self._file.unlink()
             self._lock.release()
 
 
 def remove_leftovers(*paths: str | Path) -> None:
-    """Removes what killed writers of files or folders have left behind; nobody may be writing them now."""
+    """Removes temporary files and folders of killed writers; nothing may be writing to the paths now."""
     names: dict[Path, set[str]] = {}
     for path in map(Path, paths):
         names.setdefault(path.parent, set()).add(path.name)

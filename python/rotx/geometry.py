@@ -2,9 +2,9 @@
 
 A *rotated box* (rbox) is a row ``cx, cy, w, h, angle`` of an (N, 5) array: pixels and radians, clockwise
 positive on the screen (y down). A *quad* is a row ``x1, y1, ..., x4, y4`` of an (N, 8) array: four corners
-that turn either way; it may be non-convex or cross itself. Everything is computed in float64; float64
-C-contiguous arrays are read in place, others are converted. Empty arrays, (0, 5) and (0, 8), are fine.
-The GIL is released while Rust works.
+clockwise or counter-clockwise; it may be non-convex or self-crossing. All computations use float64; C-contiguous
+float64 arrays are read in place, others are converted. Empty arrays, (0, 5) and (0, 8), are allowed. Rust releases the
+GIL.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ Floats = NDArray[np.float64]
 
 
 def box_iou(a: ArrayLike, b: ArrayLike, mode: Literal["iou", "iof"] = "iou", jobs: int | None = None) -> Floats:
-    """Overlap of every box of ``a`` with every box of ``b``.
+    """Computes the overlap of every box of ``a`` with every box of ``b``.
 
-    Exact to rounding: 0 ≤ IoU ≤ 1, the same for (a, b) and (b, a), at least 1 − 1e-9 for one box written in
-    two ways. A box with a size that is not positive, or with a number that is not finite, overlaps nothing.
-    For non-convex quads the area is the true one; where a quad crosses itself, every point counts by the
-    product of its winding numbers, which is the signed sum that the DOTA devkit's ``polyiou`` computes; the
-    quotient is limited to [0, 1].
+    Exact up to rounding: 0 ≤ IoU ≤ 1, symmetric in (a, b), and at least 1 − 1e-9 for two representations of one box. A
+        box
+    with a side that is not positive, or with a number that is not finite, overlaps nothing. Areas of non-convex quads
+    are exact; in self-crossing quads, every point counts by the product of its winding numbers, which is the signed sum
+    of the DOTA devkit's ``polyiou``; the quotient is clipped to [0, 1].
 
     Args:
-        a: rboxes (N, 5) or quads (N, 8).
-        b: boxes (M, ·) of the same kind.
-        mode: ``"iou"``: over the union; ``"iof"``: over the area of the box of ``a``.
-        jobs: number of threads; None: one a core.
+        a: Rboxes (N, 5) or quads (N, 8).
+        b: Boxes (M, ·) of the same kind.
+        mode: ``"iou"``: intersection over union; ``"iof"``: intersection over the area of the box of ``a``.
+        jobs: Number of threads; None: one per core.
 
     Returns:
         (N, M) float64.
 
     Raises:
-        ValueError: for arrays of another shape, boxes of different kinds, or an unknown mode.
+        ValueError: For arrays of another shape, boxes of different kinds, or an unknown mode.
     """
     a, b = _boxes("a", a), _boxes("b", b)
     out = np.empty((len(a), len(b)))
@@ -61,11 +61,11 @@ def box_iou(a: ArrayLike, b: ArrayLike, mode: Literal["iou", "iof"] = "iou", job
 
 
 def box_iou_aligned(a: ArrayLike, b: ArrayLike, mode: Literal["iou", "iof"] = "iou") -> Floats:
-    """Overlap of each box of ``a`` with the box of ``b`` in the same row; as :func:`box_iou`.
+    """Computes the overlap of each box of ``a`` with the box of ``b`` in the same row; see :func:`box_iou`.
 
     Args:
-        a: rboxes (N, 5) or quads (N, 8).
-        b: as many boxes of the same kind.
+        a: Rboxes (N, 5) or quads (N, 8).
+        b: Boxes of the same kind and number.
         mode: ``"iou"`` or ``"iof"``.
 
     Returns:
@@ -77,22 +77,22 @@ def box_iou_aligned(a: ArrayLike, b: ArrayLike, mode: Literal["iou", "iof"] = "i
 def nms(
     boxes: ArrayLike, scores: ArrayLike, iou_threshold: float, labels: ArrayLike | None = None
 ) -> NDArray[np.int64]:
-    """Greedy non-maximum suppression, exactly as if all pairs were compared, in nearly linear time.
+    """Greedy non-maximum suppression: exact, in nearly linear time.
 
-    Boxes are taken by falling score, equal scores by index, NaN last; one is dropped if its IoU with a kept
-    box is greater than ``iou_threshold``.
+    Boxes are processed in descending order of score, equal scores by index, NaN last. A box is dropped if its IoU with
+    a kept box is greater than ``iou_threshold``.
 
     Args:
-        boxes: rboxes (N, 5) or quads (N, 8).
-        scores: (N,).
-        iou_threshold: in [0, 1].
-        labels: (N,) integers; boxes of different labels do not suppress each other. None: all are one class.
+        boxes: Rboxes (N, 5) or quads (N, 8).
+        scores: Scores (N,).
+        iou_threshold: IoU threshold in [0, 1].
+        labels: Integers (N,); boxes of different labels do not suppress each other. None: all boxes have one label.
 
     Returns:
-        (K,) int64: the indices of the kept boxes, best first.
+        Indices (K,) int64 of the kept boxes, best first.
 
     Raises:
-        ValueError: for arrays of another shape or a threshold outside [0, 1].
+        ValueError: For arrays of another shape or a threshold outside [0, 1].
     """
     if not 0 <= iou_threshold <= 1:
         raise ValueError(f"iou_threshold: need a number in [0, 1], got {iou_threshold}")
@@ -112,12 +112,12 @@ def rbox_to_quad(rboxes: ArrayLike) -> Floats:
 
 
 def quad_to_rbox(quads: ArrayLike) -> Floats:
-    """Least-area rectangles (N, 5) around quads (N, 8), as le90: w ≥ h, angle in [−π/2, π/2)."""
+    """Minimum-area rectangles (N, 5) around quads (N, 8), as le90: w ≥ h, angle in [−π/2, π/2)."""
     return _rust.min_area_rects(_array("quads", quads, 8))
 
 
 def points_to_rbox(points: ArrayLike) -> Floats:
-    """Least-area rectangles (N, 5) around the k points of each row (N, 2k), as le90; NaNs if none is finite."""
+    """Minimum-area rectangles (N, 5) around the k points of each row (N, 2k), as le90; NaNs if none is finite."""
     array = np.ascontiguousarray(points, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] == 0 or array.shape[1] % 2:
         raise ValueError(f"points: need shape (N, 2k), got {array.shape}")
@@ -138,12 +138,12 @@ def convex_hull(points: ArrayLike) -> Floats:
 
 
 def min_area_rect(points: ArrayLike) -> Floats:
-    """The rbox (5,) of least area around points (N, 2), as le90; NaNs if no point is finite."""
+    """Minimum-area rbox (5,) around points (N, 2), as le90; NaNs if no point is finite."""
     return _rust.min_area_rect(_array("points", points, 2))
 
 
 def clip_convex(subject: ArrayLike, clip: ArrayLike) -> Floats:
-    """The corners (K, 2) of the part of a convex polygon (N, 2) inside another (M, 2)."""
+    """Intersection (K, 2) of a convex polygon (N, 2) with another (M, 2)."""
     return _rust.clip_convex(_array("subject", subject, 2), _array("clip", clip, 2))
 
 
@@ -162,7 +162,7 @@ def _array(name: str, values: ArrayLike, columns: int) -> Floats:
 
 
 def thread_count(jobs: int | None) -> int:
-    """A number of threads as Rust takes it: 0 for None, one a core. ValueError if it is less than 1."""
+    """Number of threads for Rust: 0, one per core, for None; raises ValueError if it is less than 1."""
     if jobs is not None and jobs < 1:
-        raise ValueError(f"jobs: need at least 1, or None for one a core, got {jobs}")
+        raise ValueError(f"jobs: need at least 1, or None for one per core, got {jobs}")
     return jobs or 0

@@ -1,8 +1,8 @@
-"""Names of configs → the classes they mean, and the building of objects from config dicts.
+"""Registry: maps ``type`` names in configs to classes, and builds objects from config dicts.
 
-One table holds every name that a config may use as ``type``; what it names is imported when it is first built.
-Users add their own with :func:`register`. Nothing else can be built: a downloaded config cannot reach an
-arbitrary callable.
+One table holds every name that a config may use as ``type``; a class is imported when it is first built. Users add
+their own classes with :func:`register`. Nothing else can be built: a downloaded config cannot reach an arbitrary
+callable.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ TABLE: dict[str, str] = {
     "TwoStageDetector": "rotx.models.detectors:TwoStage",
     "RetinaNet": "rotx.models.detectors:SingleStage",
     "FCOS": "rotx.models.detectors:SingleStage",
+    "RepPointsDetector": "rotx.models.detectors:SingleStage",
     "FasterRCNN": "rotx.models.detectors:TwoStage",
     "MaskRCNN": "rotx.models.detectors:TwoStage",
     "CascadeRCNN": "rotx.models.detectors:TwoStage",
@@ -83,6 +84,10 @@ TABLE: dict[str, str] = {
     "RotatedRetinaHead": f"{_HEADS}.retina:RetinaHead",
     "AngleBranchRetinaHead": f"{_HEADS}.angle_branch_retina:AngleBranchRetinaHead",
     "RotatedFCOSHead": f"{_HEADS}.fcos:RotatedFCOSHead",
+    "R3Head": f"{_HEADS}.retina:RetinaHead",
+    "R3RefineHead": f"{_HEADS}.r3:R3RefineHead",
+    "FRM": f"{_MODELS}.layers.feature_refinement:FRM",
+    "RotatedRepPointsHead": f"{_HEADS}.rotated_reppoints:RotatedRepPointsHead",
     # RoI heads
     "StandardRoIHead": f"{_HEADS}.standard_roi:StandardRoIHead",
     "CascadeRoIHead": f"{_HEADS}.cascade_roi:CascadeRoIHead",
@@ -111,8 +116,10 @@ TABLE: dict[str, str] = {
     "PseudoAngleCoder": f"{_MODELS}.coders.angle_coder:PseudoAngleCoder",
     "CSLCoder": f"{_MODELS}.coders.csl:CSLCoder",
     "PSCCoder": f"{_MODELS}.coders.psc:PSCCoder",
-    # Assigners, the overlaps they compare by, and samplers
+    # Assigners, their overlap calculators, and samplers
     "MaxIoUAssigner": f"{_MODELS}.assigners.max_iou:MaxIoUAssigner",
+    "ConvexAssigner": f"{_MODELS}.assigners.convex:ConvexAssigner",
+    "MaxConvexIoUAssigner": f"{_MODELS}.assigners.max_convex_iou:MaxConvexIoUAssigner",
     "BboxOverlaps2D": f"{_MODELS}.assigners.overlaps:BboxOverlaps2D",
     "RBboxOverlaps2D": f"{_MODELS}.assigners.overlaps:RBboxOverlaps2D",
     "FakeRBboxOverlaps2D": f"{_MODELS}.assigners.overlaps:FakeRBboxOverlaps2D",
@@ -130,6 +137,7 @@ TABLE: dict[str, str] = {
     "GIoULoss": f"{_LOSSES}.iou:GIoULoss",
     "RotatedIoULoss": f"{_LOSSES}.iou:RotatedIoULoss",
     "RotatedGIoULoss": f"{_LOSSES}.iou:RotatedGIoULoss",
+    "ConvexGIoULoss": f"{_LOSSES}.convex_giou:ConvexGIoULoss",
     "GDLoss": f"{_LOSSES}.gaussian:GDLoss",
     "GDLoss_v1": f"{_LOSSES}.gaussian:GDLoss_v1",
     "KFLoss": f"{_LOSSES}.gaussian:KFLoss",
@@ -176,23 +184,23 @@ TABLE: dict[str, str] = {
     "OneCycleLR": "rotx.engine.schedule:OneCycleLR",
 }
 
-#: Prefixes that MMRotate's configs put before a name to say which package it comes from.
+#: Prefixes by which MMRotate's configs name the package of a class.
 SCOPES = ("mmengine.", "mmcv.", "mmdet.", "mmrotate.")
 
 _registered: dict[str, Callable[..., Any]] = {}
 
 
 def register(target: C) -> C:
-    """Makes a class or function of the user's buildable by its name; used as a decorator.
+    """Decorator that makes the user's class or function buildable by its name.
 
     Raises:
-        TypeError: if it is no class or function.
-        ValueError: if the name is taken by something else.
+        TypeError: If the target is not a class or function.
+        ValueError: If another class has the name.
     """
     name = getattr(target, "__name__", None)
     if name is None or not callable(target):
         raise TypeError(f"register: need a class or a function, got {target!r}")
-    # A module that is imported again, as in a notebook, replaces its own.
+    # A module that is imported again, as in a notebook, replaces its own classes.
     before = _registered.get(name)
     owner = TABLE[name].partition(":")[0] if name in TABLE else before.__module__ if before else target.__module__
     if name in TABLE or owner != target.__module__:
@@ -202,10 +210,10 @@ def register(target: C) -> C:
 
 
 def load_plugins(modules: list[str] | tuple[str, ...]) -> None:
-    """Imports the user's modules, which register what they add.
+    """Imports the user's modules, which register their classes.
 
     Raises:
-        ImportError: if one cannot be found, or is named by its file.
+        ImportError: If a module cannot be found, or is given as a file.
     """
     for module in modules:
         if not all(part.isidentifier() for part in module.split(".")) or module.endswith(".py"):
@@ -219,15 +227,15 @@ def load_plugins(modules: list[str] | tuple[str, ...]) -> None:
 
 
 def unscoped(name: str) -> str:
-    """A name without a prefix such as ``mmdet.`` that says which package it comes from."""
+    """Removes a prefix such as ``mmdet.``, which names the package of a class."""
     return next((name[len(scope) :] for scope in SCOPES if name.startswith(scope)), name)
 
 
 def resolve(name: str) -> Callable[..., Any]:
-    """The class or function that a config means by ``name``, with or without a scope such as ``mmdet.``.
+    """Returns the class or function that a config means by ``name``, with or without a prefix such as ``mmdet.``.
 
     Raises:
-        ValueError: for a name that is neither in the table nor registered; says the nearest one.
+        ValueError: For a name that is neither in the table nor registered; names the nearest one.
     """
     short = unscoped(name)
     if short in _registered:
@@ -240,17 +248,17 @@ def resolve(name: str) -> Callable[..., Any]:
 
 
 def build(config: Any, where: str = "config") -> Any:
-    """Builds what a config describes, children first.
+    """Builds the object that a config describes, children first.
 
-    A dict with a ``type`` becomes what that names, called with the other entries as keywords; other dicts,
-    lists and tuples are built item by item; anything else, and what is built already, stays as it is.
+    A dict with a ``type`` is replaced by a call of that class, with the other entries as keywords; other dicts, lists
+    and tuples are built item by item; any other value, including a built object, stays as it is.
 
     Args:
-        config: as parsed from a config file.
-        where: the path of ``config`` in its file, for messages.
+        config: Config, or a part of one.
+        where: Path of ``config`` in its file, for messages.
 
     Raises:
-        ValueError: for an unknown type or keyword, a missing keyword, or a value that the constructor rejects;
+        ValueError: For an unknown type or keyword, a missing keyword, or a value that the constructor rejects;
             the message starts with the path.
     """
     if isinstance(config, list | tuple):
@@ -275,9 +283,9 @@ def build(config: Any, where: str = "config") -> Any:
 
 
 def keywords_of(target: Callable[..., Any]) -> tuple[dict[str, bool], bool]:
-    """The keywords that a class or function takes, and whether each must be given; and whether it takes any other.
+    """Returns the keywords of a class or function, whether each is required, and whether any others are allowed.
 
-    A class that hands ``**kwargs`` on to its base takes the base's.
+    A class that passes ``**kwargs`` to its base also takes the keywords of the base.
     """
     found: dict[str, bool] = {}
     owners = target.__mro__[:-1] if isinstance(target, type) else (target,)
@@ -292,7 +300,7 @@ def keywords_of(target: Callable[..., Any]) -> tuple[dict[str, bool], bool]:
 
 
 def check_keywords(target: Callable[..., Any], keywords: Mapping[str, Any], where: str) -> None:
-    """Raises ValueError unless ``target`` can be called with these keywords; says the nearest name."""
+    """Raises ValueError unless ``target`` takes these keywords; names the nearest keyword."""
     known, takes_others = keywords_of(target)
     for key in keywords:
         if key not in known and not takes_others:
@@ -307,7 +315,7 @@ def _name(target: Callable[..., Any]) -> str:
 
 
 def nearest(name: object, names: Sequence[str]) -> str:
-    """``: did you mean 'x'?``, or all names if they are few."""
+    """Hint with the nearest name, ``: did you mean 'x'?``, or with all names if there are few."""
     near = get_close_matches(str(name), names, n=1, cutoff=0.5)
     if near:
         return f": did you mean {near[0]!r}?"

@@ -1,4 +1,4 @@
-"""Modules and names that have moved: the old ones work for one version, with a DeprecationWarning."""
+"""Old names of modules and classes: they work for one version, with a DeprecationWarning."""
 
 from __future__ import annotations
 
@@ -13,6 +13,27 @@ from typing import Any
 
 #: Old module → new module, within rotx.
 MODULES = {
+    "models.targets": "models.assigners",
+    "models.targets.anchor_targets": "models.heads.anchor_targets",
+    "models.targets.overlaps": "models.assigners.overlaps",
+    "models.targets.deltas": "models.coders.deltas",
+    "models.targets.assigners": "models.assigners.max_iou",
+    "models.targets.coders": "models.coders",
+    "models.targets.angle_coders": "models.coders.angle_coder",
+    "models.targets.priors": "models.priors.anchors",
+    "models.targets.samplers": "models.samplers.sampler",
+    "models.heads.dense": "models.heads",
+    "models.heads.dense.maps": "models.heads.maps",
+    "models.heads.dense.retina": "models.heads.retina",
+    "models.heads.dense.rpn": "models.heads.rpn",
+    "models.heads.dense.fcos": "models.heads.fcos",
+    "models.heads.dense.angle_branch_retina": "models.heads.angle_branch_retina",
+    "models.heads.roi": "models.heads",
+    "models.heads.roi.bbox": "models.heads.shared_2fc",
+    "models.heads.roi.standard": "models.heads.standard_roi",
+    "models.heads.roi.cascade": "models.heads.cascade_roi",
+    "models.heads.roi.extractors": "models.heads.roi_extractor",
+    "models.heads.roi.stage": "models.heads.roi_sampling",
     "config.translate": "compat.mmrotate0",
     "config.translate_data": "compat.mmrotate0_data",
     "config.translate_model": "compat.mmrotate0_model",
@@ -78,6 +99,25 @@ MODULES = {
 
 #: Old module and name → new module and name, within rotx.
 NAMES: dict[tuple[str, str], tuple[str, str]] = {
+    ("models.targets.coders", "BoxCoder"): ("models.coders.box_coder", "BoxCoder"),
+    ("models.targets.coders", "DeltaXYWHHBBoxCoder"): ("models.coders.delta_xywh", "DeltaXYWHHBBoxCoder"),
+    ("models.targets.coders", "DeltaXYWHTRBBoxCoder"): ("models.coders.delta_xywht", "DeltaXYWHTRBBoxCoder"),
+    ("models.targets.coders", "DeltaXYWHTHBBoxCoder"): ("models.coders.delta_xywht", "DeltaXYWHTHBBoxCoder"),
+    ("models.targets.coders", "MidpointOffsetCoder"): ("models.coders.midpoint_offset", "MidpointOffsetCoder"),
+    ("models.targets.coders", "DistanceAnglePointCoder"): (
+        "models.coders.distance_angle_point",
+        "DistanceAnglePointCoder",
+    ),
+    ("models.targets.angle_coders", "CSLCoder"): ("models.coders.csl", "CSLCoder"),
+    ("models.targets.angle_coders", "PSCCoder"): ("models.coders.psc", "PSCCoder"),
+    ("models.targets.priors", "FakeRotatedAnchorGenerator"): (
+        "models.priors.rotated_anchors",
+        "FakeRotatedAnchorGenerator",
+    ),
+    ("models.targets.priors", "MlvlPointGenerator"): ("models.priors.points", "MlvlPointGenerator"),
+    ("models.targets.samplers", "RandomSampler"): ("models.samplers.random_sampler", "RandomSampler"),
+    ("models.targets.samplers", "OHEMSampler"): ("models.samplers.ohem_sampler", "OHEMSampler"),
+    ("models.targets.samplers", "PseudoSampler"): ("models.samplers.pseudo_sampler", "PseudoSampler"),
     ("engine.subject", "Subject"): ("evaluation.setup", "EvaluationSetup"),
     ("engine.subject", "load_subject"): ("evaluation.setup", "load_setup"),
     ("inference.large", "Look"): ("inference.windowed", "WindowOptions"),
@@ -120,7 +160,7 @@ NAMES: dict[tuple[str, str], tuple[str, str]] = {
 
 
 def old_name(module: str, name: str) -> Any:
-    """What a module's ``__getattr__`` returns for a name that it had before; warns that it is old.
+    """Implements a module's ``__getattr__`` for old names; returns the new object and warns.
 
     Raises:
         AttributeError: If the module never had the name.
@@ -134,11 +174,11 @@ def old_name(module: str, name: str) -> Any:
 
 
 class _Renamed(ModuleType):
-    """A module under its old name, which looks everything up in the new one."""
+    """Stand-in for a module under its old name; looks everything up in the new module."""
 
     def __init__(self, old: str) -> None:
         super().__init__(f"rotx.{old}", f"Renamed: see rotx.{MODULES[old]}.")
-        self.__path__: list[str] = []  # so that modules within it are looked for, too
+        self.__path__: list[str] = []  # so that submodules are looked up, too
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -149,24 +189,24 @@ class _Renamed(ModuleType):
 
 
 class _Finder(MetaPathFinder, Loader):
-    """Finds modules by the names that they had."""
+    """Import hook that finds modules by their old names."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """A spec for an old name, None for any other."""
+        """Returns a spec for an old name, None for any other name."""
         package, _, old = fullname.partition(".")
         return ModuleSpec(fullname, self, is_package=True) if package == "rotx" and old in MODULES else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """The stand-in for an old name; warns that it is old."""
+        """Makes the stand-in for an old name and warns."""
         old = spec.name.removeprefix("rotx.")
         message = f"{spec.name} is now rotx.{MODULES[old]}; the old name goes with the next version"
         warnings.warn(message, DeprecationWarning, stacklevel=2)
         return _Renamed(old)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing is left to do."""
+        """Does nothing: the stand-in is complete."""
 
 
 def install() -> None:

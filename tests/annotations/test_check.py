@@ -134,12 +134,12 @@ def test_missing_and_similar_names(tmp_path: Path) -> None:
     shutil.move(tmp_path / "images/P0.png", tmp_path / "images/p0.png")
     assert faults(tmp_path) == [
         ("missing label", f"p0.png: has no annotations in {tmp_path}"),
-        ("missing image", f"P0.txt: image 'P0' is not in {tmp_path / 'images'}; 'p0' is: write both alike"),
+        ("missing image", f"P0.txt: image 'P0' is not in {tmp_path / 'images'}; 'p0' is: use one spelling"),
     ]
     (tmp_path / "labelTxt/p0.txt").write_text("")
     cv2.imwrite(str(tmp_path / "images/P0.png"), picture(7))
     found = faults(tmp_path)
-    assert len(found) == 1 and found[0][1].startswith("p0.txt: image 'p0' differs from 'P0' in letters' case only")
+    assert len(found) == 1 and found[0][1].startswith("p0.txt: image 'p0' differs from 'P0' only in case")
     (tmp_path / "labelTxt/p0.txt").unlink()
     shutil.move(tmp_path / "images/p0.png", tmp_path / "images/P0.bmp")
     found = faults(tmp_path)
@@ -212,7 +212,7 @@ RBOX = "<robndbox><cx>40</cx><cy>30</cy><w>20</w><h>10</h><angle>{}</angle></rob
     [
         (xml(HBOX), []),
         (xml(RBOX.format(0.5)), []),
-        (xml(HBOX, TURNED), [("wrong size", "a.xml: 'a' is said to be 80 × 120")]),
+        (xml(HBOX, TURNED), [("wrong size", "a.xml: 'a' is annotated as 80 × 120")]),
         (xml(RBOX.format(45)), [("unreadable", "a.xml:3: the angle must be in radians, clockwise; 45 is more")]),
         (xml(HBOX.replace("40", "20")), [("zero area", "a.xml:3: ship: 50 × 0 pixels")]),
         (xml(HBOX).replace("object", "thing", 1), [("unreadable", "a.xml: is not well-formed xml")]),
@@ -265,7 +265,7 @@ NAN = float("nan")
         (last(bbox=[NAN, 30, 20, 10, 0.0]), "unreadable", " 71: a coordinate is not finite"),
         (last(bbox=[1e300, 30, 20, 10, 0.0]), "unreadable", " 71: a coordinate is not finite, or beyond 1e+09 pixels"),
         (last(image_id=0), "duplicate", " 71: ship: the same as that of annotation 70"),
-        (lambda d: d["images"][0].update(width=60), "wrong size", ": '0' is said to be 60 × 80"),
+        (lambda d: d["images"][0].update(width=60), "wrong size", ": '0' is annotated as 60 × 80"),
         (lambda d: d["images"].append({"id": 5, "file_name": "5.png"}), "missing image", ": image '5' is not in"),
     ],
 )
@@ -293,7 +293,7 @@ def yolo(root: Path, text: str) -> Path:
         ("0 0.1 0.1 0.4 0.1 0.4 0.5 0.1 0.5", "duplicate", "ship: the same as that of line 1"),
         ("1 1.2 1.2 1.3 1.2 1.3 1.3 1.2 1.3", "outside", "plane: all of it is beyond the image of 120 × 80, by 36 pix"),
         ("2 0.5 0.5 0.6 0.5 0.6 0.6 0.5 0.6", "unreadable", "label 2 has no name: there are 2 names"),
-        ("1 50 50 60 50 60 60 50 60", "unreadable", "50 is no share of an image's side"),
+        ("1 50 50 60 50 60 60 50 60", "unreadable", "50 is not a fraction of an image's side"),
     ],
 )
 def test_yolo(line: str, kind: str, text: str, tmp_path: Path) -> None:
@@ -316,11 +316,14 @@ def test_users_mistakes_are_one_line(tmp_path: Path) -> None:
         ((tmp_path, "--images", tmp_path / "no"), "no: No such file or directory"),
         ((tmp_path, "--json", tmp_path / "no/out.json"), "its folder does not exist"),
         ((tmp_path, "--images", tmp_path, "--images", tmp_path), "--images: need one for all, or one"),
-        ((tmp_path, "--cfg-options", "a=1"), "--cfg-options: is for a config"),
+        ((tmp_path, "--cfg-options", "a=1"), "--cfg-options: DATA is not a config"),
         ((tmp_path / "no.py",), "no.py"),
-        ((tmp_path / "no.py", tmp_path), "no.py: a config stands alone"),
+        ((tmp_path / "no.py", tmp_path), "no.py: a config excludes --images, --classes and other DATA"),
         ((tmp_path / "no.json",), "no.json: cannot be read: No such file"),
-        ((tmp_path / "labelme",), "labelme: holds labelme's json, which is not checked as it is: first rotx convert"),
+        (
+            (tmp_path / "labelme",),
+            "labelme: holds labelme JSON, which cannot be checked: convert it with rotx convert first",
+        ),
         ((tmp_path / "coco",), "coco: holds a.json, which looks like COCO's: give the file itself"),
     ]:
         code, out = run(*arguments)
@@ -330,7 +333,7 @@ def test_users_mistakes_are_one_line(tmp_path: Path) -> None:
 def test_without_images_it_says_so(tmp_path: Path) -> None:
     shutil.rmtree(clean(tmp_path / "a") / "images")
     code, out = run(tmp_path / "a/labelTxt")
-    assert code == 0 and "none of its images is found" in out and "--images" in out
+    assert code == 0 and "no images are found beside it, so images are not checked" in out and "--images" in out
 
 
 def test_the_picture(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_validation_on_what_is_trained_is_said(tmp_path: Path) -> None:
     config = {"test_dataloader": {"batch_size": 1, "dataset": both}}
     code, out, _ = run(tmp_path, train, val, **config)
     folder = f"{train['data_root']}/labelTxt"
-    said = f"note: train_dataloader ({folder}): test_dataloader reads it too: what is trained is measured\n"
+    said = f"note: train_dataloader ({folder}): test_dataloader reads it too, so training data are evaluated\n"
     assert code == 0 and out.count("reads it too") == 1 and said in out
 
 

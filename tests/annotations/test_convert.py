@@ -132,7 +132,7 @@ def test_quads_that_are_no_rectangles_are_counted_and_become_least_rectangles(to
     lines = [" ".join(map(repr, quad)) + " ship 0\n" for quad in quads.tolist()]
     (labels / "P1.txt").write_text("".join(lines))
     report, found = there_and_back(labels, to, tmp_path, rng)
-    assert count_in(report.lost, "are no rectangles") == 30
+    assert count_in(report.lost, "are not rectangles") == 30
     for quad, rectangle in zip(quads, found.quads, strict=True):
         points = shapely.MultiPoint(quad.reshape(4, 2))
         least = shapely.minimum_rotated_rectangle(points)
@@ -187,7 +187,7 @@ def test_real_dota_as_rolabelimg_says_what_moved(tmp_path: Path) -> None:
     report, found = there_and_back(labels, "rolabelimg", tmp_path, np.random.default_rng(0))
     moved = np.hypot(*np.moveaxis((found.quads - want.quads).reshape(-1, 4, 2), 2, 0)).max(axis=1)
     backwards = area(want.quads) != 0
-    assert count_in(report.lost, "no rectangles") >= (moved[backwards] > 0.02).sum() * 0.9
+    assert count_in(report.lost, "are not rectangles") >= (moved[backwards] > 0.02).sum() * 0.9
     assert len(found.quads) == len(want.quads)
 
 
@@ -239,7 +239,7 @@ def test_dota8_with_its_own_names_and_images(tmp_path: Path) -> None:
     source = SHARED / "dota_patches/dota8"
     report = convert(source, tmp_path / "out", "dota")
     assert (report.images, report.objects) == (8, 133)
-    assert "2 folders (train, val): put together" in report.lost[0]
+    assert "2 folders (train, val): merged" in report.lost[0]
     assert any("'storage tank' is now 'storage-tank'" in line for line in report.lost)
     found = read_annotations(tmp_path / "out")
     name = "P1053__1024__0___90"
@@ -288,7 +288,7 @@ def test_what_coco_says_beyond_objects_is_counted(tmp_path: Path) -> None:
     source = tmp_path / "in.json"
     source.write_text(json.dumps(record))
     report = convert(source, tmp_path / "dota", "dota")
-    assert count_in(report.lost, "polygons or masks: kept as the least rectangles") == 1
+    assert count_in(report.lost, "polygons or masks: kept as minimum-area rectangles") == 1
     assert count_in(report.lost, "scores: not kept") == 1
     assert count_in(report.lost, "entries of objects, such as 'attributes'") == 1
     assert count_in(report.lost, "iscrowd or ignore flags: written as difficult") == 2
@@ -314,7 +314,7 @@ def test_shapes_of_labelme_and_what_is_not_kept(tmp_path: Path) -> None:
     record = {"shapes": shapes, "imagePath": "..\\x\\1.jpg", "imageWidth": 30, "imageHeight": 20}
     (folder / "1.json").write_text(json.dumps(record))
     report = convert(folder, tmp_path / "out", "voc")
-    assert count_in(report.lost, "polygons not of four corners") == 1
+    assert count_in(report.lost, "polygons without four corners") == 1
     assert count_in(report.lost, "entries or flags of objects, such as 'group_id'") == 2
     found = read_annotations(tmp_path / "out")
     assert found.difficult.tolist() == [1, 0, 2] and found.quads[1].tolist() == [1, 2, 3, 2, 3, 4, 1, 4]

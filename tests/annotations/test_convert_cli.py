@@ -111,9 +111,7 @@ def test_nothing_of_others_is_overwritten(dota: Path, tmp_path: Path) -> None:
     (other / "x.txt").write_text("mine")
     assert "holds other files, such as x.txt: name another place" in failure(dota, other, "--to", "dota")
     (tmp_path / "a.json").write_text("{}")
-    assert "is there already, and not made by rotx convert" in failure(
-        dota, tmp_path / "a.json", "--to", "coco", *images
-    )
+    assert "exists, and was not written by rotx convert" in failure(dota, tmp_path / "a.json", "--to", "coco", *images)
     assert (tmp_path / "a.json").read_text() == "{}" and (other / "x.txt").read_text() == "mine"
     out = tmp_path / "out"
     said(dota, out, "--to", "dota")
@@ -124,7 +122,7 @@ def test_nothing_of_others_is_overwritten(dota: Path, tmp_path: Path) -> None:
     (out / "P1.txt").write_text("mine")
     later = time.time() + 5
     os.utime(out / "P1.txt", (later, later))
-    assert "has been changed since rotx convert made it (P1.txt is newer)" in failure(dota, out, "--to", "dota")
+    assert "has been changed since rotx convert wrote it (P1.txt is newer)" in failure(dota, out, "--to", "dota")
     assert (out / "P1.txt").read_text() == "mine"
 
 
@@ -132,7 +130,7 @@ def test_places_that_cannot_be(dota: Path, tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     assert failure(dota, ".", "--to", "dota") == ".: is the current folder: name a folder in it"
-    assert "name it with .json at its end" in failure(dota, tmp_path / "a", "--to", "coco")
+    assert "coco is one file: need a name that ends with .json" in failure(dota, tmp_path / "a", "--to", "coco")
     assert "the annotations are read from here" in failure(dota / "labelTxt", dota / "labelTxt", "--to", "voc")
     assert "the annotations are read from here" in failure(dota / "labelTxt", dota, "--to", "voc")
     (tmp_path / "file").write_text("")
@@ -149,7 +147,7 @@ def test_empty_folders_and_links_are_places(dota: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "empty", target_is_directory=True)
     for _ in range(2):
         lines = said(dota, tmp_path / "link", "--to", "dota", "--images", dota / "images")
-        assert lines[0] == "note: --images: not needed, dota has no place for sizes"
+        assert lines[0] == "note: --images: not needed, dota stores no sizes"
     assert (tmp_path / "link").is_symlink() and len(everything(tmp_path / "empty")) == 3
 
 
@@ -167,10 +165,10 @@ def test_a_set_without_objects_and_one_without_images(dota: Path, tmp_path: Path
 def test_sizes_that_are_not_known(dota: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     line = failure(dota, out, "--to", "coco")
-    assert line == "image 'P1' (and 1 more): its size is not known: name the folder of the images by --images"
+    assert line == "image 'P1' (and 1 more): its size is unknown: name the image folder with --images"
     (dota / "images/P2.png").unlink()
     line = failure(dota, out, "--to", "coco", "--images", dota / "images")
-    assert line.startswith("image 'P2': no readable file of it in ") and "--images" in line
+    assert line.startswith("image 'P2': no readable file in ") and "--images" in line
     lines = said(dota, out, "--to", "coco", "--images", dota / "images", "--lenient")
     assert lines[0].startswith("note: skipped 1 images, first 'P2'") and "1 images, 2 objects" in lines[1]
     (dota / "images/P2.png").write_bytes(b"no image")
@@ -187,7 +185,7 @@ def test_sizes_of_files_count_more_than_those_in_annotations(dota: Path, tmp_pat
     said(dota, tmp_path / "a.json", "--to", "coco", "--images", dota / "images")
     cv2.imwrite(str(dota / "images/P1.png"), np.zeros((60, 70, 3), np.uint8))
     lines = said(tmp_path / "a.json", tmp_path / "b.json", "--to", "coco", "--images", dota / "images")
-    assert "1 images have other sizes than the annotations say, first 'P1': 70 x 60, not 100 x 50" in lines[0]
+    assert "1 images have sizes that differ from the annotations, first 'P1': 70 x 60, not 100 x 50" in lines[0]
     assert json.loads((tmp_path / "b.json").read_bytes())["images"][0]["width"] == 70
 
 
@@ -197,7 +195,7 @@ def test_yolo_that_is_wrong(yolo: Path, tmp_path: Path) -> None:
         ("1" + YOLO[1:], "label 1 has no name: there are 1 names, from 0 on"),
         ("x" + YOLO[1:], "label 'x' is not a number from 0 on"),
         ("0 .1 .1 .4 .1\n", "5 columns, need 9: label x1 y1 x2 y2 x3 y3 x4 y4"),
-        ("0 10 10 .4 .1 .4 .3 .1 30\n", "30 is no share of an image's side"),
+        ("0 10 10 .4 .1 .4 .3 .1 30\n", "30 is not a fraction of an image's side"),
     ):
         file.write_text(YOLO + YOLO + YOLO + text)
         line = failure(yolo, tmp_path / "out", "--to", "dota")
@@ -205,7 +203,7 @@ def test_yolo_that_is_wrong(yolo: Path, tmp_path: Path) -> None:
         lines = said(yolo, tmp_path / f"out-{reason[:5]}", "--to", "dota", "--lenient")
         assert any(" 3 objects" in line for line in lines)
     for text, reason in (
-        ("0 10 10 40 10 40 30 10 30\n", "40 is no share of an image's side"),
+        ("0 10 10 40 10 40 30 10 30\n", "40 is not a fraction of an image's side"),
         ("0 nan .1 .4 .1 .4 .3 .1 .3\n", "coordinate 'nan' is not finite"),
     ):
         file.write_text(text)
@@ -213,9 +211,9 @@ def test_yolo_that_is_wrong(yolo: Path, tmp_path: Path) -> None:
     file.write_text(YOLO)
     (yolo / "images/train/P1.png").unlink()
     line = failure(yolo, tmp_path / "out", "--to", "dota")
-    assert line == "image 'P1': its size is not known: name the folder of the images by --images"
+    assert line == "image 'P1': its size is unknown: name the image folder with --images"
     line = failure(yolo, tmp_path / "out", "--to", "dota", "--images", yolo / "images")
-    assert line.startswith(f"image 'P1': no readable file of it in {yolo}/images, and its size is needed")
+    assert line.startswith(f"image 'P1': no readable file in {yolo}/images, and its size is needed")
     lines = said(yolo, tmp_path / "left", "--to", "dota", "--lenient")
     assert "skipped 1 images, first 'P1'" in lines[1] and "1 images (1 without objects), 0 objects" in lines[2]
     (yolo / "classes.txt").write_text("plane\n")
@@ -258,7 +256,7 @@ def test_yolo_without_names_and_with_scores(yolo: Path, tmp_path: Path) -> None:
     (yolo / "data.yaml").unlink()
     (yolo / "labels/train/P1.txt").write_text(YOLO[:-1] + " 0.75\n")
     lines = said(yolo / "labels/train", tmp_path / "out", "--to", "dota")
-    assert "no names of classes" in lines[0] and "they are called by their numbers" in lines[0]
+    assert "no class names" in lines[0] and "classes are named by their numbers" in lines[0]
     assert lines[2:4] == ["1 classes: 0 1", "1 scores: not kept"]
     assert read_annotations(tmp_path / "out").quads[0].tolist() == [10, 5, 40, 5, 40, 15, 10, 15]
 
@@ -295,7 +293,7 @@ def test_two_files_of_labelme_for_one_image(tmp_path: Path) -> None:
     for name in ("a.JSON", "a.json"):
         (folder / name).write_text('{"shapes": []}')
     line = failure(folder, tmp_path / "out", "--to", "dota")
-    assert line == f"{folder}/a.json: image 'a' has a file already: a.JSON"
+    assert line == f"{folder}/a.json: image 'a' already has a file: a.JSON"
 
 
 @pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e300"])
@@ -339,12 +337,12 @@ def coco_file(path: Path, images: list[str], classes: list[str]) -> Path:
     ("images", "classes", "to", "reason"),
     [
         (["a/1.png", "b/1.png"], ["x"], "dota", "image 'a/1': images of one name in several folders: convert a and"),
-        (["readme.png"], ["x"], "voc", "image 'readme': a file of this name would be passed over by readers"),
+        (["readme.png"], ["x"], "voc", "image 'readme': readers skip a file of this name"),
         (["1.png"], ["a b", "a-b"], "dota", "class 'a b': dota has no spaces in names, and 'a-b' is taken"),
-        (["1.png"], ["a\tb"], "voc", "'a\\tb': a name with control characters"),
-        (["1.png"], ["a\ud800"], "voc", "'a\\ud800': a name that is no text"),
-        (["1.png"], [" a"], "voc", "class ' a': a name with spaces at its ends"),
-        (["1.png"], ["plane"], "hrsc", "class 'plane': hrsc holds ships alone"),
+        (["1.png"], ["a\tb"], "voc", "'a\\tb': the name is empty or has control characters"),
+        (["1.png"], ["a\ud800"], "voc", "'a\\ud800': the name is not valid text"),
+        (["1.png"], [" a"], "voc", "class ' a': the name starts or ends with a space"),
+        (["1.png"], ["plane"], "hrsc", "class 'plane': hrsc stores HRSC2016 ship classes only"),
     ],
 )
 def test_names_that_the_target_cannot_hold(
@@ -361,7 +359,7 @@ def test_names_that_are_changed_and_files_that_are_not_named(dota: Path, tmp_pat
     assert "1 names of classes have spaces, which dota has not: 'storage tank' is now 'storage-tank'" in lines
     assert read_annotations(tmp_path / "out").classes == ["storage-tank", "ship"]
     lines = said(source, tmp_path / "b.json", "--to", "coco")
-    assert lines[-1].startswith("1 images: how their files end is not known")
+    assert lines[-1].startswith("1 images: file suffixes are unknown")
     names = [image["file_name"] for image in json.loads((tmp_path / "b.json").read_bytes())["images"]]
     assert names == ["a/1.png", "a/2"]
 

@@ -155,10 +155,10 @@ def test_users_mistakes_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "empty.py").write_text("model = dict()\n")
     out = tmp_path / "out"
     for arguments, says in [
-        (("--out", out), "need DATA, or --augment CONFIG"),
-        ((tmp_path, "--augment", file, "--out", out), "need DATA, or --augment CONFIG"),
-        ((tmp_path, "--out", out, "--draws", 2), "--draws and --cfg-options: are for --augment"),
-        (("--augment", file, "--out", out, "--images", tmp_path), "--images: is for DATA"),
+        (("--out", out), "need either DATA or --augment CONFIG, not both"),
+        ((tmp_path, "--augment", file, "--out", out), "need either DATA or --augment CONFIG, not both"),
+        ((tmp_path, "--out", out, "--draws", 2), "--draws and --cfg-options: need --augment CONFIG"),
+        (("--augment", file, "--out", out, "--images", tmp_path), "--images: works with DATA only"),
         (("--augment", tmp_path / "empty.py", "--out", out), "empty.py: has no train_dataloader.dataset"),
         ((tmp_path / "no", "--out", out), "no: no such file or folder"),
         ((tmp_path / "labelTxt", "--images", tmp_path, "--out", out), "none of its images is found"),
@@ -176,7 +176,7 @@ def test_images_of_the_set_are_never_replaced(tmp_path: Path) -> None:
     for out in (tmp_path / "set/images", tmp_path / "link"):
         code, said = run(tmp_path / "set", "--out", out)
         assert code == 2
-        assert said == f"error: {out}: holds images of the set, which could be replaced: name another folder\n"
+        assert said == f"error: {out}: holds images of the dataset, which could be replaced; name another folder\n"
     assert run("--augment", config(tmp_path / "set", []), "--out", tmp_path / "set/images")[0] == 2
     assert {file.name for file in (tmp_path / "set/images").iterdir()} == before
 

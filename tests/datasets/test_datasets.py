@@ -147,10 +147,10 @@ def test_classes_left_out_on_purpose(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("metainfo", "said"),
     [
-        ({"classes": ("plane", "Ship")}, "objects of 'ship' (1), which the classes of the dataset lack (plane, Ship)"),
+        ({"classes": ("plane", "Ship")}, "objects of 'ship' (1), not among the classes of the dataset (plane, Ship)"),
         ({"classes": ("plane", "Ship")}, "did you mean 'Ship'?"),
         ({"classes": ("plane",)}, "metainfo=dict(left_out=('ship',))"),
-        ({"classes": ("ship", "plane", "ship")}, "metainfo.classes: 'ship' stands 2 times"),
+        ({"classes": ("ship", "plane", "ship")}, "metainfo.classes: 'ship' occurs 2 times"),
         ({"classes": ()}, "metainfo.classes: need at least one name"),
         ({"classes": ("ship", 3)}, "metainfo.classes: need names, such as ('plane', 'ship'), got ('ship', 3)"),
         ({"classes": {"ship": 0}}, "metainfo.classes: need names"),
@@ -159,7 +159,7 @@ def test_classes_left_out_on_purpose(tmp_path: Path) -> None:
         ({"classes": "empty.txt"}, "metainfo.classes: need at least one name"),
         ({"classes": "auto", "left_out": ("ship",)}, "no classes"),
         ({"CLASSES": ("ship",)}, "metainfo takes no 'CLASSES'; did you mean 'classes'?"),
-        ({"classes": ("ship",), "left_out": ("ship",)}, "'ship' stands in both classes and left_out"),
+        ({"classes": ("ship",), "left_out": ("ship",)}, "'ship' is in both classes and left_out"),
         (("ship",), "metainfo: need dict(classes=...), got ('ship',)"),
     ],
 )
@@ -180,7 +180,7 @@ def test_absent_images_are_left_out_and_counted(tmp_path: Path) -> None:
 
 def test_the_suffix_tells_files_apart(tmp_path: Path) -> None:
     labels, images = {"P1": SHIP}, ["P1.png", "P1.jpg"]
-    assert "P1.jpg and P1.png: say which by img_suffix" in problem(tmp_path, labels, images)
+    assert "P1.jpg and P1.png: choose one with img_suffix" in problem(tmp_path, labels, images)
     assert dota(tmp_path, labels, images, img_suffix="jpg").records[0].path.name == "P1.jpg"
     assert dota(tmp_path, labels, images, img_suffix=".PNG").records[0].path.name == "P1.png"
 
@@ -190,7 +190,7 @@ def test_the_suffix_tells_files_apart(tmp_path: Path) -> None:
     [
         ({"ann_file": "labels"}, "DATA/labels: no such file or folder: data_root 'DATA' and ann_file 'labels'"),
         ({"data_prefix": {"img_path": "imgs"}}, "DATA/imgs: no such folder: data_root 'DATA' and data_prefix 'imgs'"),
-        ({"data_prefix": {"img": "labelTxt/P1.txt"}}, "P1.txt: is no folder"),
+        ({"data_prefix": {"img": "labelTxt/P1.txt"}}, "P1.txt: is not a folder"),
         ({"data_root": "nowhere"}, "nowhere/labelTxt: no such file or folder"),
         ({"data_root": "nowhere"}, "relative paths start at"),
         (
@@ -222,8 +222,8 @@ def test_the_suffix_tells_files_apart(tmp_path: Path) -> None:
         ({"diff_thr": "a"}, "diff_thr a number, got False and 'a'"),
         ({"pipeline": [LOAD, FLIP]}, "pipeline: needs LoadAnnotations"),
         ({"pipeline": [OBJECTS, FLIP]}, "pipeline: needs LoadImageFromFile"),
-        ({"pipeline": [LOAD, RESIZE, OBJECTS]}, "pipeline.2: LoadAnnotations has to stand before Resize"),
-        ({"pipeline": [OBJECTS, FLIP, LOAD]}, "pipeline.2: LoadImageFromFile has to stand before RandomFlip"),
+        ({"pipeline": [LOAD, RESIZE, OBJECTS]}, "pipeline.2: LoadAnnotations must come before Resize"),
+        ({"pipeline": [OBJECTS, FLIP, LOAD]}, "pipeline.2: LoadImageFromFile must come before RandomFlip"),
         ({"pipeline": [LOAD, OBJECTS, FLIP], "test_mode": True}, "pipeline.2: RandomFlip is for training"),
         ({"backend_args": "s3"}, "backend_args: only files of this machine are read"),
         ({"file_client_args": {"backend": "petrel"}}, "file_client_args: only files of this machine are read"),
@@ -371,7 +371,10 @@ def test_hrsc(tmp_path: Path) -> None:
 
 
 def test_hrsc_that_is_wrong(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"objects of '100000099' \(1\), which the .*left_out=\('100000099',\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"objects of '100000099' \(1\), not among the classes of the dataset .*left_out=\('100000099',\)",
+    ):
         hrsc(tmp_path, {"1": ["100000099"]}, classwise=True)
     with pytest.raises(ValueError, match="classwise: need one Class_ID in each HRSC_Object"):
         hrsc(tmp_path, {"1": [""]}, classwise=True)
@@ -424,7 +427,7 @@ def test_dior(tmp_path: Path) -> None:
         "ship",
         "windmill",
     )
-    with pytest.raises(ValueError, match=r"objects of 'boat' \(1\), which the classes"):
+    with pytest.raises(ValueError, match=r"objects of 'boat' \(1\), not among the classes of the dataset"):
         dior(tmp_path, ["boat"])
     with pytest.raises(ValueError, match="ann_type: need 'obb' or 'hbb', got 'rbb'"):
         dior(tmp_path, names, ann_type="rbb")

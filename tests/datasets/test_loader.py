@@ -172,7 +172,7 @@ def test_a_normalized_image_is_float32(tmp_path: Path) -> None:
 
 
 def test_a_pipeline_without_an_image(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="it needs LoadImageFromFile"):
+    with pytest.raises(ValueError, match="the pipeline loads no image; add LoadImageFromFile"):
         LoadedImages(Tiny(tmp_path, pipeline=TRAIN[1:3]))[Draw(0, 0)]
 
 

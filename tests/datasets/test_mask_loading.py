@@ -12,11 +12,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the loader needs torch")
 
+from rotx.compat import build  # noqa: E402
 from rotx.datasets.dataset import Dataset  # noqa: E402
 from rotx.datasets.loader import LoadedImage, LoadedImages, build_loader, check_shared_memory  # noqa: E402
 from rotx.datasets.samplers import Draw  # noqa: E402
 from rotx.records import Bitmaps, Masks  # noqa: E402
-from rotx.registry import build  # noqa: E402
 
 SIZE = (30, 40)
 STEPS = [

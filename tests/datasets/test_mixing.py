@@ -203,7 +203,7 @@ def test_mixing_is_for_training(tmp_path: Path) -> None:
     config = {"type": "DOTADataset", "ann_file": "labels", "data_root": str(tmp_path), "test_mode": True}
     with pytest.raises(ValueError, match="Mosaic is for training, not for test_mode"):
         build({**config, "pipeline": [LOAD[0], {"type": "Mosaic"}]})
-    with pytest.raises(ValueError, match="LoadAnnotations has to stand before Mosaic"):
+    with pytest.raises(ValueError, match="LoadAnnotations must come before Mosaic"):
         build({**config, "test_mode": False, "pipeline": [LOAD[0], {"type": "Mosaic"}, LOAD[1]]})
 
 
@@ -216,7 +216,10 @@ def test_mixing_is_for_training(tmp_path: Path) -> None:
         ({"type": "MixUp", "flip_ratio": -1}, "prob: need a number in"),
         ({"type": "RandomAffine", "max_translate_ratio": 2}, "max_translate_ratio: need a number in"),
         ({"type": "RandomAffine", "border": 5}, "border: need two numbers of pixels"),
-        ({"type": "RandomCrop", "crop_size": 5, "recompute_bbox": True}, "recompute_bbox: boxes are not made"),
+        (
+            {"type": "RandomCrop", "crop_size": 5, "recompute_bbox": True},
+            "recompute_bbox: boxes are not recomputed from masks",
+        ),
     ],
 )
 def test_bad_settings(config: dict[str, Any], message: str) -> None:

@@ -124,7 +124,7 @@ def test_the_command_replaces_its_own_set_and_no_other_file(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "holds files that are no synthetic set"),
+        ([], "holds files other than a synthetic dataset"),
         (["--size", "100"], "100 is not in the range x>=128"),
         (["--train", "0", "--val", "0"], "at least one in all"),
     ],

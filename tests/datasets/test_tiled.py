@@ -352,7 +352,7 @@ def test_images_that_cannot_be_read(tmp_path: Path) -> None:
     tiles = tiled(tmp_path)
     assert {record.name[:2] for record in tiles.records} == {"P1", "P3"}
     assert tiles.notices[0].startswith("1 of 3 images cannot be read and are left out; first ")
-    with pytest.raises(ValueError, match=r"1 of 3 images cannot be read: mend them, or .*P2.png: is no PNG"):
+    with pytest.raises(ValueError, match=r"1 of 3 images cannot be read: repair them, or .*P2.png: is no PNG"):
         tiled(tmp_path, {"test_mode": True})
     for name in ("P1", "P3"):
         (tmp_path / f"images/{name}.png").write_bytes(b"")
@@ -379,9 +379,9 @@ def test_a_damaged_image_is_skipped_and_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "inner", "said"),
     [
-        ({}, {"pipeline": LOAD}, "dataset: pipeline is for windows: move it from here to the TiledDataset"),
-        ({}, {"filter_cfg": {"min_size": 32}}, "dataset: filter_cfg is for windows: move it"),
-        ({"random_offset": True}, {"test_mode": True}, "random_offset: need True or False, and only in training True"),
+        ({}, {"pipeline": LOAD}, "dataset: pipeline is a setting of windows: move it to the TiledDataset"),
+        ({}, {"filter_cfg": {"min_size": 32}}, "dataset: filter_cfg is a setting of windows: move it"),
+        ({"random_offset": True}, {"test_mode": True}, "random_offset: need True or False, and True only in training"),
         ({"random_offset": 5}, {}, "random_offset: need True or False"),
         ({"cache_mb": -1}, {}, "cache_mb: need a number of at least 0, got -1"),
         ({"cache_mb": float("nan")}, {}, "cache_mb: need a number"),
@@ -406,7 +406,7 @@ def test_what_tiles_are_not_made_of(whole: Path) -> None:
         (3, r"dataset: need a dataset, dict\(type=...\), got 3"),
         (
             {"type": "RepeatDataset", "times": 2, "dataset": config(whole, pipeline=LOAD)},
-            "dataset.datasets.0: pipeline is for windows",
+            "dataset.datasets.0: pipeline is a setting of windows",
         ),
     ):
         with pytest.raises(ValueError, match=said):

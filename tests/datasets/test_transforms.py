@@ -310,7 +310,7 @@ def test_a_normalized_image_moves_too(name: str, keywords: dict[str, Any]) -> No
     last = normalize(move(Sample(record(), image.copy()), RNG(0)), RNG(0)).image
     assert first.dtype == np.float32
     np.testing.assert_allclose(first, last, atol=1.5 / 255)
-    with pytest.raises(ValueError, match="it has to stand before Normalize"):
+    with pytest.raises(ValueError, match="it must come before Normalize"):
         make("PhotoMetricDistortion")(Sample(record(), first), RNG(0))
 
 

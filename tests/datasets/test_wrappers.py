@@ -91,7 +91,7 @@ def test_wrappers_for_evaluation(tmp_path: Path) -> None:
     two = config(tmp_path, "two", {"P2": PLANE}, test_mode=True)
     dataset = build({"type": "ConcatDataset", "datasets": [one, two]})
     assert dataset.test_mode and dataset.annotations().images == ["P1", "P2"] and len(dataset.annotations().quads) == 3
-    with pytest.raises(ValueError, match="evaluation needs every image once, but P1 is there 2 times"):
+    with pytest.raises(ValueError, match="evaluation needs every image once, but P1 occurs 2 times"):
         build({"type": "ConcatDataset", "datasets": [one, one]})
     with pytest.raises(ValueError, match="evaluation needs every image once"):
         build({"type": "RepeatDataset", "dataset": one, "times": 2})

@@ -105,7 +105,7 @@ def test_a_signal_to_one_process_stops_all(pair: Path, data: Path, tmp_path: Pat
         time.sleep(0.005)
     os.kill(children(run.pid)[-1], signal.SIGTERM)
     _, errors = run.communicate(timeout=120)
-    assert run.returncode != 0 and "stopped by SIGTERM, all is saved" in errors, errors
+    assert run.returncode != 0 and "stopped by SIGTERM, everything is saved" in errors, errors
     run = start_processes(2, config, "--work-dir", folder, "--device", "cpu", "--resume")
     _, errors = run.communicate(timeout=120)
     assert run.returncode == 0 and errors.count("resuming from") == 1, errors

@@ -135,7 +135,7 @@ def test_an_image_that_cannot_be_read(make: Make, tmp_path: Path) -> None:
         assert evaluation.gts.sum() == 8 and len(found.scores) == 6 and not (found.image == 1).any()
         assert found.skipped == {"unreadable image": 1}
         (notice,) = evaluation.notices
-        assert notice.startswith("1 of 5 images could not be read, their objects count as missed; first ")
+        assert notice.startswith("1 of 5 images could not be read; their objects count as missed; first: ")
         assert "P1.png: " in notice
 
 

@@ -20,11 +20,12 @@ from rotx.engine.settings import read_settings
 from rotx.models.detectors import TwoStage
 from rotx.models.preprocess import DetDataPreprocessor
 
-#: One stage, with anchors and with points; two; and masks.
+#: One stage, with anchors and with points; two; one that refines; and masks.
 NAMES = [
     ("models", "rotated-retinanet-rbox-le90_r50_fpn_1x_dota"),
     ("models", "rotated-fcos-hbox-le90_r50_fpn_1x_dota"),
     ("models", "oriented-rcnn-le90_r50_fpn_1x_dota"),
+    ("models", "r3det-oc_r50_fpn_1x_dota"),
     ("mmdet", "mask-rcnn_r50_fpn_1x_coco"),
 ]
 

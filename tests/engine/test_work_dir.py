@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import tiny  # noqa: F401  # registers TinyBackbone
-from rotx.cli.train import _again, main
+from rotx.cli.train import _resume_command, main
 from rotx.engine import Interrupted, train
 from rotx.engine.checkpoints import CheckpointManager
 from rotx.engine.log import Log
@@ -119,12 +119,12 @@ def test_the_log_is_json_and_complete(tmp_path: Path) -> None:
 def test_the_command_that_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WORLD_SIZE", "TORCHELASTIC_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
-    command = _again("my work", "cpu", ("mine.parts",), True)
+    command = _resume_command("my work", "cpu", ("mine.parts",), True)
     assert shlex.split(command)[1:4] == ["my work/config.py", "--work-dir", "my work"]
     assert command.startswith("rotx-train ") and command.endswith(
         "--resume --device cpu --plugin mine.parts --trust-config"
     )
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert _again("work", "auto", (), False) == "srun ... rotx-train work/config.py --work-dir work --resume"
+    assert _resume_command("work", "auto", (), False) == "srun ... rotx-train work/config.py --work-dir work --resume"
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-    assert _again("work", "auto", (), False).startswith("torchrun ... -m rotx.cli.train work/config.py ")
+    assert _resume_command("work", "auto", (), False).startswith("torchrun ... -m rotx.cli.train work/config.py ")

@@ -155,7 +155,7 @@ def test_errors_are_those_of_the_cpu(device: torch.device) -> None:
     for run, error, text in (
         (lambda: ops.box_iou_rotated(a[:, :4], a), ValueError, "a: need shape (N, 5), got (3, 4)"),
         (lambda: ops.box_iou_rotated(a, a.float()), TypeError, "a and b: need one dtype, got float64 and float32"),
-        (lambda: ops.nms_rotated(a, a[:2, 0], 0.5), ValueError, "scores: need one a box, got 2 for 3 boxes"),
+        (lambda: ops.nms_rotated(a, a[:2, 0], 0.5), ValueError, "scores: need one per box, got 2 for 3 boxes"),
         (lambda: ops.nms_rotated(a, a[:, 0], 2), ValueError, "iou_threshold: need a number in [0, 1], got 2"),
         (lambda: ops.roi_align_rotated(x, a, 2), ValueError, "rois: need shape (N, 6), got (3, 5)"),
         (lambda: ops.roi_align_rotated(x[0], rois(2).to(device), 2), ValueError, "input: need shape (N, C, H, W)"),

@@ -134,7 +134,7 @@ def test_sizes_in_units_of_the_map(tmp_path: Path) -> None:
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.tif")
     check(["geojson"], [("x", tmp_path / "x.tif")], CLASSES)  # it is said when it is looked at
-    with pytest.raises(UnreadableImage, match="is no regular file"):
+    with pytest.raises(UnreadableImage, match="is not a regular file"):
         Georeference.of(tmp_path / "x.tif")
 
 
@@ -192,10 +192,13 @@ MODEL = RPC(100, 500, 48, 10, ONES, ONES, 20, 20, 2, 10, ONES, ONES, 30, 30)
 
 UNPLACED: dict[str, tuple[dict[str, Any], str]] = {
     "nothing": ({}, "has no georeference: no CRS, no affine transform"),
-    "points": ({"gcps": POINTS, "crs": "EPSG:32631"}, "is placed by ground control points only, without an affine"),
-    "a model": ({"rpcs": MODEL}, r"is placed by a sensor model \(RPC\) only, without an affine"),
+    "points": (
+        {"gcps": POINTS, "crs": "EPSG:32631"},
+        "is georeferenced by ground control points only, without",
+    ),
+    "a model": ({"rpcs": MODEL}, r"is georeferenced by a sensor model \(RPC\) only, without an affine"),
     "no transform": ({"crs": "EPSG:32631"}, "has a CRS, but no affine transform"),
-    "no CRS": ({"transform": from_origin(5, 5, 1, 1)}, r"has an affine transform, but no CRS: say it first"),
+    "no CRS": ({"transform": from_origin(5, 5, 1, 1)}, r"has an affine transform, but no CRS: set it first"),
     "a line": ({"crs": "EPSG:32631", "transform": Affine(1, 1, 5, 1, 1, 5)}, "maps all pixels to a line"),
     "a workshop": (
         {"crs": 'LOCAL_CS["table",UNIT["metre",1]]', "transform": from_origin(5, 5, 1, 1)},
@@ -222,10 +225,9 @@ def test_images_without_a_place_stop_a_run_before_it_begins(tmp_path: Path) -> N
     with pytest.raises(ValueError) as caught:
         check(["json", "geojson"], inputs, CLASSES)
     assert str(caught.value) == (
-        f"{png}: has no georeference: no CRS, no affine transform; so are 1 more files: "
-        "leave out geojson, or what cannot be on the map"
+        f"{png}: has no georeference: no CRS, no affine transform (and 1 more): leave out geojson, or these images"
     )
-    with pytest.raises(ValueError, match=r"film\.mp4: is no GeoTIFF: leave out geojson"):
+    with pytest.raises(ValueError, match=r"film\.mp4: is not a GeoTIFF: leave out geojson"):
         check(["geojson"], [inputs[0], inputs[2]], CLASSES)
     check(["json"], inputs, CLASSES)
     check(["geojson"], [inputs[0], inputs[3]], CLASSES)  # a damaged image is named when it is looked at
@@ -248,9 +250,10 @@ def test_a_run_goes_on_without_them(tmp_path: Path) -> None:
             for writer in writers:
                 writer.add(replace(result(f"a/{number}", 2, size), path=file))
     assert [str(warning.message) for warning in caught] == [
-        f"{tmp_path}/bad.tif: has no georeference: no CRS, no affine transform; left out of geojson",
-        f"{good}: is placed as 64 x 48 pixels, but shows 48 x 64: remove its orientation tag; left out of geojson",
-        f"{tmp_path}/no.tif: GDAL cannot read it; left out of geojson",
+        f"{tmp_path}/bad.tif: has no georeference: no CRS, no affine transform; skipped in geojson",
+        f"{good}: has a georeference for 64 x 48 pixels, but is read as 48 x 64: remove its orientation tag; "
+        "skipped in geojson",
+        f"{tmp_path}/no.tif: GDAL cannot read it; skipped in geojson",
     ]
     for writer in writers:
         writer.close()

@@ -44,7 +44,7 @@ def test_results_are_no_inputs(folder: Path) -> None:
     results = (folder / "sub",)
     assert names(folder, leave_out=results) == names(folder / "**/*", leave_out=results) == ["a", "b"]
     assert names(folder / "sub/a.tif", leave_out=results) == ["a"]
-    with pytest.raises(ValueError, match=r"sub: holds no image or video, besides those in .*/sub \("):
+    with pytest.raises(ValueError, match=r"sub: contains no image or video, besides those in .*/sub \("):
         find_inputs([str(folder / "sub")], results)
 
 
@@ -68,13 +68,11 @@ def test_a_file_counts_once(folder: Path) -> None:
     (folder / "sub/loop").symlink_to(folder)
     found, notices = find_inputs([str(folder), str(folder / "b.png"), str(folder / "*.png")])
     assert [one.name for one in found] == ["a", "b", "sub/a", "sub/deep/film"]
-    assert notices == ["4 files are named more than once, and taken once"]
+    assert notices == ["4 files are given more than once and processed once"]
 
 
 def test_two_files_of_one_name(folder: Path) -> None:
-    message = (
-        rf"{folder}/a.JPG and {folder}/sub/a.tif: results would call both 'a': rename one, or give the folder above"
-    )
+    message = rf"{folder}/a.JPG and {folder}/sub/a.tif: both would be named 'a' in the results: rename one, or give"
     with pytest.raises(ValueError, match=message):
         find_inputs([str(folder / "*"), str(folder / "sub/*")])
 
@@ -86,7 +84,7 @@ def test_an_image_of_the_name_of_a_frame(folder: Path) -> None:
     for number in ("000000", "1234567"):
         image = folder / f"sub/deep/film_{number}.png"
         image.touch()
-        message = f"{image} and {folder}/sub/deep/film.MP4: results would call the image as they call a frame"
+        message = f"{image} and {folder}/sub/deep/film.MP4: the image and a frame of the video would both be named"
         with pytest.raises(ValueError, match=message):
             find_inputs([str(folder)])
         image.unlink()
@@ -98,14 +96,14 @@ def test_names_stay_below_the_outputs(folder: Path) -> None:
 
 def test_an_empty_word(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    with pytest.raises(ValueError, match="one of INPUTS is empty: name a file, a folder or a pattern"):
+    with pytest.raises(ValueError, match="one of INPUTS is empty: give a file, a folder or a pattern"):
         find_inputs([""])
 
 
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("empty", r"empty: holds no image or video \(\.png "),
+        ("empty", r"empty: contains no image or video \(\.png "),
         ("none.png", r"none\.png: no such file or folder"),
         ("*.bmp", r"\*\.bmp: matches no image or video \(\.png "),
     ],

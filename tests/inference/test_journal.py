@@ -97,7 +97,7 @@ def test_bytes_that_have_changed_are_left_out(tmp_path: Path) -> None:
 
 def test_another_run(tmp_path: Path) -> None:
     Journal(tmp_path / "j", SETTINGS).__exit__(None, None, None)
-    message = rf"{tmp_path}: holds a run that has not ended, with another --window: 512 there, 256 here: repeat"
+    message = rf"{tmp_path}: contains an interrupted run with another --window: 512 there, 256 here: repeat"
     with pytest.raises(ValueError, match=message):
         Journal(tmp_path / "j", {**SETTINGS, "--window": 256})
     with Journal(tmp_path / "j", SETTINGS), pytest.raises(ValueError, match="another run is writing it; wait until"):
@@ -107,7 +107,7 @@ def test_another_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"no journal\n", b"[]\n", b'{"settings": {}}\n', b"\xff\n"])
 def test_another_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "j").write_bytes(content)
-    with pytest.raises(ValueError, match="is not the journal of a run: remove it, or give another --out"):
+    with pytest.raises(ValueError, match="is not a journal of rotx: remove it, or give another --out"):
         Journal(tmp_path / "j", SETTINGS)
     assert (tmp_path / "j").read_bytes() == content
 

@@ -183,9 +183,9 @@ def test_two_images_of_one_name(tmp_path: Path) -> None:
 
 
 def test_formats_that_are_none() -> None:
-    with pytest.raises(ValueError, match="format 'xml': need some of json, dota, coco, yolo, geojson"):
+    with pytest.raises(ValueError, match="format 'xml': need json, dota, coco, yolo, geojson"):
         check(["json", "xml"], [], CLASSES)
-    with pytest.raises(ValueError, match="format 'json': named twice"):
+    with pytest.raises(ValueError, match="format 'json': given twice"):
         check(["json", "yolo", "json"], [], CLASSES)
 
 

@@ -19,6 +19,7 @@ import upright  # noqa: F401  # registers the detector
 from rotx import config
 from rotx.cli import main
 from rotx.cli.eval import main as evaluate
+from rotx.compat import load_config
 from rotx.inference import journal as journals
 from rotx.models import build_detector
 from rotx.models.tta import views_of
@@ -77,7 +78,7 @@ def write_set(folder: Path) -> Path:
     pipeline = [{"type": "LoadImageFromFile"}, {"type": "Resize", "scale_factor": 2.0, "interpolation": "nearest"}]
     dataset["pipeline"] = [*pipeline, {"type": "Pad", "size_divisor": 32}, {"type": "PackDetInputs"}]
     metric = {"type": "CocoMetric", "ann_file": str(folder / "objects.json"), "metric": ["bbox", "segm"]}
-    settings = {"model": config.load(folder / "model.py")["model"], "test_evaluator": metric}
+    settings = {"model": load_config(folder / "model.py")["model"], "test_evaluator": metric}
     settings["test_dataloader"] = {"batch_size": 2, "num_workers": 0, "dataset": dataset}
     (folder / "config.py").write_text(config.dumps(settings))
     return folder
@@ -196,7 +197,7 @@ def test_evaluation(data: Path, tmp_path: Path) -> None:
     for option in (["--report", str(tmp_path / "r")], ["--ci"], ["--explain", "coco"]):
         result = CliRunner().invoke(evaluate, [*command, *option])
         assert result.exit_code == 2
-        assert f"error: {option[0]}: is not for the evaluator CocoMetric; give --protocol coco" in result.stderr
+        assert f"error: {option[0]}: does not work with the evaluator CocoMetric; add --protocol coco" in result.stderr
 
 
 def test_mask_rcnn(tmp_path: Path) -> None:

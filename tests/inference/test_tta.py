@@ -36,7 +36,7 @@ def test_the_views() -> None:
 
 @pytest.mark.parametrize("kinds", ["", "flip,", "scale", "flip rotate"])
 def test_unknown_kinds(kinds: str) -> None:
-    with pytest.raises(ValueError, match="tta: need flip, rotate, scales, or several of them with commas, got"):
+    with pytest.raises(ValueError, match="tta: need flip, rotate, scales, or several of them separated by commas, got"):
         views_of(kinds)
 
 

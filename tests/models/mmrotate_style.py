@@ -73,6 +73,65 @@ model = dict(
     return _fill(text, _V1, neck=_RETINA_NECK)
 
 
+_OC = "norm_factor=None, edge_swap=False, proj_xy=False"
+_R3_SMOOTH = "loss_bbox=dict(type='{s}SmoothL1Loss', beta=0.11, loss_weight=1.0)"
+_STRIDES = "strides=[8, 16, 32, 64, 128]"
+
+
+def _r3_head(start: str, coder: str, convs: int, loss: str) -> str:
+    return f"""dict(
+        {start}, num_classes=15, in_channels=256, stacked_convs={convs}, feat_channels=256,
+        bbox_coder=dict(
+            type={coder}=angle_version, {_OC}, target_means=(.0, .0, .0, .0, .0),
+            target_stds=(1.0, 1.0, 1.0, 1.0, 1.0)),
+        {_FOCAL}, {loss})"""
+
+
+def _r3_refine1(convs: int = 4, loss: str = _R3_SMOOTH) -> str:
+    frm = f"frm_cfg=dict(type='FRM', feat_channels=256, {_STRIDES})"
+    start = f"type='R3RefineHead', {frm}, anchor_generator=dict(type='PseudoRotatedAnchorGenerator', {_STRIDES})"
+    return _r3_head(start, "'DeltaXYWHTRBBoxCoder', angle_version", convs, loss)
+
+
+def _r3_stage(pos: float, neg: float) -> str:
+    return f"""dict(
+        assigner=dict(
+            type='{{s}}MaxIoUAssigner', pos_iou_thr={pos}, neg_iou_thr={neg}, min_pos_iou=0, ignore_iof_thr=-1,
+            iou_calculator=dict(type='RBboxOverlaps2D')),
+        allowed_border=-1, pos_weight=-1, debug=False)"""
+
+
+def _r3det1(convs: int = 4, refine: tuple[tuple[float, float], ...] = ((0.6, 0.5),)) -> str:
+    anchors = (
+        f"anchor_generator=dict(type='FakeRotatedAnchorGenerator', angle_version=angle_version, {_RETINA_ANCHORS})"
+    )
+    init = _r3_head(
+        f"type='R3Head', {anchors}", "'DeltaXYWHTRBBoxCoder', use_box_type=False, angle_version", convs, _R3_SMOOTH
+    )
+    text = f"""
+angle_version = 'oc'
+model = dict(
+    type='RefineSingleStageDetector',{_PREPROCESSOR}{_BACKBONE}
+    bbox_head_init={init},
+    bbox_head_refine=[{", ".join([_r3_refine1(convs)] * len(refine))}],
+    train_cfg=dict(
+        init={_r3_stage(0.5, 0.4)},
+        refine=[{", ".join(_r3_stage(*thr) for thr in refine)}],
+        stage_loss_weights={[1.0] * len(refine)}),
+    test_cfg=dict({_BOTTOM}))
+"""
+    return _fill(text, _V1, neck=_RETINA_NECK)
+
+
+def _r3_loss1(init: str, refine: str) -> str:
+    text = f"""
+_base_ = ['../r3det/r3det-oc_r50_fpn_1x_dota.py']
+angle_version = 'oc'
+model = dict(bbox_head_init=dict({init}), bbox_head_refine=[{refine}])
+"""
+    return _fill(text, _V1)
+
+
 def _fcos1() -> str:
     text = f"""
 angle_version = 'le90'
@@ -89,6 +148,32 @@ model = dict(
     test_cfg=dict({_BOTTOM}))
 """
     return _fill(text, _V1, neck=_FCOS_NECK)
+
+
+def _reppoints(detector: str, preprocessor: str, version: Mapping[str, str], more: str = "") -> str:
+    """Rotated RepPoints in the words of either version."""
+    text = f"""
+norm_cfg = dict(type='GN', num_groups=32, requires_grad=True)
+model = dict(
+    type='{detector}',{preprocessor}{_BACKBONE}
+    bbox_head=dict(
+        type='RotatedRepPointsHead', num_classes=15, in_channels=256, feat_channels=256, point_feat_channels=256,
+        stacked_convs=3, num_points=9, gradient_mul=0.3, point_strides=[8, 16, 32, 64, 128], point_base_scale=2,
+        norm_cfg=norm_cfg, {_FOCAL}, loss_bbox_init=dict(type='ConvexGIoULoss', loss_weight=0.375),
+        loss_bbox_refine=dict(type='ConvexGIoULoss', loss_weight=1.0), transform_method='rotrect',
+        center_init=True, {more}),
+    train_cfg=dict(
+        init=dict(
+            assigner=dict(type='ConvexAssigner', scale=4, pos_num=1), allowed_border=-1, pos_weight=-1, debug=False),
+        refine=dict(
+            assigner=dict(
+                type='MaxConvexIoUAssigner', pos_iou_thr=0.4, neg_iou_thr=0.3, min_pos_iou=0, ignore_iof_thr=-1,
+                gpu_assign_thr=800),
+            allowed_border=-1, pos_weight=-1, debug=False)),
+    test_cfg=dict({_BOTTOM}))
+"""
+    nms = version["nms"].replace("0.1", "0.4")
+    return _fill(text, {**version, "nms": nms}, neck="start_level=1, add_extra_convs='on_input', norm_cfg=norm_cfg,")
 
 
 def _head1(coder: str, stds: str, agnostic: bool, loss: str = _SMOOTH) -> str:
@@ -162,11 +247,16 @@ _KLD = "_delete_=True, type='GDLoss', loss_type='kld', fun='log1p', tau=1, sqrt=
 _KLD1 = "_delete_=True, type='GDLoss_v1', loss_type='kld', fun='log1p', tau=1, loss_weight=1.0"
 _CSL = "type='CSLCoder', angle_version=angle_version, omega={}, window='gaussian', radius={}"
 _SMOOTH_FOCAL = "type='SmoothFocalLoss', gamma=2.0, alpha=0.25, loss_weight={}"
+_R3_KLD = "reg_decoded_bbox=True, loss_bbox=dict({})"
+_R3_STABLE = "type='GDLoss', loss_type='kld', fun='log1p', tau=1.0, sqrt=False, loss_weight=5.0"
 _FAKE = "train_cfg=dict(assigner=dict(iou_calculator=dict(type='FakeRBboxOverlaps2D')))"
 
 #: Names under configs/ → the same detector in the words of 1.x.
 V1 = {
     "rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota": _retina1(),
+    "rotated_reppoints/rotated-reppoints-qbox_r50_fpn_1x_dota": _reppoints(
+        "mmdet.RepPointsDetector", _PREPROCESSOR, _V1, "use_grid_points=False"
+    ),
     "rotated_retinanet/rotated-retinanet-rbox-oc_r50_fpn_1x_dota": """
 _base_ = 'rotated-retinanet-rbox-le90_r50_fpn_1x_dota.py'
 angle_version = 'oc'
@@ -209,6 +299,21 @@ model = dict(bbox_head=dict(
     angle_coder=dict(type='PSCCoder', angle_version=angle_version, dual_freq=True, num_step=3),
     loss_bbox=dict(type='mmdet.L1Loss', loss_weight=0.5), loss_angle=dict(type='mmdet.L1Loss', loss_weight=0.2)))
 """,
+    "r3det/r3det-oc_r50_fpn_1x_dota": _r3det1(),
+    "r3det/r3det-tiny-oc_r50_fpn_1x_dota": _r3det1(convs=2),
+    "r3det/r3det-refine-oc_r50_fpn_1x_dota": _r3det1(refine=((0.6, 0.5), (0.7, 0.6))),
+    "kld/r3det-oc_r50_fpn_kld-stable_1x_dota": _r3_loss1(
+        _R3_KLD.format(f"_delete_=True, {_R3_STABLE}"), _r3_refine1(4, _R3_KLD.format(_R3_STABLE))
+    ),
+    "kld/r3det-oc_r50_fpn_kld_1x_dota": _r3_loss1(
+        _R3_KLD.format(_KLD1), _r3_refine1(4, _R3_KLD.format(_KLD1.removeprefix("_delete_=True, ")))
+    ),
+    "kld/r3det-tiny-oc_r50_fpn_kld_1x_dota": _r3_loss1(
+        _R3_KLD.format(_KLD1), _r3_refine1(2, _R3_KLD.format(_KLD1.removeprefix("_delete_=True, ")))
+    ),
+    "kfiou/r3det-oc_r50_fpn_kfiou-ln_1x_dota": _r3_loss1(
+        f"loss_bbox_type='kfiou', {_KF}", _r3_refine1(4, f"loss_bbox_type='kfiou', {_KF}")
+    ),
     "rotated_fcos/rotated-fcos-le90_r50_fpn_1x_dota": _fcos1(),
     "rotated_fcos/rotated-fcos-hbox-le90_r50_fpn_csl-gaussian_1x_dota": f"""
 _base_ = 'rotated-fcos-le90_r50_fpn_1x_dota.py'
@@ -271,6 +376,37 @@ model = dict(
             type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0, ignore_iof_thr=-1,
             iou_calculator=dict(type='RBboxOverlaps2D')),
         allowed_border=-1, pos_weight=-1, debug=False),
+    test_cfg=dict({_BOTTOM}))
+{_DATA0}"""
+    return _fill(text, _V0, neck=_RETINA_NECK)
+
+
+def _r3_init0(kind: str = "RotatedRetinaHead", loss: str = _R3_SMOOTH) -> str:
+    anchors = f"anchor_generator=dict(type='RotatedAnchorGenerator', {_RETINA_ANCHORS})"
+    return _r3_head(f"type='{kind}', {anchors}", "'DeltaXYWHAOBBoxCoder', angle_range", 4, loss)
+
+
+def _r3_refine0(kind: str = "RotatedRetinaRefineHead", loss: str = _R3_SMOOTH) -> str:
+    start = (
+        f"type='{kind}', assign_by_circumhbbox=None, anchor_generator=dict(type='PseudoAnchorGenerator', {_STRIDES})"
+    )
+    return _r3_head(start, "'DeltaXYWHAOBBoxCoder', angle_range", 4, loss)
+
+
+def _r3det0(refine: tuple[tuple[float, float], ...] = ((0.6, 0.5),)) -> str:
+    frm = "dict(in_channels=256, featmap_strides=[8, 16, 32, 64, 128])"
+    text = f"""
+angle_version = 'oc'
+model = dict(
+    type='R3Det',{_BACKBONE}
+    bbox_head={_r3_init0()},
+    frm_cfgs=[{", ".join([frm] * len(refine))}],
+    num_refine_stages={len(refine)},
+    refine_heads=[{", ".join([_r3_refine0()] * len(refine))}],
+    train_cfg=dict(
+        s0={_r3_stage(0.5, 0.4)},
+        sr=[{", ".join(_r3_stage(*thr) for thr in refine)}],
+        stage_loss_weights={[1.0] * len(refine)}),
     test_cfg=dict({_BOTTOM}))
 {_DATA0}"""
     return _fill(text, _V0, neck=_RETINA_NECK)
@@ -348,6 +484,10 @@ _BY_IOU = "iou_calculator=dict(type='BboxOverlaps2D'),"
 
 #: Names under configs/ → the same detector in the words of 0.x.
 V0 = {
+    "rotated_reppoints/rotated-reppoints-qbox_r50_fpn_1x_dota": _reppoints(
+        "RotatedRepPoints", "", _V0, "use_reassign=False, topk=6, anti_factor=0.75"
+    )
+    + _DATA0,
     "rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota": _retina0(
         "le90", "norm_factor=None, edge_swap=True, proj_xy=True"
     ),
@@ -382,6 +522,15 @@ angle_version = 'le90'
 model = dict(bbox_head=dict(
     type='CSLRRetinaHead', angle_coder=dict({_CSL.format(4, 3)}), loss_angle=dict({_SMOOTH_FOCAL.format(0.8)})))
 """,
+    "r3det/r3det-oc_r50_fpn_1x_dota": _r3det0(),
+    "r3det/r3det-refine-oc_r50_fpn_1x_dota": _r3det0(refine=((0.6, 0.5), (0.7, 0.6))),
+    "kfiou/r3det-oc_r50_fpn_kfiou-ln_1x_dota": f"""
+_base_ = ['../r3det/r3det-oc_r50_fpn_1x_dota.py']
+angle_version = 'oc'
+model = dict(
+    bbox_head={_r3_init0("KFIoURRetinaHead", _KF).replace("dict(", "dict(_delete_=True,", 1)},
+    refine_heads=[{_r3_refine0("KFIoURRetinaRefineHead", _KF)}])
+""".replace("{s}", ""),
     "rotated_fcos/rotated-fcos-le90_r50_fpn_1x_dota": _fcos0(
         "RotatedIoULoss", "type='RotatedFCOSHead', separate_angle=False, scale_angle=True"
     ),

@@ -27,10 +27,15 @@ VARIANTS = [
     "rotated_fcos/rotated-fcos-le90_r50_fpn_kld_1x_dota",
     "rotated_fcos/rotated-fcos-hbox-le90_r50_fpn_1x_dota",
     "rotated_fcos/rotated-fcos-hbox-le90_r50_fpn_csl-gaussian_1x_dota",
+    "rotated_reppoints/rotated-reppoints-qbox_r50_fpn_1x_dota",
     "rotated_faster_rcnn/rotated-faster-rcnn-le90_r50_fpn_1x_dota",
     "oriented_rcnn/oriented-rcnn-le90_r50_fpn_1x_dota",
     "roi_trans/roi-trans-le90_r50_fpn_1x_dota",
     "kfiou/roi-trans-le90_r50_fpn_kfiou-ln_1x_dota",
+    "r3det/r3det-oc_r50_fpn_1x_dota",
+    "r3det/r3det-refine-oc_r50_fpn_1x_dota",
+    "kld/r3det-tiny-oc_r50_fpn_kld_1x_dota",
+    "kfiou/r3det-oc_r50_fpn_kfiou-ln_1x_dota",
 ]
 
 #: Detectors of upright boxes, and of masks.
@@ -43,9 +48,13 @@ def small_config(name: str, num_classes: int = 3) -> dict[str, Any]:
     model["backbone"] |= {"depth": 18, "frozen_stages": -1, "norm_eval": False, "init_cfg": None}
     model["neck"] |= {"in_channels": [64, 128, 256, 512], "out_channels": CHANNELS}
     sizes = {"in_channels": CHANNELS, "feat_channels": CHANNELS, "stacked_convs": 1, "num_classes": num_classes}
-    for head in (model.get("bbox_head"), model.get("rpn_head")):
+    sizes["point_feat_channels"] = CHANNELS
+    refining = model.get("bbox_head_refine", [])
+    for head in (model.get("bbox_head"), model.get("rpn_head"), model.get("bbox_head_init"), *refining):
         if head is not None:
             head |= {key: value for key, value in sizes.items() if key in head}
+    for head in refining:
+        head["frm_cfg"] |= {"feat_channels": CHANNELS}
     if "roi_head" in model:
         roi = model["roi_head"]
         heads = roi["bbox_head"]

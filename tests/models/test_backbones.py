@@ -160,7 +160,7 @@ def test_resnet_of_half_the_width() -> None:
     [
         ({"depth": 20}, "depth: need one of 18, 34, 50, 101, 152, got 20"),
         ({"depth": 50, "num_stages": 5}, "num_stages: need 1 to 4"),
-        ({"depth": 50, "out_indices": (0, 4)}, "out_indices: need rising stages from 0 to 3"),
+        ({"depth": 50, "out_indices": (0, 4)}, "out_indices: need increasing stages from 0 to 3"),
         ({"depth": 50, "out_indices": ()}, "out_indices"),
         ({"depth": 50, "frozen_stages": 5}, "frozen_stages: need -1 to 4, got 5"),
         ({"depth": 50, "style": "tf"}, "style: need 'pytorch' or 'caffe', got 'tf'"),
@@ -192,7 +192,7 @@ def test_mobilenet_narrow_and_frozen() -> None:
     frozen = {name.split(".")[1] for name, p in model.named_parameters() if not p.requires_grad}
     assert frozen == {"0", "1", "2", "3"}
     assert not any(m.training for m in model.modules() if isinstance(m, nn.BatchNorm2d))
-    with pytest.raises(ValueError, match="out_indices: need rising stages from 1 to 7"):
+    with pytest.raises(ValueError, match="out_indices: need increasing stages from 1 to 7"):
         MobileNetV2(out_indices=(0, 8))
 
 
@@ -216,7 +216,7 @@ def test_timm_norm_eval_and_errors() -> None:
     assert not any(m.training for m in model.modules() if isinstance(m, nn.BatchNorm2d))
     with pytest.raises(ValueError, match="timm has no model 'resnet10': did you mean 'resnet1"):
         TIMMBackbone(model_name="resnet10")
-    with pytest.raises(ValueError, match="timm cannot make resnet10t"):
+    with pytest.raises(ValueError, match="timm cannot create resnet10t"):
         TIMMBackbone(model_name="resnet10t", out_indices=(7,))
     with pytest.raises(ValueError, match="features_only"):
         TIMMBackbone(model_name="resnet10t", features_only=False)
@@ -286,7 +286,7 @@ def test_fpn_norms_and_errors() -> None:
     assert "lateral_convs.0.conv.bias" in keys and "lateral_convs.0.bn.weight" not in keys
     for options, message in (
         ({"num_outs": 2}, "num_outs: got 2, but levels 0 to 3 give 4"),
-        ({"num_outs": 5, "end_level": 2}, "further ones need the last input"),
+        ({"num_outs": 5, "end_level": 2}, "extra outputs need the last input"),
         ({"num_outs": 4, "start_level": 4}, "start_level, end_level: need levels of the 4 inputs"),
         ({"num_outs": 5, "add_extra_convs": "on_inputs"}, "add_extra_convs: need 'on_input'"),
     ):

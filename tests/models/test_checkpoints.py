@@ -214,7 +214,7 @@ def test_the_wrong_checkpoint(tmp_path: Path) -> None:
     for weights, message in (
         ({"fam_head.x": torch.ones(1)}, "it holds fam_head; the model has backbone, bbox_head"),
         ({"conv1.weight": torch.ones(1)}, "its keys are those of the model's 'backbone'"),
-        ({"detector.backbone.bn1.bias": torch.ones(1)}, "take that part with prefix='detector'"),
+        ({"detector.backbone.bn1.bias": torch.ones(1)}, "load that part with prefix='detector'"),
         (
             {"backbone.bn1.bias": torch.ones(9)},
             r"1 keys are the same, but backbone.bn1.bias is \(9,\) there and \(4,\)",
@@ -239,7 +239,7 @@ def test_pretrained(tmp_path: Path) -> None:
         assert same(target, source.backbone.state_dict())
     with pytest.raises(ValueError, match=r"w\.pth: no key starts with 'neck\.'"):
         Pretrained(checkpoint=str(tmp_path / "w.pth"), prefix="neck").load_into(net())
-    with pytest.raises(ValueError, match="rotx does not know where open-mmlab:// leads: give a file"):
+    with pytest.raises(ValueError, match="unknown scheme open-mmlab://: give a file"):
         Pretrained(checkpoint="open-mmlab://resnet50_caffe").load_into(net())
     with pytest.raises(ValueError, match="torchvision has no weights of that name"):
         Pretrained(checkpoint="torchvision://resnet51").load_into(net())

@@ -18,6 +18,7 @@ from rotx.boxes import width
 from rotx.compat import load_config
 from rotx.models import Batch, build_detector
 from rotx.models.detectors import SingleStage, TwoStage, total_loss
+from rotx.models.heads.rotated_reppoints import RotatedRepPointsHead
 from rotx.records import Bitmaps, BoxMasks, Instances, Masks
 from small import CONFIGS, UPRIGHT, VARIANTS, small_detector
 
@@ -92,7 +93,10 @@ def test_every_config_builds(name: str) -> None:
 def test_gradients_reach_every_parameter(detector: Detector) -> None:
     batch = detector.data_preprocessor(images((96, 96), (96, 96)))
     losses = step(detector, batch, [Instances(BOXES, "rbox", LABELS), Instances(BOXES[:1], "rbox", LABELS[:1])])
-    assert any("loss_bbox" in name and float(sum_of(term).detach()) > 0 for name, term in losses.items())
+    boxes = [
+        term for name, term in losses.items() if name.startswith(("loss_bbox", "loss_pts")) or ".loss_bbox" in name
+    ]
+    assert sum(float(sum_of(term).detach()) for term in boxes) > 0
     detections_are_sound(detector, batch)
 
 
@@ -200,7 +204,7 @@ def test_any_precision(detector: Detector, dtype: torch.dtype) -> None:
 
 def test_large_boxes_in_half_precision() -> None:
     """Their areas, in square pixels, are beyond the range of float16."""
-    head = small_detector(VARIANTS[9]).bbox_head
+    head = small_detector("rotated_fcos/rotated-fcos-le90_r50_fpn_1x_dota").bbox_head
     boxes = torch.tensor([[400.0, 400.0, 512.0, 384.0, 0.5]])
     levels = head.points.grid_priors([(100 // 2**i, 100 // 2**i) for i in range(5)])
     targets = [head.point_targets(levels, Instances(x, "rbox", LABELS[:1])) for x in (boxes, boxes.half())]
@@ -225,7 +229,14 @@ def test_a_copy_is_its_own(detector: Detector) -> None:
     assert all(len(found) == 0 for found in others[0].eval().predict(batch)), "a diverged model finds nothing"
 
 
-@pytest.mark.parametrize(("name", "columns"), [(VARIANTS[-4], 4), (VARIANTS[-3], 5), (VARIANTS[-2], 4)])
+@pytest.mark.parametrize(
+    ("name", "columns"),
+    [
+        ("rotated_faster_rcnn/rotated-faster-rcnn-le90_r50_fpn_1x_dota", 4),
+        ("oriented_rcnn/oriented-rcnn-le90_r50_fpn_1x_dota", 5),
+        ("roi_trans/roi-trans-le90_r50_fpn_1x_dota", 4),
+    ],
+)
 def test_no_proposal_is_left(name: str, columns: int) -> None:
     """The shape of the boxes stays: MMRotate's OrientedRPNHead returns (0, 4) for rboxes."""
     detector = small_detector(name)
@@ -290,5 +301,7 @@ def test_properties(detector: Detector) -> None:
     if detector.box_kind == "hbox":
         assert detector.nms_iou == 0.5 and detector.angle_version is None
     else:
-        assert detector.box_kind == "rbox" and detector.nms_iou == 0.1
+        points = isinstance(detector.head, RotatedRepPointsHead)
+        assert detector.box_kind == "rbox" and detector.nms_iou == (0.4 if points else 0.1)
+        assert detector.target_kind == ("quad" if points else "rbox")
         assert detector.angle_version in ("le90", "le135", "oc")

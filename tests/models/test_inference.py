@@ -239,7 +239,7 @@ def test_draw_boxes_of_any_size() -> None:
     rboxes = np.array([[1e9, -1e9, 1e12, 1e-9, 0.3], [10, 10, 0, 0, 0]])
     drawn = draw_boxes(np.zeros((30, 30, 3), np.uint8), rboxes, np.array([1, 2]), ["far", "x" * 100])
     assert drawn.shape == (30, 30, 3)
-    with pytest.raises(ValueError, match="need a label and a caption a box, got 1 and 0 for 2"):
+    with pytest.raises(ValueError, match="need a label and a caption for each box, got 1 and 0 for 2"):
         draw_boxes(np.zeros((30, 30, 3), np.uint8), rboxes, np.array([1]))
 
 
@@ -324,12 +324,16 @@ def test_a_checkpoint_of_another_model(folder: Path, tmp_path: Path, settings: d
     weights = torch.load(folder / "nameless.pth")["state_dict"]
     del weights["bbox_head.retina_reg.bias"]
     torch.save(weights, tmp_path / "less.pth")
-    with pytest.raises(ValueError, match=r"model\.py: these are not its weights: .*less\.pth: .*, 1 missing"):
+    with pytest.raises(
+        ValueError, match=r"model\.py: the checkpoint does not match the config: .*less\.pth: .*, 1 missing"
+    ):
         rotx.load(folder / "model.py", tmp_path / "less.pth")
 
     more_classes = {"model": small_config(NAME, num_classes=4)}
     file = with_loaders(tmp_path, more_classes, "four.py")
-    with pytest.raises(ValueError, match=r"four\.py: these are not its weights: .*v1\.pth: .*, 2 mismatched"):
+    with pytest.raises(
+        ValueError, match=r"four\.py: the checkpoint does not match the config: .*v1\.pth: .*, 2 mismatched"
+    ):
         rotx.load(file, folder / "v1.pth")
 
 
@@ -346,7 +350,7 @@ def test_files_that_are_not_there_or_damaged(folder: Path, tmp_path: Path) -> No
     with pytest.raises(FileNotFoundError, match=r"absent\.pth"):
         rotx.load(folder / "model.py", tmp_path / "absent.pth")
     (tmp_path / "damaged.pth").write_bytes((folder / "v1.pth").read_bytes()[:5000])
-    with pytest.raises(ValueError, match=r"model\.py: cannot take its weights from .*damaged\.pth"):
+    with pytest.raises(ValueError, match=r"model\.py: cannot load weights: .*damaged\.pth"):
         rotx.load(folder / "model.py", tmp_path / "damaged.pth")
 
 
@@ -407,10 +411,10 @@ def test_another_number_of_classes(
     folder: Path, tmp_path: Path, settings: dict[str, Any], predictor: Predictor
 ) -> None:
     file = with_loaders(tmp_path, settings, "two.py", test_dataloader=loader(metainfo={"classes": ("a", "b")}))
-    message = r"two\.py: the model tells 3 classes apart, but test_dataloader names 2"
+    message = r"two\.py: the model has 3 classes, but test_dataloader names 2"
     with pytest.raises(ValueError, match=message):
         rotx.load(file, folder / "nameless.pth")
-    with pytest.raises(ValueError, match="classes: need 3, as the detector has, got 2"):
+    with pytest.raises(ValueError, match="classes: the detector has 3, got 2 names"):
         Predictor(predictor.detector, ("a", "b"))
 
 

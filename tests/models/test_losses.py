@@ -44,11 +44,11 @@ def keys(kind: str) -> list[str]:
 
 
 def test_every_stored_loss_of_our_kinds_is_tested() -> None:
-    ours = {"GDLoss", "GDLoss_v1", "KFLoss", "RotatedIoULoss", "SmoothFocalLoss"}
-    later = {"ConvexGIoULoss", "BCConvexGIoULoss", "SpatialBorderLoss"}
+    ours = {"ConvexGIoULoss", "GDLoss", "GDLoss_v1", "KFLoss", "RotatedIoULoss", "SmoothFocalLoss"}
+    later = {"BCConvexGIoULoss", "SpatialBorderLoss"}
     later |= {"H2RBoxConsistencyLoss", "H2RBoxV2ConsistencyLoss"}
     assert {key.split("/")[0] for key in settings()} == ours | later
-    assert [len(keys(kind)) for kind in sorted(ours)] == [152, 18, 3, 6, 2]
+    assert [len(keys(kind)) for kind in sorted(ours)] == [3, 152, 18, 3, 6, 2]
 
 
 def close(actual: Tensor, expected: Tensor, rtol: float = 1e-4, atol: float = 1e-5) -> None:
@@ -172,3 +172,49 @@ def test_gaussians_of_boxes() -> None:
     mean, covariance = rbox_to_gaussian(golden("rbox", "structures"))
     close(mean, golden("gt2gaussian/mean", "structures"))
     close(covariance, 9 * golden("gt2gaussian/sigma", "structures"), atol=1e-4)
+
+
+@pytest.mark.parametrize("key", keys("ConvexGIoULoss"))
+def test_convex_giou_loss(key: str) -> None:
+    """Values are MMRotate's; so are gradients where those are derivatives (the goldens' README, error 4)."""
+    meta = settings()[f"{key}/out"]
+    loss = registry.build(meta["cfg"])
+    pred, target = (golden("points18") / 32).requires_grad_(), golden("qtarget") / 32
+    weight = golden("weight") if key.endswith("weighted") else None
+    value = loss(pred, target, weight, avg_factor=17)
+    close(value.detach(), golden(f"{key}/out"))
+    (grad,) = torch.autograd.grad(value.sum(), pred)
+    expected = golden(f"{key}/grad")
+    if loss.reduction == "none":
+        expected = expected * len(pred)  # divided by the number of rows whatever the reduction
+    own = torch.autograd.grad(loss.elementwise(pred, target).sum(), pred)[0] * (
+        1 if weight is None else weight[:, None]
+    )
+    derivatives = (own >= -1).all(dim=1)
+    assert derivatives.sum() >= 30
+    # MMRotate multiplies by loss_weight within its function, whose gradient ignores the one outside.
+    close(grad[derivatives], expected[derivatives], rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_convex_giou_loss_heeds_what_comes_from_above() -> None:
+    pred, target = (golden("points18") / 32).double().requires_grad_(), golden("qtarget").double() / 32
+    loss = registry.build({"type": "ConvexGIoULoss", "loss_weight": 0.375})
+    (one,) = torch.autograd.grad(loss(pred, target), pred)
+    (thousand,) = torch.autograd.grad(1000 * loss(pred, target), pred)
+    close(thousand, 1000 * one)
+    assert torch.autograd.gradcheck(lambda x: loss(x, target[:6]), pred[:6].detach().requires_grad_(), eps=1e-5)
+
+
+def test_convex_giou_loss_reduced_as_all_others() -> None:
+    pred, target, weight = golden("points18") / 32, golden("qtarget") / 32, golden("weight")
+    rows = registry.build({"type": "ConvexGIoULoss", "reduction": "none"})(pred, target)
+    standard = registry.build({"type": "ConvexGIoULoss", "reduction_form": "standard"})
+    close(standard(pred, target, weight, avg_factor=17), (rows * weight).sum() / 17)
+    published = registry.build({"type": "ConvexGIoULoss"})
+    close(published(pred, target, weight, avg_factor=17), (rows * weight).mean())
+    empty = pred[:0].requires_grad_()
+    for loss in (standard, published):
+        value = loss(empty, target[:0], avg_factor=0)
+        assert float(value.detach()) == 0 and value.requires_grad
+    with pytest.raises(ValueError, match=r"reduction_form: need one of 'mmrotate', 'standard', got 'other'"):
+        registry.build({"type": "ConvexGIoULoss", "reduction_form": "other"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,10 @@ def test_mmrotate_1x(name: str, tmp_path: Path) -> None:
 KNOWN = {
     # All anchors have the angle 0, and the checkpoints know them so.
     "anchor_generator.angle_version": {(None, "le90"), (None, "le135"), (None, "oc")},
+    # R3Det's first head compares anchors with the upright boxes around the objects.
+    "bbox_head_init.targeter.assigner.iou_calculator": {("FakeRBboxOverlaps2D", "RBboxOverlaps2D")},
+    # The base's smooth L1 leaves its beta to KFIoU's in 1.x.
+    "bbox_head_init.loss_bbox.beta": {(1 / 9, 0.11)},
     # RoI Transformer's angles are scaled otherwise.
     "bbox_coder._rotated.stds.4": {(1, 0.1)},
     "bbox_coder.stds.4": {(0.5, 0.05)},
@@ -92,6 +97,7 @@ FAMILIES = [
     "rotated_faster_rcnn/rotated-faster-rcnn-le90_r50_fpn_1x_dota",
     "oriented_rcnn/oriented-rcnn-le90_r50_fpn_1x_dota",
     "roi_trans/roi-trans-le90_r50_fpn_1x_dota",
+    "r3det/r3det-refine-oc_r50_fpn_1x_dota",
 ]
 
 
@@ -104,9 +110,19 @@ def trained(name: str) -> nn.Module:
     return model
 
 
+#: Keys of R3Det's parts → those of 0.x.
+OLD_KEYS = (
+    (r"^bbox_head_init\.", "bbox_head."),
+    (r"^bbox_head_refine\.(\d)\.feat_refine_module\.", r"feat_refine_module.\1."),
+    (r"^bbox_head_refine\.(\d)\.", r"refine_head.\1."),
+)
+
+
 def as_saved(weights: Mapping[str, Tensor], version: str) -> dict[str, Any]:
     """A checkpoint's content as MMRotate writes it at the end of an epoch."""
     if version == "0.x":
+        for new, old in OLD_KEYS:
+            weights = {re.sub(new, old, key): value for key, value in weights.items()}
         averaged = {f"ema_{key.replace('.', '_')}": value + 1 for key, value in weights.items()}
         meta = {"mmrotate_version": "0.3.4", "CLASSES": ("plane", "ship"), "epoch": 12, "iter": 9, "config": "model ="}
         return {"meta": meta, "state_dict": {**weights, **averaged}, "optimizer": {"state": {}, "param_groups": []}}

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 import goldens
-from rotx.models.detectors import TwoStage, total_loss
+from rotx.boxes import regularize
+from rotx.models.detectors import Refine, TwoStage, total_loss
 from rotx.records import BoxMasks, Instances
 from rotx.registry import resolve
 
@@ -34,6 +35,12 @@ LOOSER = {
     ("rotated-fcos-le90_r50_fpn_1x_dota", "random256"): (2e-4, 0.05),
     ("rotated-fcos-le90_r50_fpn_1x_dota", "real224x320"): (4e-4, 0.01),
 }
+
+#: Heads with outputs that MMRotate's give in training alone: RepPoints' first points.
+IN_TRAINING = {"rotated-reppoints-qbox_r50_fpn_1x_dota": "bbox_head.2."}
+#: Where detections are rectangles of least area around points. All three around a triangle are of equal area; which
+#: one mmcv takes is left to float32.
+LEAST_RECTANGLES = {"rotated-reppoints-qbox_r50_fpn_1x_dota"}
 
 
 @pytest.fixture(
@@ -59,11 +66,31 @@ def outputs(case: goldens.Case, run: str) -> dict[str, Tensor]:
         maps = model.backbone(image)
         features = model.neck(maps)
         named = {f"backbone.{i}": x for i, x in enumerate(maps)} | {f"neck.{i}": x for i, x in enumerate(features)}
+        if isinstance(model, Refine):
+            return named | refine_outputs(model, image, features)
         head = "rpn_head" if isinstance(model, TwoStage) else "bbox_head"
-        for k, levels in enumerate(getattr(model, head)(features)):
-            named |= {f"{head}.{k}.{i}": x for i, x in enumerate(levels)}
+        named |= of_levels(head, getattr(model, head)(features))
         if isinstance(model, TwoStage):
             named |= roi_outputs(case, features, run)
+    return named
+
+
+def of_levels(name: str, outputs: Any) -> dict[str, Tensor]:
+    return {f"{name}.{k}.{i}": x for k, levels in enumerate(outputs) for i, x in enumerate(levels)}
+
+
+def refine_outputs(model: Refine, image: Tensor, features: Any) -> dict[str, Tensor]:
+    """Outputs of each head, the boxes it refines, and the features it sees."""
+    first, *stages = model.network(image)
+    named = of_levels("bbox_head_init", first.maps) | of_levels("_tensor_mode", stages[-1].maps)
+    refined = "bbox_head_init.filter_bboxes"
+    for i, (head, (maps, priors)) in enumerate(zip(model.bbox_head_refine, stages, strict=True)):
+        name = f"bbox_head_refine.{i}"
+        seen = head.feat_refine_module(features, priors)
+        named |= of_levels(name, maps)
+        named |= {f"{refined}.{k}": x[0] for k, x in enumerate(priors)}
+        named |= {f"{name}.feature_refine.{k}": x for k, x in enumerate(seen)}
+        refined = f"{name}.refine_bboxes"
     return named
 
 
@@ -92,6 +119,8 @@ def roi_outputs(case: goldens.Case, features: Any, run: str) -> dict[str, Tensor
 def test_outputs(case: goldens.Case, run: str) -> None:
     case.needs(run)
     named = outputs(case, run)
+    more = IN_TRAINING.get(case.name)
+    named = {name: value for name, value in named.items() if more is None or not name.startswith(more)}
     assert named.keys() == case.meta["runs"][run]["out_stats"].keys()
     assert not case.differences(run, named, TOLERANCE)
 
@@ -100,6 +129,8 @@ def matched(case: goldens.Case, prefix: str, found: Instances, labels: bool) -> 
     """The index of each stored detection, and of the same one among those that were found, in any order."""
     boxes, scores = (case.arrays[f"{prefix}/{key}"] for key in ("bboxes", "scores"))
     classes = case.arrays[f"{prefix}/labels"] if labels else np.zeros(len(scores), np.int64)
+    if case.name in LEAST_RECTANGLES:  # written as OpenCV does
+        boxes = regularize(boxes, case.model.angle_version)
     # Near-equal scores may stand on either side of the cut.
     some = min(len(found), len(scores) + 50)
     found_boxes, found_scores, found_classes = (
@@ -109,8 +140,10 @@ def matched(case: goldens.Case, prefix: str, found: Instances, labels: bool) -> 
     pairs: list[tuple[int, int | None]] = []
     for i, (box, score, label) in enumerate(zip(boxes, scores, classes, strict=True)):
         limit = 1e-2 * max(1, np.abs(box).max() / 100)
-        same = free & (found_classes == label) & (np.abs(found_scores - score) <= 1e-4)
-        same &= np.abs(found_boxes - box).max(axis=1) <= limit
+        scored = free & (found_classes == label) & (np.abs(found_scores - score) <= 1e-4)
+        same = scored & (np.abs(found_boxes - box).max(axis=1) <= limit)
+        if case.name in LEAST_RECTANGLES and not same.any():
+            same = scored & (np.abs(found_boxes[:, 2:4].prod(axis=1) / box[2:4].prod() - 1) <= 1e-5)
         place = int(same.argmax()) if same.any() else None
         if place is not None:
             free[place] = False
@@ -182,6 +215,8 @@ def test_losses_and_gradients(case: goldens.Case, run: str) -> None:
         np.testing.assert_allclose(float(total.detach()), golden["loss_total"], rtol=tolerance)
     if "grad_l2" in golden:
         largest = max(golden["grad_l2"].values())
+        # The gradients of MMRotate's ConvexGIoULoss are no derivatives where one coordinate's exceeds 1 (the goldens'
+        # README, error 4). No point set of the stored run has such a one: all of its gradients are compared.
         for name, wanted in golden["grad_l2"].items():
             grad = trained[name].grad
             assert grad is not None

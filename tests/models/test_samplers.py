@@ -9,7 +9,7 @@ from rotx.models.assigners.max_iou import Assignment  # noqa: E402
 from rotx.models.samplers.ohem_sampler import OHEMSampler  # noqa: E402
 from rotx.models.samplers.pseudo_sampler import PseudoSampler  # noqa: E402
 from rotx.models.samplers.random_sampler import RandomSampler  # noqa: E402
-from rotx.models.samplers.sampler import Samples  # noqa: E402
+from rotx.models.samplers.sampler import SampledPriors  # noqa: E402
 from rotx.records import Instances  # noqa: E402
 
 GTS = torch.tensor([[20.0, 20.0, 10.0, 6.0, 0.3], [60.0, 60.0, 30.0, 9.0, -0.7]])
@@ -29,7 +29,7 @@ def assigned(positive: int = 30, negative: int = 200, ignored: int = 20, columns
     return Assignment(gt_inds, (gt_inds > 0).float(), labels), priors, OBJECTS
 
 
-def check(samples: Samples, assignment: Assignment) -> None:
+def check(samples: SampledPriors, assignment: Assignment) -> None:
     """What holds for every result."""
     gt_inds = torch.cat([torch.arange(1, samples.num_added + 1), assignment.gt_inds])
     for inds in (samples.pos_inds, samples.neg_inds):
@@ -75,7 +75,7 @@ def test_numbers(num: int, fraction: float, bound: int, positive: int, negative:
 def test_one_seed_one_result() -> None:
     given, sampler = assigned(), RandomSampler(64, 0.25)
 
-    def draw(seed: int) -> Samples:
+    def draw(seed: int) -> SampledPriors:
         return sampler.sample(*given, kind="rbox", generator=torch.Generator().manual_seed(seed))
 
     assert torch.equal(draw(0).pos_inds, draw(0).pos_inds) and torch.equal(draw(0).neg_inds, draw(0).neg_inds)

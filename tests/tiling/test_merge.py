@@ -210,14 +210,14 @@ def test_the_result_is_scored_and_sent_as_it_is(patched: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("P1 0.5 1 2 3 4 5 6 7 8", "not made of patches: image 'P1'; names of patches are such as"),
+        ("P1 0.5 1 2 3 4 5 6 7 8", "not made of patches: image 'P1'; need names of patches such as"),
         ("P1__32__0___0 0.5 1 2 3 4 5 6 7 8", "32 is neither a rate (up to 4) nor a size (from 64 pixels)"),
         ("P1__0__0___0 0.5 1 2 3 4 5 6 7 8", "0 is neither a rate"),
         ("P 1__64__0___0 0.5 1 2 3 4 5 6 7 8", "Task1_plane.txt:1: 11 columns, need 10: image score x1"),
         ("P1__64__0___0 0.5 1 2 3 4", "Task1_plane.txt:1: 6 columns, need 10"),
         (
             "P1__64__9999999999___7 0.5 1 2 3 4 5 6 7 8",
-            "patch 'P1__64__9999999999___7': lies beyond 1,000,000,000 pixels: no image is so large",
+            "patch 'P1__64__9999999999___7': lies beyond 1,000,000,000 pixels, outside any image",
         ),
         (f"P1__2__0___-{'9' * 400} 0.5 1 2 3 4 5 6 7 8", "lies beyond 1,000,000,000 pixels"),
         ("P1__0.0001__100001___0 0.5 1 2 3 4 5 6 7 8", "lies beyond 1,000,000,000 pixels"),
@@ -257,7 +257,9 @@ def test_results_are_not_written_over(patched: Path, tmp_path: Path) -> None:
 
 def test_files_of_other_classes_would_be_scored_along(patched: Path, tmp_path: Path) -> None:
     out = write(tmp_path / "out", plane=["old"], truck=["old"], van=["old"])
-    assert f"{out}: holds Task1_truck.txt and 1 more, of no class of these results" in error(patched, out)
+    assert f"{out}: holds Task1_truck.txt and 1 more, of other classes: remove them, or name another folder" in error(
+        patched, out
+    )
     assert contents(out) == {f"Task1_{name}.txt": "old\n" for name in ("plane", "truck", "van")}
     for name in ("truck", "van"):
         (out / f"Task1_{name}.txt").unlink()
@@ -269,8 +271,8 @@ def test_files_of_other_classes_would_be_scored_along(patched: Path, tmp_path: P
 def test_a_place_of_the_wrong_kind(patched: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "folder.zip").mkdir()
-    assert "file: is no folder: name a folder, or an archive .zip" in error(patched, tmp_path / "file")
-    assert "folder.zip: is a folder: name a folder, or an archive .zip" in error(patched, tmp_path / "folder.zip")
+    assert "file: is not a folder; name a folder, or a .zip archive" in error(patched, tmp_path / "file")
+    assert "folder.zip: is a folder; name a folder, or a .zip archive" in error(patched, tmp_path / "folder.zip")
     assert "file" in error(patched, tmp_path / "file/out")
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -349,7 +351,10 @@ def test_wrong_arrays_are_refused() -> None:
 
 def test_names_of_images_and_classes_that_files_cannot_hold(tmp_path: Path) -> None:
     none = np.zeros(0, np.int32)
-    for images, classes, message in (([" "], ["a"], "no spaces in names"), (["P1"], ["a/b"], "no name of a file")):
+    for images, classes, message in (
+        ([" "], ["a"], "the name is empty or contains spaces"),
+        (["P1"], ["a/b"], "cannot be a file name"),
+    ):
         with pytest.raises(ValueError, match=message):
             write_task1(
                 InstanceTable(images, classes, np.zeros((0, 8)), "quad", none, none, np.zeros(0)), tmp_path / "out"

@@ -183,8 +183,8 @@ def test_the_manifest_counts_what_is_in_no_patch_and_why(tmp_path: Path) -> None
     assert manifest["images"][0] | {"width": 100, "height": 100, "in_no_patch": reasons} == manifest["images"][0]
     assert (tmp_path / "out/annfiles/P2__100__0___0.txt").read_bytes() == b""
     assert str(tmp_path) not in (tmp_path / "out/manifest.json").read_text()
-    assert any("1 images have no annotation, so no objects: P2" in notice for notice in report.notices)
-    assert any("1 annotated images are not there: P3" in notice for notice in report.notices)
+    assert any("1 images have no annotations and are split without objects: P2" in notice for notice in report.notices)
+    assert any("1 annotated images are missing: P3" in notice for notice in report.notices)
 
 
 def test_moved_coordinates_keep_their_decimals() -> None:

@@ -75,13 +75,13 @@ def settings(out: Path) -> dict[str, Any]:
 def test_a_folder_in_dotas_layout_is_taken_as_such(source: Path, tmp_path: Path) -> None:
     result = run(source, tmp_path / "out", "--size", 100, "--gap", 50)
     assert result.exit_code == 0, result.output
-    taken = f"{source}: taking images from {source / 'images'} and annotations from {source / 'labelTxt'}"
+    taken = f"{source}: using images from {source / 'images'} and annotations from {source / 'labelTxt'}"
     assert result.stdout.splitlines()[0] == taken
     assert "3 patches of 2 images; 2 objects are 2 in patches, and 0 are in none" in result.stdout
     assert (
         tmp_path / "out/annfiles/P1__100__0___0.txt"
     ).read_text() == "10.0 10.0 40.0 10.0 40.0 30.0 10.0 30.0 ship 0\n"
-    assert "is complete already" in run(source, tmp_path / "out", "--size", 100, "--gap", 50).stdout
+    assert "already complete" in run(source, tmp_path / "out", "--size", 100, "--gap", 50).stdout
 
 
 def test_json_options_and_presets_mean_the_same(source: Path, config: dict[str, Any], tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_several_folders_some_without_annotations(source: Path, config: dict[str
         ({"gaps": [200, 300]}, "gaps: need one for each of 1 sizes, got 2"),
         ({"nproc": 0}, "nproc: need a whole number from 1, got 0"),
         ({"save_dir": 3}, "save_dir: need a path, got 3"),
-        ({"save_dir": None}, "OUT: name the folder to be written"),
+        ({"save_dir": None}, "OUT: missing; name the folder to write"),
         ({"img_dirs": ["/nowhere/at/all"]}, "/nowhere/at/all: No such file or directory"),
         ({"ann_dirs": ["/nowhere/at/all"]}, "/nowhere/at/all: no such file or folder"),
     ],
@@ -157,12 +157,16 @@ def test_wrong_arguments_are_one_line(source: Path, config: dict[str, Any], tmp_
     (tmp_path / "broken.json").write_text("{'sizes': [1]}")
     assert "is not JSON" in failure(tmp_path / "broken.json")
     assert "need an object with keys" in failure(write(tmp_path / "list.json", []))
-    assert "c.json says that" in failure(write(tmp_path / "c.json", config), out, "--ann", source)
-    assert "c.json says that" in failure(tmp_path / "c.json", out, "--preset", "dota1.0-ss")
-    assert "there is no 'dota1-ss': there are dota1.0-ss, dota1.0-ms, dota1.5-ss" in failure(
+    assert "c.json sets it already; leave one of them out" in failure(
+        write(tmp_path / "c.json", config), out, "--ann", source
+    )
+    assert "c.json sets it already; leave one of them out" in failure(
+        tmp_path / "c.json", out, "--preset", "dota1.0-ss"
+    )
+    assert "unknown preset 'dota1-ss'; choose one of dota1.0-ss, dota1.0-ms, dota1.5-ss" in failure(
         source, out, "--preset", "dota1-ss"
     )
-    assert "OUT: name the folder" in failure(source)
+    assert "OUT: missing; name the folder to write" in failure(source)
     (tmp_path / "none").mkdir()
     (tmp_path / "none/notes.txt").touch()
     assert "none: no image (.png .jpg" in failure(tmp_path / "none", out)
@@ -177,7 +181,7 @@ def test_failed_images_are_named_at_the_end(source: Path, tmp_path: Path) -> Non
     assert result.exit_code == 1
     first, last = result.stderr.strip().splitlines()[-2:]
     assert first == "error: P2.png: is empty"
-    assert last == "error: 1 of 2 images failed; the same command tries them again"
+    assert last == "error: 1 of 2 images failed; run the same command again to retry them"
 
 
 def test_names_of_any_kind(tmp_path: Path) -> None:
@@ -191,8 +195,8 @@ def test_names_of_any_kind(tmp_path: Path) -> None:
         (tmp_path / f"labels/{name}.txt").write_text(LABEL)
     result = run(tmp_path / "in", tmp_path / "out dir", "--ann", tmp_path / "labels", "--size", 60, "--gap", 20)
     assert result.exit_code == 0, result.output
-    assert "1 other files passed over: a.gif" in result.stdout
-    assert "1 images are named as patches are: P1__100__0___0; in the names of their patches the last" in result.stdout
+    assert "1 other files skipped: a.gif" in result.stdout
+    assert "1 images have names of patches: P1__100__0___0; in the names of their patches the last" in result.stdout
     for name, pixels in images.items():
         patch = tmp_path / f"out dir/images/{name}__60__40___0.png"
         content = np.frombuffer(patch.read_bytes(), np.uint8)

@@ -73,7 +73,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(
     run = start(source, tmp_path / "out")
     said, errors = run.communicate()
     assert run.returncode == 0, errors
-    assert "images were split by an earlier run" in said or "is complete already" in said
+    assert "images were split by an earlier run" in said or "already complete" in said
     assert contents(tmp_path / "out") == whole
 
 
@@ -87,7 +87,7 @@ def test_ctrl_c_ends_it_with_one_line_and_the_next_run_goes_on(
     if run.returncode != 0:  # else it was faster than the signal
         assert run.returncode == 130
         assert "Traceback" not in errors
-        assert errors.splitlines()[-1].endswith("out: stopped; the same command goes on from here")
+        assert errors.splitlines()[-1].endswith("out: stopped; run the same command again to resume")
     split([(source / "images", source / "labelTxt")], tmp_path / "out", TILING)
     assert contents(tmp_path / "out") == whole
 
@@ -285,7 +285,7 @@ def test_a_folder_of_something_else_is_refused(source: Path, tmp_path: Path) -> 
             split(folders, out, tiling, **settings)
 
     refused("images: holds other files, such as P0.png: name another folder", out=images)
-    refused("P0.png: is a file; name a folder", out=images / "P0.png")
+    refused("P0.png: is a file; need a folder", out=images / "P0.png")
     split(folders, out, TILING)
     refused(r"was split with sizes \[128\], not \[256\]", Tiling((256,), (64,)))
     refused("was split with save_ext .png, not .jpg", ext=".jpg")

@@ -1,7 +1,7 @@
-"""The text files of an archive, read member by member into memory, never unpacked to disk.
+"""Text files of an archive, read into memory member by member and never unpacked to disk.
 
-Whatever is unsafe in an archive is refused: members outside it, links, duplicate names, encryption, and
-sizes that only a decompression bomb has. All is read through a bound, whatever the headers claim.
+Unsafe archives are refused: members outside the archive, links, duplicate names, encryption, and the sizes of
+decompression bombs. All reads are bounded, whatever the headers claim.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ MEMBER_LIMIT = 1 << 30
 TOTAL_LIMIT = 4 << 30
 RATIO_LIMIT = 1000
 RATIO_FROM = 16 << 20
-"""A compression ratio over the limit is a bomb only in what is larger than this."""
+"""Members up to this size are not checked for the compression ratio of a bomb."""
 
 Groups = dict[str, list[tuple[str, bytes]]]
-"""The files of each folder: name and content."""
+"""Files of each folder: name and content."""
 _Add = Callable[[str, Callable[[], bytes]], None]
 
 
@@ -36,15 +36,15 @@ class ArchiveError(ValueError):
 
 
 def read_archive(path: Path, folder: str, is_wanted: Callable[[str], bool]) -> tuple[Groups, list[str]]:
-    """The files by folder, of one folder alone if it is named, and the names of the members passed over.
+    """Reads the files of an archive by folder; also returns the names of the members that were skipped.
 
     Args:
-        path: a .zip, or a .tar packed by gzip, xz, bzip2 or not at all.
-        folder: a folder in it; ``"."``: all.
-        is_wanted: whether a file is to be read, by its name.
+        path: Path of a .zip, or of a .tar, plain or compressed with gzip, xz or bzip2.
+        folder: Folder in the archive to read; ``"."``: all folders.
+        is_wanted: Tells by its name whether to read a file.
 
     Raises:
-        ArchiveError: if the archive is broken or not safe to read.
+        ArchiveError: If the archive is broken or not safe to read.
     """
     groups: Groups = {}
     others: list[str] = []
@@ -71,10 +71,10 @@ def read_archive(path: Path, folder: str, is_wanted: Callable[[str], bool]) -> t
 
 
 def read_gzip(path: Path) -> bytes:
-    """The content of a file packed by gzip.
+    """Decompresses a gzip file.
 
     Raises:
-        ArchiveError: if it is broken or too large.
+        ArchiveError: If it is broken or too large.
     """
     with _clear_errors(path), gzip.open(path) as file:
         return _Bounded(file, str(path), path.stat().st_size, MEMBER_LIMIT).read()
@@ -99,7 +99,7 @@ def _check_name(path: Path, name: str, seen: set[str]) -> None:
     if name.startswith(("/", "\\")) or re.match("[A-Za-z]:", name) or ".." in re.split(r"[/\\]", name):
         raise ArchiveError(f"{path}: member {name!r} points outside the archive: refused")
     if name in seen:
-        raise ArchiveError(f"{path}: member {name!r} is there twice: refused")
+        raise ArchiveError(f"{path}: member {name!r} occurs twice: refused")
     seen.add(name)
 
 
@@ -111,7 +111,7 @@ def _check_size(shown: str, size: int, limit: int, packed: int) -> None:
 
 
 class _Bounded(io.RawIOBase):
-    """Reads what a decompressor gives, and stops where a bomb shows."""
+    """Reader of decompressed data that stops at the first sign of a decompression bomb."""
 
     def __init__(self, file: Any, shown: str, packed: int, limit: int) -> None:
         self._file, self._shown, self._packed, self._limit = file, shown, packed, limit
@@ -157,7 +157,7 @@ def _read_zip(path: Path, add: _Add) -> None:
 
 def _read_tar(path: Path, add: _Add) -> None:
     with _unpacker(path) as packed:
-        # Everything that tarfile reads goes through the bound, its own headers too.
+        # All reads of tarfile are bounded, including those of its headers.
         bounded = _Bounded(packed, str(path), path.stat().st_size, TOTAL_LIMIT)
         with tarfile.open(fileobj=bounded, mode="r|") as archive:
             for info in archive:

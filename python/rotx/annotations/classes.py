@@ -1,4 +1,4 @@
-"""The classes of a dataset: what its config asks for, and how the names in its files map to them."""
+"""Classes of a dataset: what its config asks for, and how the class names in its files map to labels."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DOTA_V1_0 = (
 DOTA_V1_5 = (*DOTA_V1_0, "container-crane")
 DOTA_V2_0 = (*DOTA_V1_5, "airport", "helipad")
 
-#: Of DIOR-R, in MMRotate's order and spelling.
+#: Classes of DIOR-R, in MMRotate's order and spelling.
 DIOR = (
     "airplane",
     "airport",
@@ -57,7 +57,7 @@ DIOR = (
     "windmill",
 )
 
-#: The kinds of ships of HRSC2016 by their ``Class_ID``, in MMRotate's order.
+#: Ship types of HRSC2016 by their ``Class_ID``, in MMRotate's order.
 HRSC_CLASSES = {
     "100000001": "ship",
     "100000002": "aircraft carrier",
@@ -92,7 +92,7 @@ HRSC_CLASSES = {
     "100000033": "Invincible-class",
 }
 
-#: The classes of datasets whose configs need not list them.
+#: Default classes of the datasets.
 CLASSES_OF: dict[str, tuple[str, ...]] = {
     "DOTADataset": DOTA_V1_0,
     "DOTAv15Dataset": DOTA_V1_5,
@@ -106,17 +106,17 @@ CLASSES_OF: dict[str, tuple[str, ...]] = {
     "HITUAVDataset": ("Person", "Car", "Bicycle", "OtherVehicle"),
 }
 
-#: What ``metainfo`` may say. The palette is for MMDetection's pictures and changes nothing here.
+#: Keys of ``metainfo``. MMDetection draws with the palette; it has no effect here.
 _METAINFO = ("classes", "left_out", "palette")
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a config says of classes.
+    """Classes that a config asks for.
 
     Attributes:
-        classes: in the order of the labels; None: those of the data, sorted.
-        left_out: names whose objects are left out on purpose.
+        classes: Class names in the order of the labels; None: those of the data, sorted.
+        left_out: Class names whose objects are left out on purpose.
     """
 
     classes: tuple[str, ...] | None
@@ -126,17 +126,17 @@ class Wanted:
 def wanted_classes(metainfo: Mapping[str, Any] | None, own: Sequence[str] | None, root: Path) -> Wanted:
     """Reads ``metainfo`` of a dataset's config.
 
-    ``classes`` is a tuple of names; a string is one name, the file of a name a line (beside the data or where
-    the program runs), or ``"auto"``: the classes of the data. ``left_out`` names the classes of the data whose
+    ``classes`` is a tuple of names, or a string: one name, a file with one name per line (beside the data or in the
+    working directory), or ``"auto"`` for the classes of the data. ``left_out`` names the classes of the data whose
     objects are left out on purpose.
 
     Args:
-        metainfo: of the config.
-        own: the classes of a dataset whose config says none.
-        root: the folder of the data.
+        metainfo: The ``metainfo`` of the dataset's config.
+        own: Default classes of the dataset.
+        root: Folder of the data.
 
     Raises:
-        ValueError: for anything else, a name that stands twice, or a file that cannot be read.
+        ValueError: For a value of another form, a repeated name, or a file that cannot be read.
     """
     if not isinstance(metainfo, Mapping | None):
         raise ValueError(f"metainfo: need dict(classes=...), got {metainfo!r}")
@@ -156,34 +156,34 @@ def wanted_classes(metainfo: Mapping[str, Any] | None, own: Sequence[str] | None
         names = _names("classes", classes)
     both = [name for name in left_out if name in (names or ())]
     if both and classes is not None:
-        raise ValueError(f"metainfo: {both[0]!r} stands in both classes and left_out")
+        raise ValueError(f"metainfo: {both[0]!r} is in both classes and left_out")
     return Wanted(names, left_out)
 
 
 def choose_classes(
     wanted: Wanted, found: Sequence[str], counts: NDArray[np.int64], where: Path, *, subset: bool
 ) -> tuple[tuple[str, ...], NDArray[np.int64], list[str]]:
-    """Maps the names of the data to labels.
+    """Maps the class names in the data to labels.
 
     Args:
-        wanted: what the config says.
-        found: the names in the data.
-        counts: (len(found),): how many objects each has.
-        where: the annotations, for messages.
-        subset: the data lists its classes, of which the config may ask for some; else a class that has objects
-            and is neither wanted nor left out is an error.
+        wanted: Classes that the config asks for.
+        found: Class names in the data.
+        counts: Number of objects of each name, (len(found),).
+        where: Path of the annotations, for messages.
+        subset: Whether the data lists all its classes, so that the config may ask for some of them. Otherwise a class
+            that has objects and is neither wanted nor left out is an error.
 
     Returns:
-        The classes; (len(found),) the label of each name, −1 for those left out; notices.
+        The classes; the label of each name, (len(found),), −1 if left out; notices.
 
     Raises:
-        ValueError: for classes that the config and the data do not agree on.
+        ValueError: If the classes of the config and of the data do not match.
     """
     classes = wanted.classes
     if classes is None:
         classes = tuple(sorted(name for name in found if name not in wanted.left_out))
         if not classes:
-            raise ValueError(f"{where}: has no classes that could be its own; name them in metainfo=dict(classes=...)")
+            raise ValueError(f"{where}: lists no classes; name them in metainfo=dict(classes=...)")
     place = {name: label for label, name in enumerate(classes)}
     missing = [name for name in classes if name not in found]
     if subset and missing:
@@ -204,7 +204,7 @@ def choose_classes(
 
 
 def few(names: Sequence[str]) -> str:
-    """The first names of many, in brackets, for messages."""
+    """The first names of a list, in brackets, for messages."""
     return f"({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})"
 
 
@@ -214,13 +214,13 @@ def _stranger(names: Sequence[str], counts: Mapping[str, int], classes: Sequence
     some = ", ".join(classes[:20]) + (", ..." if len(classes) > 20 else "")
     left_out = ", ".join(map(repr, names[:5])) + ","
     return (
-        f"objects of {shown}{more}, which the classes of the dataset lack ({some}){nearest(names[0], classes)} Add the "
+        f"objects of {shown}{more}, not among the classes of the dataset ({some}){nearest(names[0], classes)} Add the "
         f"name to metainfo=dict(classes=(...)), or leave its objects out: metainfo=dict(left_out=({left_out}))"
     )
 
 
 def _lines(text: str, root: Path) -> list[str]:
-    """The names in a file, or the text itself as one name."""
+    """The class names in a file; the text itself if it is one name."""
     for path in (root / text, Path(text)):
         if path.is_file():
             try:
@@ -242,5 +242,5 @@ def _names(key: str, names: Any) -> tuple[str, ...]:
         raise ValueError(f"metainfo.{key}: need at least one name")
     twice = [name for name in names if names.count(name) > 1]
     if twice:
-        raise ValueError(f"metainfo.{key}: {twice[0]!r} stands {names.count(twice[0])} times")
+        raise ValueError(f"metainfo.{key}: {twice[0]!r} occurs {names.count(twice[0])} times")
     return tuple(names)

@@ -1,10 +1,10 @@
-"""Reading COCO-style json: rotated boxes (HIT-UAV), polygons and masks, whatever each object has.
+"""Reading COCO-style JSON: rotated boxes (HIT-UAV), polygons and masks.
 
-The shape of an object is, of what it has, the first of:
+The shape of an object is the first of these that it has:
 
 - ``bbox`` of five numbers: centre x and y, width, height, angle in radians, clockwise (HIT-UAV);
-- ``segmentation``: a polygon of four corners as it is, other polygons and masks (RLE) as the least rectangle around
-  all of it; the pixels of a mask are squares around their centres;
+- ``segmentation``: a polygon of four corners is kept; other polygons and masks (RLE) become the minimum-area rectangle
+  around them, where the pixels of a mask are squares around their centres;
 - ``bbox`` of four numbers: left, top, width, height.
 
 ``iscrowd`` and ``ignore`` make an object ignored, ``difficult`` makes it difficult. An image's file is its
@@ -28,14 +28,14 @@ from rotx.records import InstanceTable, Masks
 
 
 class CocoFile(NamedTuple):
-    """What a json file says.
+    """Content of a COCO-style JSON file.
 
     Attributes:
-        data: The json itself.
-        table: Its images and objects; quads, unless all objects have boxes of one other kind.
+        data: The parsed JSON.
+        table: Images and objects; boxes are quads unless all objects have boxes of one other kind.
         folder: Folder of the images; None if no folder holds any.
-        ids: The ``id`` of each object, or its place in ``annotations`` where it has none.
-        skipped: The same of the objects that cannot be read, and what is wrong with each.
+        ids: The ``id`` of each object, or its index in ``annotations`` if it has none.
+        skipped: Id or index of each object that cannot be read, with the reason.
     """
 
     data: Json
@@ -48,17 +48,18 @@ class CocoFile(NamedTuple):
 def read_coco(
     file: Path, folders: Sequence[Path], *, upright: bool = False, masks: bool = False, lenient: bool = False
 ) -> CocoFile:
-    """Reads a json file.
+    """Reads a COCO-style JSON file.
 
     Args:
-        file: The json.
-        folders: Where its images may be; the first that holds any is taken.
-        upright: Take ``bbox`` of four numbers before ``segmentation``, as MMDetection does.
-        masks: Also read ``segmentation`` as masks; an object without one has no polygon.
-        lenient: Skip objects that cannot be read.
+        file: Path of the JSON file.
+        folders: Folders that may hold the images; the first that holds any is taken.
+        upright: Whether to prefer ``bbox`` of four numbers to ``segmentation``, as MMDetection does.
+        masks: Whether to read ``segmentation`` as masks, too; an object without one gets an empty mask.
+        lenient: Whether to skip objects that cannot be read.
 
     Raises:
-        FormatError: If it is no json, its images or categories are damaged, or, unless lenient, an object is.
+        FormatError: If the file is not JSON, its images or categories are damaged, or, unless ``lenient``, an object
+            is.
     """
     try:
         data, skipped = _load(file), dict[int, str]()
@@ -97,15 +98,15 @@ def _load(file: Path) -> Json:
 
 
 def _table(data: Json, file: Path, files: list[str], shapes: Shapes, skipped: dict[int, str] | None) -> InstanceTable:
-    """What a file says; an object that cannot be read is an error, or goes to ``skipped``: its place, and why."""
+    """Builds the table; a damaged object raises, or is added to ``skipped`` with the reason."""
     images, categories = _numbered(data, "images"), _numbered(data, "categories")
-    # A file for testing has no annotations, but then the key is missing; anything else is damaged.
+    # The key may be missing in test files; any other value than a list is an error.
     objects = _entries(data, "annotations") if "annotations" in data else []
     classes = [_category_name(category, f"categories[{i}]") for i, category in enumerate(data["categories"])]
     for kind, names in (("file", files), ("category", classes)):
         for name, count in Counter(names).items():
             if count > 1:
-                raise DamagedCoco(f"{kind} {name!r} stands {count} times")
+                raise DamagedCoco(f"{kind} {name!r} occurs {count} times")
     image: list[int] = []
     label: list[int] = []
     for i, thing in enumerate(objects):
@@ -159,14 +160,14 @@ def _entries(data: Json, key: str) -> list[Json]:
 
 
 def _numbered(data: Json, key: str) -> dict[Any, int]:
-    """The place of each entry by its id."""
+    """Index of each entry by its id."""
     places: dict[Any, int] = {}
     for i, entry in enumerate(_entries(data, key)):
         number = entry.get("id")
         if not isinstance(number, int | str):
             raise DamagedCoco(f"{key}[{i}].id: need a number or a name, got {short(number)}")
         if number in places:
-            raise DamagedCoco(f"{key}[{i}].id: {number!r} is that of {key}[{places[number]}] too")
+            raise DamagedCoco(f"{key}[{i}].id: {number!r} is also the id of {key}[{places[number]}]")
         places[number] = i
     return places
 
@@ -195,7 +196,7 @@ def _category_name(category: Json, where: str) -> str:
 
 
 def _size(image: Json) -> tuple[int, int] | None:
-    """Height and width, if an image says them."""
+    """Height and width of an image, if given."""
     sides = image.get("height"), image.get("width")
     if all(isinstance(side, int) and side > 0 for side in sides):
         return sides[0], sides[1]  # type: ignore[return-value]
@@ -203,7 +204,7 @@ def _size(image: Json) -> tuple[int, int] | None:
 
 
 def _names(files: Sequence[str]) -> list[str]:
-    """What images are called: their files' names without folder and suffix, as far as that tells them apart."""
+    """Image names: file names without folder and suffix, unless these are ambiguous."""
     shorter: tuple[Callable[[PurePosixPath], str], ...] = (lambda p: p.stem, lambda p: str(p.with_suffix("")), str)
     for shorten in shorter:
         names = [shorten(PurePosixPath(file)) for file in files]
@@ -213,7 +214,7 @@ def _names(files: Sequence[str]) -> list[str]:
 
 
 def _paths(files: Sequence[str], folder: Path) -> list[Path | None]:
-    """The file of each image; each folder is listed once."""
+    """Path of each image file; lists each folder only once."""
     paths = [folder / file for file in files]
     there = {parent: set(list_files(parent)) for parent in {path.parent for path in paths} if parent.is_dir()}
     return [path if path.name in there.get(path.parent, ()) else None for path in paths]

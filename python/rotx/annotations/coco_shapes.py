@@ -1,4 +1,4 @@
-"""The shapes of objects in COCO-style json: boxes, polygons, masks."""
+"""Shapes of objects in COCO-style JSON: boxes, polygons, masks."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Json = Mapping[str, Any]
 
 
 class DamagedCoco(ValueError):
-    """What is wrong with a json file; the reader, which knows the file, adds its name."""
+    """A damaged COCO-style file; the reader adds the file name to the message."""
 
 
 class Shapes:
-    """The shapes of the objects of a file, in turn.
+    """Collects the shapes of the objects of a file.
 
     Args:
         sizes: Height and width of each image, if known.
-        upright: Take ``bbox`` of four numbers before ``segmentation``.
-        masks: Also keep ``segmentation`` as masks.
+        upright: Whether to prefer ``bbox`` of four numbers to ``segmentation``.
+        masks: Whether to keep ``segmentation`` as masks, too.
     """
 
     def __init__(self, sizes: list[tuple[int, int] | None], upright: bool, masks: bool) -> None:
@@ -39,7 +39,7 @@ class Shapes:
         self._turned: list[int] = []
 
     def add(self, thing: Json, image: int, where: str) -> None:
-        """Adds an object of an image."""
+        """Adds an object; ``image`` is the index of its image, ``where`` its place for messages."""
         box, segmentation = thing.get("bbox"), thing.get("segmentation")
         bbox: list[Any] = box if isinstance(box, list) else []
         if self.upright and len(bbox) == 4:
@@ -68,7 +68,7 @@ class Shapes:
         return [x, y, x + w, y, x + w, y + h, x, y + h]
 
     def boxes(self) -> tuple[NDArray[np.float64], BoxKind]:
-        """(N, D), and their kind."""
+        """Returns the boxes (N, D) and their kind."""
         rows = np.array(self._rows, np.float64).reshape(-1, 8)
         if len(rows) and len(self._turned) == len(rows):
             return np.ascontiguousarray(rows[:, :5]), "rbox"
@@ -80,7 +80,7 @@ class Shapes:
 
 
 def _mask(segmentation: Any, size: tuple[int, int] | None, where: str) -> Mask:
-    """The polygons or run lengths of an object; no polygon for none, and none for those of less than three corners."""
+    """Polygons or RLE of an object; polygons with fewer than three corners are dropped."""
     if isinstance(segmentation, dict):
         _runs(segmentation, size, where)
         return segmentation
@@ -95,7 +95,7 @@ def _polygons(segmentation: Any, where: str) -> list[list[Any]]:
 
 
 def _outline(segmentation: Any, size: tuple[int, int] | None, where: str) -> list[float]:
-    """The four corners around polygons or a mask."""
+    """Four corners of the minimum-area rectangle around polygons or a mask; a polygon of four corners itself."""
     if isinstance(segmentation, dict):
         points = _mask_points(segmentation, size, where)
     else:
@@ -115,7 +115,7 @@ def _outline(segmentation: Any, size: tuple[int, int] | None, where: str) -> lis
 def _mask_points(mask: Json, size: tuple[int, int] | None, where: str) -> NDArray[np.float64]:
     """Points (N, 2) whose hull is that of a mask's pixels, as squares around their centres."""
     shape, runs = _runs(mask, size, where)
-    # Runs go down the columns, off and on in turn.
+    # Runs go down the columns and alternate between background and mask.
     stops = np.cumsum(runs, dtype=np.int64)[1::2]
     lengths = np.array(runs, np.int64)[1::2]
     starts, stops = (stops - lengths)[lengths > 0], stops[lengths > 0]
@@ -134,7 +134,7 @@ def _mask_points(mask: Json, size: tuple[int, int] | None, where: str) -> NDArra
 
 
 def _runs(mask: Json, size: tuple[int, int] | None, where: str) -> tuple[list[int], list[int]]:
-    """Height and width of a mask, and its runs, off and on in turn."""
+    """Height and width of a mask, and its runs, alternating between background and mask."""
     shape, counts = mask.get("size"), mask.get("counts")
     if not isinstance(shape, list) or [type(side) for side in shape] != [int, int] or min(shape) < 1:
         raise DamagedCoco(f"{where}.size: need height and width, got {short(shape)}")
@@ -152,9 +152,11 @@ def _runs(mask: Json, size: tuple[int, int] | None, where: str) -> tuple[list[in
 
 
 def _unpacked(text: str) -> list[int]:
-    """The runs in COCO's packed string: 5 bits a character from 48 on, and from the fourth, the change over two runs.
+    """Decodes COCO's compressed RLE string.
 
-    pycocotools takes strings that end too early for masks, and fills up with whatever is in memory.
+    A character holds 5 bits, from 48 on; from the fourth run on, values are differences to the run before last.
+
+    pycocotools accepts truncated strings and fills the rest of the mask from uninitialized memory.
     """
     runs: list[int] = []
     value, shift = 0, 0
@@ -163,8 +165,8 @@ def _unpacked(text: str) -> list[int]:
         value |= (bits & 0x1F) << shift
         shift += 5
         if shift > 60:
-            return []  # no run is that long
-        if not bits & 0x20:  # the last character of this run
+            return []  # longer than any run
+        if not bits & 0x20:  # last character of this run
             if bits & 0x10:
                 value -= 1 << shift
             runs.append(value + (runs[-2] if len(runs) > 2 else 0))
@@ -187,6 +189,6 @@ def _check_box(sides: Sequence[float], where: str) -> None:
 
 
 def short(value: Any) -> str:
-    """A value as json, cut to 60 characters, for messages."""
+    """A value as JSON, cut to 60 characters, for messages."""
     text = json.dumps(value) if value is not None else "nothing"
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,4 +1,4 @@
-"""The text files of a folder or an archive."""
+"""Finding and opening the text files of a folder or an archive."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
 
 
 class FormatError(ValueError):
-    """A file that cannot be used, for a reason the user can mend. Its text is the one clear message."""
+    """A file that cannot be used for a reason that the user can fix; the text is a one-line message."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class File:
     """A text file, by path or already in memory."""
 
     name: str
-    """Its name without folders."""
+    """Name of the file, without folders."""
     shown: str
-    """Its name in messages."""
+    """Name of the file in messages."""
     data: Path | bytes
 
     @property
@@ -32,7 +32,7 @@ class File:
         return PurePosixPath(self.name).stem
 
     def head(self, size: int = 1 << 16) -> bytes:
-        """The first bytes; empty if it cannot be read (reading it in full will say why)."""
+        """Returns the first bytes; empty if the file cannot be read (reading all of it reports why)."""
         if isinstance(self.data, bytes):
             return self.data[:size]
         try:
@@ -45,19 +45,18 @@ class File:
 
 
 Groups = dict[str, list[File]]
-"""Files by the folder they are in."""
+"""Files by their folder."""
 
 
 def read_files(path: Path, subfolders: Sequence[str], prefix: str | None = None) -> tuple[list[File], list[str]]:
-    """The ``.txt``, ``.xml`` and ``.gt`` files of a folder or an archive, sorted by name, and the names of all others.
+    """Finds the ``.txt``, ``.xml`` and ``.gt`` files of a folder or archive, sorted by name, and all other names.
 
-    Of several folders in it, the one is taken whose files start with ``prefix``, or else the one called as
-    one of ``subfolders``; of a folder on disk only these sub-folders are looked into. A folder in an archive
-    may also be named outright, as in ``results.zip/Task1``. Hidden files, and notes such as ``README.txt``,
-    do not count.
+    Of several folders, the one whose files start with ``prefix`` is taken, else the one with a name in
+    ``subfolders``; on disk, only these subfolders are searched. A folder in an archive may also be named, as in
+    ``results.zip/Task1``. Hidden files, and notes such as ``README.txt``, are ignored.
 
     Raises:
-        FormatError: if there is no such folder or archive, or nothing in it, or it is not safe to read.
+        FormatError: If the path does not exist, holds no such file, or is not safe to read.
     """
     archive = next((p for p in (path, *path.parents) if p.name.lower().endswith(_ARCHIVES)), None)
     with clear_errors(path):
@@ -73,10 +72,10 @@ def read_files(path: Path, subfolders: Sequence[str], prefix: str | None = None)
 
 
 def read_text(path: Path) -> File | None:
-    """One file of text, unpacked if it is called ``.txt.gz``; None if the path is not called so.
+    """Reads one text file, decompressed if it is a ``.txt.gz``; None if the path has another suffix.
 
     Raises:
-        FormatError: if it is missing, broken or too large.
+        FormatError: If the file is missing, broken or too large.
     """
     name = path.name.lower()
     with clear_errors(path):
@@ -97,7 +96,7 @@ def is_wanted(name: str) -> bool:
 
 @contextmanager
 def clear_errors(path: Path) -> Iterator[None]:
-    """Turns what the system says of a file into one message."""
+    """Turns operating system errors into one-line FormatErrors."""
     try:
         yield
     except OSError as error:
@@ -107,7 +106,7 @@ def clear_errors(path: Path) -> Iterator[None]:
 
 def _no_file(path: Path) -> FormatError:
     if path.is_symlink():
-        return FormatError(f"{path}: is a symbolic link to nothing")
+        return FormatError(f"{path}: is a broken symbolic link")
     if path.exists():
         return FormatError(f"{path}: is neither a folder nor a regular file")
     return FormatError(f"{path}: no such file or folder")
@@ -129,7 +128,7 @@ def _list_folder(path: Path, subfolders: Sequence[str]) -> tuple[Groups, list[st
 
 
 def _unpack(path: Path, folder: str) -> tuple[Groups, list[str]]:
-    from rotx.annotations import archives  # most runs need no decompressors
+    from rotx.annotations import archives  # few runs need it
 
     try:
         packed, others = archives.read_archive(path, folder, is_wanted)

@@ -1,9 +1,9 @@
-"""Annotations and detection results of whole data sets, read in Rust into arrays. Needs no torch.
+"""Reading annotations and detection results of whole datasets into arrays, in Rust. Needs no torch.
 
 Annotations: DOTA ``labelTxt``, VOC-style xml (DIOR-R, HRSC2016, roLabelImg), ICDAR 2015 ground truth, the labels of
 UCAS-AOD and MSRA-TD500, and one file for many images (flat, or as GGHL writes HRSC2016 and SSDD). Results: DOTA
-Task1 and Task2, ICDAR. The format is found by looking at the files. What is wrong is one `FormatError` that names
-file, line, text and reason, or, with ``lenient``, is skipped and counted.
+Task1 and Task2, ICDAR. The format is detected from the files. An error is a one-line `FormatError` with file, line,
+text and reason; with ``lenient``, errors are skipped and counted instead.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rotx.boxes import BoxKind
 from rotx.geometry import thread_count
 from rotx.records import FileProblem, InstanceTable
 
-#: So many problems are said in the notices.
+#: Number of problems that are listed in the notices.
 _SHOWN = 20
 
 __all__ = ["FormatError", "read_annotations", "read_detections", "read_names"]
@@ -40,21 +40,21 @@ def read_annotations(
     jobs: int | None = None,
     files: AnnotationFiles | None = None,
 ) -> InstanceTable:
-    """Reads the annotations of a data set.
+    """Reads the annotations of a dataset.
 
     Args:
-        path: a folder (or one with a sub-folder ``labelTxt``), a .zip or .tar[.gz|.xz|.bz2] of one, perhaps
-            followed by the folder in it, or a .txt or .txt.gz for many images.
-        classes: the classes wanted, in this order; objects of others are left out and counted. None: all, in
-            order of appearance in the files sorted by name.
-        images: a file that lists the images wanted, a name a line. None: all.
-        lenient: skip and count what is wrong.
-        kept: how many problems are kept with their text; the others are counted only.
-        jobs: number of threads; None: one a core.
-        files: those at ``path``, if :func:`rotx.annotations.sniff.annotation_files` has found them already.
+        path: A folder, perhaps with a subfolder ``labelTxt``; a .zip or .tar[.gz|.xz|.bz2] archive, perhaps followed by
+            a folder in it; or a .txt or .txt.gz file for many images.
+        classes: Class names in the order of the labels; objects of other classes are left out and counted. None: all
+            classes, in order of appearance in the files sorted by name.
+        images: File that lists the images to read, one name per line. None: all images.
+        lenient: Whether to skip and count errors instead of raising.
+        kept: Number of problems to keep with their text; further ones are only counted.
+        jobs: Number of threads; None: one per core.
+        files: Files at ``path``, if :func:`rotx.annotations.sniff.annotation_files` has found them already.
 
     Raises:
-        FormatError: for the first thing that is wrong, unless lenient; always if nothing can be read.
+        FormatError: For the first error, unless ``lenient``; always if nothing can be read.
     """
     path = Path(path)
     wanted = None if images is None else _read_list(Path(images))
@@ -116,19 +116,19 @@ def read_detections(
     """Reads detection results.
 
     Args:
-        path: a folder (or one with a sub-folder ``Task1`` or ``results``) or a .zip or .tar[.gz|.xz|.bz2] of
-            one, perhaps followed by the folder in it. Its files are ``Task1_<class>.txt`` or
-            ``<class>.txt``, for ICDAR ``res_<image>.txt`` or ``<image>.txt``.
-        images: the images of the data set; a detection on another is an error. None or empty: any image.
-        other_images: images whose detections are dropped and counted.
-        classes: the classes of the data set; a file of another is an error. None: those of the files.
-        other_classes: classes whose files are passed over.
-        task: 1 (quads) or 2 (horizontal boxes, in files ``Task2_<class>.txt``).
-        lenient: skip and count what is wrong.
-        jobs: number of threads; None: one a core.
+        path: A folder, perhaps with a subfolder ``Task1`` or ``results``, or a .zip or .tar[.gz|.xz|.bz2] archive,
+            perhaps followed by a folder in it. The files are ``Task1_<class>.txt`` or ``<class>.txt``; for ICDAR,
+            ``res_<image>.txt`` or ``<image>.txt``.
+        images: Images of the dataset; a detection on another image is an error. None or empty: any image.
+        other_images: Images whose detections are dropped and counted.
+        classes: Classes of the dataset; a file of another class is an error. None: the classes of the files.
+        other_classes: Classes whose files are skipped.
+        task: DOTA's task: 1 (quads) or 2 (horizontal boxes, in files ``Task2_<class>.txt``).
+        lenient: Whether to skip and count errors instead of raising.
+        jobs: Number of threads; None: one per core.
 
     Raises:
-        FormatError: for the first thing that is wrong, unless lenient; always if nothing can be read.
+        FormatError: For the first error, unless ``lenient``; always if nothing can be read.
     """
     path = Path(path)
     if task not in (1, 2):
@@ -162,10 +162,10 @@ def read_detections(
 
 
 def read_names(path: str | Path) -> list[str]:
-    """The names in a list of images, one a line, without paths, image suffixes and repetitions.
+    """Reads a list of images, one per line, without paths, suffixes and repetitions.
 
     Raises:
-        FormatError: if it cannot be read or is empty.
+        FormatError: If the list cannot be read or is empty.
     """
     return list(_read_list(Path(path)).lines)
 
@@ -174,7 +174,7 @@ def read_names(path: str | Path) -> list[str]:
 class _ImageList:
     path: Path
     lines: dict[str, int]
-    """The line of each name."""
+    """Line number of each name."""
     duplicates: int
 
 
@@ -193,7 +193,7 @@ def _listed(
     skipped: dict[str, int],
     notices: list[str],
 ) -> tuple[list[str], list[str]]:
-    """The annotated images that are in the list, in its order, and those that are not."""
+    """Splits the annotated images into those in the list, in its order, and the others."""
     have = set(annotated)
     names = [name for name in wanted.lines if name in have]
     missing = [name for name in wanted.lines if name not in have]
@@ -229,7 +229,7 @@ def _call(function: Any, *args: Any) -> Any:
 
 
 def _skipped(found: Mapping[str, Any], notices: list[str]) -> dict[str, int]:
-    """How many lines were skipped for each reason; notes them."""
+    """Number of skipped lines for each reason; adds a notice."""
     skipped = dict(found["skipped"])
     if skipped:
         counts = ", ".join(f"{reason} {count:,}" for reason, count in skipped.items())
@@ -239,9 +239,9 @@ def _skipped(found: Mapping[str, Any], notices: list[str]) -> dict[str, int]:
 
 
 def _select(found: dict[str, Any], images: list[str], classes: Sequence[str] | None) -> dict[str, int]:
-    """Keeps the objects on some images and of some classes (None: those that these images have).
+    """Keeps the objects on the images and of the classes given (None: all classes that occur on these images).
 
-    Returns the other classes and how many objects of each the images have.
+    Returns the number of objects of each other class on these images.
     """
     number = {name: i for i, name in enumerate(images)}
     new_image = np.array([number.get(name, -1) for name in found["images"]], dtype=np.int32)
@@ -261,7 +261,7 @@ def _select(found: dict[str, Any], images: list[str], classes: Sequence[str] | N
 
 
 def _keep_first_images(found: dict[str, Any], images: int) -> int:
-    """Keeps the detections on the first ``images`` images; returns how many are dropped."""
+    """Keeps the detections on the first ``images`` images; returns the number of dropped ones."""
     keep = found["image"] < images
     found["images"] = found["images"][:images]
     dropped = int(keep.size - np.count_nonzero(keep))
@@ -279,9 +279,9 @@ def _keep_rows(found: dict[str, Any], columns: Sequence[str], keep: NDArray[np.b
 
 
 def _as_written(found: Mapping[str, Any]) -> tuple[NDArray[np.float64], BoxKind]:
-    """The boxes of objects and their kind: corners, unless all are written as boxes of one other kind."""
+    """Boxes and their kind: quads, unless all objects are written as boxes of one other kind."""
     quads = found["quads"].reshape(-1, 8)
     if len(found["rboxes"]):
         return found["rboxes"].reshape(-1, 5), "rbox"
-    # The reader writes upright boxes as left top, right top, right bottom, left bottom.
+    # The Rust reader gives horizontal boxes as quads: left top, right top, right bottom, left bottom.
     return (np.ascontiguousarray(quads[:, [0, 1, 4, 5]]), "hbox") if found["upright"] else (quads, "quad")

@@ -1,9 +1,9 @@
-"""Which coordinates and sides of objects are sound."""
+"""Limits of valid coordinates and sides of objects."""
 
 from __future__ import annotations
 
-#: No image has coordinates beyond this; the readers in Rust refuse them, too.
+#: Largest valid coordinate, in pixels; the readers in Rust use the same limit.
 HUGE = 1e9
 
-#: Objects with a side of fewer pixels cannot be learnt: their angle or their side is rounding.
+#: Shortest side that can be learnt, in pixels: below it, side and angle are rounding errors.
 LEAST_SIDE = 1e-3

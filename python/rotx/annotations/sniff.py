@@ -1,4 +1,4 @@
-"""Which format files are in, found by their names and first lines, and what each file is about."""
+"""Format detection, by the names and first lines of files; also finds the image or class of each file."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 @dataclass(frozen=True)
 class AnnotationFiles:
-    """The files of a data set, their format, and what they are about."""
+    """Files of a dataset, their format, and the image or class of each."""
 
     format: str
-    """Annotations: dota, icdar, td500, ucas, voc, flat or gghl; results: task1, task2 or icdar."""
+    """Format of annotations: dota, icdar, td500, ucas, voc, flat or gghl; of results: task1, task2 or icdar."""
     files: list[File]
     subjects: list[str]
-    """The image or class of each file; empty for files of many images."""
+    """Image or class of each file; empty for files that cover many images."""
     notices: list[str] = field(default_factory=list)
     unknown: int = 0
-    """Result files passed over (lenient) because their class is unknown."""
+    """Number of result files skipped because their class is unknown (``lenient``)."""
 
 
 def annotation_files(path: Path) -> AnnotationFiles:
-    """Finds annotations.
+    """Finds annotation files and detects their format.
 
     Raises:
-        FormatError: if there are none, or two files are about one image.
+        FormatError: If there are none, or two files belong to one image.
     """
     if file := read_text(path):
         return AnnotationFiles(_format_of_lines(file), [file], [])
@@ -50,7 +50,7 @@ def annotation_files(path: Path) -> AnnotationFiles:
     suffix = max(by_suffix, key=lambda suffix: len(by_suffix[suffix]))
     files = by_suffix.pop(suffix)
     format = {".xml": "voc", ".gt": "td500"}.get(suffix) or _format_of_texts(files)
-    ignored = [name for name in ignored if not name.lower().endswith(_IMAGES)]  # some sets have them beside the labels
+    ignored = [name for name in ignored if not name.lower().endswith(_IMAGES)]  # images beside the labels are fine
     notices = _not_read(path, ignored + [file.name for rest in by_suffix.values() for file in rest])
     return AnnotationFiles(format, files, _images(files, "gt_" if format == "icdar" else ""), notices)
 
@@ -58,10 +58,10 @@ def annotation_files(path: Path) -> AnnotationFiles:
 def result_files(
     path: Path, task: int, classes: Sequence[str] | None, other_classes: Container[str], lenient: bool
 ) -> AnnotationFiles:
-    """Finds detection results; the arguments are those of `rotx.annotations.formats.read_detections`.
+    """Finds result files and detects their format; see `rotx.annotations.formats.read_detections` for the arguments.
 
     Raises:
-        FormatError: if there are none, or, unless lenient, a file is of an unknown class.
+        FormatError: If there are none, or, unless ``lenient``, a file is of an unknown class.
     """
     files, ignored = read_files(path, (f"Task{task}", "results"), f"Task{task}_")
     if not any(file.name.startswith(("Task1_", "Task2_")) for file in files) and _has_commas(files):
@@ -84,7 +84,7 @@ def result_files(
         elif classes is None or name in classes:
             chosen[name] = file
         elif name in other_classes:
-            notices.append(f"{file.shown}: not read, no object of '{name}' is asked for")
+            notices.append(f"{file.shown}: not read: no objects of class '{name}' are wanted")
         else:
             problem = f"{file.shown}: unknown class '{name}'; the classes are {_some(classes)}"
             problem += nearest(name, classes)
@@ -101,7 +101,7 @@ def result_files(
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """A hint with the known name that is most like it, if any is."""
+    """Hint with the most similar known name, or an empty text."""
     close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean '{close[0]}'?" if close else ""
 
@@ -115,12 +115,12 @@ def _not_read(path: Path, ignored: Sequence[str]) -> list[str]:
 
 
 def _images(files: Sequence[File], prefix: str) -> list[str]:
-    """The image of each file, by its name."""
+    """Image name of each file, from the file name."""
     first: dict[str, File] = {}
     for file in files:
         image = file.stem.removeprefix(prefix)
         if image in first:
-            raise FormatError(f"{file.shown}: image '{image}' has a file already: {first[image].name}")
+            raise FormatError(f"{file.shown}: image '{image}' already has a file: {first[image].name}")
         first[image] = file
     return list(first)
 
@@ -131,7 +131,7 @@ def _data_lines(head: bytes) -> list[str]:
 
 
 def _format_of_texts(files: Sequence[File]) -> str:
-    """The format of files of one image each."""
+    """Detects the format of files that each cover one image."""
     if _has_commas(files):
         return "icdar"
     lines = next(filter(None, (_data_lines(file.head(4096)) for file in files[:25])), [""])
@@ -140,7 +140,7 @@ def _format_of_texts(files: Sequence[File]) -> str:
 
 
 def _has_commas(files: Sequence[File]) -> bool:
-    """Whether most of the first files with content part their columns by commas."""
+    """Whether most of the first non-empty files separate their columns by commas."""
     votes: list[bool] = []
     for file in files:
         if lines := _data_lines(file.head(4096)):
@@ -151,7 +151,7 @@ def _has_commas(files: Sequence[File]) -> bool:
 
 
 def _format_of_lines(file: File) -> str:
-    """The format that most of the first lines of a file for many images have."""
+    """Detects the format of a file for many images, by a majority of its first lines."""
     votes: Counter[str] = Counter()
     for line in _data_lines(file.head(1 << 16))[:100]:
         words = line.split()

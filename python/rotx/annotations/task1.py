@@ -1,4 +1,4 @@
-"""Writing detections as DOTA's Task1 files, in a folder or in the archive that its server takes."""
+"""Writing detections as DOTA's Task1 files, in a folder or in the .zip archive that the server takes."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from rotx.records import InstanceTable
 
 
 def write_task1(detections: InstanceTable, folder: str | Path) -> None:
-    """Writes ``Task1_<class>.txt`` files with ``image score x1 y1 ... x4 y4`` a line, best first.
+    """Writes ``Task1_<class>.txt`` files with lines ``image score x1 y1 ... x4 y4``, best first.
 
-    There is one for every class, also for those that were not found: the DOTA server needs all. Scores are
-    read as the numbers they were, coordinates within a millionth of a pixel.
+    Every class gets a file, even without detections: the DOTA server needs all of them. Scores are written so that
+    reading them gives the same numbers; coordinates are exact to a millionth of a pixel.
 
     Args:
-        detections: in pixels of whole images, if they are for the server.
-        folder: where the files go; made if it is not there.
+        detections: Detections; for the server, in pixels of the whole images.
+        folder: Folder to write to; made if it does not exist.
 
     Raises:
-        ValueError: for names that these files cannot hold; nothing is written then.
-        OSError: if a file cannot be written.
+        ValueError: For names that these files cannot hold; nothing is written then.
+        OSError: If a file cannot be written.
     """
     check_names(detections.images, detections.classes)
     folder = Path(folder)
@@ -34,7 +34,7 @@ def write_task1(detections: InstanceTable, folder: str | Path) -> None:
 
 
 def write_task1_zip(detections: InstanceTable, path: str | Path) -> None:
-    """Writes the files of `write_task1` packed in a .zip, ready to be sent; raises the same."""
+    """Writes the files of `write_task1` as a .zip archive ready for submission; raises the same errors."""
     check_names(detections.images, detections.classes)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,28 +45,29 @@ def check_names(images: Sequence[str], classes: Sequence[str]) -> None:
     """Raises ValueError for names of images or classes that Task1 files cannot hold."""
     for name in images:
         if len(name.split()) != 1:
-            raise ValueError(f"image {name!r}: the format has no spaces in names, nor empty ones: give it another name")
+            raise ValueError(f"image {name!r}: the name is empty or contains spaces; rename it")
     for name in classes:
         if "/" in name or "\\" in name:
-            raise ValueError(f"class {name!r}: no name of a file: name it otherwise in the config")
+            raise ValueError(f"class {name!r}: cannot be a file name; rename it in the config")
 
 
 def check_target(out: str | Path, results: str | Path, classes: Sequence[str]) -> None:
     """Raises ValueError if Task1 files of other results must not be written to ``out``.
 
-    That is so if ``results`` are read from there, or if it holds files of other classes: they would be scored,
-    or sent, along with the new ones.
+    This is the case if ``results`` are read from there, or if it holds files of other classes, which would be scored or
+    submitted along with the new ones.
     """
     out, read = Path(out), Path(results)
     if out.exists() and out.is_dir() == (out.suffix.lower() == ".zip"):
-        raise ValueError(f"{out}: is {'a folder' if out.is_dir() else 'no folder'}: name a folder, or an archive .zip")
+        what = "a folder" if out.is_dir() else "not a folder"
+        raise ValueError(f"{out}: is {what}; name a folder, or a .zip archive")
     sources = [read, read / "Task1", read / "results", *(path for path in read.parents if path.is_file())]
     if out.exists() and any(path.exists() and path.samefile(out) for path in sources):
-        raise ValueError(f"{out}: the results are read from here: name another place to write to")
+        raise ValueError(f"{out}: the results are read from here; name another output")
     names = {file_name(name) for name in classes}
     if other := sorted(path.name for path in out.glob("Task1_*.txt") if path.name not in names):
         many = f" and {len(other) - 1} more" if len(other) > 1 else ""
-        raise ValueError(f"{out}: holds {other[0]}{many}, of no class of these results: remove, or name another folder")
+        raise ValueError(f"{out}: holds {other[0]}{many}, of other classes: remove them, or name another folder")
 
 
 def _write(path: Path, content: bytes | memoryview) -> None:
@@ -75,7 +76,7 @@ def _write(path: Path, content: bytes | memoryview) -> None:
 
 
 def file_name(label: str) -> str:
-    """The file of a class."""
+    """Name of the file of a class."""
     return f"Task1_{label}.txt"
 
 
@@ -89,7 +90,7 @@ def _zip(files: Iterator[tuple[str, bytes]]) -> memoryview:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, text in files:
-            # Without the time of writing: the same detections make the same archive.
+            # No timestamps: the same detections give the same archive.
             entry = zipfile.ZipInfo(name)
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, text, zipfile.ZIP_DEFLATED)

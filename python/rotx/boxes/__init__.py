@@ -1,22 +1,22 @@
 """Boxes as plain arrays: their kinds, conversions, angle versions, moves, areas and overlaps.
 
-Every function takes numpy arrays or torch tensors and returns the same; torch is imported only where a tensor comes
-in. Boxes lie in the last dimension, of any floating dtype, on any device; none is modified.
+Every function takes numpy arrays or torch tensors and returns the same type; torch is imported only if a tensor is
+passed. Boxes lie in the last dimension, with any floating dtype, on any device; inputs are never modified.
 
-The *kind* of boxes is a value that stands next to the array, never guessed from its shape:
+The *kind* of boxes is passed along with the array, never guessed from its shape:
 
 - ``"hbox"`` (..., 4): ``x1, y1, x2, y2``, an upright box;
 - ``"rbox"`` (..., 5): ``cx, cy, w, h, angle``, pixels and radians, clockwise positive on the screen (y down);
-- ``"quad"`` (..., 8): ``x1, y1, ..., x4, y4``, four corners that turn either way;
+- ``"quad"`` (..., 8): ``x1, y1, ..., x4, y4``, four corners, clockwise or counter-clockwise;
 - ``"points"`` (..., 2k): ``x1, y1, ..., xk, yk``, a set of points.
 
-One rectangle can be written in many ways; an *angle version* picks one:
+One rectangle has many representations; an *angle version* selects one:
 
 - ``le90``: w ≥ h, angle in [−π/2, π/2);
 - ``le135``: w ≥ h, angle in [−π/4, 3π/4);
-- ``oc``: either side may be the longer, angle in [−π/2, 0). This is MMRotate's ``oc``, which its anchors,
-  coders and released weights depend on. OpenCV from 4.5.1 on writes (0, π/2] instead: the same rectangle with
-  w and h changed over and the angle a quarter turn further.
+- ``oc``: either side may be longer, angle in [−π/2, 0). MMRotate's anchors, coders and released weights for ``oc``
+  depend on this range. OpenCV from 4.5.1 on uses (0, π/2] instead: the same rectangle with w and h swapped and the
+  angle a quarter turn larger.
 """
 
 from rotx.boxes.angles import AngleVersion, norm_angle, regularize
@@ -30,6 +30,7 @@ from rotx.boxes.convert import (
     qbox2rbox,
     rbox2hbox,
     rbox2qbox,
+    rectangle2rbox,
 )
 from rotx.boxes.kinds import KINDS, BoxKind, check_boxes, width
 from rotx.boxes.measure import area, iou, nms, sides
@@ -68,6 +69,7 @@ __all__ = [
     "qbox2rbox",
     "rbox2hbox",
     "rbox2qbox",
+    "rectangle2rbox",
     "regularize",
     "rescale",
     "rotate",

@@ -1,4 +1,4 @@
-"""Angle versions: the one way to write a rectangle that a model was trained for."""
+"""Angle versions: normalizing the representation of rectangles to the one that a model was trained with."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from rotx.boxes.arrays import Array, namespace
 
 AngleVersion = Literal["oc", "le90", "le135"]
 
-# The least angle of each version, and the least of those that norm_angle wraps with their period.
+# Lower end of each version's range; for norm_angle, with the period.
 _STARTS = {"oc": -pi / 2, "le90": -pi / 2, "le135": -pi / 4}
 _RANGES = {"le90": (-pi / 2, pi), "le135": (-pi / 4, pi), "r360": (-pi, 2 * pi)}
 
 
 def norm_angle(angle: Array, version: str) -> Array:
-    """Wraps angles, or differences of angles, of any shape into the range of a version.
+    """Wraps angles, or differences of angles, of any shape, into the range of a version.
 
-    ``le90`` and ``le135`` wrap by half a turn. ``oc`` changes nothing: a quarter turn more would swap w and h,
-    which an angle alone cannot say. ``r360``, for boxes with a heading, wraps by a whole turn into [−π, π).
+    ``le90`` and ``le135`` wrap by half turns. ``oc`` changes nothing: a quarter turn would swap w and h, which an angle
+    alone cannot express. ``r360``, for boxes with a heading, wraps by full turns into [−π, π).
 
     Raises:
         ValueError: For another version.
@@ -32,7 +32,7 @@ def norm_angle(angle: Array, version: str) -> Array:
 
 
 def regularize(rboxes: Array, version: AngleVersion) -> Array:
-    """Writes the same rectangles (..., 5) in an angle version.
+    """Converts rboxes (..., 5) to an angle version; the rectangles stay the same.
 
     Raises:
         ValueError: For another version.
@@ -54,7 +54,7 @@ def regularize(rboxes: Array, version: AngleVersion) -> Array:
 
 
 def _wrap(angle: Array, period: float) -> Array:
-    """Wraps into [0, period); the remainder of a tiny negative angle alone would round to the period itself."""
+    """Wraps into [0, period); handles tiny negative angles, whose remainder rounds to the period."""
     xp = namespace(angle)
     rest = angle % period
     out: Array = xp.where(rest >= period, xp.zeros_like(rest), rest)

@@ -1,4 +1,4 @@
-"""One set of names for numpy arrays and torch tensors."""
+"""Common functions for numpy arrays and torch tensors."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ else:
 
 
 def is_tensor(values: Any) -> bool:
-    """Whether values are a torch tensor; imports no torch, since without it there are no tensors."""
+    """Whether values are a torch tensor; does not import torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(values, torch.Tensor)
 
 
 def namespace(values: Any) -> Any:
-    """The module, numpy or torch, whose functions take these values; both know ``axis``."""
+    """Returns the module, numpy or torch, whose functions take these values; both accept ``axis``."""
     return sys.modules["torch"] if is_tensor(values) else np
 
 
 def like(values: Any, array: Array) -> Array:
-    """Values as an array of another's module, dtype and device."""
+    """Converts values to the module, dtype and device of another array."""
     model: Any = array
     if is_tensor(array):
         out: Array = sys.modules["torch"].as_tensor(values, dtype=model.dtype, device=model.device)

@@ -13,7 +13,7 @@ from rotx.boxes.kinds import BoxKind, check_boxes, width
 
 
 def convert(boxes: Array, kind: BoxKind, to: BoxKind) -> Array:
-    """Boxes of one kind as boxes of another: the least box of the new kind around each.
+    """Converts boxes to another kind: the smallest box of the new kind around each.
 
     Quads made from other kinds turn clockwise from the corner that is top left at angle 0; rboxes made from other
     kinds are le90. Rectangles around quads and points are computed in float64 on the CPU and have no gradient.
@@ -21,7 +21,7 @@ def convert(boxes: Array, kind: BoxKind, to: BoxKind) -> Array:
     Args:
         boxes: Boxes (..., D).
         kind: Their kind.
-        to: Kind to convert to; ``"points"`` are the four corners.
+        to: Kind to convert to; ``"points"`` gives the four corners.
 
     Returns:
         Boxes (..., D'); ``boxes`` itself if the kinds are the same.
@@ -29,7 +29,7 @@ def convert(boxes: Array, kind: BoxKind, to: BoxKind) -> Array:
     check_boxes(boxes, kind)
     if to == kind:
         return boxes
-    width(to)  # refuses unknown kinds
+    width(to)  # raises for unknown kinds
     if to == "hbox":
         return rbox2hbox(boxes) if kind == "rbox" else points2hbox(boxes)
     if to == "rbox":
@@ -41,9 +41,9 @@ def convert(boxes: Array, kind: BoxKind, to: BoxKind) -> Array:
 
 
 def corners(boxes: Array, kind: BoxKind) -> Array:
-    """The corners (..., 4, 2) of hboxes, rboxes and quads; points (..., k, 2) as they are.
+    """Returns corners (..., 4, 2) of hboxes, rboxes and quads; points (..., k, 2) unchanged.
 
-    Those of hboxes and rboxes turn clockwise from the one that is top left at angle 0.
+    The corners of hboxes and rboxes turn clockwise from the one that is top left at angle 0.
     """
     check_boxes(boxes, kind)
     xp = namespace(boxes)
@@ -68,7 +68,7 @@ def rbox2qbox(rboxes: Array) -> Array:
 
 
 def rbox2hbox(rboxes: Array) -> Array:
-    """Least hboxes (..., 4) around rboxes (..., 5)."""
+    """Smallest hboxes (..., 4) around rboxes (..., 5)."""
     xp = namespace(rboxes)
     center, w, h, angle = rboxes[..., :2], rboxes[..., 2:3], rboxes[..., 3:4], rboxes[..., 4:5]
     c, s = xp.cos(angle), xp.sin(angle)
@@ -80,20 +80,20 @@ def rbox2hbox(rboxes: Array) -> Array:
 
 
 def qbox2rbox(qboxes: Array, angle_version: AngleVersion = "le90") -> Array:
-    """Rectangles of least area (..., 5) around quads (..., 8); NaNs where no corner is finite.
+    """Minimum-area rectangles (..., 5) around quads (..., 8); NaNs where no corner is finite.
 
-    Computed in float64 on the CPU, wherever the quads are; not differentiable.
+    Computed in float64 on the CPU for tensors on any device; not differentiable.
     """
     return regularize(_least_rectangles(qboxes, "quad"), angle_version)
 
 
 def qbox2hbox(qboxes: Array) -> Array:
-    """Least hboxes (..., 4) around quads (..., 8)."""
+    """Smallest hboxes (..., 4) around quads (..., 8)."""
     return points2hbox(qboxes)
 
 
 def points2hbox(points: Array) -> Array:
-    """Least hboxes (..., 4) around the points of quads or point sets (..., 2k)."""
+    """Smallest hboxes (..., 4) around the points of quads or point sets (..., 2k)."""
     xp = namespace(points)
     x, y = points[..., 0::2], points[..., 1::2]
     edges = [xp.amin(x, axis=-1), xp.amin(y, axis=-1), xp.amax(x, axis=-1), xp.amax(y, axis=-1)]
@@ -102,10 +102,24 @@ def points2hbox(points: Array) -> Array:
 
 
 def hbox2rbox(hboxes: Array) -> Array:
-    """The same boxes as rboxes (..., 5) of angle 0, from hboxes (..., 4)."""
+    """Converts hboxes (..., 4) to rboxes (..., 5) of angle 0."""
     xp = namespace(hboxes)
     least, most = hboxes[..., :2], hboxes[..., 2:4]
     out: Array = xp.concatenate([(most + least) / 2, most - least, xp.zeros_like(hboxes[..., :1])], axis=-1)
+    return out
+
+
+def rectangle2rbox(quads: Array) -> Array:
+    """Quads (..., 8) that are rectangles as rboxes (..., 5), w along the first side; on their device, differentiable.
+
+    Quads that are none need :func:`qbox2rbox`.
+    """
+    xp = namespace(quads)
+    p1, p2, p3, p4 = (quads[..., i : i + 2] for i in (0, 2, 4, 6))
+    along, across = p2 - p1, p3 - p2
+    w, h = xp.hypot(along[..., :1], along[..., 1:]), xp.hypot(across[..., :1], across[..., 1:])
+    angle = xp.arctan2(along[..., 1:], along[..., :1])
+    out: Array = xp.concatenate([(p1 + p2 + p3 + p4) / 4, w, h, angle], axis=-1)
     return out
 
 
@@ -128,7 +142,7 @@ def _axes(rboxes: Array) -> tuple[Array, Array, Array]:
 
 
 def _least_rectangles(boxes: Array, kind: BoxKind) -> Array:
-    """Rectangles of least area (..., 5), le90, around quads (..., 8) or points (..., 2k)."""
+    """Minimum-area rectangles (..., 5), le90, around quads (..., 8) or points (..., 2k)."""
     flat: Any = boxes
     if is_tensor(boxes):
         flat = flat.detach().cpu().double().numpy()

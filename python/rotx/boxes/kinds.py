@@ -1,4 +1,4 @@
-"""The kinds of boxes and the shapes of their arrays."""
+"""Kinds of boxes and the shapes of their arrays."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Any, Literal, get_args
 
 BoxKind = Literal["hbox", "rbox", "quad", "points"]
 
-#: All kinds, by the number of points that decide a box.
+#: All kinds, by the numbers of values per box.
 KINDS: tuple[BoxKind, ...] = get_args(BoxKind)
 
 _WIDTHS = {"hbox": 4, "rbox": 5, "quad": 8}
 
 
 def width(kind: BoxKind, default: int = 0) -> int:
-    """The length of the last dimension of boxes of a kind.
+    """Returns the length of the last dimension of boxes of a kind.
 
     Args:
         kind: Kind of the boxes.
-        default: What to return for ``"points"``, which may be any even number.
+        default: Value to return for ``"points"``, which may have any even number.
 
     Raises:
         ValueError: For an unknown kind.
@@ -28,12 +28,12 @@ def width(kind: BoxKind, default: int = 0) -> int:
 
 
 def check_boxes(boxes: Any, kind: BoxKind, name: str = "boxes") -> None:
-    """Checks that the last dimension of boxes is that of their kind.
+    """Checks that the last dimension of boxes matches their kind.
 
     Args:
         boxes: Array or tensor (..., D).
         kind: Kind of the boxes.
-        name: What the error calls them.
+        name: Name of the boxes in the error.
 
     Raises:
         ValueError: For an unknown kind, or boxes of another width.

@@ -11,13 +11,13 @@ from rotx.boxes.kinds import BoxKind, check_boxes
 
 Mode = Literal["iou", "iof"]
 
-# The torch operators of each family of kinds.
+# Torch operators for each family of kinds.
 _OVERLAPS = {"quad": "box_iou_quadri", "rbox": "box_iou_rotated"}
 _SUPPRESSIONS = {"quad": "batched_nms_quadri", "rbox": "batched_nms_rotated"}
 
 
 def area(boxes: Array, kind: BoxKind) -> Array:
-    """Areas (...,) of hboxes, rboxes, quads (by the shoelace formula), or of the polygon that points make in turn."""
+    """Areas (...,) of hboxes, rboxes, quads (shoelace formula), or the polygons of point sets in their order."""
     check_boxes(boxes, kind)
     xp = namespace(boxes)
     if kind in ("hbox", "rbox"):
@@ -25,7 +25,7 @@ def area(boxes: Array, kind: BoxKind) -> Array:
         out: Array = lengths[..., 0] * lengths[..., 1]
         return out
     x, y = boxes[..., 0::2], boxes[..., 1::2]
-    # Relative to the first point: products of large coordinates would cancel.
+    # Relative to the first point, because products of large coordinates cancel.
     x, y = x - x[..., :1], y - y[..., :1]
     crosses = x * xp.roll(y, -1, -1) - xp.roll(x, -1, -1) * y
     areas: Array = xp.abs(xp.sum(crosses, axis=-1)) / 2
@@ -33,7 +33,7 @@ def area(boxes: Array, kind: BoxKind) -> Array:
 
 
 def sides(boxes: Array, kind: BoxKind) -> Array:
-    """Widths and heights (..., 2): of rboxes their own, of other kinds those of the hboxes around them."""
+    """Widths and heights (..., 2) of rboxes, or of the hboxes around boxes of other kinds."""
     if kind == "rbox":
         return boxes[..., 2:4]
     hboxes = convert(boxes, kind, "hbox")
@@ -47,8 +47,8 @@ def iou(a: Array, b: Array, kind: BoxKind, mode: Mode = "iou") -> Array:
     Args:
         a: Boxes (N, D).
         b: Boxes (M, D).
-        kind: Their kind; points count by the rectangles of least area around them.
-        mode: ``"iou"``: over the union; ``"iof"``: over the area of the box of ``a``.
+        kind: Their kind; point sets are replaced by their minimum-area rectangles.
+        mode: ``"iou"``: intersection over union; ``"iof"``: intersection over the area of the box of ``a``.
     """
     family = "quad" if kind == "quad" else "rbox"
     first: Any = _comparable(a, kind)
@@ -70,7 +70,7 @@ def nms(boxes: Array, scores: Array, labels: Array, kind: BoxKind, iou_threshold
         boxes: Boxes (N, D).
         scores: Scores (N,).
         labels: Integers (N,); boxes of different labels do not suppress each other.
-        kind: Kind of the boxes; points count by the rectangles of least area around them.
+        kind: Kind of the boxes; point sets are replaced by their minimum-area rectangles.
         iou_threshold: A box is dropped if its IoU with a better one is greater; in [0, 1].
 
     Returns:
@@ -83,7 +83,7 @@ def nms(boxes: Array, scores: Array, labels: Array, kind: BoxKind, iou_threshold
     else:
         from rotx import ops
 
-        # Middles and sides of hboxes are not rounded: that could decide whether two are too near.
+        # Centres and sides of hboxes are not rounded, because that could change decisions near the threshold.
         exact = rows.double() if kind == "hbox" else rows
         suppress = getattr(ops, _SUPPRESSIONS["quad" if kind == "quad" else "rbox"])
         keep = suppress(_comparable(exact, kind), scores, labels, iou_threshold)
@@ -91,7 +91,7 @@ def nms(boxes: Array, scores: Array, labels: Array, kind: BoxKind, iou_threshold
 
 
 def _comparable(boxes: Array, kind: BoxKind) -> Array:
-    """Boxes as the kernels take them: quads as they are, all else as rboxes."""
+    """Converts boxes for the kernels: quads unchanged, all others to rboxes."""
     check_boxes(boxes, kind)
     if kind in ("quad", "rbox"):
         return boxes

@@ -1,7 +1,7 @@
-"""Moving boxes with their image, by one 3x3 matrix.
+"""Moving boxes with their image, by a 3x3 matrix.
 
-A matrix maps a point (x, y, 1) of the image before to one of the image after, up to its last component. Products of
-matrices are moves in turn, the first on the right; an inverse undoes a move.
+A matrix maps homogeneous points (x, y, 1) of the image before the move to the image after it. A product of matrices
+applies moves from right to left; the inverse undoes a move.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _SIMILAR = 1e-9
 
 
 def move(boxes: Array, kind: BoxKind, matrix: ArrayLike) -> Array:
-    """Boxes after their image was moved.
+    """Moves boxes with their image.
 
     Rotation, mirroring, translation and uniform scaling keep rboxes exact; their angle may leave its version's range.
-    Where a matrix shears, projects or scales unequally, an rbox becomes the rectangle of least area around its moved
-    corners, as le90. An hbox becomes the least hbox around its moved corners. Quads and points move point by point.
+    If a matrix shears, projects or scales unequally, an rbox becomes the minimum-area rectangle around its moved
+    corners, as le90. An hbox becomes the smallest hbox around its moved corners. Quads and points move point by point.
 
     Args:
         boxes: Boxes (..., D).
         kind: Their kind.
-        matrix: (3, 3), from pixels before to pixels after.
+        matrix: Matrix (3, 3) from pixels before the move to pixels after it.
 
     Raises:
-        ValueError: For boxes of another kind or a matrix that is not (3, 3) and finite.
+        ValueError: For boxes that do not match the kind, or a matrix that is not (3, 3) and finite.
     """
     check_boxes(boxes, kind)
     m = np.asarray(matrix, np.float64)
@@ -50,17 +50,17 @@ def move(boxes: Array, kind: BoxKind, matrix: ArrayLike) -> Array:
 
 
 def translation_matrix(x: float, y: float) -> Matrix:
-    """The move of an image by x and y pixels."""
+    """Returns the translation by x and y pixels."""
     return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
 
 
 def scale_matrix(x: float, y: float) -> Matrix:
-    """The scaling of an image about its origin."""
+    """Returns the scaling about the origin of the image."""
     return np.diag([x, y, 1.0])
 
 
 def rotation_matrix(center: tuple[float, float], angle: float) -> Matrix:
-    """The turn of an image about a point, in radians, clockwise positive."""
+    """Returns the rotation about a point, in radians, clockwise positive."""
     c, s = cos(angle), sin(angle)
     turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
     matrix: Matrix = translation_matrix(*center) @ turn @ translation_matrix(-center[0], -center[1])
@@ -68,7 +68,7 @@ def rotation_matrix(center: tuple[float, float], angle: float) -> Matrix:
 
 
 def flip_matrix(size: tuple[int, int], direction: Direction) -> Matrix:
-    """The mirroring of an image; x becomes width − x, y height − y.
+    """Returns the flip of an image; x becomes width − x, y becomes height − y.
 
     Args:
         size: Height and width of the image.
@@ -86,12 +86,12 @@ def flip_matrix(size: tuple[int, int], direction: Direction) -> Matrix:
 
 
 def flip(boxes: Array, size: tuple[int, int], direction: Direction) -> Array:
-    """Mirrors rboxes (..., 5) or quads (..., 8) with their image: :func:`flip_matrix`."""
+    """Flips rboxes (..., 5) or quads (..., 8) with their image; see :func:`flip_matrix`."""
     return move(boxes, _kind_of(boxes), flip_matrix(size, direction))
 
 
 def rotate(boxes: Array, center: tuple[float, float], angle: float) -> Array:
-    """Turns rboxes (..., 5) or quads (..., 8) about a point: :func:`rotation_matrix`."""
+    """Rotates rboxes (..., 5) or quads (..., 8) about a point; see :func:`rotation_matrix`."""
     return move(boxes, _kind_of(boxes), rotation_matrix(center, angle))
 
 
@@ -101,16 +101,16 @@ def translate(boxes: Array, shift: tuple[float, float]) -> Array:
 
 
 def rescale(boxes: Array, factors: tuple[float, float]) -> Array:
-    """Scales rboxes (..., 5) or quads (..., 8) with their image, about its origin: :func:`move`.
+    """Scales rboxes (..., 5) or quads (..., 8) with their image, about its origin; see :func:`move`.
 
-    MMRotate's RotatedBoxes.rescale_ by unequal factors takes the direction of the distorted height instead of a
-    rectangle of least area; that direction can be far from either side.
+    For unequal factors, MMRotate's RotatedBoxes.rescale_ uses the direction of the distorted height instead of the
+    minimum-area rectangle; that direction can be far from either side.
     """
     return move(boxes, _kind_of(boxes), scale_matrix(*factors))
 
 
 def _move_points(points: Array, m: Matrix) -> Array:
-    """Points (..., 2) after a move."""
+    """Moves points (..., 2)."""
     moved: Array = points @ like(m[:2, :2].T, points) + like(m[:2, 2], points)
     if m[2].tolist() != [0, 0, 1]:
         moved = moved / (points @ like(m[2:, :2].T, points) + like(m[2:, 2], points))
@@ -127,7 +127,7 @@ def _move_rboxes(boxes: Array, m: Matrix) -> Array:
     if m[2].tolist() != [0, 0, 1] or scale == 0 or off > _SIMILAR * scale:
         quads = convert(boxes, "rbox", "quad")
         return qbox2rbox(move(quads, "quad", m))
-    # A rectangle is the same after half a turn: the turn nearest to none.
+    # A rectangle equals itself after half a turn: choose the smaller rotation.
     turn = remainder(atan2(c, a), pi)
     centers = _move_points(boxes[..., :2], m)
     lengths = boxes[..., 2:4] * scale

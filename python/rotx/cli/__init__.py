@@ -17,26 +17,26 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# We report what is wrong with a file, once; OpenCV adds a line for each unknown tag of a TIFF. It reads this variable
-# when it is imported; set it to see those lines.
+# rotx reports each problem of a file once; OpenCV would add a line for each unknown TIFF tag. OpenCV reads this
+# variable when it is imported; set it yourself to see those lines.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
-#: Exit code for what the user can fix: bad options, bad files, a missing extra.
+#: Exit code for errors that the user can fix: bad options, bad files, a missing extra.
 USER_ERROR = 2
 #: Exit code after Ctrl-C, as in shells.
 INTERRUPTED = 130
 
 
 def fail(message: str) -> NoReturn:
-    """Ends the program with one line on stderr and exit code 2."""
+    """Prints one error line on stderr and exits with code 2."""
     click.echo(f"error: {message}", err=True)
     sys.exit(USER_ERROR)
 
 
 def user_errors(command: F) -> F:
-    """Turns errors that the user can fix into one line and exit code 2, and Ctrl-C into exit code 130.
+    """Decorator that turns user errors into one line and exit code 2, and Ctrl-C into exit code 130.
 
-    While the command runs, the messages that the package logs are on stderr.
+    While the command runs, the package's log messages are printed on stderr.
     """
 
     @wraps(command)
@@ -60,7 +60,7 @@ def user_errors(command: F) -> F:
 
 @contextmanager
 def messages() -> Iterator[None]:
-    """Prints what the loggers ``rotx.…`` say, from level INFO on, on stderr."""
+    """Context in which log messages of ``rotx.…`` at level INFO and above are printed on stderr."""
     package, handler = logging.getLogger("rotx"), _Stderr()
     level = package.level
     package.setLevel(logging.INFO)
@@ -73,7 +73,7 @@ def messages() -> Iterator[None]:
 
 
 class _Stderr(logging.Handler):
-    """Prints messages on the present stderr, above the progress bars."""
+    """Log handler that prints messages on the current stderr, above progress bars."""
 
     def emit(self, record: logging.LogRecord) -> None:
         from tqdm import tqdm
@@ -82,10 +82,10 @@ class _Stderr(logging.Handler):
 
 
 class Number(click.FloatRange):
-    """A number in a range. NaN, which click finds in every range, is in none."""
+    """Option type: a number in a range. Unlike click's own type it rejects NaN."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """See click."""
+        """Converts the text of an option to a number in the range; see `click.ParamType.convert`."""
         number = super().convert(value, param, ctx)
         if number != number:
             self.fail(f"{value} is not a number.", param, ctx)
@@ -93,7 +93,11 @@ class Number(click.FloatRange):
 
 
 def class_names(option: str | None) -> list[str] | None:
-    """The names of ``--classes A,B,...``; None without it."""
+    """Splits the value of ``--classes A,B,...`` into names; None if the option is not given.
+
+    Raises:
+        ValueError: If a name is empty or occurs twice.
+    """
     if option is None:
         return None
     names = [name.strip() for name in option.split(",")]
@@ -103,30 +107,33 @@ def class_names(option: str | None) -> list[str] | None:
 
 
 def merge_rule_option(default: str, what: str) -> Callable[[F], F]:
-    """The option ``--merge-rule``, as ``merge_rule``.
+    """Decorator that adds the option ``--merge-rule``, passed to the command as ``merge_rule``.
 
     Args:
-        default: Name of the rule without the option.
-        what: What is merged, for the help.
+        default: Rule that applies if the option is not given.
+        what: What is merged ("windows", "patches"), for the help text.
     """
-    text = f"How {what} are merged. nms: the best of what overlaps; seams: what is cut off is left to its neighbour."
+    text = (
+        f"Rule for merging {what}. nms: non-maximum suppression only; seams: first drop objects cut at a border "
+        "that a neighbour sees whole."
+    )
     rules = click.Choice(["nms", "seams"])
     return click.option("--merge-rule", type=rules, default=default, show_default=True, help=text)
 
 
 class Lazy(click.Group):
-    """A group of commands whose modules are imported on use."""
+    """Group of commands whose modules are imported only when a command is used."""
 
     def __init__(self, *args: Any, commands_in: dict[str, tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.commands_in = commands_in
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order of the table."""
+        """Returns the names of the commands, in the order of the table."""
         return list(self.commands_in)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Imports the command."""
+        """Imports and returns the command; None if there is none of that name."""
         from importlib import import_module
 
         if name not in self.commands_in:
@@ -153,4 +160,7 @@ class Lazy(click.Group):
 )
 @click.version_option(package_name="rotx")
 def main() -> None:
-    """Tools for rotated object detection. See also rotx-eval and rotx-train."""
+    """Tools for rotated object detection.
+
+    See also rotx-train (training) and rotx-eval (evaluation).
+    """

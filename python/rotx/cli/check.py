@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from rotx.annotations.check import CheckedSet, CheckReport
     from rotx.datasets.check import Drops
 
-#: So many faults of a kind are printed.
+#: Number of faults of each kind that are printed.
 _SHOWN = 5
 
 
 @click.command()
 @click.argument("data", nargs=-1, required=True, type=click.Path())
 @click.option(
-    "--images", multiple=True, type=click.Path(), metavar="DIR", help="Of the images; once, or for each DATA."
+    "--images", multiple=True, type=click.Path(), metavar="DIR", help="Image folder: one for all, or one for each DATA."
 )
-@click.option("--classes", metavar="A,B,...", help="The classes that there should be.")
-@click.option("--tiny", type=Number(min=0), metavar="PX", help="A side below it is a fault.  [default: 2]")
+@click.option("--classes", metavar="A,B,...", help="Allowed class names; others are faults.")
+@click.option("--tiny", type=Number(min=0), metavar="PX", help="Report objects with a shorter side.  [default: 2]")
 @click.option("--json", "json_file", type=click.Path(), metavar="FILE", help="Write all faults as JSON.")
-@click.option("--picture", type=click.Path(), metavar="FILE.png", help="Draw sizes, shapes, angles and counts.")
-@click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE", help="Set a value of the config.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Number of threads.  [default: one a core]")
+@click.option("--picture", type=click.Path(), metavar="FILE.png", help="Plot object sizes, shapes, angles and counts.")
+@click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE", help="Override a value in the config.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Number of threads.  [default: one per core]")
 @user_errors
 def check(
     data: tuple[str, ...],
@@ -39,13 +39,14 @@ def check(
     jobs: int | None,
     **where: Any,
 ) -> None:
-    """Look for faults in DATA, name the file and line of each, and say what training would leave out.
+    """Find faults in annotations and images.
 
-    DATA is a folder or file of annotations (all that rotx-eval takes, and COCO-style json), or one config: then its
-    sets for training and evaluation are looked at. Several DATA are compared: an image that is in two of them is a
-    fault. Images are those beside the annotations unless --images says where they are.
+    DATA is a folder or file of annotations in any format that rotx-eval reads, or COCO-style JSON. An image that
+    occurs in several DATA is a fault. Images are searched for beside the annotations unless --images names their
+    folder. Each fault is named with its file and line. If DATA is a config, its training and evaluation datasets are
+    checked, and the command also lists what training would leave out.
 
-    Exit code 0: nothing is wrong; 1: faults were found; 2: DATA or options cannot be used.
+    Exit code 0: no faults; 1: faults were found; 2: DATA or an option is invalid.
     """
     from rotx.annotations.check import TINY, check_sets
 
@@ -78,13 +79,13 @@ def check(
 def _read(
     data: tuple[str, ...], jobs: int | None, *, images: tuple[str, ...], classes: str | None, options: tuple[str, ...]
 ) -> tuple[list[CheckedSet], dict[str, Any] | None]:
-    """The sets, and the config if it is one that names them."""
+    """Reads the datasets of DATA; also returns the config if DATA is one."""
     from rotx.annotations.check import read_set
 
     config = next((path for path in data if path.lower().endswith(".py")), None)
     if config is not None:
         if images or classes or len(data) > 1:
-            raise ValueError(f"{config}: a config stands alone: it says what its images and classes are")
+            raise ValueError(f"{config}: a config excludes --images, --classes and other DATA")
         from rotx.cli.config import read
         from rotx.datasets.check import config_sets
 
@@ -94,7 +95,7 @@ def _read(
         except ValueError as error:
             raise ValueError(f"{config}: {error}") from error
     if options:
-        raise ValueError("--cfg-options: is for a config, and DATA is none")
+        raise ValueError("--cfg-options: DATA is not a config")
     if len(images) not in (0, 1, len(data)):
         raise ValueError(f"--images: need one for all, or one for each of {len(data)} DATA, got {len(images)}")
     folders = [Path(folder) for folder in images] if len(images) == len(data) else [*map(Path, images)] * len(data)

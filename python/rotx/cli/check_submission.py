@@ -11,13 +11,18 @@ from rotx.cli import user_errors
 
 @click.command()
 @click.argument("results", type=click.Path())
-@click.option("--version", type=click.Choice(["1.0", "1.5", "2.0"]), default="1.0", show_default=True, help="DOTA's.")
-@click.option("--task", type=click.IntRange(1, 2), default=1, show_default=True, help="1: rotated, 2: horizontal.")
+@click.option(
+    "--version", type=click.Choice(["1.0", "1.5", "2.0"]), default="1.0", show_default=True, help="DOTA version."
+)
+@click.option(
+    "--task", type=click.IntRange(1, 2), default=1, show_default=True, help="1: rotated boxes, 2: horizontal boxes."
+)
 @user_errors
 def check_submission(results: str, version: str, task: int) -> None:
-    """Check RESULTS, a folder or zip of Task1_<class>.txt files, before it is sent to the DOTA server.
+    """Check result files before submission to the DOTA server.
 
-    Exit code 1 if anything would make the server fail or lose points.
+    RESULTS is a folder or .zip of Task1_<class>.txt files. Exit code 1: the server would fail, or the score would
+    suffer.
     """
     from rotx.evaluation.submission import check_submission as check
 

@@ -12,17 +12,22 @@ from rotx.cli import user_errors
 
 @click.group()
 def config() -> None:
-    """Look at configs."""
+    """Print and check configs."""
 
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# Help texts of options that several commands have.
+CFG_OPTIONS_HELP = "Set a config value; +PATH=VALUE adds a new key."
+PLUGIN_HELP = "Import MODULE, which registers your classes."
+TRUST_HELP = "Import what the config's custom_imports names; this runs its code."
+
 
 def config_arguments(command: F) -> F:
-    """The arguments of every command that reads a config: ``file``, ``options`` and ``more``."""
+    """Decorator that adds the arguments of commands that read a config: ``file``, ``options`` and ``more``."""
     for decorate in (
         click.argument("more", nargs=-1, metavar=""),
-        click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE ...", help="Set; +PATH adds."),
+        click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE ...", help=CFG_OPTIONS_HELP),
         click.argument("file", type=click.Path()),
     ):
         command = decorate(command)
@@ -30,23 +35,29 @@ def config_arguments(command: F) -> F:
 
 
 def read(file: str, options: tuple[str, ...], more: tuple[str, ...]) -> dict[str, Any]:
-    """The config; as in MMRotate, several values may follow one --cfg-options."""
+    """Reads a config and applies ``--cfg-options``; as in MMRotate, several values may follow the option once.
+
+    Args:
+        file: Path of the config.
+        options: Values of ``--cfg-options``, ``path=value`` each.
+        more: Further ``path=value`` words after the last option.
+    """
     from rotx.compat import load_config
 
     if more and not options:
-        raise ValueError(f"unexpected {more[0]!r}: need one FILE; values are set with --cfg-options path=value")
+        raise ValueError(f"unexpected argument {more[0]!r}: give one FILE, and values as --cfg-options path=value")
     return load_config(file, (*options, *more), notice=lambda sentence: click.echo(f"note: {sentence}", err=True))
 
 
 @config.command()
 @config_arguments
-@click.option("--out", type=click.Path(), metavar="FILE", help="Write to FILE instead of the screen.")
+@click.option("--out", type=click.Path(), metavar="FILE", help="Write to FILE instead of stdout.")
 @click.option("--parts", is_flag=True, help="Print the parts of the model, each with its own settings.")
 @user_errors
 def show(file: str, options: tuple[str, ...], more: tuple[str, ...], out: str | None, parts: bool) -> None:
-    """Print the config in FILE with all its bases, as one file.
+    """Print a config as one file, with all base configs merged.
 
-    A config of MMRotate 0.x is shown in the keys of 1.x. Nothing in FILE is executed.
+    MMRotate 0.x configs are printed with the keys of MMRotate 1.x. Nothing in FILE is executed.
     """
     from rotx.atomic import write_text
     from rotx.compat import format_parts
@@ -64,18 +75,19 @@ def show(file: str, options: tuple[str, ...], more: tuple[str, ...], out: str | 
 
 @config.command()
 @config_arguments
-@click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help="Import what the config names of yours.")
-@click.option("--trust-config", is_flag=True, help="Also import what custom_imports of the config says: it runs.")
+@click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help=PLUGIN_HELP)
+@click.option("--trust-config", is_flag=True, help=TRUST_HELP)
 @user_errors
 def check(
     file: str, options: tuple[str, ...], more: tuple[str, ...], plugins: tuple[str, ...], trust_config: bool
 ) -> None:
-    """Build the detector of the config in FILE and say what it is; check every other key, too.
+    """Build the detector of a config, check all other keys, and print the numbers of parameters.
 
-    Nothing is downloaded, read, trained or written; what is wrong is one line with its path in the config.
+    Nothing is downloaded, trained or written, and no data is read. An error is one line that names the key.
     """
     settings = read(file, options, more)
     import torch
+    from torch.nn import ModuleList
 
     from rotx.config import custom_imports
     from rotx.models import build_detector
@@ -85,23 +97,27 @@ def check(
         load_plugins([*plugins, *custom_imports(settings, trusted=trust_config)])
         if not isinstance(settings.get("model"), dict):
             raise ValueError("has no model")
-        # Without memory for weights: only their shapes are of interest.
+        # The meta device allocates no memory for weights: only their shapes matter here.
         with torch.device("meta"):
             detector = build_detector(settings["model"])
         if "train_dataloader" in settings:
             _check_training(settings, detector)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
-    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in detector.named_children()}
+    parts: dict[str, Any] = {}
+    for name, part in detector.named_children():
+        parts |= {f"{name}.{i}": one for i, one in enumerate(part)} if isinstance(part, ModuleList) else {name: part}
+    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
     frozen = sum(p.numel() for p in detector.parameters() if not p.requires_grad)
     click.echo(f"{settings['model']['type']}: {sum(counts.values()):,} parameters, {frozen:,} of them frozen")
+    width = max(10, *map(len, parts))
     for name, count in counts.items():
         if count:
-            click.echo(f"  {name:10} {type(getattr(detector, name)).__name__:24} {count:>12,}")
+            click.echo(f"  {name:{width}} {type(parts[name]).__name__:24} {count:>12,}")
 
 
 def _check_training(settings: dict[str, Any], detector: Any) -> None:
-    """Raises ValueError for what is wrong with the settings of a training, its datasets' files aside."""
+    """Raises ValueError if a training setting is invalid; does not look at the files of the datasets."""
     from rotx.engine.ema import build_ema
     from rotx.engine.optim import build_optimizer
     from rotx.engine.schedule import build_schedule

@@ -15,17 +15,21 @@ _FORMATS = ("dota", "coco", "yolo", "voc", "rolabelimg", "hrsc", "labelme")
 @click.command()
 @click.argument("source", metavar="IN", type=click.Path())
 @click.argument("out", type=click.Path())
-@click.option("--to", type=click.Choice(_FORMATS), required=True, help="The format of OUT.")
-@click.option("--images", type=click.Path(), metavar="DIR", help="The images, for their sizes; all but dota need them.")
-@click.option("--lenient", is_flag=True, help="Skip and count what is wrong instead of failing.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Number of threads.  [default: one a core]")
+@click.option("--to", type=click.Choice(_FORMATS), required=True, help="Format of OUT.")
+@click.option(
+    "--images", type=click.Path(), metavar="DIR", help="Image folder; sizes are read from it, except for dota."
+)
+@click.option("--lenient", is_flag=True, help="Skip and count objects that cannot be read instead of failing.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Number of threads.  [default: one per core]")
 @user_errors
 def convert(source: str, out: str, to: str, images: str | None, lenient: bool, jobs: int | None) -> None:
-    """Convert the annotations IN to another format, as OUT: a folder, or for coco a file .json.
+    """Convert annotations to another format.
 
-    IN is a folder, file or archive of DOTA's labelTxt, VOC-style xml, COCO's json, YOLO-OBB, labelme's json or
-    whatever rotx-eval reads; which of them is found by looking. voc is xml with corners, as DIOR-R's; rolabelimg and
-    hrsc hold rectangles only. What OUT cannot hold is said at the end. Images are not copied.
+    IN is a folder, file or archive of annotations: DOTA labelTxt, VOC-style XML, COCO JSON, YOLO-OBB, labelme JSON,
+    or any other format that rotx-eval reads. The format is detected. OUT is a folder, or a .json file for coco.
+
+    voc is XML with the four corners, like DIOR-R; rolabelimg and hrsc store rectangles only. The command ends with
+    a summary of everything that OUT cannot store. Images are not copied.
     """
     from rotx.annotations.convert import convert as run
 

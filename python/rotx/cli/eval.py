@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rotx.cli import class_names, merge_rule_option, user_errors
+from rotx.cli.config import CFG_OPTIONS_HELP, PLUGIN_HELP, TRUST_HELP
 from rotx.cli.report import Outputs, note, output_options, print_table
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _PROTOCOLS = "dota-v1.0, dota-v1.5, dota-v2.0, voc07, voc12, coco or mmrotate"
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="rotx")
 def main() -> None:
-    """Score detections of rotated objects."""
+    """Evaluate detections of rotated objects."""
 
 
 @main.command()
@@ -35,18 +36,21 @@ def main() -> None:
     default="dota-v1.0",
     show_default=True,
     metavar="NAME",
-    help=f"{_PROTOCOLS}; or icdar2015.",
+    help=f"Scoring rules: {_PROTOCOLS}; or icdar2015.",
 )
 @click.option(
-    "--task", type=click.IntRange(1, 2), default=1, show_default=True, help="1: rotated, 2: horizontal boxes."
+    "--task", type=click.IntRange(1, 2), default=1, show_default=True, help="1: rotated boxes, 2: horizontal boxes."
 )
 @click.option("--iou", multiple=True, metavar="T[,T...]", help="IoU thresholds; default: those of the protocol.")
 @click.option("--classes", metavar="A,B,...", help="Class names; default: those of the protocol or of the files.")
 @click.option(
-    "--images", type=click.Path(), metavar="FILE", help="Names of the images that count; default: annotated ones."
+    "--images",
+    type=click.Path(),
+    metavar="FILE",
+    help="File with image names, one a line; default: all annotated images.",
 )
-@click.option("--lenient", is_flag=True, help="Skip and count what cannot be read.")
-@click.option("--jobs", type=click.IntRange(1), help="Threads; default: one a core.")
+@click.option("--lenient", is_flag=True, help="Skip and count lines that cannot be read.")
+@click.option("--jobs", type=click.IntRange(1), help="Number of threads; default: one per core.")
 @output_options
 @user_errors
 def score(
@@ -61,16 +65,16 @@ def score(
     jobs: int | None,
     **outputs: Any,
 ) -> None:
-    """Score RESULTS (a folder or archive of Task1_<class>.txt files) against ANNOTATIONS.
+    """Score result files against annotations, without running a detector.
 
-    ANNOTATIONS is a folder or archive of DOTA labelTxt, VOC-style xml or ICDAR files, or one file with a line
-    for each object or image. Nothing is trained or run: the files are read, matched and counted.
+    ANNOTATIONS is a folder or archive of DOTA labelTxt, VOC-style XML or ICDAR files, or one file with a line
+    for each object or image. RESULTS is a folder or archive of Task1_<class>.txt files.
     """
     from rotx.evaluation import ICDAR2015, evaluate
 
     output = Outputs(**outputs)
     if protocol == ICDAR2015 and (output.explain or output.ci):
-        raise ValueError("--explain and --ci are for protocols with scores, not icdar2015")
+        raise ValueError("--explain and --ci: not available for icdar2015, whose results have no scores")
     target = output.target
     evaluation = evaluate(
         annotations,
@@ -93,21 +97,21 @@ def score(
 @click.argument("config", type=click.Path())
 @click.argument("checkpoint", type=click.Path())
 @click.argument("more", nargs=-1, metavar="")
-@click.option("--merge", is_flag=True, help="The images are patches: also merge into whole images.")
+@click.option("--merge", is_flag=True, help="The images are patches: also merge and score whole images.")
 @merge_rule_option("nms", "patches")
-@click.option("--whole", type=click.Path(), metavar="ANNOTATIONS", help="Of the whole images; default: the dataset's.")
+@click.option("--whole", type=click.Path(), metavar="ANNOTATIONS", help="Annotations of the whole images.")
 @click.option("--out", type=click.Path(), metavar="DIR", help="Write Task1_<class>.txt files and Task1.zip.")
-@click.option("--show-dir", type=click.Path(), metavar="DIR", help="Write pictures of detections over annotations.")
-@click.option("--tta", metavar="flip,rotate,scales", help="See each image in several ways.")
-@click.option("--protocol", metavar="NAME", help=f"{_PROTOCOLS}; default: the config's evaluator.")
-@click.option("--score-thr", type=float, default=0.0, metavar="T", help="Leave out detections that score less.")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, or a GPU if there is one.")
+@click.option("--show-dir", type=click.Path(), metavar="DIR", help="Draw detections and annotations into DIR.")
+@click.option("--tta", metavar="flip,rotate,scales", help="Test-time augmentation: detect in several views.")
+@click.option("--protocol", metavar="NAME", help=f"Scoring rules: {_PROTOCOLS}; default: the config's evaluator.")
+@click.option("--score-thr", type=float, default=0.0, metavar="T", help="Drop detections with lower scores.")
+@click.option("--device", default="auto", show_default=True, help="Device: cpu, cuda, cuda:1; auto: a GPU if present.")
 @click.option("--amp", is_flag=True, help="Compute with autocast: float16 on CUDA, bfloat16 on the CPU.")
-@click.option("--batch-size", type=click.IntRange(1), help="Images at a time; default: the config's.")
-@click.option("--workers", type=click.IntRange(0), help="Processes that read images; default: the config's.")
-@click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE ...", help="Set; +PATH adds.")
-@click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help="Import; it registers what CONFIG names.")
-@click.option("--trust-config", is_flag=True, help="Import what custom_imports of CONFIG says.")
+@click.option("--batch-size", type=click.IntRange(1), help="Images per batch; default: the config's.")
+@click.option("--workers", type=click.IntRange(0), help="Number of loader processes; default: the config's.")
+@click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE ...", help=CFG_OPTIONS_HELP)
+@click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help=PLUGIN_HELP)
+@click.option("--trust-config", is_flag=True, help=TRUST_HELP)
 @output_options
 @user_errors
 def model(
@@ -131,10 +135,11 @@ def model(
     trust_config: bool,
     **outputs: Any,
 ) -> None:
-    """Run a trained detector on the test images of CONFIG (else its validation images) and score it.
+    """Run a trained detector on the test dataset of CONFIG and score it.
 
-    CHECKPOINT holds the weights. With --merge the detections on patches are moved to the whole images, and both
-    mAPs are printed; JSON, CSV and report are of the whole images. Under torchrun each process takes a share.
+    Without a test dataset, the validation dataset is used. CHECKPOINT holds the weights. With --merge, detections on
+    patches are also merged into whole images; both mAPs are printed, and JSON, CSV and report describe the whole
+    images. Under torchrun, each process evaluates a part of the images.
     """
     from rotx.annotations.task1 import check_names
     from rotx.datasets.loader import check_shared_memory
@@ -148,7 +153,7 @@ def model(
     from rotx.tiling.rules import check_rule
 
     if more and not options:
-        raise ValueError(f"unexpected {more[0]!r}: need one CONFIG and one CHECKPOINT")
+        raise ValueError(f"unexpected argument {more[0]!r}: give one CONFIG and one CHECKPOINT")
     if whole and not merge:
         raise ValueError("--whole: needs --merge")
     output, views = Outputs(**outputs), None if tta is None else views_of(tta)
@@ -158,7 +163,7 @@ def model(
         setup = load_setup(
             config, checkpoint, world.device, options=(*options, *more), plugins=plugins, trust_config=trust_config
         )
-        # What can be wrong with the rest is said before the detector starts.
+        # Errors of the other options are reported before the detector starts.
         patches, truth = _whole_images(setup, whole) if merge or setup.merge_patches else (None, None)
         if setup.official_coco and rules is None:
             output.check_coco()
@@ -167,7 +172,7 @@ def model(
         folder = out or setup.folder
         scored = not setup.format_only and any(len(a.quads) for a in (setup.annotations, truth) if a)
         if not scored and not folder and not show_dir:
-            raise ValueError(f"{config}: no annotated object to score against: give --out to write the detections")
+            raise ValueError(f"{config}: no annotated objects to score against; give --out to write the detections")
         if folder:
             check_names(setup.annotations.images, setup.dataset.classes)
         for target in filter(None, (folder, show_dir)):
@@ -203,7 +208,7 @@ def model(
 
 
 def _whole_images(setup: EvaluationSetup, whole: str | None) -> tuple[Patches, InstanceTable]:
-    """Where the patches lie, and the annotations of the whole images."""
+    """Returns the positions of the patches, and the annotations of the whole images."""
     from rotx.annotations.formats import read_annotations
     from rotx.tiling.merging import merge_annotations, of_images, parse_patches
 
@@ -216,7 +221,7 @@ def _whole_images(setup: EvaluationSetup, whole: str | None) -> tuple[Patches, I
 
 
 def _write_files(sets: list[tuple[InstanceTable, InstanceTable]], folder: Path) -> None:
-    """Writes Task1 files of the images, and those of the whole images they are patches of, if there are such."""
+    """Writes Task1 files of the images and, with ``--merge``, of the whole images."""
     from rotx.evaluation import write_task1, write_task1_zip
 
     for place, (_, detections) in zip((folder, folder / "merged"), sets, strict=False):
@@ -228,7 +233,7 @@ def _write_files(sets: list[tuple[InstanceTable, InstanceTable]], folder: Path) 
 def _score_sets(
     sets: list[tuple[InstanceTable, InstanceTable]], metric: Metric, rules: Protocol | None, output: Outputs
 ) -> None:
-    """Prints the scores on patches, if these have annotations, and on whole images, if there are such."""
+    """Prints the scores on the images and, with ``--merge``, on the whole images; skips any without annotations."""
     from rotx.evaluation import evaluate_boxes
     from rotx.evaluation.metrics import Several
 
@@ -251,7 +256,7 @@ def _score_sets(
 
 
 def _thresholds(options: tuple[str, ...]) -> list[float] | None:
-    """The numbers of ``--iou 0.5,0.75 --iou 0.9``."""
+    """Parses the values of ``--iou 0.5,0.75 --iou 0.9``."""
     words = [word for option in options for word in option.split(",")]
     try:
         return [float(word) for word in words] or None

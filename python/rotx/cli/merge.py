@@ -16,22 +16,23 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("results", type=click.Path())
 @click.argument("out", type=click.Path())
-@click.option("--iou-thr", type=Number(0, 1), default=0.1, show_default=True, help="Drop what overlaps a better more.")
+@click.option("--iou-thr", type=Number(0, 1), default=0.1, show_default=True, help="IoU threshold of the suppression.")
 @merge_rule_option("nms", "patches")
 @click.option(
     "--boxes",
     type=click.Choice(["quad", "rbox"]),
     default="quad",
     show_default=True,
-    help="quad: as they are; rbox: first replaced by their least rectangles.",
+    help="quad: keep quads; rbox: replace each quad by its minimum-area rectangle first.",
 )
 @click.option("--classes", metavar="A,B,...", help="Class names; default: those of the files.")
 @user_errors
 def merge(results: str, out: str, iou_thr: float, merge_rule: MergeRule, boxes: str, classes: str | None) -> None:
-    """Merge RESULTS on patches into whole images, as OUT, a folder or .zip of Task1_<class>.txt files.
+    """Merge detections on patches into whole images.
 
-    RESULTS is a folder or archive of Task1_<class>.txt files, whose images are named as MMRotate, Ultralytics or
-    the DOTA devkit name patches. Each object is kept once, by the rule of --merge-rule.
+    RESULTS is a folder or archive of Task1_<class>.txt files whose image names are patch names of MMRotate,
+    Ultralytics or the DOTA devkit. OUT is a folder or a .zip of Task1_<class>.txt files. Objects that several patches
+    show are kept once.
     """
     from dataclasses import replace
 

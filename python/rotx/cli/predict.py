@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rotx.cli import INTERRUPTED, Number, class_names, fail, merge_rule_option, user_errors
+from rotx.cli.config import CFG_OPTIONS_HELP, PLUGIN_HELP, TRUST_HELP
 from rotx.cli.report import note
 
 if TYPE_CHECKING:
@@ -22,42 +23,44 @@ if TYPE_CHECKING:
 @click.argument("config", type=click.Path())
 @click.argument("checkpoint", type=click.Path())
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUTS...")
-@click.option("--out", type=click.Path(), required=True, metavar="DIR", help="Where the results go.")
+@click.option("--out", type=click.Path(), required=True, metavar="DIR", help="Write the results to DIR.")
 @click.option(
     "--format",
     "formats",
     default="json",
     show_default=True,
     metavar="A,B,...",
-    help="json, dota (Task1 files), coco, yolo (oriented boxes), geojson (of GeoTIFF).",
+    help="Result formats: json, dota (Task1 files), coco, yolo (oriented boxes), geojson (GeoTIFFs only).",
 )
-@click.option("--show-dir", type=click.Path(), metavar="DIR", help="Also write pictures, and of a video an .mp4.")
+@click.option(
+    "--show-dir", type=click.Path(), metavar="DIR", help="Also draw detections: pictures, and an .mp4 for a video."
+)
 @click.option(
     "--score-thr",
     type=Number(0, 1),
     default=0.3,
     show_default=True,
-    help="Results hold what scores more; for measuring take 0.",
+    help="Keep detections with higher scores; set 0 to measure mAP.",
 )
-@click.option("--classes", metavar="A,B,...", help="Only these.")
-@click.option("--tta", metavar="flip,rotate,scales", help="See each image in several ways.")
-@click.option("--window", type=click.IntRange(1), help="Side of the windows of larger images; see above.")
-@click.option("--gap", type=click.IntRange(0), help="Pixels that windows share; default: a fifth of the window.")
+@click.option("--classes", metavar="A,B,...", help="Keep only these classes.")
+@click.option("--tta", metavar="flip,rotate,scales", help="Test-time augmentation: detect in several views.")
+@click.option("--window", type=click.IntRange(1), help="Side of the windows of large images, in pixels; see above.")
+@click.option("--gap", type=click.IntRange(0), help="Overlap of windows in pixels; default: a fifth of the window.")
 @merge_rule_option("seams", "windows")
-@click.option("--batch-size", type=click.IntRange(1), default=2, show_default=True, help="Images or windows at a time.")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, or a GPU if there is one.")
+@click.option("--batch-size", type=click.IntRange(1), default=2, show_default=True, help="Images or windows per batch.")
+@click.option("--device", default="auto", show_default=True, help="Device: cpu, cuda, cuda:1; auto: a GPU if present.")
 @click.option("--amp", is_flag=True, help="Compute with autocast: float16 on CUDA, bfloat16 on the CPU.")
-@click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE", help="Set; +PATH adds; may be repeated.")
-@click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help="Import; it registers what CONFIG names.")
-@click.option("--trust-config", is_flag=True, help="Import what custom_imports of CONFIG says.")
+@click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE", help=CFG_OPTIONS_HELP)
+@click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help=PLUGIN_HELP)
+@click.option("--trust-config", is_flag=True, help=TRUST_HELP)
 @user_errors
 def predict(config: str, checkpoint: str, inputs: tuple[str, ...], out: str, **options: Any) -> None:
-    """Find the objects of INPUTS by a trained detector.
+    """Detect objects in images and videos.
 
-    INPUTS are images, folders and all below them, patterns in quotes such as "scenes/*.tif", and videos. Images that
-    are larger than a window are read and looked at window by window. Windows have the longer side of the size that
-    CONFIG resizes test images to, or 1024 pixels if it says none. A run that was stopped is continued by the same
-    command.
+    INPUTS are images, videos, folders with their subfolders, and quoted patterns such as "scenes/*.tif". Images larger
+    than a window are processed window by window. The default window is the longer side of the size to which CONFIG
+    resizes test images, or 1024 pixels if CONFIG does not resize. Run the same command again to resume an interrupted
+    run.
     """
     from importlib.util import find_spec
 
@@ -69,7 +72,7 @@ def predict(config: str, checkpoint: str, inputs: tuple[str, ...], out: str, **o
     formats = list(dict.fromkeys(name.strip() for name in options["formats"].split(",")))
     for path in filter(None, (place, show_dir)):
         if path.exists() and not path.is_dir():
-            raise ValueError(f"{path}: is a file; name a folder")
+            raise ValueError(f"{path}: is a file; need a folder")
     found, notices = find_inputs(inputs, leave_out=[show_dir] if show_dir else [])
     note(notices)
     import torch
@@ -90,11 +93,11 @@ def predict(config: str, checkpoint: str, inputs: tuple[str, ...], out: str, **o
     try:
         report = run(predictor, found, place, windows, formats=formats, show_dir=show_dir, bound=bound, progress=True)
     except KeyboardInterrupt:
-        click.echo(f"{out}: stopped; the same command goes on from here", err=True)
+        click.echo(f"{out}: stopped; run the same command again to resume", err=True)
         sys.exit(INTERRUPTED)
     except RuntimeError as error:
         if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
-            raise  # torch has no class of its own for the memory of the CPU
+            raise  # torch has no exception class for running out of CPU memory
         fail(f"out of memory on {predictor.device}: try a smaller --batch-size or --window")
     if report.cut:
         note([f"windows of larger images are merged by the rule {rule}, at an IoU of {predictor.merge_iou:g}"])
@@ -111,8 +114,8 @@ def _bound(
     names: list[str] | None,
     device: str,
 ) -> dict[str, Any]:
-    """What results depend on, by the words of the command line: only the same command continues a run."""
-    # Options that rotx 0.1 did not have count where they are used, so that its journals can be continued.
+    """Everything that results depend on, by option: a run is resumed only if all of it is the same."""
+    # Options that rotx 0.1 did not have are included only if given, so that journals of 0.1 can be resumed.
     later = {"--merge-rule": windows.merge_rule != "seams" and windows.merge_rule, "--amp": options["amp"]}
     return {
         "CONFIG": _settings(config, options["options"]),
@@ -135,12 +138,12 @@ def _labels(names: list[str], classes: tuple[str, ...]) -> tuple[int, ...]:
 
     for name in names:
         if name not in classes:
-            raise ValueError(f"--classes: the detector knows no {name!r}{nearest(name, classes)}")
+            raise ValueError(f"--classes: the detector has no class {name!r}{nearest(name, classes)}")
     return tuple(classes.index(name) for name in names)
 
 
 def _settings(config: str, options: tuple[str, ...]) -> str:
-    """A digest of what a config says, wherever its file is."""
+    """Digest of the merged content of a config; independent of the path of its file."""
     from rotx.compat import load_config
     from rotx.config import dumps
 
@@ -157,17 +160,17 @@ def _digest(path: Path) -> str:
 
 def _print(report: RunReport, classes: tuple[str, ...], labels: tuple[int, ...] | None) -> None:
     if report.earlier:
-        click.echo(f"{report.earlier:,} images were looked at by an earlier run")
+        click.echo(f"{report.earlier:,} images were processed by an earlier run")
     for label in range(len(classes)) if labels is None else labels:
         click.echo(f"{classes[label]}: {report.counts[label]:,}")
     click.echo(f"{report.counts.sum():,} objects in {report.images:,} images: {', '.join(_places(report.files))}")
     for path, reason in report.failed.items():
         click.echo(f"error: {path}: {reason}", err=True)
     if report.failed:
-        click.echo(f"error: {len(report.failed):,} files could not be read, or not to the end", err=True)
+        click.echo(f"error: {len(report.failed):,} files could not be read completely", err=True)
 
 
 def _places(files: list[Path]) -> list[str]:
-    """The files, and instead of several of one folder that folder."""
+    """The paths to print: if several files lie in one folder, the folder instead."""
     counts = Counter(path.parent for path in files if path.suffix == ".txt")
     return list(dict.fromkeys(str(path.parent if counts[path.parent] > 1 else path) for path in files))

@@ -1,4 +1,4 @@
-"""What the commands that score print and write: tables, files, the report."""
+"""Outputs of the scoring commands: tables, files, the HTML report."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def output_options(command: F) -> F:
-    """The options of every command that scores: the fields of `Outputs`."""
+    """Decorator that adds the output options of scoring commands: the fields of `Outputs`."""
     for option in (
-        click.option("--report", type=click.Path(), metavar="DIR", help="Write an HTML page with curves and tables."),
+        click.option("--report", type=click.Path(), metavar="DIR", help="Write an HTML report to DIR."),
         click.option(
-            "--per-image", type=click.Path(), metavar="FILE", help="Write what became of each detection, as CSV."
+            "--per-image", type=click.Path(), metavar="FILE", help="Write the outcome of each detection as CSV."
         ),
         click.option("--csv", "csv_file", type=click.Path(), metavar="FILE", help="Write the scores as CSV."),
         click.option("--json", "json_file", type=click.Path(), metavar="FILE", help="Write the scores as JSON."),
         click.option("--ci", is_flag=True, help="Also print a 95 % bootstrap interval of mAP over the images."),
-        click.option("--explain", metavar="PROTOCOL", help="Also say what each rule of another protocol changes."),
+        click.option("--explain", metavar="PROTOCOL", help="Also print what each rule of another protocol changes."),
     ):
         command = option(command)
     return command
@@ -34,7 +34,7 @@ def output_options(command: F) -> F:
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """What is printed and written of an evaluation besides its table."""
+    """What a scoring command prints and writes besides the table: the values of its output options."""
 
     explain: str | None
     ci: bool
@@ -47,29 +47,29 @@ class Outputs:
         for path in (self.json_file, self.csv_file, self.per_image):
             if path and not Path(path).absolute().parent.is_dir():
                 raise ValueError(f"{path}: its folder does not exist")
-        _ = self.target  # an unknown name is said before the work
+        _ = self.target  # raises now, before the work, if the name is unknown
 
     @cached_property
     def target(self) -> Protocol | None:
-        """The protocol to explain the way to."""
+        """The protocol of ``--explain``, or None."""
         from rotx.evaluation import get_protocol
 
         return get_protocol(self.explain) if self.explain else None
 
     def check_coco(self) -> None:
-        """Raises ValueError for what cannot be written of COCO's official numbers."""
+        """Raises ValueError if an option is given that COCO's official numbers do not support."""
         options = {"--report": self.report, "--per-image": self.per_image, "--ci": self.ci, "--explain": self.explain}
         for option, value in options.items():
             if value:
-                raise ValueError(f"{option}: is not for the evaluator CocoMetric; give --protocol coco")
+                raise ValueError(f"{option}: does not work with the evaluator CocoMetric; add --protocol coco")
 
     def show(self, evaluation: Evaluation | TextEvaluation | CocoEvaluation, *, iou: bool, classes: bool) -> None:
-        """Prints and writes it.
+        """Prints and writes the requested outputs of an evaluation.
 
         Args:
-            evaluation: what to show; its table is printed already.
-            iou: whether its thresholds were asked for, and so hold for the protocol to explain, too.
-            classes: likewise.
+            evaluation: The evaluation; its table is already printed.
+            iou: Whether the user chose the IoU thresholds; they then also apply to the protocol of ``--explain``.
+            classes: Whether the user chose the classes; likewise.
         """
         from rotx.evaluation import Evaluation
 
@@ -107,7 +107,7 @@ class Outputs:
 
 
 def print_table(evaluation: Evaluation | TextEvaluation | CocoEvaluation) -> None:
-    """The scores of each class; for COCO also those of small, medium and large objects."""
+    """Prints the scores of each class; for COCO also those of small, medium and large objects."""
     from rotx.evaluation import Evaluation
     from rotx.evaluation.report import score_table, size_table
 
@@ -117,7 +117,7 @@ def print_table(evaluation: Evaluation | TextEvaluation | CocoEvaluation) -> Non
 
 
 def note(sentences: Iterable[str]) -> None:
-    """What the user should know, on stderr."""
+    """Prints each sentence as a note on stderr."""
     for sentence in sentences:
         click.echo(f"note: {sentence}", err=True)
 
@@ -127,5 +127,5 @@ def _explain(evaluation: Evaluation, target: Protocol) -> None:
     from rotx.evaluation.report import explain_table
 
     steps = explain(evaluation, target)
-    click.echo(f"Points of mAP that each rule makes, from {evaluation.protocol.name} to {target.name}:")
+    click.echo(f"Points of mAP that each rule changes, from {evaluation.protocol.name} to {target.name}:")
     click.echo(explain_table(steps, evaluation.protocol.name, evaluation.map, target.name))

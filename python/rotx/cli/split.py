@@ -19,24 +19,25 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("source", type=click.Path())
 @click.argument("out", type=click.Path(), required=False)
-@click.option("--ann", type=click.Path(), help="Annotations: a folder of labelTxt files, or what rotx-eval takes.")
-@click.option("--preset", help="dota1.0-ss, dota1.0-ms, and the same of 1.5 and 2.0: MMRotate's windows for DOTA.")
-@click.option("--size", "sizes", type=int, multiple=True, help="Of the windows, in pixels; may be repeated.")
-@click.option("--gap", "gaps", type=int, multiple=True, help="Pixels that neighbours share; one for each --size.")
-@click.option("--rate", "rates", type=float, multiple=True, help="Divides sizes and gaps; may be repeated.")
-@click.option("--img-rate-thr", type=float, help="Share of a window that must be image.")
-@click.option("--iof-thr", type=float, help="Share of an object that a window must hold.")
-@click.option("--no-padding", is_flag=True, help="Cut windows off where the image ends.")
-@click.option("--padding-value", type=int, nargs=3, help="Blue, green and red beyond the image.")
-@click.option("--ext", type=click.Choice(["png", "jpg"]), help="Of the patches.  [default: png]")
-@click.option("--jobs", type=click.IntRange(min=1), help="Number of threads.  [default: one a core]")
+@click.option("--ann", type=click.Path(), help="Annotations, in any format that rotx-eval reads.")
+@click.option("--preset", help="MMRotate's settings for DOTA: dota1.0-ss or dota1.0-ms; also dota1.5-..., dota2.0-...")
+@click.option("--size", "sizes", type=int, multiple=True, help="Window size in pixels; may be repeated.")
+@click.option("--gap", "gaps", type=int, multiple=True, help="Overlap of neighbours in pixels; one for each --size.")
+@click.option("--rate", "rates", type=float, multiple=True, help="Divisor of sizes and gaps; may be repeated.")
+@click.option("--img-rate-thr", type=float, help="Least share of a window that the image must cover.")
+@click.option("--iof-thr", type=float, help="Least share of an object's area that a window must contain.")
+@click.option("--no-padding", is_flag=True, help="Crop windows at the border of the image instead of padding them.")
+@click.option("--padding-value", type=int, nargs=3, help="Colour of the padding: blue, green, red.")
+@click.option("--ext", type=click.Choice(["png", "jpg"]), help="File format of the patches.  [default: png]")
+@click.option("--jobs", type=click.IntRange(min=1), help="Number of threads.  [default: one per core]")
 @user_errors
 def split(source: str, out: str | None, ann: str | None, preset: str | None, **options: Any) -> None:
-    """Cut the images in SOURCE, and their annotations, into patches as MMRotate does.
+    """Split large images into patches.
 
-    SOURCE is a folder of images, one with DOTA's sub-folders images and labelTxt, or a JSON file for MMRotate's
-    img_split.py, which may also say what OUT is. OUT gets images/, annfiles/ and manifest.json. The same command
-    continues a run that was stopped. The windows are those of dota1.0-ss unless options say otherwise.
+    Images and annotations are split as by MMRotate. SOURCE is a folder of images, a folder with the sub-folders images
+    and labelTxt like DOTA, or a JSON file of MMRotate's img_split.py, which may also name OUT. The command writes
+    images/, annfiles/ and manifest.json to OUT. The default is the preset dota1.0-ss. Run the same command again to
+    resume an interrupted run.
     """
     from dataclasses import replace
 
@@ -46,38 +47,38 @@ def split(source: str, out: str | None, ann: str | None, preset: str | None, **o
     jobs, ext = options.pop("jobs"), options.pop("ext")
     if Path(source).suffix.lower() == ".json":
         if ann or preset:
-            raise ValueError(f"{'--ann' if ann else '--preset'}: {source} says that; leave one of them out")
+            raise ValueError(f"{'--ann' if ann else '--preset'}: {source} sets it already; leave one of them out")
         config = read_config(source)
     else:
         config = SplitConfig([_folders(source, ann)], None, _preset(preset), ".png", None)
-    # Options that are not given are None, empty, or a flag that is not set; 0 is a value.
+    # An option that is not given is None, an empty tuple or False; 0 is a value.
     given = {key: value for key, value in options.items() if value is not None and value is not False and value != ()}
     tiling = replace(config.tiling, **given)
     out = out or config.out
     if out is None:
-        raise ValueError("OUT: name the folder to be written")
+        raise ValueError("OUT: missing; name the folder to write")
     if jobs is None and config.nproc:
         jobs = min(config.nproc, os.cpu_count() or 1)
     ext = f".{ext}" if ext else config.ext
     try:
         report = run(config.folders, out, tiling, ext=ext, jobs=jobs, progress=True)
     except KeyboardInterrupt:
-        click.echo(f"{out}: stopped; the same command goes on from here", err=True)
+        click.echo(f"{out}: stopped; run the same command again to resume", err=True)
         sys.exit(INTERRUPTED)
     _print(report, out)
     sys.exit(1 if report.failed else 0)
 
 
 def _folders(source: str, ann: str | None) -> tuple[Path, str | Path | None]:
-    """The folders of images and of annotations, in one or in DOTA's layout; says which if not those given."""
+    """Finds the image and annotation folders; prints them if SOURCE has DOTA's layout."""
     folder = Path(source)
     images, labels = folder / "images", folder / "labelTxt"
     if not images.is_dir():
         return folder, ann
     if ann is None and labels.is_dir():
-        click.echo(f"{source}: taking images from {images} and annotations from {labels}")
+        click.echo(f"{source}: using images from {images} and annotations from {labels}")
         return images, labels
-    click.echo(f"{source}: taking images from {images}" + ("" if ann else "; no annotations: name them by --ann"))
+    click.echo(f"{source}: using images from {images}" + ("" if ann else "; no annotations: name them with --ann"))
     return images, ann
 
 
@@ -85,7 +86,7 @@ def _preset(name: str | None) -> Tiling:
     from rotx.tiling.windows import PRESETS
 
     if name is not None and name not in PRESETS:
-        raise ValueError(f"--preset: there is no {name!r}: there are {', '.join(PRESETS)}")
+        raise ValueError(f"--preset: unknown preset {name!r}; choose one of {', '.join(PRESETS)}")
     return PRESETS[name or "dota1.0-ss"]
 
 
@@ -94,7 +95,7 @@ def _print(report: Report, out: str) -> None:
         click.echo(notice)
     totals = report.totals
     if report.earlier == totals["images"] and not report.failed:
-        click.echo(f"{out}: is complete already; nothing to do")
+        click.echo(f"{out}: already complete; nothing to do")
     elif report.earlier:
         click.echo(f"{out}: {report.earlier:,} images were split by an earlier run")
     line = f"{out}: {totals['patches']:,} patches of {totals['images']:,} images"
@@ -109,4 +110,4 @@ def _print(report: Report, out: str) -> None:
     if report.failed:
         failed = len(report.failed)
         count = failed + totals["images"]
-        click.echo(f"error: {failed:,} of {count:,} images failed; the same command tries them again", err=True)
+        click.echo(f"error: {failed:,} of {count:,} images failed; run the same command again to retry them", err=True)

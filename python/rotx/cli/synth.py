@@ -15,10 +15,11 @@ from rotx.cli import user_errors
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed of all images.")
 @user_errors
 def synth(out: str, train: int, val: int, size: int, seed: int) -> None:
-    """Make a synthetic dataset of aerial scenes in OUT/{train,val}/{images,labelTxt}, annotated as DOTA is.
+    """Generate a synthetic dataset.
 
-    The classes are ship, plane, vehicle and tank. The command replaces a dataset that it has made before, and refuses
-    a folder with other files.
+    The images are aerial scenes, annotated in DOTA format. Images and annotations are written to
+    OUT/{train,val}/{images,labelTxt}. The classes are ship, plane, vehicle and tank. The command replaces a dataset
+    that it wrote earlier, and refuses a folder that contains other files.
     """
     from tqdm import tqdm
 

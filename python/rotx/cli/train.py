@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from rotx.cli import fail, user_errors
-from rotx.cli.config import config_arguments, read
+from rotx.cli.config import PLUGIN_HELP, TRUST_HELP, config_arguments, read
 
 #: Exit code for a loss or gradient that is not finite.
 NOT_FINITE = 1
@@ -29,11 +29,9 @@ NOT_FINITE = 1
 @click.option("--seed", type=click.IntRange(min=0), help="Random seed; default: the config's, or 0.")
 @click.option("--device", default="auto", show_default=True, help="Device: cpu, cuda, or auto for a GPU if present.")
 @click.option("--workers", type=click.IntRange(min=0), metavar="N", help="Number of loader processes for each GPU.")
-@click.option("--tensorboard", is_flag=True, help="Write TensorBoard events, too.")
-@click.option(
-    "--plugin", "plugins", multiple=True, metavar="MODULE", help="Import MODULE, which registers your classes."
-)
-@click.option("--trust-config", is_flag=True, help="Import what custom_imports names; this runs its code.")
+@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events.")
+@click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help=PLUGIN_HELP)
+@click.option("--trust-config", is_flag=True, help=TRUST_HELP)
 @user_errors
 def main(
     file: str,
@@ -47,9 +45,9 @@ def main(
 ) -> None:
     """Train the detector of the config FILE.
 
-    Checkpoints and logs go to work_dirs/<config> unless --work-dir is given. Interrupted training resumes exactly
-    where it stopped, with --resume. For several processes: torchrun --nproc-per-node N -m rotx.cli.train FILE ..., or
-    srun rotx-train FILE ...
+    Checkpoints and logs go to work_dirs/<config> unless --work-dir is given. --resume continues an interrupted
+    training exactly where it stopped. To train with several processes, run torchrun --nproc-per-node N -m
+    rotx.cli.train FILE ..., or srun rotx-train FILE ...
     """
     from importlib.util import find_spec
 
@@ -71,24 +69,24 @@ def main(
     except torch.OutOfMemoryError as error:
         fail(f"{file}: out of GPU memory: set a smaller train_dataloader.batch_size, or --amp ({str(error)[:80]})")
     except NotFinite as error:
-        if _speaks():
+        if _is_first_process():
             click.echo(f"error: {error}", err=True)
         sys.exit(NOT_FINITE)
     except Interrupted as stop:
-        if _speaks():
-            state = "all is saved" if stop.saved else "the last steps could not be saved"
-            again = _again(folder, device, plugins, trust_config)
-            click.echo(f"stopped by {stop}, {state}; resume with: {again}", err=True)
+        if _is_first_process():
+            state = "everything is saved" if stop.saved else "the last steps could not be saved"
+            command = _resume_command(folder, device, plugins, trust_config)
+            click.echo(f"stopped by {stop}, {state}; resume with: {command}", err=True)
         sys.exit(128 + stop.number)
 
 
-def _speaks() -> bool:
-    """Whether this is the first process, which reports what all of them know."""
+def _is_first_process() -> bool:
+    """Whether this is the process that prints messages for all of them."""
     return os.environ.get("RANK", "0") == "0"
 
 
-def _again(folder: str, device: str, plugins: tuple[str, ...], trust_config: bool) -> str:
-    """The command that resumes a training, with what started its processes if there are several."""
+def _resume_command(folder: str, device: str, plugins: tuple[str, ...], trust_config: bool) -> str:
+    """The command that resumes the training, with the launcher of its processes if there are several."""
     start = "rotx-train"
     if os.environ.get("WORLD_SIZE", "1") != "1":
         start = "torchrun ... -m rotx.cli.train" if "TORCHELASTIC_RUN_ID" in os.environ else "srun ... rotx-train"
@@ -109,7 +107,7 @@ def _changed(
     workers: int | None,
     tensorboard: bool,
 ) -> dict[str, Any]:
-    """The config, changed by the options of the command line."""
+    """Returns a copy of the config with the options of the command line applied."""
     config = dict(config)
     if resume is not None:
         config |= {"resume": "auto"} if resume == "auto" else {"resume": True, "load_from": resume}

@@ -1,9 +1,9 @@
-"""Other projects' configs and checkpoints: MMRotate's and MMDetection's words, brought into rotx's.
+"""Configs and checkpoints of other projects: translates the terms of MMRotate and MMDetection to those of rotx.
 
-A config goes through two steps. :func:`load_config` reads a file and brings keys of MMRotate 0.x into those of 1.x.
-When something is built from it, :func:`own_keys` and :func:`own_model` look at every key: those that have nothing to
-choose here are dropped after a look at their values (:mod:`rotx.compat.harmless`), settings of training and inference
-go to the heads that use them (:mod:`rotx.compat.places`), and any other key is an error that names the nearest one.
+A config is translated in two steps. :func:`load_config` reads a file and translates MMRotate 0.x keys to 1.x. When
+something is built from it, :func:`own_keys` and :func:`own_model` check every key: keys without a choice here are
+dropped after a check of their values (:mod:`rotx.compat.harmless`), settings of training and inference are moved to the
+heads that use them (:mod:`rotx.compat.places`), and any other key is an error that names the nearest one.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ __all__ = ["build", "format_parts", "load_config", "own_keys", "own_model", "to_
 def load_config(
     path: str | Path, options: Sequence[str] = (), notice: Callable[[str], None] | None = None
 ) -> dict[str, Any]:
-    """The config in a file, in the keys of MMRotate 1.x: dicts, lists, tuples, numbers, texts, True, False and None.
+    """Reads a config file into the keys of MMRotate 1.x: dicts, lists, tuples, numbers, texts, True, False and None.
 
-    Reading executes nothing and takes less than a second whatever the file holds.
+    Reading executes nothing and takes less than a second, whatever the file holds.
 
     Args:
         path: A .py file.
         options: ``path=value`` texts of ``--cfg-options``, applied last; see :func:`rotx.config.apply_options`.
-        notice: Called with each sentence that the user should know, such as that the config was translated from
-            MMRotate 0.x; a warning if None.
+        notice: Function that is called with each note for the user, such as that the config was translated from
+            MMRotate 0.x; None: issue a warning.
 
     Raises:
-        ConfigError: In one line that names the file and the line.
+        ConfigError: If the config is invalid; one line that names the file and the line.
     """
     say = notice or warnings.warn
     config = read(path)
@@ -49,20 +49,20 @@ def load_config(
         check_names(config)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
-    except (AttributeError, KeyError, TypeError) as error:  # a value of another kind than MMRotate's
+    except (AttributeError, KeyError, TypeError) as error:  # a value of an unexpected kind
         raise ConfigError(f"{path}: cannot be translated from MMRotate 0.x: {error!r}") from error
     return apply_options(config, options)
 
 
 def build(config: Any, where: str = "config") -> Any:
-    """Builds what a part of a config describes: :func:`rotx.registry.build` of its :func:`own_keys`.
+    """Builds the object that a part of a config describes: :func:`rotx.registry.build` of its :func:`own_keys`.
 
     Args:
         config: Part of a loaded config, such as a dataset or a list of schedulers.
         where: Path of ``config`` in its file, for messages.
 
     Raises:
-        ValueError: For an unknown type or keyword, a missing keyword, or a value that is rejected; the message starts
+        ValueError: For an unknown type or keyword, a missing keyword, or an invalid value; the message starts
             with the path.
     """
     return registry.build(own_keys(config, where), where)

@@ -1,4 +1,4 @@
-"""Which values a key may have: the small language of the tables in this package."""
+"""Checks of config values against the tables of allowed values in this package."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 from rotx.config.errors import ConfigError, kind
 from rotx.registry import unscoped
 
-#: The values that a key may have; a type stands for all values of that type.
+#: Allowed values of a key; a type stands for all values of that type.
 Allowed = tuple[Any, ...]
 
 
 def check_value(value: Any, allowed: Allowed, where: str, reason: str | None = None) -> None:
-    """Raises unless a value is one of those allowed.
+    """Raises ConfigError unless a value is allowed.
 
-    ``True`` is not ``1``, a list is the tuple of its items, and prefixes such as ``mmdet.`` do not count.
+    ``True`` differs from ``1``, a list equals the tuple of its items, and prefixes such as ``mmdet.`` are ignored.
 
     Args:
         value: Value in the config.
-        allowed: Values and types.
+        allowed: Allowed values and types.
         where: Path of the value in the config, for the message.
-        reason: What to say instead of naming the allowed values.
+        reason: Message to use instead of the list of allowed values.
 
     Raises:
         ConfigError: ``<where>: only <allowed> is supported, got <value>``.
@@ -34,7 +34,7 @@ def check_value(value: Any, allowed: Allowed, where: str, reason: str | None = N
 
 
 def normalized(value: Any) -> Any:
-    """A value with lists as tuples, and without the prefixes of names such as ``mmdet.Linear``."""
+    """Returns a value with lists as tuples, and without prefixes of names such as ``mmdet.Linear``."""
     if isinstance(value, Mapping):
         return {key: normalized(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -43,7 +43,7 @@ def normalized(value: Any) -> Any:
 
 
 def words(value: Any) -> str:
-    """A value, or a type, as a message shows it; a dict with nothing but a type by its name."""
+    """Text of a value or type for messages; a dict that holds only a type is shown by its name."""
     if isinstance(value, type):
         return kind(value())
     if isinstance(value, Mapping) and list(value) == ["type"]:

@@ -1,16 +1,21 @@
-"""Keys of other packages' and versions' checkpoints → ours."""
+"""Translation of checkpoint keys of other packages and versions to ours."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
 
-#: Keys of other versions → ours, tried in turn on keys that the model does not have. The five families (RetinaNet,
-#: FCOS, Faster R-CNN, Oriented R-CNN, RoI Transformer) have the same names in MMRotate 0.x and 1.x; MMDetection
-#: named the last convolutions of FCOS otherwise before 2.1, and MMRotate reads those names too.
-RENAMED = ((r"^bbox_head\.fcos_(cls|reg|centerness)\.", r"bbox_head.conv_\1."),)
+#: Keys of other versions → ours, tried in order for keys that the model does not have. Most families have the same
+#: names in MMRotate 0.x and 1.x, but not the heads of R3Det. MMDetection used other names for the last convolutions of
+#: FCOS before 2.1, and MMRotate reads those names, too.
+RENAMED = (
+    (r"^bbox_head\.fcos_(cls|reg|centerness)\.", r"bbox_head.conv_\1."),
+    (r"^bbox_head\.", "bbox_head_init."),
+    (r"^refine_head\.(\d+)\.", r"bbox_head_refine.\1."),
+    (r"^feat_refine_module\.(\d+)\.", r"bbox_head_refine.\1.feat_refine_module."),
+)
 
-#: Layers of EfficientNet-PyTorch outside its blocks → those of timm.
+#: Layers of EfficientNet-PyTorch outside its blocks → timm's.
 EFFICIENTNET_ENDS = {
     "_conv_stem": "conv_stem",
     "_bn0": "bn1",
@@ -18,7 +23,7 @@ EFFICIENTNET_ENDS = {
     "_bn1": "bn2",
     "_fc": "classifier",
 }
-#: Layers of a block of EfficientNet-PyTorch → those of timm, where the block widens its input first.
+#: Layers of a block of EfficientNet-PyTorch with expansion → timm's.
 EFFICIENTNET_BLOCK = {
     "_expand_conv": "conv_pw",
     "_bn0": "bn1",
@@ -27,28 +32,29 @@ EFFICIENTNET_BLOCK = {
     "_project_conv": "conv_pwl",
     "_bn2": "bn3",
 }
-#: The same where it does not, as in the first stage: two convolutions, which timm counts from one again.
+#: The same without expansion, as in the first stage: two convolutions, which timm numbers from one.
 EFFICIENTNET_NARROW_BLOCK = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 
-#: Positions in a block of MobileNetV2 as it was first written in PyTorch, where convolution, norm and activation
-#: stand in one row → torchvision's, where the three make one module; for blocks that widen their input and others.
+#: Positions in a block of the original PyTorch MobileNetV2, where convolution, norm and activation are in one sequence
+#: → torchvision's, where they form one module; for blocks with and without expansion.
 MOBILENET_BLOCK = {"0": "0.0", "1": "0.1", "3": "1.0", "4": "1.1", "6": "2", "7": "3"}
 MOBILENET_NARROW_BLOCK = {"0": "0.0", "1": "0.1", "3": "1", "4": "2"}
 
 
 def our_names(theirs: Iterable[str], ours: Iterable[str]) -> dict[str, str]:
-    """The name in the model of each key of a checkpoint.
+    """Maps each key of a checkpoint to its name in the model.
 
-    Besides single keys that were renamed, two whole namings are known: of EfficientNet-PyTorch (the lite models,
-    for timm's) and of the first MobileNetV2 in PyTorch (for torchvision's). In those the same key may mean another
-    layer than in ours, so that a file is renamed as a whole.
+    Besides renamed keys, two complete naming schemes are known: EfficientNet-PyTorch (the lite models, for timm's) and
+        the
+    original PyTorch MobileNetV2 (for torchvision's). In these, one key may name different layers, so a file is renamed
+    as a whole.
 
     Args:
-        theirs: keys of the checkpoint.
-        ours: keys of the model.
+        theirs: Keys of the checkpoint.
+        ours: Keys of the model.
 
     Returns:
-        their key → ours, for all of theirs; a key that has no other name here stays.
+        Mapping from all keys of the checkpoint to ours; keys without another name stay the same.
     """
     theirs, ours = list(theirs), set(ours)
     if "_conv_stem.weight" in theirs and "conv_stem.weight" in ours:
@@ -59,7 +65,7 @@ def our_names(theirs: Iterable[str], ours: Iterable[str]) -> dict[str, str]:
 
 
 def _efficientnet(theirs: list[str], ours: set[str]) -> dict[str, str]:
-    """There, blocks are counted through the network; timm counts them in each stage."""
+    """EfficientNet-PyTorch numbers blocks through the network, timm within each stage."""
     found = (re.match(r"blocks\.(\d+)\.(\d+)\.", key) for key in ours)
     blocks = sorted({(int(at[1]), int(at[2])) for at in found if at})
     names = {}
@@ -70,7 +76,7 @@ def _efficientnet(theirs: list[str], ours: set[str]) -> dict[str, str]:
             number, layer, rest = rest.split(".", 2)
             widens = f"_blocks.{number}._expand_conv.weight" in theirs
             layers = EFFICIENTNET_BLOCK if widens else EFFICIENTNET_NARROW_BLOCK
-            # A model without its last stages has no place for their blocks.
+            # A model without its last stages lacks their blocks.
             if int(number) < len(blocks) and layer in layers:
                 stage, place = blocks[int(number)]
                 names[key] = f"blocks.{stage}.{place}.{layers[layer]}.{rest}"

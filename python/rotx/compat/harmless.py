@@ -1,4 +1,4 @@
-"""Dropping the keywords of MMRotate's classes that have nothing to choose here, after a look at their values."""
+"""Drops keywords of MMRotate's classes that have no choice here, after a check of their values."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from rotx.compat.harmless_runs import REASONS, RUNS
 from rotx.config.errors import ConfigError
 from rotx.registry import unscoped
 
-#: Class → keyword → the values that change nothing.
+#: Class → keyword → values that have no effect.
 HARMLESS: dict[str, dict[str, Allowed]] = MODELS | RUNS
 
-#: Keywords of every class: MMEngine takes them away before it builds one.
+#: Keywords of every class, which MMEngine removes before building.
 EVERYWHERE: dict[str, Allowed] = {"_scope_": (str,)}
 
 
 def class_name(kind: object) -> str:
-    """The name of the class that a ``type`` means, without a prefix such as ``mmdet.``."""
+    """Name of the class that a ``type`` means, without a prefix such as ``mmdet.``."""
     return unscoped(kind) if isinstance(kind, str) else getattr(kind, "__name__", repr(kind))
 
 
 def harmless_keys(kind: object) -> dict[str, Allowed]:
-    """The harmless keywords of the class that a ``type`` means, with their values."""
+    """Harmless keywords of the class that a ``type`` means, with their allowed values."""
     return EVERYWHERE | HARMLESS.get(class_name(kind), {})
 
 
 def check_type(config: Any, where: str) -> None:
-    """Raises ConfigError for a dict that has no ``type`` but something like it."""
+    """Raises ConfigError for a dict that has a misspelt ``type``."""
     if isinstance(config, Mapping) and "type" not in config:
         near = get_close_matches("type", map(str, config), n=1, cutoff=0.75)
         if near:
@@ -38,7 +38,7 @@ def check_type(config: Any, where: str) -> None:
 
 
 def strip(config: Any, where: str) -> Any:
-    """A config without harmless keywords, and with our names for the rest; classes are not imported.
+    """Returns a config without harmless keywords, and with our names for the others; imports no classes.
 
     Args:
         config: Config, or a part of one.

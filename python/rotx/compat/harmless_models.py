@@ -1,7 +1,7 @@
-"""Keywords of MMDetection's and MMRotate's model classes that have nothing to choose here.
+"""Keywords of MMDetection's and MMRotate's model classes that have no choice here.
 
-A class here does not take these keywords. A config may write them if their values say what happens anyway: the value
-is the only one that is built, or all values give the same numbers.
+Our classes do not take these keywords. A config may set them to the values that apply anyway: the only value that is
+implemented, or any value if all give the same numbers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _PLAIN_CONV: dict[str, Allowed] = {"conv_cfg": (None, {"type": "Conv2d"})}
 
 
 def _normal(*names: str) -> dict[str, Allowed]:
-    """Initial weights of a dense head whose layers ``names`` give every class the probability 0.01."""
+    """Initial weights of a dense head whose layers ``names`` start with a class probability of 0.01."""
     layers = [{"type": "Normal", "name": name, "std": 0.01, "bias_prob": 0.01} for name in names]
     overrides = [{**_NORMAL, "override": layer} for layer in layers] + ([{**_NORMAL, "override": layers}])
     return {"init_cfg": (_NORMAL, *overrides)}
@@ -50,7 +50,7 @@ _BBOX_HEAD: dict[str, Allowed] = {
 }
 _BATCH_NORM: dict[str, Allowed] = {"affine": (True,), "track_running_stats": (True,)}
 
-#: Class → keyword → the values that it may have.
+#: Class → keyword → allowed values.
 MODELS: dict[str, dict[str, Allowed]] = {
     **dict.fromkeys(("SingleStageDetector", "RetinaNet", "FCOS", "RepPointsDetector"), _DETECTOR),
     **dict.fromkeys(("TwoStageDetector", "FasterRCNN", "MaskRCNN", "CascadeRCNN"), _DETECTOR),
@@ -113,6 +113,15 @@ MODELS: dict[str, dict[str, Allowed]] = {
         "dcn_on_last_conv": (False,),
         "use_grid_points": (False,),
         "center_init": (True,),
+        "transform_method": ("rotrect",),
+        # MMDetection reads none of these.
+        "init_allowed_border": (-1,),
+        "init_pos_weight": (-1,),
+        "refine_allowed_border": (-1,),
+        # 0.x: the last two are for the first.
+        "use_reassign": (False,),
+        "topk": (int,),
+        "anti_factor": (float,),
     },
     # RoI heads
     "StandardRoIHead": _ROI_HEAD,
@@ -146,10 +155,10 @@ MODELS: dict[str, dict[str, Allowed]] = {
         ),
         _BOX_CODER,
     ),
-    # Of coders of rboxes, which never clip.
+    # Coders of rboxes never clip.
     "DistanceAnglePointCoder": {**_BOX_CODER, "clip_border": (bool,)},
     "MaxIoUAssigner": {"gpu_assign_thr": (float,), "perm_repeat_gt_cfg": (None,)},
-    "MaxConvexIoUAssigner": {"gpu_assign_thr": (float,)},
+    "MaxConvexIoUAssigner": {"gpu_assign_thr": (float,), "ignore_wrt_candidates": (True,)},
     "BboxOverlaps2D": _OVERLAPS,
     "OHEMSampler": {"loss_key": ("loss_cls",)},
     # Losses
@@ -157,7 +166,7 @@ MODELS: dict[str, dict[str, Allowed]] = {
     "GDLoss": {"representation": ("xy_wh_r",)},
 }
 
-#: Names of mmcv's for keywords: class → name there → name here.
+#: mmcv's names of keywords: class → name there → name here.
 SYNONYMS: dict[str, dict[str, str]] = {
     "RoIAlign": {"out_size": "output_size", "sample_num": "sampling_ratio"},
     "RoIAlignRotated": {"output_size": "out_size", "sampling_ratio": "sample_num"},

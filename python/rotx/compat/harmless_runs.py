@@ -1,6 +1,6 @@
-"""Keywords of MMDetection's and MMEngine's classes for data, metrics and training that have nothing to choose here.
+"""Keywords of MMDetection's and MMEngine's classes for data, metrics and training that have no choice here.
 
-As :mod:`rotx.compat.harmless_models`, for everything but models.
+Like :mod:`rotx.compat.harmless_models`, for everything but models.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SCHEDULERS = ("LinearLR", "ConstantLR", "MultiStepLR", "StepLR", "ExponentialLR
 _HOOK: dict[str, Allowed] = {"priority": (str, int)}
 _WRITER: dict[str, Allowed] = {**_HOOK, **_FILES, "out_dir": (None,)}
 
-#: Class → keyword → the values that it may have.
+#: Class → keyword → allowed values.
 RUNS: dict[str, dict[str, Allowed]] = {
     **dict.fromkeys(_DATASETS, _DATASET),
     "ConcatDataset": {"ignore_keys": (None, str, list), "lazy_init": (False,)},
@@ -46,7 +46,7 @@ RUNS: dict[str, dict[str, Allowed]] = {
         "imdecode_backend": ("cv2",),
         "ignore_empty": (False,),
     },
-    # Objects are polygons here, and their files are read before.
+    # Objects are polygons here, and the dataset reads their files.
     "LoadAnnotations": {
         **_FILES,
         "with_bbox": (True,),
@@ -71,12 +71,21 @@ RUNS: dict[str, dict[str, Allowed]] = {
         "scale_ranges": (None,),
         "collect_device": ("cpu", "gpu"),
     },
-    # The annotations are those of the dataset, and reports list the classes always.
+    # Annotations come from the dataset, and reports always list the classes.
     "RotatedCocoMetric": {
         **_FILES,
         "metric": ("bbox", ("bbox",)),
         "classwise": (bool,),
         "ann_file": (None, str),
+        "collect_device": ("cpu", "gpu"),
+    },
+    "CocoMetric": {
+        **_FILES,
+        "classwise": (bool,),
+        "metric_items": (None,),
+        "proposal_nums": ((100, 300, 1000), (100, 1, 10), (1, 10, 100)),
+        "sort_categories": (False,),
+        "use_mp_eval": (bool,),
         "collect_device": ("cpu", "gpu"),
     },
     # Learning rates
@@ -118,10 +127,10 @@ RUNS: dict[str, dict[str, Allowed]] = {
     "EMAHook": {**_HOOK, "strict_load": (bool,), "interval": (1,)},
 }
 
-#: Hooks of ``custom_hooks`` that only check what is checked here anyway.
+#: Hooks of ``custom_hooks`` whose checks are always done here.
 NEEDLESS_HOOKS = ("NumClassCheckHook", "CheckInvalidLossHook")
 
-#: What to say of a value that is not supported, where naming those that are does not help.
+#: Messages for unsupported values where a list of the supported ones does not help.
 REASONS = {
     "lazy_init": "datasets are read when they are made; leave it out",
     "backend_args": "only files of this machine are read; leave it out",

@@ -1,4 +1,4 @@
-"""Whether every key of a config is one that its class takes; else the nearest one, and where the key belongs."""
+"""Checks that every key of a config is taken by its class; errors name the nearest key and where a key belongs."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from rotx.compat.harmless import EVERYWHERE, class_name, harmless_keys, strip
 from rotx.config.errors import ConfigError
 from rotx.registry import TABLE, keywords_of, nearest, resolve
 
-#: So many places are named where a key would belong.
+#: Greatest number of places named in an error for a misplaced key.
 _NAMED = 2
-#: How alike a key must be to a known one to be a misspelt one, where others may stand, too.
+#: Least similarity at which a key counts as misspelt, where other keys are allowed.
 _MISSPELT = 0.9
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A dict in a config, and the keys that may stand in it.
+    """A dict in a config, with its allowed keys.
 
     Attributes:
-        path: Where it stands in the config.
+        path: Path of the dict in the config.
         config: The dict.
-        owner: What takes the keys, for messages: the name of a class.
-        keys: Keys that may stand in it, besides ``type``.
-        elsewhere: Keys of the same owner that stand in another dict: key → its path.
-        takes_others: Whether any other key may stand in it.
-        problem: What is wrong with its ``type``.
+        owner: Name of the class that takes the keys, for messages.
+        keys: Allowed keys, besides ``type``.
+        elsewhere: Keys of the same owner that belong to another dict: key → its path.
+        takes_others: Whether any other key is allowed.
+        problem: Error of its ``type``; "" if there is none.
     """
 
     path: str
@@ -41,14 +41,14 @@ class Slot:
 
 
 def own_keys(config: Any, where: str) -> Any:
-    """A part of a config with only the keys that its classes take.
+    """Returns a part of a config with only the keys that its classes take.
 
     Args:
         config: Part of a loaded config.
         where: Path of ``config`` in its file, for messages.
 
     Raises:
-        ConfigError: For an unknown key, which may be a misspelt one, and for a harmless one with a wrong value.
+        ConfigError: For an unknown key, which may be misspelt, and for a harmless key with an unsupported value.
     """
     own = strip(config, where)
     check_slots(list(typed_slots(own, where)))
@@ -56,7 +56,7 @@ def own_keys(config: Any, where: str) -> Any:
 
 
 def typed_slots(config: Any, where: str) -> Iterator[Slot]:
-    """A slot for each dict with a ``type`` in a config, from the outside in."""
+    """Yields a slot for each dict with a ``type``, from the outside in."""
     if isinstance(config, list | tuple):
         for i, item in enumerate(config):
             yield from typed_slots(item, f"{where}.{i}")
@@ -78,7 +78,7 @@ def _slot(config: Mapping[str, Any], where: str) -> Slot:
 
 
 def check_slots(slots: Sequence[Slot]) -> None:
-    """Raises ConfigError for a key that may not stand in its slot; the other slots tell where it belongs."""
+    """Raises ConfigError for a key that its slot does not allow; the other slots tell where it belongs."""
     for slot in slots:
         if slot.problem:
             raise ConfigError(slot.problem)
@@ -95,7 +95,7 @@ def check_slots(slots: Sequence[Slot]) -> None:
 
 
 def belongs(key: object, slots: Sequence[Slot]) -> str:
-    """``; 'x' belongs in model.neck`` if a key may stand in one of the slots, or nothing."""
+    """Hint such as ``; 'x' belongs in model.neck`` if one of the slots allows the key, else an empty text."""
     paths = [slot.path for slot in slots if key in _named(slot)]
     return f"; {key!r} belongs in {' or '.join(paths[:_NAMED])}" if paths else ""
 
@@ -105,10 +105,10 @@ def _named(slot: Slot) -> list[str]:
 
 
 def resolved(kind: object, where: str) -> Callable[..., Any]:
-    """The class that a ``type`` means.
+    """Returns the class that a ``type`` means.
 
     Raises:
-        ConfigError: If there is none.
+        ConfigError: If there is no such class.
     """
     try:
         target = resolve(kind) if isinstance(kind, str) else kind
@@ -120,10 +120,10 @@ def resolved(kind: object, where: str) -> Callable[..., Any]:
 
 
 def name_of(target: Callable[..., Any]) -> str:
-    """The name of a class or function, for messages."""
+    """Name of a class or function, for messages."""
     return getattr(target, "__name__", repr(target))
 
 
 def is_ours(kind: object) -> bool:
-    """Whether a ``type`` means a class of rotx, not one that a user registered."""
+    """Whether a ``type`` means a class of rotx, not a registered class of the user."""
     return class_name(kind) in TABLE

@@ -1,7 +1,7 @@
-"""Configs of MMRotate 0.x, brought into the keys of 1.x: schedule, optimizer and runtime.
+"""Translation of MMRotate 0.x configs to the keys of 1.x: schedule, optimizer and runtime.
 
 The model is translated by :mod:`rotx.compat.mmrotate0_model`, the data by :mod:`rotx.compat.mmrotate0_data`.
-What changed is from the two versions' configs and the defaults of their constructors.
+The changes are taken from the configs of both versions and the defaults of their constructors.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from rotx.config.errors import ConfigError
 Config = dict[str, Any]
 Notice = Callable[[str], None]
 
-#: Keys that only 0.x files have, and those that only 1.x files have.
+#: Keys that only 0.x files have, and keys that only 1.x files have.
 OLD = {"lr_config", "optimizer_config", "checkpoint_config", "log_config"}
 NEW = {"train_dataloader", "val_dataloader", "test_dataloader", "optim_wrapper", "param_scheduler", "default_hooks"}
-#: Keys of 0.x that may be names of the user's own in a file of 1.x.
+#: Keys of 0.x that may be the user's own variables in a 1.x file.
 _OLD_ALONE = {"data", "optimizer", "runner", "total_epochs", "evaluation"}
 
-#: Settings of 0.x: what the translation uses up, and what has no counterpart and no effect here.
+#: Settings of 0.x that the translation uses, and settings without counterpart and effect here.
 OLD_KEYS = OLD | _OLD_ALONE | {"fp16", "resume_from", "auto_resume", "dist_params", "opencv_num_threads"}
 OLD_KEYS |= {"mp_start_method", "cudnn_benchmark", "workflow", "seed", "gpu_ids", "device"}
-#: Variables of its files that it uses up.
+#: Variables of 0.x files that the translation uses.
 _VARIABLES = {"img_norm_cfg", "train_pipeline", "val_pipeline", "test_pipeline"}
 
 _WARMUP = {"linear": "LinearLR", "constant": "ConstantLR"}
@@ -36,7 +36,7 @@ def is_mmrotate0(config: Config) -> bool:
     """Whether a config is in the keys of MMRotate 0.x.
 
     Raises:
-        ConfigError: if it has keys of both versions.
+        ConfigError: If the config has keys of both versions.
     """
     old = [key for key in config if key in OLD]
     new = [key for key in config if key in NEW]
@@ -47,14 +47,14 @@ def is_mmrotate0(config: Config) -> bool:
 
 
 def translate(config: Config, notice: Notice) -> Config:
-    """A config of MMRotate 0.x in the keys of 1.x.
+    """Translates a config of MMRotate 0.x to the keys of 1.x.
 
     Args:
-        config: as read; it is not changed.
-        notice: called with a sentence for each thing that the user should know.
+        config: Config as read from the file; not modified.
+        notice: Function that is called with each note for the user.
 
     Raises:
-        ConfigError: for a misspelt key, and for a schedule that has no counterpart.
+        ConfigError: For a misspelt key, and for a schedule without counterpart.
     """
     if any(key in NEW for key in config):
         notice("model translated from MMRotate 0.x")
@@ -75,7 +75,7 @@ def translate(config: Config, notice: Notice) -> Config:
 
 
 def _schedule(config: Config, new: Config, notice: Notice) -> int:
-    """``runner`` and ``evaluation`` → the loops and evaluators; returns the number of epochs, or iterations."""
+    """Translates ``runner`` and ``evaluation`` to loops and evaluators; returns the number of epochs or iterations."""
     runner = config.get("runner") or {"max_epochs": config.get("total_epochs")}
     evaluation = dict(config.get("evaluation", {}))
     interval = evaluation.pop("interval", 1)
@@ -93,7 +93,7 @@ def _schedule(config: Config, new: Config, notice: Notice) -> int:
         new["val_evaluator"] = evaluator
         new["test_evaluator"] = dict(evaluator)
     if "test_dataloader" in new and not annotated(new["test_dataloader"]["dataset"]):
-        # Nothing to score against: the results are written as for the DOTA server.
+        # Without annotations, the results are only written, in the format of the DOTA server.
         new["test_evaluator"] = {"type": "DOTAMetric", "format_only": True, "merge_patches": True}
         new["test_evaluator"]["outfile_prefix"] = "./work_dirs/Task1"
     save_best = evaluation.pop("save_best", None)
@@ -104,7 +104,7 @@ def _schedule(config: Config, new: Config, notice: Notice) -> int:
 
 
 def _optimizer(config: Config, new: Config, notice: Notice) -> None:
-    """``optimizer``, ``optimizer_config`` and ``fp16`` → ``optim_wrapper``."""
+    """Translates ``optimizer``, ``optimizer_config`` and ``fp16`` to ``optim_wrapper``."""
     if "optimizer" not in config:
         return
     optimizer = dict(config["optimizer"])
@@ -126,7 +126,7 @@ def _optimizer(config: Config, new: Config, notice: Notice) -> None:
 
 
 def _learning_rate(config: Config, new: Config, length: int) -> None:
-    """``lr_config`` → ``param_scheduler``."""
+    """Translates ``lr_config`` to ``param_scheduler``."""
     if not config.get("lr_config"):
         return
     old = dict(config["lr_config"])
@@ -166,7 +166,7 @@ def _learning_rate(config: Config, new: Config, length: int) -> None:
 
 
 def _runtime(config: Config, new: Config, notice: Notice) -> None:
-    """Hooks, resuming, and the settings of the processes."""
+    """Translates hooks, resuming, and the settings of processes."""
     checkpoint = dict(config.get("checkpoint_config") or {})
     if checkpoint:
         _hook(new, "checkpoint", {"type": "CheckpointHook", **checkpoint})
@@ -178,7 +178,7 @@ def _runtime(config: Config, new: Config, notice: Notice) -> None:
     if config.get("resume_from"):
         new |= {"load_from": config["resume_from"], "resume": True}
     elif config.get("auto_resume"):
-        new["resume"] = "auto"  # else from the weights in load_from
+        new["resume"] = "auto"  # otherwise start from the weights in load_from
     environment: Config = {}
     if "cudnn_benchmark" in config:
         environment["cudnn_benchmark"] = config["cudnn_benchmark"]

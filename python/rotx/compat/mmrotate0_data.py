@@ -1,4 +1,4 @@
-"""``data = dict(...)`` of MMRotate 0.x → dataloaders, datasets and pipelines of 1.x."""
+"""Translation of ``data = dict(...)`` of MMRotate 0.x to dataloaders, datasets and pipelines of 1.x."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ Notice = Callable[[str], None]
 
 _META = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
 
-#: Keys of datasets that are called otherwise in 1.x.
+#: Renamed keys of datasets.
 _DATASET_KEYS = {"difficulty": "diff_thr"}
-#: Keys of datasets that 1.x does without: heads and coders say the version of angles, dataloaders the batch.
+#: Keys of datasets without counterpart in 1.x: heads and coders hold the angle version, dataloaders the batch size.
 _DATASET_GONE = ("version", "samples_per_gpu")
-#: Steps that the preprocessor of the model or PackDetInputs do in 1.x.
+#: Steps that are part of the model's preprocessor or PackDetInputs in 1.x.
 _GONE = ("Normalize", "Pad", "DefaultFormatBundle", "ImageToTensor", "Collect")
 
 
 def translate_data(config: Config, notice: Notice) -> tuple[Config, Config]:
-    """The dataloaders of a config, and what its pipelines leave to the model's preprocessor.
+    """Translates the dataloaders of a config; also returns what its pipelines leave to the model's preprocessor.
 
     Returns:
-        The entries ``train_dataloader``, ``val_dataloader`` and ``test_dataloader``, as far as the config has
+        The entries ``train_dataloader``, ``val_dataloader`` and ``test_dataloader`` as far as the config has
         them, and ``data_preprocessor``, empty if no pipeline normalizes.
     """
     data = config.get("data")
@@ -34,7 +34,7 @@ def translate_data(config: Config, notice: Notice) -> tuple[Config, Config]:
     preprocessor: Config = {}
     for part in ("train", "val", "test"):
         old = data.get(part)
-        if isinstance(old, list) and old:  # several datasets, one after the other
+        if isinstance(old, list) and old:  # datasets to concatenate
             data = {**data, part: {"type": "ConcatDataset", "datasets": old}}
         if not isinstance(data.get(part), dict):
             continue
@@ -53,14 +53,14 @@ def translate_data(config: Config, notice: Notice) -> tuple[Config, Config]:
 
 
 def _batch_size(data: Config, part: str) -> Any:
-    """0.x tests image by image unless a part says otherwise."""
+    """Batch size of a part; 0.x tests single images by default."""
     own = data.get(f"{part}_dataloader", {}).get("samples_per_gpu") or data[part].get("samples_per_gpu")
     return own or (data.get("samples_per_gpu", 1) if part == "train" else 1)
 
 
 def _dataset(old: Config, part: str, root: Any, notice: Notice) -> Config:
     check_old_dataset(old, f"data.{part}")
-    if isinstance(old.get("dataset"), dict):  # RepeatDataset and the like
+    if isinstance(old.get("dataset"), dict):  # a wrapper such as RepeatDataset
         return {**old, "dataset": _dataset(old["dataset"], part, root, notice)}
     if isinstance(old.get("datasets"), list):
         inner = [_dataset(one, part, root, notice) for one in old["datasets"] if isinstance(one, dict)]
@@ -68,7 +68,7 @@ def _dataset(old: Config, part: str, root: Any, notice: Notice) -> Config:
     old = {key: value for key, value in old.items() if key not in _DATASET_GONE}
     new: Config = {"type": old.pop("type", "DOTADataset")}
     images, annotations = old.pop("img_prefix", None), old.pop("ann_file", "")
-    annotations = "" if annotations == images else annotations  # 0.x names the images twice if nothing is annotated
+    annotations = "" if annotations == images else annotations  # 0.x repeats the images if there are none
     folders = [old.pop(key) for key in ("ann_subdir", "img_subdir") if key in old]
     paths = [path for path in (images, annotations, *folders) if path]
     if "data_root" in old:
@@ -97,25 +97,25 @@ def _dataset(old: Config, part: str, root: Any, notice: Notice) -> Config:
 
 
 def annotated(dataset: Config) -> bool:
-    """Whether a translated dataset, or one within it, names annotations."""
+    """Whether a translated dataset, or a dataset within it, has annotations."""
     if "datasets" in dataset:
         return any(map(annotated, dataset["datasets"]))
     return annotated(dataset["dataset"]) if "dataset" in dataset else bool(dataset.get("ann_file"))
 
 
 def _below(path: Any, root: str) -> Any:
-    """A path relative to the root of the data, which 0.x writes in front of it."""
+    """Removes the root of the data, which 0.x puts in front of paths."""
     return path.removeprefix(root) if isinstance(path, str) else path
 
 
 def _split(path: str) -> tuple[str, str]:
-    """``'FullDataSet/Annotations/'`` → ``'FullDataSet/'``, ``'Annotations'``."""
+    """Splits ``'FullDataSet/Annotations/'`` into ``'FullDataSet/'`` and ``'Annotations'``."""
     folder, slash, name = path.rstrip("/").rpartition("/")
     return folder + slash, name
 
 
 def _pipeline_of(dataset: Config) -> list[Config]:
-    """The steps of a dataset's pipeline, those inside ``MultiScaleFlipAug`` included."""
+    """Returns the steps of a dataset's pipeline, including those inside ``MultiScaleFlipAug``."""
     if isinstance(dataset.get("dataset"), dict):
         return _pipeline_of(dataset["dataset"])
     if isinstance(dataset.get("datasets"), list):
@@ -125,7 +125,7 @@ def _pipeline_of(dataset: Config) -> list[Config]:
 
 
 def _preprocessor(steps: list[Config]) -> Config:
-    """``Normalize`` and ``Pad`` → ``data_preprocessor``."""
+    """Translates ``Normalize`` and ``Pad`` to ``data_preprocessor``."""
     normalize = next((step for step in steps if step.get("type") == "Normalize"), None)
     if normalize is None:
         return {}
@@ -147,14 +147,14 @@ def _pipeline(steps: Any, part: str, notice: Notice) -> list[Any]:
         else:
             new += _step(step, notice)
     if part == "val":
-        # 1.x evaluates against what the pipeline loads; after the resize, so that the boxes stay as they are.
+        # 1.x evaluates against the loaded boxes: load them after the resize, so that they keep the size of the file.
         place = next((i + 1 for i, step in enumerate(new) if step.get("type") == "Resize"), len(new))
         new[place:place] = _annotations({})
     return [*new, {"type": "PackDetInputs"} if part == "train" else {"type": "PackDetInputs", "meta_keys": _META}]
 
 
 def _test_time(step: Config, notice: Notice) -> list[Any]:
-    """``MultiScaleFlipAug`` → its steps, at its first scale."""
+    """Translates ``MultiScaleFlipAug`` to its steps at its first scale."""
     scale = step.get("img_scale")
     scales = scale if isinstance(scale, list) else [scale]
     if len(scales) > 1 or step.get("flip"):
@@ -164,13 +164,13 @@ def _test_time(step: Config, notice: Notice) -> list[Any]:
         name = transform.get("type")
         if name in ("RResize", "Resize"):
             transform = {"img_scale": scales[0], **transform}
-        if name not in ("RRandomFlip", "RandomFlip"):  # it flips only if the outer step says so
+        if name not in ("RRandomFlip", "RandomFlip"):  # only flips if the outer step asks for it
             inner += _step(transform, notice)
     return inner
 
 
 def _step(step: Any, notice: Notice) -> list[Any]:
-    """What one step of 0.x is in 1.x: none, one or two steps."""
+    """Translates a step of 0.x to none, one or two steps of 1.x."""
     name = step.get("type") if isinstance(step, dict) else None
     if name in _GONE:
         return []
@@ -205,9 +205,9 @@ def _resize(old: Config) -> list[Any]:
 def _flip(old: Config) -> list[Any]:
     prob, direction = old.get("flip_ratio"), old.get("direction", "horizontal")
     if prob is None:
-        return []  # it flips only what another step has marked
+        return []  # only flips if another step asks for it
     if isinstance(prob, list) and len(set(prob)) == 1:
-        prob = sum(prob)  # 1.x shares one probability out among the directions
+        prob = sum(prob)  # 1.x shares one probability between the directions
     return [{"type": "RandomFlip", "prob": prob, "direction": direction}]
 
 

@@ -1,4 +1,4 @@
-"""Keys of MMRotate 0.x that the translation reads, or knows to have no effect here; others may be misspelt ones."""
+"""Keys of MMRotate 0.x that the translation uses or ignores; similar other keys count as misspelt."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ STEPS = {
     "Collect": ("keys", "meta_keys"),
     "MultiScaleFlipAug": ("transforms", "img_scale", "scale_factor", "flip", "flip_direction"),
 }
-#: Keys of datasets; those that 1.x has, too, among them.
+#: Keys of datasets, including those that 1.x has, too.
 DATASET = (
     *("type", "ann_file", "img_prefix", "ann_subdir", "img_subdir", "data_root", "pipeline", "version", "classes"),
     *(
@@ -81,7 +81,7 @@ def check_old_step(step: Mapping[str, Any], where: str) -> None:
 
 
 def check_misspelt(value: Any, known: tuple[str, ...], where: str) -> None:
-    """Raises ConfigError for a key that is like a known one, but not one of them."""
+    """Raises ConfigError for a key that is similar, but not equal, to a known one."""
     for key in value if isinstance(value, Mapping) else ():
         near = get_close_matches(str(key), known, n=1, cutoff=0.8)
         if near and key not in known:

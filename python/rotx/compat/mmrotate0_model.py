@@ -1,7 +1,7 @@
-"""``model = dict(...)`` of MMRotate 0.x → 1.x: names, and what 0.x took for granted.
+"""Translation of ``model = dict(...)`` of MMRotate 0.x to 1.x: names, and the implicit settings of 0.x.
 
-Five families: Rotated RetinaNet (with CSL, GWD, KLD, KFIoU), Rotated FCOS, Rotated Faster R-CNN, Oriented R-CNN
-and RoI Transformer.
+Seven families: Rotated RetinaNet (with CSL, GWD, KLD, KFIoU), R3Det, Rotated FCOS, Rotated RepPoints, Rotated Faster
+R-CNN, Oriented R-CNN and RoI Transformer.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from rotx.compat.harmless import check_type
 from rotx.compat.mmrotate0_keys import check_misspelt
+from rotx.compat.mmrotate0_refine import r3det
 
 Config = dict[str, Any]
 Notice = Callable[[str], None]
@@ -18,15 +19,19 @@ Notice = Callable[[str], None]
 DETECTORS = {
     "RotatedRetinaNet": "RetinaNet",
     "RotatedFCOS": "FCOS",
+    "RotatedRepPoints": "RepPointsDetector",
     "RotatedFasterRCNN": "FasterRCNN",
     "OrientedRCNN": "FasterRCNN",
     "RoITransformer": "CascadeRCNN",
+    "R3Det": "RefineSingleStageDetector",
 }
-#: Names of 0.x, anywhere in a model.
+#: Renamed classes, anywhere in a model.
 TYPES = {
     "RotatedRetinaHead": "RetinaHead",
     "CSLRRetinaHead": "AngleBranchRetinaHead",
     "KFIoURRetinaHead": "RotatedRetinaHead",
+    "RotatedRetinaRefineHead": "R3RefineHead",
+    "KFIoURRetinaRefineHead": "R3RefineHead",
     "CSLRFCOSHead": "RotatedFCOSHead",
     "RotatedRPNHead": "RPNHead",
     "RotatedStandardRoIHead": "StandardRoIHead",
@@ -35,16 +40,17 @@ TYPES = {
     "RotatedShared2FCBBoxHead": "Shared2FCBBoxHead",
     "RotatedKFIoUShared2FCBBoxHead": "RotatedShared2FCBBoxHead",
     "RotatedAnchorGenerator": "FakeRotatedAnchorGenerator",
+    "PseudoAnchorGenerator": "PseudoRotatedAnchorGenerator",
     "DeltaXYWHBBoxCoder": "DeltaXYWHHBBoxCoder",
     "DeltaXYWHAHBBoxCoder": "DeltaXYWHTHBBoxCoder",
     "DeltaXYWHAOBBoxCoder": "DeltaXYWHTRBBoxCoder",
     "RRandomSampler": "RandomSampler",
 }
-#: Keys of 0.x, anywhere in a model.
+#: Renamed keys, anywhere in a model.
 KEYS = {"angle_range": "angle_version", "iou_thr": "iou_threshold"}
-#: Heads of 0.x whose loss compares encoded and decoded boxes; in 1.x a key says so.
-_KFIOU = ("KFIoURRetinaHead", "RotatedKFIoUShared2FCBBoxHead")
-#: Keys of heads that 1.x does without: boxes and coders know their version.
+#: Heads of 0.x whose loss compares encoded and decoded boxes; 1.x has a key for that.
+_KFIOU = ("KFIoURRetinaHead", "KFIoURRetinaRefineHead", "RotatedKFIoUShared2FCBBoxHead")
+#: Keys of heads without counterpart in 1.x: boxes and coders hold their angle version.
 _DROPPED = ("version", "h_bbox_coder")
 #: Keys of heads that only 0.x has.
 _OF_HEADS = ("assign_by_circumhbbox", "separate_angle")
@@ -57,7 +63,7 @@ _ANCHORS = {
     "ratios": [1.0, 0.5, 2.0],
     "strides": [8, 16, 32, 64, 128],
 }
-#: What a head of 0.x took if its config did not say, where 1.x takes something else.
+#: Defaults of heads in 0.x that differ in 1.x.
 DEFAULTS: dict[str, Config] = {
     "RotatedRetinaHead": {
         "anchor_generator": _ANCHORS,
@@ -69,7 +75,11 @@ DEFAULTS: dict[str, Config] = {
         "loss_bbox": {"type": "IoULoss", "loss_weight": 1.0},
         "loss_angle": {"type": "L1Loss", "loss_weight": 1.0},
     },
+    "RotatedRepPointsHead": {"stacked_convs": 3},
 }
+_PLACES = {"type": "PseudoAnchorGenerator", "strides": [8, 16, 32, 64, 128]}
+DEFAULTS["RotatedRetinaRefineHead"] = {**DEFAULTS["RotatedRetinaHead"], "anchor_generator": _PLACES}
+DEFAULTS["KFIoURRetinaRefineHead"] = DEFAULTS["RotatedRetinaRefineHead"]
 DEFAULTS["CSLRRetinaHead"] = DEFAULTS["RotatedRetinaHead"]
 DEFAULTS["KFIoURRetinaHead"] = DEFAULTS["RotatedRetinaHead"]
 DEFAULTS["CSLRFCOSHead"] = {
@@ -81,31 +91,36 @@ DEFAULTS["CSLRFCOSHead"] = {
 
 
 def is_old_model(model: Any) -> bool:
-    """Whether a model is one of 0.x, by the name of its detector."""
+    """Whether a model is of version 0.x, by the name of its detector."""
     return isinstance(model, dict) and model.get("type") in DETECTORS
 
 
 def translate_model(model: Config, preprocessor: Config, notice: Notice) -> Config:
-    """A model of 0.x in the names of 1.x.
+    """Translates a model of 0.x to the names of 1.x.
 
     Args:
-        model: of one of the five families; of another, only what they share is translated.
-        preprocessor: what the data pipelines left to the model; may be empty.
-        notice: called with a sentence for what is not translated.
+        model: Model of one of the seven families; of other models, only the common parts are translated.
+        preprocessor: Settings that the data pipelines leave to the model; may be empty.
+        notice: Function that is called with each note about what is not translated.
     """
     if model.get("type") not in DETECTORS:
         notice(f"model.type {model.get('type')!r} is not among the models that are translated: check its entries")
+    if model.get("type") == "R3Det":
+        model = r3det(model, notice)
     new: Config = {"type": DETECTORS.get(model["type"], model["type"])} if "type" in model else {}
     if preprocessor:
         new["data_preprocessor"] = preprocessor
     new |= {key: _renamed(_with_defaults(value)) for key, value in model.items() if key not in ("type", "pretrained")}
     if model.get("pretrained") and isinstance(new.get("backbone"), dict):
         new["backbone"].setdefault("init_cfg", {"type": "Pretrained", "checkpoint": model["pretrained"]})
+    train = new.get("train_cfg")
+    if "bbox_head_init" in new:
+        _retina(new["bbox_head_init"], train.get("init") if isinstance(train, dict) else None)
     head = new.get("bbox_head")
     old_head = model.get("bbox_head")
     if isinstance(head, dict) and isinstance(old_head, dict):
         if "Retina" in str(old_head.get("type")):
-            _retina(new)
+            _retina(head, train)
         elif "FCOS" in str(old_head.get("type")):
             _fcos(head)
     if isinstance(new.get("roi_head"), dict):
@@ -117,14 +132,16 @@ def translate_model(model: Config, preprocessor: Config, notice: Notice) -> Conf
 
 
 def _with_defaults(head: Any) -> Any:
-    """A head with what 0.x took for granted written out."""
+    """Returns a head, or a list of heads, with the defaults of 0.x written out."""
+    if isinstance(head, list):
+        return [_with_defaults(item) for item in head]
     if not isinstance(head, dict) or head.get("type") not in DEFAULTS:
         return head
     return {**head, **{key: value for key, value in DEFAULTS[head["type"]].items() if key not in head}}
 
 
 def _renamed(value: Any) -> Any:
-    """A copy in which names and keys of 0.x are those of 1.x."""
+    """Returns a copy with classes and keys renamed to those of 1.x."""
     if isinstance(value, list | tuple):
         return type(value)([_renamed(item) for item in value])
     if not isinstance(value, dict):
@@ -140,25 +157,23 @@ def _renamed(value: Any) -> Any:
     return new
 
 
-def _retina(model: Config) -> None:
-    """The anchors say how they are written; the assigner says by which boxes it compares."""
-    head = model["bbox_head"]
-    # 0.x compares anchors with the upright boxes around the objects unless told None.
+def _retina(head: Config, train: Any) -> None:
+    """Sets the angle version of the anchors and the boxes that the assigner compares."""
+    # By default, 0.x compares anchors with the horizontal boxes around the objects.
     upright = head.pop("assign_by_circumhbbox", "oc") is not None
     if head["anchor_generator"].get("type") == "FakeRotatedAnchorGenerator":
-        # 0.x gives all anchors the angle 0; another version would swap sides that its checkpoints know unswapped.
+        # 0.x gives all anchors the angle 0; another version would swap the sides on which its checkpoints depend.
         head["anchor_generator"]["angle_version"] = None
-    train = model.get("train_cfg")
     if not isinstance(train, dict):
         return
-    train.setdefault("sampler", {"type": "PseudoSampler"})  # with a focal loss 0.x samples nothing
+    train.setdefault("sampler", {"type": "PseudoSampler"})  # 0.x does not sample with a focal loss
     assigner = train.get("assigner")
     if isinstance(assigner, dict) and upright:
         assigner["iou_calculator"] = {"type": "FakeRBboxOverlaps2D"}
 
 
 def _fcos(head: Config) -> None:
-    """``separate_angle``: the boxes' loss is that of upright boxes, and the angle has its own."""
+    """Sets ``separate_angle``: the box loss uses horizontal boxes, and the angle has its own loss."""
     separate = head.pop("separate_angle", False)
     head["use_hbbox_loss"] = separate
     if not separate:
@@ -168,7 +183,7 @@ def _fcos(head: Config) -> None:
 
 
 def _two_stage(model: Config) -> None:
-    """0.x hands upright boxes of the objects to the assigners before rotated RoIs; 1.x names a calculator."""
+    """Names an overlap calculator: 0.x passes horizontal boxes to assigners before rotated RoIs."""
     train, test = ({} if model.get(key) is None else model[key] for key in ("train_cfg", "test_cfg"))
     _calculator(train.get("rpn", {}), "RBbox2HBboxOverlaps2D")
     stages = _as_list(train.get("rcnn"))
@@ -192,7 +207,7 @@ def _calculator(stage: Config, name: str) -> None:
 
 
 def _rotated_nms(test: Any) -> None:
-    """0.x knows one suppression of rotated boxes and leaves its name out, or writes the angle version there."""
+    """Sets the name of the rotated NMS, which 0.x omits, or replaces by the angle version."""
     if isinstance(test, dict) and isinstance(test.get("nms"), dict):
         test["nms"]["type"] = "nms_rotated"
 

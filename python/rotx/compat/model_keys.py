@@ -1,4 +1,4 @@
-"""The keys of a model: which may stand in it, in its heads, and in ``train_cfg`` and ``test_cfg``."""
+"""Checks of the keys of a model, its heads, ``train_cfg`` and ``test_cfg``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from rotx.compat.keys import Slot, belongs, check_slots, is_ours, name_of, resolved, typed_slots
-from rotx.compat.parts import SETTINGS, at, check_heads, dicts_at, kind_of, strip_model
+from rotx.compat.parts import SETTINGS, at, check_heads, dicts_at, harmless_at, kind_of, strip_model
 from rotx.compat.places import KINDS, OF_DETECTOR, Place
 from rotx.config.errors import ConfigError
 from rotx.registry import keywords_of, nearest
@@ -16,13 +16,13 @@ Model = Mapping[str, Any]
 
 
 def own_model(model: Mapping[str, Any]) -> dict[str, Any]:
-    """The model of a config with only the keys that its classes and their settings take, each where it belongs.
+    """Returns the model of a config with only the keys that its classes and settings take, each where it belongs.
 
     Args:
         model: The ``model`` of a loaded config.
 
     Raises:
-        ConfigError: For a key that is unknown or stands in the wrong part, and for parts that are missing.
+        ConfigError: For an unknown or misplaced key, and for missing parts.
     """
     own = strip_model(model)
     _check_model(own)
@@ -30,7 +30,7 @@ def own_model(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_model(model: Model) -> None:
-    """Raises ConfigError unless every key of a model without harmless keys is taken where it stands."""
+    """Raises ConfigError unless every key of a model, without harmless keys, is allowed where it is."""
     if "type" not in model:
         check_slots(list(typed_slots(model, "model")))
         raise ConfigError("model: needs a 'type', such as 'RetinaNet'")
@@ -46,7 +46,7 @@ def _check_model(model: Model) -> None:
             slots = [_head(slot, head, places, model) for slot in slots]
         slots += [slot for head, places in heads.items() for slot in _settings(model, head, places)]
     except ConfigError:
-        check_slots(slots)  # a misspelt key may be why
+        check_slots(slots)  # the reason may be a misspelt key
         raise
     _check_containers(model, kind, slots)
     check_slots(slots)
@@ -55,19 +55,19 @@ def _check_model(model: Model) -> None:
 
 
 def _first(model: Model, head: str) -> Mapping[str, Any]:
-    """The config of a head, or of the first of several."""
+    """Returns the config of a head, or of the first of several heads."""
     config: Mapping[str, Any] = model[head][0] if isinstance(model[head], list | tuple) else model[head]
     return config
 
 
 def _without(slot: Slot, elsewhere: Mapping[str, str]) -> Slot:
-    """A slot that has settings in another dict; what its class does not take stays unknown."""
+    """Returns a slot without the settings that belong to another dict."""
     theirs = {key: f"model.{path}" for key, path in elsewhere.items() if key in slot.keys}
     return replace(slot, keys=tuple(key for key in slot.keys if key not in theirs), elsewhere=theirs)
 
 
 def _head(slot: Slot, head: str, places: tuple[Place, ...], model: Model) -> Slot:
-    """The slot of a head of ours without the settings that stand in ``train_cfg`` and ``test_cfg``."""
+    """Returns the slot of one of our heads without the settings in ``train_cfg`` and ``test_cfg``."""
     if slot.path.rstrip(".0123456789") != f"model.{head}" or not is_ours(slot.config["type"]):
         return slot
     elsewhere: dict[str, str] = {}
@@ -81,12 +81,12 @@ def _head(slot: Slot, head: str, places: tuple[Place, ...], model: Model) -> Slo
 
 
 def _keywords(place: Place) -> tuple[str, ...]:
-    """The keywords of a head that a place is for."""
+    """Keywords of a head that a place sets."""
     return (place.keyword,) if place.keyword else tuple(place.prefix + key for key in place.keys)
 
 
 def _settings(model: Model, head: str, places: tuple[Place, ...]) -> Iterator[Slot]:
-    """A slot for each dict of settings of a head, and for each dict with a ``type`` in them."""
+    """Yields a slot for each dict of settings of a head, and for each dict with a ``type`` in them."""
     paths = {place.path for place in places}
     for place in places:
         kind = place.type or _first(model, head).get("type")
@@ -98,18 +98,18 @@ def _settings(model: Model, head: str, places: tuple[Place, ...]) -> Iterator[Sl
         keys += [] if is_ours(kind) else [key for key in keywords if key not in keys]
         keys += [path.rpartition(".")[2] for path in paths if path.rpartition(".")[0] == place.path]
         for where, found in dicts_at(model, head, place):
-            yield Slot(f"model.{where}", found, name_of(target), (*keys, *place.harmless))
+            yield Slot(f"model.{where}", found, name_of(target), (*keys, *harmless_at(place, model[head])))
             for key, value in found.items():
                 if f"{place.path}.{key}" not in paths:
                     yield from typed_slots(value, f"model.{where}.{key}")
 
 
 def _check_containers(model: Model, kind: str, slots: list[Slot]) -> None:
-    """Raises for an unknown key of a ``train_cfg`` or ``test_cfg`` that only holds other dicts."""
+    """Raises ConfigError for an unknown key of a ``train_cfg`` or ``test_cfg`` that only holds other dicts."""
     paths = [place.path for places in KINDS[kind].values() for place in places]
     paths += OF_DETECTOR.get(kind, {}).values()
     for name in SETTINGS:
-        at(model, f"{name}.")  # None or a dict
+        at(model, f"{name}.")  # raises unless it is None or a dict
         known = [path.removeprefix(f"{name}.") for path in dict.fromkeys(paths) if path.startswith(f"{name}.")]
         for key in () if name in paths else model.get(name) or ():
             if key not in known:
@@ -119,7 +119,7 @@ def _check_containers(model: Model, kind: str, slots: list[Slot]) -> None:
 
 
 def _check_complete(model: Model, head: str, places: tuple[Place, ...]) -> None:
-    """Raises if the class of a head needs settings that are absent."""
+    """Raises ConfigError if settings that the class of a head requires are missing."""
     config = _first(model, head)
     if "type" not in config:
         return

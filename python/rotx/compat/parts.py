@@ -1,12 +1,12 @@
-"""A model in MMRotate's words → its parts, each with its own settings."""
+"""Translation of an MMRotate model to parts that each hold their own settings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from rotx.compat.allowed import check_value
-from rotx.compat.harmless import strip
+from rotx.compat.allowed import Allowed, check_value
+from rotx.compat.harmless import harmless_keys, strip
 from rotx.compat.places import KINDS, OF_DETECTOR, Place
 from rotx.config.errors import ConfigError
 
@@ -17,34 +17,42 @@ SETTINGS = ("train_cfg", "test_cfg")
 
 
 def strip_model(model: Config) -> dict[str, Any]:
-    """The model of a config without harmless keys, see :func:`rotx.compat.harmless.strip`; no class is imported.
+    """Returns the model of a config without harmless keys, see :func:`rotx.compat.harmless.strip`; imports no class.
 
     Raises:
-        ConfigError: For a harmless key with a value that is not supported.
+        ConfigError: For a harmless key with an unsupported value.
     """
     own: dict[str, Any] = strip(model, "model")
-    for place in (place for places in KINDS[kind_of(own)].values() for place in places):
+    for head, place in ((head, place) for head, places in KINDS[kind_of(own)].items() for place in places):
+        harmless = harmless_at(place, own.get(head))
         found = at(own, place.path)
         stages = found if isinstance(found, list | tuple) else [found]
         for i, settings in enumerate(stages):
             where = f"model.{place.path}" + (f".{i}" if stages is found else "")
-            for key in place.harmless if isinstance(settings, dict) else ():
+            for key in harmless if isinstance(settings, dict) else ():
                 if key in settings:
-                    check_value(settings.pop(key), place.harmless[key], f"{where}.{key}")
+                    check_value(settings.pop(key), harmless[key], f"{where}.{key}")
     return own
 
 
+def harmless_at(place: Place, head: Any) -> dict[str, Allowed]:
+    """The keys at a place that have nothing to choose, for its head, with the values that they may have."""
+    config = head[0] if isinstance(head, list | tuple) and head else head
+    own = harmless_keys(config["type"]) if isinstance(config, Mapping) and "type" in config else {}
+    return {**place.harmless, **{key: own[place.prefix + key] for key in place.keys if place.prefix + key in own}}
+
+
 def to_parts(model: Config) -> dict[str, Any]:
-    """The model of a config with every setting where it is used; no class is imported.
+    """Returns the model of a config with every setting in the part that uses it; imports no class.
 
     Args:
         model: The ``model`` of a config in the keys of MMRotate 1.x, without harmless keys.
 
     Returns:
-        The same without ``train_cfg`` and ``test_cfg``; their entries have become keywords of the heads.
+        The model without ``train_cfg`` and ``test_cfg``; their entries have become keywords of the heads.
 
     Raises:
-        ConfigError: For a head that is missing, and for settings of another shape than the heads'.
+        ConfigError: For a missing head, and for settings whose structure differs from the heads'.
     """
     kind = kind_of(model)
     check_heads(model)
@@ -62,7 +70,7 @@ def to_parts(model: Config) -> dict[str, Any]:
 
 
 def kind_of(model: Config) -> str:
-    """The kind of a detector, by its heads: ``single-stage`` and so on, see :data:`rotx.compat.places.KINDS`."""
+    """Kind of a detector by its heads, such as ``single-stage``; see :data:`rotx.compat.places.KINDS`."""
     return next((kind for kind, heads in KINDS.items() if any(head in model for head in heads)), "single-stage")
 
 
@@ -74,10 +82,10 @@ def check_heads(model: Config) -> None:
 
 
 def at(model: Config, path: str) -> Any:
-    """The entry of a model at a path; None if it is absent.
+    """Returns the entry of a model at a path; None if it is missing.
 
     Raises:
-        ConfigError: Where the path leads through something else than a dict.
+        ConfigError: If the path leads through a value that is not a dict.
     """
     value: Any = model
     for i, key in enumerate(names := path.split(".")):
@@ -90,10 +98,10 @@ def at(model: Config, path: str) -> Any:
 
 
 def dicts_at(model: Config, head: str, place: Place) -> list[tuple[str, Config]]:
-    """The dicts of settings at a place, each with its path: none, one, or one for each stage.
+    """Returns the dicts of settings at a place with their paths: none, one, or one for each stage.
 
     Raises:
-        ConfigError: For settings of another shape than the head's.
+        ConfigError: For settings whose structure differs from the head's.
     """
     path = place.path
     found = at(model, path)
@@ -121,7 +129,7 @@ def _has_stages(head: Any) -> bool:
 
 
 def _settings(model: Config, head: str, places: tuple[Place, ...], stage: int | None = None) -> dict[str, Any]:
-    """The keywords of a head, or of one of a list of heads, that stand in ``train_cfg`` and ``test_cfg``."""
+    """Returns the keywords of a head, or of one of several heads, that are in ``train_cfg`` and ``test_cfg``."""
     settings: dict[str, Any] = {}
     inner = {place.path for place in places}
     for place in places:
@@ -142,7 +150,7 @@ def _settings(model: Config, head: str, places: tuple[Place, ...], stage: int | 
 
 
 def _by_stage(dicts: list[tuple[str, dict[str, Any]]]) -> dict[str, list[Any]]:
-    """Settings of stages as lists, a value for each stage."""
+    """Returns the settings of stages as lists with a value for each stage."""
     names = dict.fromkeys(name for _, settings in dicts for name in settings)
     for where, settings in dicts:
         for name in names:

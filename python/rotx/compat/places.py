@@ -1,4 +1,4 @@
-"""Where a config of MMRotate keeps the settings of a head: apart from it, in ``train_cfg`` and ``test_cfg``."""
+"""Places of head settings in MMRotate configs, which keep them in ``train_cfg`` and ``test_cfg``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from rotx.compat.allowed import Allowed
 
-#: Settings of heads that learn from assigned priors, and of heads that give detections.
+#: Settings of heads with assigned priors, and of heads that output detections.
 TRAINING = ("assigner", "sampler", "allowed_border", "pos_weight")
 TESTING = ("nms_pre", "score_thr", "nms", "max_per_img", "min_bbox_size")
 PROPOSALS = ("nms_pre", "nms", "max_per_img", "min_bbox_size")
@@ -20,14 +20,14 @@ class Place:
     """A dict of settings for one head.
 
     Attributes:
-        path: Where it stands in the model, such as ``train_cfg.rpn``.
-        keys: Settings that belong there.
-        harmless: Further keys, with the values that change nothing.
-        prefix: What the head's keyword for a setting starts with.
-        keyword: The head gets the whole dict under this keyword, as an object of the class ``type``.
+        path: Path in the model, such as ``train_cfg.rpn``.
+        keys: Allowed settings.
+        harmless: Further keys, with the values that have no effect.
+        prefix: Prefix of the head's keywords for these settings.
+        keyword: Keyword under which the head gets the whole dict, as an object of the class ``type``.
         type: See ``keyword``.
-        otherwise: Place that is read if there is nothing at ``path``.
-        per_stage: A list with one dict for each stage, if the head has stages.
+        otherwise: Path to read if there is nothing at ``path``.
+        per_stage: Whether this is a list with one dict for each stage, if the head has stages.
     """
 
     path: str
@@ -46,8 +46,8 @@ def _proposals(path: str, keyword: str, otherwise: str | None = None) -> Place:
 
 _TEST = Place("test_cfg", TESTING)
 
-#: Kind of detector → head → where its settings stand. A model is of the first kind that it has a head of, else of the
-#: last.
+#: Kind of detector → head → places of its settings. A model is of the first kind with a head that the model has, else
+#: of the last kind.
 KINDS: dict[str, dict[str, tuple[Place, ...]]] = {
     "two-stage": {
         "rpn_head": (
@@ -57,7 +57,7 @@ KINDS: dict[str, dict[str, tuple[Place, ...]]] = {
         ),
         "roi_head": (
             Place("train_cfg.rcnn", ("assigner", "sampler", "pos_weight", "mask_size"), _DEBUG, per_stage=True),
-            # The last two are in MMRotate's configs, which do not use them either.
+            # MMRotate's configs have the last two keys, but do not use them either.
             Place(
                 "test_cfg.rcnn",
                 ("score_thr", "nms", "max_per_img", "mask_thr_binary"),
@@ -65,7 +65,7 @@ KINDS: dict[str, dict[str, tuple[Place, ...]]] = {
             ),
         ),
     },
-    # R3Det, S2ANet: every head refines the boxes of the one before it.
+    # R3Det, S2ANet: every head refines the boxes of the previous one.
     "refining": {
         "bbox_head_init": (Place("train_cfg.init", TRAINING, _DEBUG), _TEST),
         "bbox_head_refine": (Place("train_cfg.refine", TRAINING, _DEBUG, per_stage=True), _TEST),
@@ -81,5 +81,5 @@ KINDS: dict[str, dict[str, tuple[Place, ...]]] = {
     },
 }
 
-#: Settings of the detector itself: kind → keyword → where it stands.
+#: Settings of the detector itself: kind → keyword → path.
 OF_DETECTOR = {"refining": {"stage_loss_weights": "train_cfg.stage_loss_weights"}}

@@ -1,6 +1,6 @@
-"""The keys of a config besides its model, datasets, transforms and metrics: how to train, load, log and save.
+"""Checks of a config besides model, datasets, transforms and metrics: training, loading, logging, saving.
 
-Those of MMEngine that have nothing to choose here are among them, with the values that change nothing.
+MMEngine's keys that have no choice here are included, with the values that have no effect.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rotx.compat.mmrotate0 import OLD_KEYS
 from rotx.config.errors import ConfigError, kind, nearest
 from rotx.registry import unscoped
 
-#: Anything.
+#: Allows any value.
 ANY = object()
 
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
@@ -29,7 +29,7 @@ _LOADER = {
     "batch_sampler": (None, dict),
     "shuffle": (None, True, False),
     "drop_last": (False,),
-    # How memory and processes are used; the results are the same.
+    # Settings of memory and processes do not change results.
     "persistent_workers": (True, False),
     "pin_memory": (True, False),
     "prefetch_factor": (None, int),
@@ -46,7 +46,7 @@ def _hook(name: str, **own: Any) -> dict[str, Any]:
     return {"type": (name,), **own, **HARMLESS[name]}
 
 
-#: Sections of a config: key → what may stand in it: a dict of keys, a type, or a tuple of values and types. Sections
+#: Sections of a config: key → what is allowed: a dict of keys, a type, or a tuple of values and types. Sections
 #: whose keys are checked where they are used, such as ``model`` and ``optim_wrapper``, are not here.
 SECTIONS: dict[str, dict[str, Any]] = {
     "train_cfg": {
@@ -110,7 +110,7 @@ SECTIONS: dict[str, dict[str, Any]] = {
     },
 }
 
-#: Top-level names without keys of their own: name → the values it may have.
+#: Top-level names without keys of their own: name → allowed values.
 PLAIN: dict[str, Any] = {
     "load_from": (None, str),
     "resume": (None, True, False, "auto"),
@@ -121,16 +121,16 @@ PLAIN: dict[str, Any] = {
     "default_scope": (None, str),
 }
 
-#: Top-level names that have a meaning. All others are variables of the user's own.
+#: Top-level names with a meaning; all others are the user's own variables.
 NAMES = {*SECTIONS, *PLAIN, "model", "optim_wrapper", "param_scheduler", "val_evaluator", "test_evaluator"}
 NAMES |= {"custom_hooks", "custom_imports", "vis_backends", "backend_args", "val_loop", "test_loop"}
 
 
 def check_names(config: Mapping[str, Any]) -> None:
-    """Raises for a top-level name that looks like a misspelt setting.
+    """Raises ConfigError for a top-level name that looks like a misspelt setting.
 
-    A config may have variables of its own. A name is taken for a misspelt one if it is a letter or so off a setting and
-    its value is no dict or list that stands within another one.
+    A config may have its own variables. A name counts as misspelt if it differs from a setting by about a letter and
+    its value is not a dict or list that is part of another one.
 
     Args:
         config: Loaded config.
@@ -140,7 +140,7 @@ def check_names(config: Mapping[str, Any]) -> None:
     """
     known = NAMES | OLD_KEYS
     for name, value in config.items():
-        # data_root2 or model_1 are variables; optim_wraper is none.
+        # data_root2 and model_1 are variables; optim_wraper is not.
         if name in known or name.rstrip("0123456789_") in known:
             continue
         near = get_close_matches(name, known, n=1, cutoff=0.88)
@@ -150,9 +150,9 @@ def check_names(config: Mapping[str, Any]) -> None:
 
 
 def check_sections(config: Mapping[str, Any]) -> None:
-    """Raises for keys of a config, its model aside, that have no meaning here, and for values of a wrong kind.
+    """Raises ConfigError for unknown keys of a config, besides its model, and for values of a wrong kind.
 
-    Keys of the optimizer, the learning rates and an EMA are checked where those are built.
+    Keys of the optimizer, the schedulers and EMA are checked when those are built.
 
     Args:
         config: Loaded config.
@@ -176,7 +176,7 @@ def check_sections(config: Mapping[str, Any]) -> None:
 
 
 def _check_each(entries: Any, known: Mapping[str, Mapping[str, Any]], where: str) -> None:
-    """Raises for keys that the classes of a list of dicts do not take; of other classes nothing is known."""
+    """Raises ConfigError for keys that known classes in a list of dicts do not take."""
     for i, entry in enumerate([entries] if isinstance(entries, Mapping) else entries or ()):
         if isinstance(entry, Mapping):
             name = unscoped(str(entry["type"])) if "type" in entry else None
@@ -185,7 +185,7 @@ def _check_each(entries: Any, known: Mapping[str, Mapping[str, Any]], where: str
 
 
 def _stands_in(value: Any, within: Any) -> bool:
-    """Whether a dict or a list stands within another, maybe merged with further entries."""
+    """Whether a dict or list is part of another one, perhaps merged with further entries."""
     if not isinstance(value, Mapping | list | tuple) or not value:
         return False
     inner = within.values() if isinstance(within, Mapping) else within if isinstance(within, list | tuple) else ()
@@ -193,14 +193,14 @@ def _stands_in(value: Any, within: Any) -> bool:
 
 
 def _holds(whole: Any, part: Any) -> bool:
-    """Whether two values are equal, or two dicts that may differ in what only the first one has."""
+    """Whether two values are equal, or dicts of which the first may have further entries."""
     if isinstance(whole, Mapping) and isinstance(part, Mapping):
         return all(key in whole and _holds(whole[key], value) for key, value in part.items())
     return bool(whole == part)
 
 
 def _check(value: Any, allowed: Any, where: str) -> None:
-    """Raises unless ``value`` is what ``allowed`` says: a dict of keys, a type, or a tuple of values and types."""
+    """Raises ConfigError unless ``value`` matches ``allowed``: a dict of keys, a type, or values and types."""
     if allowed is ANY:
         return
     if isinstance(allowed, Mapping):
@@ -209,7 +209,7 @@ def _check(value: Any, allowed: Any, where: str) -> None:
         for key, item in value.items():
             if key not in allowed:
                 raise ConfigError(f"{where}: has no {key!r}{nearest(key, allowed)}")
-            # A hook that is None is the default one.
+            # None stands for the default hook.
             if item is not None or not isinstance(allowed[key], Mapping):
                 _check(item, allowed[key], f"{where}.{key}")
         return

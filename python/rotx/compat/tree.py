@@ -1,4 +1,4 @@
-"""The parts of a model as text: which class each is, and its own settings."""
+"""Text of the parts of a model: the class of each, and its own settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WIDTH = 110
 
 
 def format_parts(model: Mapping[str, Any]) -> str:
-    """The parts of a model, one below the other, indented by whom they belong to; no class is imported.
+    """Formats the parts of a model as an indented tree; imports no class.
 
     Args:
         model: The ``model`` of a loaded config.
@@ -21,7 +21,7 @@ def format_parts(model: Mapping[str, Any]) -> str:
         Lines such as ``assigner: MaxIoUAssigner``, each followed by the settings of that part.
 
     Raises:
-        ConfigError: For a harmless key with a value that is not supported, and for settings of another shape than
+        ConfigError: For a harmless key with an unsupported value, and for settings whose structure differs from
             the heads'.
     """
     return "\n".join(_lines("model", to_parts(strip_model(model)), 0)) + "\n"
@@ -41,7 +41,7 @@ def _lines(name: str, part: Mapping[str, Any], depth: int) -> Iterator[str]:
 
 
 def _filled(settings: Sequence[str], indent: str) -> Iterator[str]:
-    """Settings in lines of at most ``_WIDTH`` characters, as far as that goes without breaking one."""
+    """Fills lines of at most ``_WIDTH`` characters with settings, without breaking a setting."""
     line = ""
     for setting in settings:
         if line and len(indent) + len(line) + len(setting) + 3 > _WIDTH:
@@ -53,7 +53,7 @@ def _filled(settings: Sequence[str], indent: str) -> Iterator[str]:
 
 
 def _parts_in(key: str, value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """A value that is a part, or the parts in a list, each with its name."""
+    """Yields a value that is a part, or the parts in a list, each with its name."""
     if isinstance(value, Mapping) and "type" in value:
         yield key, value
     elif isinstance(value, list | tuple):

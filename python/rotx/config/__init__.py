@@ -1,8 +1,8 @@
 """Configs: MMRotate-style Python files, read without executing anything.
 
-A config is a file of assignments. :func:`read` reads it and the files it names in ``_base_`` from their syntax trees
-to one plain dict, :func:`apply_options` sets single values from the command line, and :func:`dumps` writes the dict as
-a file again. What the keys mean is told in :mod:`rotx.compat`.
+A config is a file of assignments. :func:`read` parses it and the files that it names in ``_base_`` into one plain dict,
+:func:`apply_options` sets single values from the command line, and :func:`dumps` writes the dict as a file again.
+The meaning of the keys is defined in :mod:`rotx.compat`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ __all__ = ["ConfigError", "apply_options", "custom_imports", "dumps", "load", "m
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """The config in a file as it is written, a config of MMRotate 0.x in the keys of 0.x.
+    """Reads a config file as it is written; a config of MMRotate 0.x keeps its keys.
 
-    It holds every name that the file or its bases assign, except those that begin with an underscore. Reading
-    executes nothing and takes less than a second whatever the file holds.
+    The config holds every name that the file or its bases assign, except names that begin with an underscore. Reading
+    executes nothing and takes less than a second, whatever the file holds.
 
     Args:
-        path: A .py file.
+        path: Path of a .py file.
 
     Raises:
-        ConfigError: In one line that names the file and the line.
+        ConfigError: If the config is invalid; one line that names the file and the line.
     """
     return read_file(Path(path), Budget())
 
@@ -46,14 +46,14 @@ def load(path: str | Path, options: Sequence[str] = (), notice: Callable[[str], 
 
 
 def custom_imports(config: Mapping[str, Any], trusted: bool) -> list[str]:
-    """The modules that ``custom_imports = dict(imports=[...])`` wants imported; they are code that would run.
+    """Returns the modules that ``custom_imports = dict(imports=[...])`` names; importing them runs their code.
 
     Args:
-        config: as loaded.
-        trusted: whether the user gave ``--trust-config``.
+        config: The loaded config.
+        trusted: Whether the user gave ``--trust-config``.
 
     Raises:
-        ConfigError: if there are any and the config is not trusted, or they are no names of modules.
+        ConfigError: If there are any and the config is not trusted, or the names are not module names.
     """
     entry = config.get("custom_imports")
     if not entry:

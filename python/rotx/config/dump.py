@@ -14,10 +14,10 @@ _INDENT = "    "
 
 
 def dumps(config: Mapping[str, Any]) -> str:
-    """The text of a file that :func:`rotx.config.load` reads back to an equal dict.
+    """Returns the text of a file that :func:`rotx.config.read` reads back to an equal dict.
 
     Raises:
-        ConfigError: if it holds something that no config can: an object, or a name that is not Python's.
+        ConfigError: If the dict holds what no config can: an object, or a name that is not a Python name.
     """
     text = ""
     for name, value in config.items():
@@ -28,7 +28,7 @@ def dumps(config: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any, where: str, level: int, used: int) -> str:
-    """Python's syntax for a value, broken into lines where it does not fit after ``used`` characters."""
+    """Python syntax for a value, broken into lines if it does not fit after ``used`` characters."""
     if isinstance(value, dict):
         opening, parts, closing = _entries(value, where, level)
     elif isinstance(value, list | tuple):
@@ -46,7 +46,7 @@ def _text(value: Any, where: str, level: int, used: int) -> str:
 
 
 def _entries(value: dict[Any, Any], where: str, level: int) -> tuple[str, list[str], str]:
-    """A dict as ``dict(a=1)`` if its keys allow it, else as ``{'a': 1}``."""
+    """Formats a dict as ``dict(a=1)`` if its keys allow it, else as ``{'a': 1}``."""
     named = all(_is_name(key) for key in value)
     parts = []
     for key, item in value.items():
@@ -59,11 +59,11 @@ def _entries(value: dict[Any, Any], where: str, level: int) -> tuple[str, list[s
 
 
 def _scalar(value: Any, where: str) -> str:
-    # Exact types: numbers of numpy and other subclasses have texts of their own.
+    # Exact types only: numpy numbers and other subclasses have other texts.
     if type(value) is float and not math.isfinite(value):
         return f"float('{value}')"
     if type(value) is str:
-        # As an f-string, ``{{`` is not filled in when the file is read.
+        # In an f-string, ``{{`` is not replaced when the file is read.
         text = repr(value)
         return "f" + text.replace("{", "{{").replace("}", "}}") if "{{" in value else text
     if value is None or type(value) in (bool, int, float):

@@ -1,4 +1,4 @@
-"""A config file laid over its bases."""
+"""Reading a config file and merging it with its bases."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from rotx.config.values import Evaluator
 
 
 def read(path: Path, budget: Budget, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The names that a file and its bases assign, without those that begin with an underscore.
+    """Reads the names that a file and its bases assign, without names that begin with an underscore.
 
     Args:
-        path: the file.
-        budget: what reading it may still cost.
-        above: the files that name this one as a base, and their bases, from the top.
+        path: Path of the file.
+        budget: Remaining limits for reading the config.
+        above: Files that name this one as a base, from the top, to detect circles.
 
     Raises:
-        ConfigError: for anything that cannot be read, with the file and the line.
+        ConfigError: If a file cannot be read; names the file and the line.
     """
     source = Source(path, budget)
     tree = source.parse()
@@ -50,7 +50,7 @@ def read(path: Path, budget: Budget, above: tuple[Path, ...] = ()) -> dict[str, 
 
 
 def _base_path(source: Source, name: str, line: int, above: tuple[Path, ...]) -> Path:
-    """The path of a base, relative to the file that names it."""
+    """Path of a base; relative paths start at the file that names it."""
     try:
         path = source.path.parent / name
         is_file = path.is_file()

@@ -1,4 +1,4 @@
-"""Laying one config over another, as ``_base_`` does."""
+"""Merging a config into its base, as ``_base_`` does."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _DELETE = "_delete_"
 
 
 def merge(base: Mapping[Any, Any], child: Mapping[Any, Any], where: str = "") -> dict[Any, Any]:
-    """``child`` laid over ``base``: dicts entry by entry, anything else replaces what was there.
+    """Merges ``child`` into a copy of ``base``: dicts are merged by entry, any other value replaces the old one.
 
-    A dict that holds ``_delete_=True`` replaces too. Neither argument is changed.
+    A dict that holds ``_delete_=True`` replaces the old one, too. Neither argument is changed.
 
     Args:
-        base, child: configs or parts of them.
-        where: the path of both in the config, for messages.
+        base, child: Configs or parts of them.
+        where: Path of both in the config, for messages.
 
     Raises:
-        ConfigError: if a dict would be laid over something that is none.
+        ConfigError: If a dict would be merged into a value that is not a dict.
     """
     merged = dict(base)
     for key, value in child.items():
@@ -30,7 +30,7 @@ def merge(base: Mapping[Any, Any], child: Mapping[Any, Any], where: str = "") ->
 
 
 def merged_entry(base: Mapping[Any, Any], key: Any, value: Any, where: str = "") -> Any:
-    """What :func:`merge` puts at ``key`` of ``base`` for ``value``."""
+    """Returns the value that :func:`merge` puts at ``key`` of ``base`` for ``value``."""
     if not isinstance(value, dict) or key not in base or value.get(_DELETE):
         return _without_delete(value)
     here = f"{where}.{key}" if where else str(key)

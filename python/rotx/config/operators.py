@@ -1,4 +1,4 @@
-"""The operators that a config may use, each with a limit on what it may make."""
+"""Operators that a config may use, each with a limit on the size of its result."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 from rotx.config.errors import kind
 
-#: Bits of a whole number.
+#: Greatest number of bits of an integer.
 MAX_BITS = 4096
-#: Characters of a text.
+#: Greatest number of characters of a text.
 MAX_TEXT = 100_000
-#: Values in a list made by repetition; the budget of the config limits it further.
+#: Greatest length of a list made by repetition; the budget of the config limits it further.
 MAX_REPEATED = 100_000
 
 OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -42,16 +42,16 @@ _FORMAT = re.compile(r"0?\d{0,2}(\.\d{1,2})?[dfegs%]?")
 
 
 class OperatorError(ValueError):
-    """Why an operator refuses its operands."""
+    """Error of an operator that refuses its operands."""
 
 
 def weight(value: Any) -> int:
-    """What one value costs of a config's budget, without its items: 1, and 1 for each 100 characters."""
+    """Cost of one value in a config's budget, without its items: 1, plus 1 for each 100 characters."""
     return 1 + len(value) // 100 if isinstance(value, str) else 1
 
 
 def check_size(value: Any) -> None:
-    """Raises OperatorError for a whole number or a text that is too long."""
+    """Raises OperatorError for an integer or a text that is too long."""
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
         raise OperatorError("the number is too large")
     if isinstance(value, str) and len(value) > MAX_TEXT:
@@ -59,10 +59,10 @@ def check_size(value: Any) -> None:
 
 
 def arithmetic(a: Any, op: ast.operator, b: Any) -> Any:
-    """``a op b`` for numbers; ``+`` also for texts, lists and tuples, ``*`` also repeats them.
+    """Computes ``a op b`` for numbers; ``+`` also joins texts, lists and tuples, and ``*`` repeats them.
 
     Raises:
-        OperatorError: for other operands, a division by zero, or a result that is too large.
+        OperatorError: For other operands, a division by zero, or a result that is too large.
     """
     if type(op) not in OPERATORS:
         raise OperatorError(f"the operator {type(op).__name__} is not allowed: write the value")
@@ -77,7 +77,7 @@ def arithmetic(a: Any, op: ast.operator, b: Any) -> Any:
         if len(sequence) * times > (MAX_TEXT if isinstance(sequence, str) else MAX_REPEATED):
             raise OperatorError(f"{times} repetitions are too many")
     if isinstance(op, ast.Pow) and isinstance(a, int) and isinstance(b, int) and a.bit_length() * b > MAX_BITS:
-        # 1 and -1 stay as they are, but so large an exponent is no config's.
+        # Powers of 1 and -1 stay small, but no config needs such an exponent.
         raise OperatorError("the power is too large")
     try:
         result = OPERATORS[type(op)](a, b)
@@ -94,10 +94,10 @@ def _repeatable(sequence: Any, times: Any) -> bool:
 
 
 def compare(a: Any, op: ast.cmpop, b: Any) -> bool:
-    """``a op b``.
+    """Compares ``a op b``.
 
     Raises:
-        OperatorError: if the two cannot be compared.
+        OperatorError: If the two cannot be compared.
     """
     try:
         return bool(_COMPARISONS[type(op)](a, b))
@@ -106,10 +106,10 @@ def compare(a: Any, op: ast.cmpop, b: Any) -> bool:
 
 
 def format_value(value: Any, conversion: int, spec: str) -> str:
-    """A value inside an f-string; ``conversion`` is the code of ``r``, ``s`` or ``a``, or -1.
+    """Formats a value in an f-string; ``conversion`` is the code of ``r``, ``s`` or ``a``, or -1.
 
     Raises:
-        OperatorError: for a list or dict, or a format that is not a plain one for numbers or text.
+        OperatorError: For a list or dict, or a format that is not a plain one for numbers or text.
     """
     if not isinstance(value, str | int | float):
         raise OperatorError(f"{kind(value)} in an f-string is not allowed: only text and numbers are")

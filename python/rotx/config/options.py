@@ -1,4 +1,4 @@
-"""``--cfg-options a.b.0.c=value``: single values of a config, set from the command line."""
+"""``--cfg-options a.b.0.c=value``: setting single values of a config from the command line."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _MAX_CHARACTERS = 10_000
 
 
 def apply_options(config: dict[str, Any], options: Sequence[str]) -> dict[str, Any]:
-    """The config with values set from ``path=value`` texts; the config itself stays as it is.
+    """Returns a copy of a config with values set from ``path=value`` texts.
 
-    A path names keys of dicts and places in lists, joined by dots. It must exist, so that a typing error is
-    noticed; ``+path=value`` adds what does not exist yet. A value that is a dict is laid over the old one.
+    A path names keys of dicts and indices of lists, joined by dots. It must exist, so that typing errors are noticed;
+    ``+path=value`` adds what does not exist yet. A dict is merged into the old one.
 
     Raises:
-        ConfigError: for an option that has no ``=``, or a path that does not exist; says the nearest one.
+        ConfigError: For an option without ``=``, or a path that does not exist; names the nearest one.
     """
     for option in options:
         path, equals, text = option.partition("=")
@@ -44,11 +44,11 @@ def apply_options(config: dict[str, Any], options: Sequence[str]) -> dict[str, A
 
 
 class _NoSuchPath(Exception):
-    """What is missing."""
+    """Error for a path that does not exist."""
 
 
 def _changed(owner: Any, keys: list[str], value: Any, add: bool, where: str = "") -> Any:
-    """``owner`` with the value at the path ``keys``; a copy wherever something changes."""
+    """Returns ``owner`` with the value at the path ``keys``; copies whatever changes."""
     name, rest = keys[0], keys[1:]
     what = where or "the config"
     here = f"{where}.{name}" if where else name
@@ -68,13 +68,13 @@ def _changed(owner: Any, keys: list[str], value: Any, add: bool, where: str = ""
         raise _NoSuchPath(f"{what} has no {name!r}")
     if rest:
         return {**owner, key: _changed(owner.get(key, {}), rest, value, add, here)}
-    # A dict is laid over a dict, and replaces anything else.
+    # A dict is merged into a dict, and replaces any other value.
     base = owner if isinstance(owner.get(key), dict) else {}
     return {**owner, key: merged_entry(base, key, value, where)}
 
 
 def _near(config: dict[str, Any], keys: list[str]) -> str:
-    """The path that was probably meant: one that is written alike, or else one with the same end."""
+    """Hint with the most similar path, or else a path with the same last key."""
     known = [path for path in islice(_paths(config), 2000) if len(path) < 200]
     path = ".".join(keys)[:200]
     near = get_close_matches(path, known, n=1, cutoff=0.75)
@@ -92,7 +92,7 @@ def _paths(value: Any, path: str = "") -> Iterator[str]:
 
 
 def _parse(text: str, option: str) -> Any:
-    """A value as it is typed in a shell: a Python literal, ``true``, ``a,b``, ``[a, b]``, ``(1, b)``, or text."""
+    """Parses a value typed in a shell: a Python literal, ``true``, ``a,b``, ``[a, b]``, ``(1, b)``, or text."""
     text = text.strip()
     if len(text) > _MAX_CHARACTERS:
         raise ConfigError(f"--cfg-options {option[:40]!r}…: longer than {_MAX_CHARACTERS:,} characters")
@@ -121,7 +121,7 @@ def _parse(text: str, option: str) -> Any:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a literal is made of what configs hold."""
+    """Whether a literal consists of values that configs may hold."""
     if isinstance(value, dict):
         return all(isinstance(key, str | int) and _is_plain(item) for key, item in value.items())
     if isinstance(value, list | tuple):
@@ -130,7 +130,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _split(text: str, option: str) -> list[str]:
-    """The parts between commas that stand in no brackets."""
+    """Splits a text at commas outside brackets."""
     parts = [""]
     depth = 0
     for character in text:

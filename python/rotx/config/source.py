@@ -1,4 +1,4 @@
-"""Reading a config file: its bytes, its text, its syntax tree, and how much of it is too much."""
+"""Reading a config file into a syntax tree, with limits on its size."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pathlib import Path
 
 from rotx.config.errors import ConfigError
 
-#: Bytes of a config with all its bases. Python takes a second to parse a few times as much.
+#: Greatest size in bytes of a config with all its bases. Python parses a few times as much in a second.
 MAX_BYTES = 200_000
-#: Files of a config: itself and its bases, a base counted as often as it is named.
+#: Greatest number of files of a config: itself and its bases, each counted as often as it is named.
 MAX_FILES = 100
-#: Opening braces of a file. Python's time to parse an f-string grows with the square of them.
+#: Greatest number of opening braces in a file: Python's time to parse an f-string grows with their square.
 MAX_BRACES = 10_000
-#: Values that may be made while a config is read; MMRotate's largest make about 2,000.
+#: Greatest number of values made while a config is read; MMRotate's largest configs make about 2,000.
 MAX_VALUES = 100_000
-#: Brackets within brackets, and dicts within dicts.
+#: Greatest nesting depth of brackets and of dicts.
 MAX_DEPTH = 64
 
 
 @dataclass
 class Budget:
-    """What is left of the limits above while one config is read."""
+    """Remainder of the limits above while a config is read."""
 
     bytes: int = MAX_BYTES
     files: int = MAX_FILES
@@ -32,10 +32,10 @@ class Budget:
 
 
 class Source:
-    """One file: its path as the user knows it, and its text.
+    """A config file: its path as the user knows it, and its text.
 
     Raises:
-        ConfigError: if it cannot be read, is no regular .py file, too large, or not UTF-8.
+        ConfigError: If the file cannot be read, is not a regular .py file, is too large, or is not UTF-8.
     """
 
     def __init__(self, path: Path, budget: Budget) -> None:
@@ -45,7 +45,7 @@ class Source:
         self.lines = self.text.split("\n")
 
     def error(self, line: int, reason: str) -> ConfigError:
-        """The error for a line of this file; quotes the line."""
+        """Makes the error for a line of this file; quotes the line."""
         text = self.lines[line - 1].strip() if 0 < line <= len(self.lines) else ""
         text = "".join(c if c.isprintable() else "?" for c in text[:61])
         quoted = f" [{text[:60]}{'…' if len(text) > 60 else ''}]" if text else ""
@@ -53,14 +53,14 @@ class Source:
         return ConfigError(f"{self.path}:{line}: {reason}{quoted}")
 
     def parse(self) -> ast.Module:
-        """The syntax tree.
+        """Parses the file into a syntax tree.
 
         Raises:
-            ConfigError: if the text is not Python, or nested beyond what Python parses.
+            ConfigError: If the text is not Python, or nested deeper than Python can parse.
         """
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about escapes in texts, as in '\d'
+                warnings.simplefilter("ignore")  # such as invalid escapes like '\d' in texts
                 return ast.parse(self.text)
         except SyntaxError as error:
             raise self.error(error.lineno or 1, f"not Python: {error.msg}") from None

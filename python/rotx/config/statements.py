@@ -1,4 +1,4 @@
-"""The statements of a config: assignments to names, and ``_base_``."""
+"""Statements of a config: assignments to names, and ``_base_``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from rotx.config.errors import kind
 from rotx.config.values import Evaluator
 
-#: Statements that people write in configs, and what to write instead.
+#: Refused statements that occur in configs, and what to write instead.
 _REFUSED: dict[type[ast.stmt], str] = {
     ast.Import: "import is not allowed, for nothing is executed: name modules of yours with --plugin",
     ast.ImportFrom: "import is not allowed, for nothing is executed: name another config in _base_ = ['other.py']",
@@ -24,10 +24,10 @@ _REFUSED: dict[type[ast.stmt], str] = {
 
 
 def bases(tree: ast.Module, evaluator: Evaluator) -> list[tuple[str, int]]:
-    """The paths in ``_base_ = ...`` as they are written, each with its line.
+    """Returns the paths in ``_base_ = ...`` as written, each with its line.
 
     Raises:
-        ConfigError: if they are no paths, or there are two such lines.
+        ConfigError: If they are not paths, or there are two such lines.
     """
     found = [node for node in tree.body if isinstance(node, ast.Assign) and _names_base(node)]
     if not found:
@@ -51,7 +51,7 @@ def run(tree: ast.Module, evaluator: Evaluator) -> dict[str, int]:
     """Reads the assignments in order into ``evaluator.names``; returns the last line of each name.
 
     Raises:
-        ConfigError: for any other statement.
+        ConfigError: For any other statement.
     """
     lines: dict[str, int] = {}
     for node in tree.body:
@@ -76,7 +76,7 @@ def _names_base(node: ast.Assign) -> bool:
 
 
 def _assigned(node: ast.Assign, evaluator: Evaluator) -> dict[str, Any]:
-    """The names that an assignment binds, and their values."""
+    """Returns the names that an assignment binds, with their values."""
     value = evaluator.value(node.value)
     bound: dict[str, Any] = {}
     for place, target in enumerate(node.targets):

@@ -1,4 +1,4 @@
-"""The expressions of a config, from their syntax trees to plain values. Nothing is executed."""
+"""Evaluating the expressions of a config from their syntax trees to plain values. Nothing is executed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rotx.config.source import MAX_DEPTH, MAX_VALUES, Source
 _TEMPLATE = re.compile(r"\{\{\s*(?:(_base_\.[\w.]+|\w+)\s*|\$[^{}]*)\}\}")
 _NO_ENVIRONMENT = "environment variables are not read: give the value with --cfg-options"
 
-#: Expressions that people write in configs, and what to write instead.
+#: Refused expressions that occur in configs, and what to write instead.
 _REFUSED: dict[type[ast.expr], str] = {
     ast.ListComp: "a comprehension is not allowed: write the values out",
     ast.DictComp: "a comprehension is not allowed: write the values out",
@@ -28,14 +28,14 @@ _REFUSED: dict[type[ast.expr], str] = {
 
 
 class Evaluator:
-    """Values of expressions of one file.
+    """Evaluator of the expressions of one file.
 
     Args:
-        source: the file.
-        base: the merged values of its bases, which ``_base_`` stands for.
+        source: File that holds the expressions.
+        base: Merged values of its bases, to which ``_base_`` refers.
 
     Attributes:
-        names: what has been assigned so far.
+        names: Names assigned so far, with their values.
     """
 
     def __init__(self, source: Source, base: dict[str, Any]) -> None:
@@ -51,10 +51,10 @@ class Evaluator:
         }
 
     def value(self, node: ast.expr, depth: int = 0) -> Any:
-        """The value of an expression; it shares no list or dict with any other.
+        """Evaluates an expression; the value shares no list or dict with any other value.
 
         Raises:
-            ConfigError: for what is not allowed, with the file and the line.
+            ConfigError: For an expression that is not allowed; names the file and the line.
         """
         self._check_depth(node, depth)
         match node:
@@ -83,7 +83,7 @@ class Evaluator:
         raise self._error(node, _REFUSED.get(type(node), f"{type(node).__name__} is not allowed: write its value"))
 
     def operation(self, node: ast.expr | ast.stmt, left: Any, operator: ast.operator, right: Any) -> Any:
-        """``left operator right``, for a line of the file."""
+        """Evaluates ``left operator right``, for a line of the file."""
         return self._checked(node, lambda: arithmetic(left, operator, right))
 
     def _error(self, node: ast.expr | ast.stmt, reason: str) -> ConfigError:
@@ -94,13 +94,13 @@ class Evaluator:
             raise self._error(node, f"nested too deeply: at most {MAX_DEPTH} levels are allowed")
 
     def _pay(self, node: ast.expr | ast.stmt, values: int) -> None:
-        """Takes from the budget, so that no few lines make a huge config."""
+        """Charges the budget, so that a few lines cannot make a huge config."""
         self.source.budget.values -= values
         if self.source.budget.values < 0:
             raise self._error(node, f"the config grows beyond {MAX_VALUES:,} values: shorten it")
 
     def copy(self, value: Any, node: ast.expr | ast.stmt, depth: int = 0) -> Any:
-        """A copy that shares nothing with ``value``, paid for as a part of the config."""
+        """Copies a value so that nothing is shared; the copy is charged to the budget."""
         self._check_depth(node, depth)
         self._pay(node, weight(value))
         if isinstance(value, dict):
@@ -110,7 +110,7 @@ class Evaluator:
         return value
 
     def _checked(self, node: ast.expr | ast.stmt, compute: Callable[[], Any]) -> Any:
-        """What an operator makes, paid for; what is wrong with it becomes an error of the line."""
+        """Computes the result of an operator and charges the budget; turns its errors into errors of the line."""
         try:
             result = compute()
             check_size(result)
@@ -127,7 +127,7 @@ class Evaluator:
         return self._checked(node, lambda: value)
 
     def _template(self, text: str, node: ast.expr) -> Any:
-        """Text with ``{{ fileDirname }}`` and the like filled in; ``{{_base_.x}}`` alone is the value itself."""
+        """Replaces ``{{ fileDirname }}`` and the like in a text; ``{{_base_.x}}`` alone gives the value itself."""
         whole = _TEMPLATE.fullmatch(text)
         if whole:
             return self._fill(whole, node)
@@ -158,7 +158,7 @@ class Evaluator:
         return value
 
     def _braces(self, inner: ast.expr, depth: int) -> Any:
-        """``{{_base_.x}}`` and ``{{ fileDirname }}`` outside quotes, which Python reads as a set in a set."""
+        """Evaluates ``{{_base_.x}}`` and ``{{ fileDirname }}`` outside quotes, which Python parses as nested sets."""
         if isinstance(inner, ast.Constant) and isinstance(inner.value, str) and "$" in inner.value:
             raise self._error(inner, _NO_ENVIRONMENT)
         if isinstance(inner, ast.Name) and inner.id in self.predefined:
@@ -171,7 +171,7 @@ class Evaluator:
         return self.value(inner, depth + 1)
 
     def _reference(self, node: ast.expr, depth: int) -> Any:
-        """What a name, an attribute or a subscript stands for: the thing itself, no copy."""
+        """Evaluates a name, an attribute or a subscript; returns the value itself, not a copy."""
         self._check_depth(node, depth)
         match node:
             case ast.Name(id="_base_"):
@@ -190,7 +190,7 @@ class Evaluator:
         return self.value(node, depth)
 
     def _entry(self, owner: Any, name: str, node: ast.expr) -> Any:
-        """``owner.name``: an entry of a dict, never an attribute of a Python object."""
+        """Evaluates ``owner.name``: an entry of a dict, never an attribute of a Python object."""
         if not isinstance(owner, dict):
             raise self._error(node, f".{name} of {kind(owner)} is not allowed: only dicts have named entries")
         if name not in owner:
@@ -245,7 +245,7 @@ class Evaluator:
         return value
 
     def _call(self, node: ast.Call, depth: int) -> Any:
-        """``dict(...)`` and ``float('inf')``: written as calls, read as values."""
+        """Evaluates ``dict(...)`` and ``float('inf')``, the only calls that are read."""
         name = node.func.id if isinstance(node.func, ast.Name) and node.func.id not in self.names else ""
         if name == "dict" and len(node.args) <= 1:
             return self._dict_call(node, depth)
@@ -282,7 +282,7 @@ class Evaluator:
         return -operand if isinstance(node.op, ast.USub) else +operand
 
     def _logic(self, node: ast.BoolOp | ast.Compare | ast.IfExp, depth: int) -> Any:
-        """``and``, ``or``, comparisons and ``a if c else b``, of which only what decides is read."""
+        """Evaluates ``and``, ``or``, comparisons and ``a if c else b``, and only the operands that decide."""
         if isinstance(node, ast.IfExp):
             return self.value(node.body if self.value(node.test, depth + 1) else node.orelse, depth + 1)
         if isinstance(node, ast.BoolOp):
@@ -304,7 +304,7 @@ class Evaluator:
         return True
 
     def _formatted(self, node: ast.JoinedStr, depth: int) -> str:
-        """An f-string."""
+        """Evaluates an f-string."""
         text = ""
         for part in node.values:
             if isinstance(part, ast.FormattedValue):
@@ -315,6 +315,6 @@ class Evaluator:
                 except OperatorError as error:
                     raise self._error(node, str(error)) from None
             elif isinstance(part, ast.Constant):
-                text += str(part.value)  # not filled in: {{ is a brace here
+                text += str(part.value)  # literal text: {{ is a brace here
             self._checked(node, lambda made=text: made)  # type: ignore[misc]
         return text

@@ -1,1 +1,1 @@
-"""Datasets: images with their objects, transforms, samplers and the loader."""
+"""Datasets: images with their objects, transforms, samplers and the data loader."""

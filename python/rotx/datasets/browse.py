@@ -1,4 +1,4 @@
-"""Pictures of a set: images with their objects as annotated, or as a training sees them. No torch."""
+"""Drawing images of a dataset with their objects, as annotated or as training sees them. Needs no torch."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from rotx.images.window_cache import open_image
 
 Pixels = NDArray[np.uint8]
 
-#: Images with a longer side are shown smaller.
+#: Images with a longer side, in pixels, are drawn smaller.
 LONGEST = 2048
-_HEAD = 22  # pixels of the line above a picture
+_HEAD = 22  # height in pixels of a line of text above a picture
 
 
 def browse(checked: CheckedSet, out: str | Path, number: int = 20, seed: int | None = None) -> tuple[int, list[str]]:
-    """Writes images with their objects, those that are difficult or truncated dashed, as ``out``/<name>.jpg.
+    """Draws images with their objects to ``out``/<name>.jpg; difficult and truncated objects are dashed.
 
     Args:
-        checked: the set.
-        out: a folder, made if it is not there; files of these names are replaced.
-        number: of images, at most.
-        seed: images are drawn at random; None: evenly from the first to the last by name.
+        checked: The dataset.
+        out: Folder to write to, made if it does not exist; files of the same names are replaced.
+        number: Greatest number of images to draw.
+        seed: Seed for a random choice of images; None: evenly spaced, by name.
 
     Returns:
-        How many were written, and why others were not.
+        The number of images written, and the reasons why others were not.
 
     Raises:
-        ValueError: if no image has a file, or ``out`` holds images of the set.
-        OSError: if a file cannot be written.
+        ValueError: If no image has a file, or ``out`` holds images of the dataset.
+        OSError: If a file cannot be written.
     """
     there = sorted((i for i, path in enumerate(checked.table.paths) if path), key=lambda i: checked.table.images[i])
     if not there:
-        raise ValueError(f"{checked.name}: none of its images is found; name their folder by --images")
+        raise ValueError(f"{checked.name}: none of its images is found; name their folder with --images")
     rows = np.argsort(checked.table.image, kind="stable")
     starts = np.searchsorted(checked.table.image[rows], np.arange(len(checked.table.images) + 1))
 
@@ -70,21 +70,21 @@ def browse(checked: CheckedSet, out: str | Path, number: int = 20, seed: int | N
 def browse_training(
     config: Mapping[str, Any], out: str | Path, number: int = 20, seed: int | None = None, draws: int = 1
 ) -> tuple[int, list[str]]:
-    """Writes images of a config's training as its pipeline gives them; see :func:`browse`.
+    """Draws training images of a config after its pipeline; see :func:`browse`.
 
-    Objects that a training drops are not drawn; those that it ignores are dashed.
+    Objects that training drops are not drawn; objects that it ignores are dashed.
 
     Args:
-        config: as :func:`rotx.config.load` returns it.
-        out, number, seed: as of :func:`browse`; the seed is that of the transforms, too.
-        draws: of each image, side by side.
+        config: The config, as returned by :func:`rotx.compat.load_config`.
+        out, number, seed: See :func:`browse`; the seed also drives the transforms.
+        draws: Number of augmented views of each image, drawn side by side.
 
     Returns:
-        As :func:`browse`.
+        As for :func:`browse`.
 
     Raises:
-        ValueError: for a config without a training set, or with one that cannot be made; if ``out`` holds its images.
-        OSError: if a file cannot be written.
+        ValueError: If the config has no valid training dataset, or ``out`` holds its images.
+        OSError: If a file cannot be written.
     """
     loader = config.get("train_dataloader")
     if not isinstance(loader, Mapping) or "dataset" not in loader:
@@ -96,7 +96,7 @@ def browse_training(
         for draw in range(draws):
             sample = dataset.sample(i, np.random.default_rng((seed or 0, i, draw)))
             if 0 in sample.size:
-                raise ValueError("train_dataloader.dataset.pipeline: loads no image: it needs LoadImageFromFile")
+                raise ValueError("train_dataloader.dataset.pipeline: loads no image; add LoadImageFromFile")
             keep_sound(sample)
             shown.append(_draw_sample(sample, dataset))
         height = max(one.shape[0] for one in shown)
@@ -108,7 +108,7 @@ def browse_training(
 
 
 def _draw_sample(sample: Sample, dataset: Dataset) -> Pixels:
-    """A sample as a picture with a head."""
+    """Draws a sample with its objects, under lines of text."""
     image = np.ascontiguousarray(_visible(sample.image, dataset.transforms))
     found = sample.instances
     _draw(image, found.quads, found.labels, dataset.classes, found.ignored)
@@ -119,7 +119,7 @@ def _draw_sample(sample: Sample, dataset: Dataset) -> Pixels:
 
 
 def _visible(image: NDArray[Any], transforms: Sequence[Any]) -> Pixels:
-    """The image of a sample as 8 bits, BGR: what a Normalize did is undone."""
+    """The image of a sample, (H, W, 3) uint8, BGR; undoes Normalize."""
     for transform in reversed(transforms):
         if image.dtype != np.uint8 and isinstance(transform, Normalize):
             image = image * transform.std + transform.mean
@@ -128,7 +128,7 @@ def _visible(image: NDArray[Any], transforms: Sequence[Any]) -> Pixels:
 
 
 def _choose(count: int, number: int, seed: int | None) -> list[int]:
-    """``number`` of ``count`` indices, rising."""
+    """Chooses ``number`` of ``count`` indices; ascending."""
     number = min(number, count)
     if seed is None:
         return [round(i) for i in np.linspace(0, count - 1, number).tolist()]
@@ -149,7 +149,7 @@ def _draw(
 
 
 def _headed(image: Pixels, titles: Sequence[str], labels: NDArray[np.integer[Any]], classes: Sequence[str]) -> Pixels:
-    """The image under its titles and the number of objects of each class, in the colours of the classes."""
+    """Adds lines above an image: titles, and the number of objects of each class in the colour of the class."""
     counts = np.bincount(labels, minlength=len(classes)).tolist()
     words = [(title, (255, 255, 255)) for title in titles]
     words += [(f"{classes[i]} {count}", class_colour(i)) for i, count in enumerate(counts) if count]
@@ -172,12 +172,12 @@ def _headed(image: Pixels, titles: Sequence[str], labels: NDArray[np.integer[Any
 def _write(
     out: Path, names: Mapping[str, int], picture: Callable[[int], Pixels], images: Iterable[Path]
 ) -> tuple[int, list[str]]:
-    """Writes pictures; raises ValueError rather than put one among the images of the set."""
+    """Writes pictures; raises ValueError if one could replace an image of the dataset."""
     files = {out / f"{_inside(name)}.jpg": i for name, i in names.items()}
     theirs = {folder.resolve() for folder in {image.parent for image in images}}
     for folder in {file.parent for file in files}:
         if folder.resolve() in theirs:
-            raise ValueError(f"{folder}: holds images of the set, which could be replaced: name another folder")
+            raise ValueError(f"{folder}: holds images of the dataset, which could be replaced; name another folder")
     out.mkdir(parents=True, exist_ok=True)
     problems = []
     for file, i in tqdm(files.items(), desc="pictures", unit="image", leave=False, delay=1):
@@ -186,12 +186,12 @@ def _write(
         except UnreadableImage as error:
             problems.append(str(error))
             continue
-        file.parent.mkdir(parents=True, exist_ok=True)  # names of images may hold folders
+        file.parent.mkdir(parents=True, exist_ok=True)  # image names may contain folders
         write_bytes(file, content)
     return len(files) - len(problems), problems
 
 
 def _inside(name: str) -> PurePath:
-    """The name of an image, which may be a path to anywhere, as a path within a folder."""
+    """The name of an image, which may be any path, as a relative path without ``..``."""
     path = PurePath(name)
     return PurePath(*("_" if part == ".." else part for part in path.relative_to(path.anchor).parts))

@@ -1,4 +1,4 @@
-"""The sets of a config, and what each step between their files and a detector leaves out of them."""
+"""Checking the datasets of a config: which files they read, and what they leave out before training."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from rotx.datasets.ucas import UCASAODDataset
 from rotx.images.files import UnreadableImage
 from rotx.registry import resolve
 
-#: The keys of a config whose datasets are looked at.
+#: Keys of a config whose datasets are checked.
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
-#: So many images at most go through the pipeline.
+#: Greatest number of images that are sent through the pipeline.
 DRAWN = 1000
 
 
 @dataclass(frozen=True)
 class Drops:
-    """What is left of a dataset of a config, and what is not.
+    """What a dataset of a config uses, and what it leaves out.
 
     Attributes:
-        name: the key of its loader.
-        images, objects: that are used; of windows, those with their objects.
-        notices: what the dataset says of what it leaves out, a sentence each.
-        drawn: images that went once through the pipeline.
-        seen: objects on them.
-        lost: objects that the pipeline dropped of these, for each reason.
-        error: why the dataset cannot be made, and so no training starts; "" if it can.
+        name: Key of its data loader in the config.
+        images, objects: Numbers of images and objects used; for windows, of windows and the objects in them.
+        notices: Notes of the dataset about what it leaves out, one sentence each.
+        drawn: Number of images sent through the pipeline once.
+        seen: Number of objects on these images.
+        lost: Number of these objects that the pipeline dropped, for each reason.
+        error: Why the dataset cannot be built, so that training would not start; "" if it can.
     """
 
     name: str
@@ -54,11 +54,11 @@ class Drops:
 
 
 def config_sets(config: Mapping[str, Any], jobs: int | None = None) -> list[CheckedSet]:
-    """The sets that the datasets of a config read, each once; one of training that serves evaluation too says so.
+    """Reads the files of a config's datasets, each once; notes if training data also serve for evaluation.
 
     Raises:
-        ValueError: if the config has no dataset with annotations, or nothing of a set can be read.
-        OSError: if images cannot be listed.
+        ValueError: If the config has no dataset with annotations, or a dataset cannot be read at all.
+        OSError: If images cannot be listed.
     """
     found: dict[tuple[Any, ...], CheckedSet] = {}
     trained: set[tuple[Any, ...]] = set()
@@ -70,14 +70,16 @@ def config_sets(config: Mapping[str, Any], jobs: int | None = None) -> list[Chec
                     if key == LOADERS[0]:
                         trained.add(files)
                 elif key != LOADERS[0] and files in trained:
-                    found[files].notices.append(f"{found[files].name}: {key} reads it too: what is trained is measured")
+                    found[files].notices.append(
+                        f"{found[files].name}: {key} reads it too, so training data are evaluated"
+                    )
     if not found:
         raise ValueError(f"has no dataset with annotations in {', '.join(LOADERS)}")
     return list(found.values())
 
 
 def drops_of(config: Mapping[str, Any], jobs: int | None = None) -> list[Drops]:
-    """What the datasets of a config leave out, found by making them and drawing samples of those for training."""
+    """Finds what the datasets of a config leave out, by building them and drawing training samples."""
     drops, seen = [], []
     for key in LOADERS:
         dataset = _dataset(config, key)
@@ -95,7 +97,7 @@ def drops_of(config: Mapping[str, Any], jobs: int | None = None) -> list[Drops]:
 
 
 def _draw(dataset: Dataset, part: Drops, jobs: int | None) -> Drops:
-    """Sends images through the pipeline, evenly from the first to the last."""
+    """Sends evenly spaced images through the pipeline and counts dropped objects."""
     count = min(len(dataset), DRAWN)
     indices = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
 
@@ -119,7 +121,7 @@ def _dataset(config: Mapping[str, Any], key: str) -> Any:
 
 
 def _leaves(config: Any) -> Iterator[Mapping[str, Any]]:
-    """The datasets in files that a dataset's config is made of."""
+    """Yields the file datasets that a dataset's config is made of."""
     if isinstance(config, Mapping):
         name = config.get("type")
         target = resolve(name) if isinstance(name, str) else None
@@ -134,7 +136,7 @@ def _leaves(config: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _files(leaf: Mapping[str, Any]) -> list[tuple[Path, Path, Path | None]]:
-    """Annotations, folder of images and list of images of a dataset; none without annotations, two of UCAS-AOD."""
+    """Annotations, image folder and image list of each part of a dataset; UCAS-AOD has two parts."""
     target = _class_of(leaf)
     root, ann_file = Path(_text(leaf, "data_root")), _text(leaf, "ann_file")
     prefix = prefix_of(leaf.get("data_prefix"), target.prefix_keys)
@@ -174,7 +176,7 @@ def _read(
     if issubclass(target, DIORDataset):
         checked.table.classes = [word.lower() for word in checked.table.classes]
     wanted = wanted_classes(leaf.get("metainfo"), target.own_classes, Path(leaf.get("data_root") or ""))
-    # Of UCAS-AOD the folder is the class.
+    # In UCAS-AOD, the folder is the class.
     own = target.lists_classes or issubclass(target, UCASAODDataset) or leaf.get("classwise")
     if wanted.classes is not None and not own:
         checked.wanted = (*wanted.classes, *wanted.left_out)

@@ -1,4 +1,4 @@
-"""Datasets in COCO-style json."""
+"""Datasets with COCO-style JSON annotations."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rotx.records import InstanceTable
 
 
 class RotatedCocoDataset(FileDataset):
-    """Images with one json file for all, as COCO's; configs may call it ``CocoDataset``.
+    """A dataset with one COCO-style JSON file; configs may call it ``CocoDataset``.
 
-    `rotx.annotations.coco` says how the shapes of objects are read. Where the pipeline loads horizontal boxes, as
-    MMDetection's configs do, ``bbox`` comes before ``segmentation``, and training leaves out what MMDetection does:
-    boxes that miss their image or have a side below one pixel, and objects without an area. Masks are kept if
-    ``LoadAnnotations`` asks for them. Categories that the config does not ask for are left out and counted.
+    `rotx.annotations.coco` describes how the shapes of objects are read. If the pipeline loads horizontal boxes, as
+    MMDetection's configs do, ``bbox`` takes precedence over ``segmentation``, and training leaves out what MMDetection
+    leaves out: boxes outside the image or with a side below one pixel, and objects without an area. Masks are kept if
+    ``LoadAnnotations`` asks for them. Objects of categories that the config does not name are left out and counted.
     """
 
     lists_classes = True
@@ -35,7 +35,7 @@ class RotatedCocoDataset(FileDataset):
             and any(thing.get("segmentation") for thing in things)
         ):
             read.table.notices.append(
-                f"{file}: boxes are horizontal (bbox); LoadAnnotations box_type='qbox' takes the shapes of segmentation"
+                f"{file}: boxes are horizontal (bbox); to use segmentation, set LoadAnnotations box_type='qbox'"
             )
         if read.table.kind == "hbox" and not self.test_mode:
             areas = [thing.get("area") for thing in things]
@@ -43,7 +43,7 @@ class RotatedCocoDataset(FileDataset):
         return read.table
 
     def _loads_hboxes(self) -> bool:
-        """Whether the pipeline asks for horizontal boxes, which MMDetection's LoadAnnotations does unless told."""
+        """Whether the pipeline loads horizontal boxes, the default of MMDetection's LoadAnnotations."""
         loads = next((t for t in self.transforms if isinstance(t, LoadAnnotations)), None)
         if loads is None or loads.box_type is not None:
             return loads is not None and loads.box_type == "hbox"
@@ -54,7 +54,7 @@ class RotatedCocoDataset(FileDataset):
         return not converted and any(isinstance(t, LoadAnnotations) and t.with_mask for t in self.transforms)
 
     def _leave_out_empty(self, found: InstanceTable, areas: NDArray[np.float64]) -> None:
-        """Leaves out and counts objects as MMDetection's CocoDataset does."""
+        """Leaves out and counts the objects that MMDetection's CocoDataset leaves out."""
         x1, y1, x2, y2 = found.boxes.T
         size = found.extents[found.image]
         width, height = np.where(size > 0, size, np.inf).T
@@ -69,7 +69,7 @@ class RotatedCocoDataset(FileDataset):
 
 
 class SARShipDataset(RotatedCocoDataset):
-    """SSDD, HRSID and RSDD-SAR as json: one class, ``ship``."""
+    """SSDD, HRSID and RSDD-SAR with JSON annotations; one class, ``ship``."""
 
     own_classes = CLASSES_OF["SARShipDataset"]
 
@@ -77,7 +77,7 @@ class SARShipDataset(RotatedCocoDataset):
 class HITUAVDataset(RotatedCocoDataset):
     """HIT-UAV: persons, cars, bicycles and other vehicles in infrared.
 
-    What it marks as ``DontCare`` is of no class: it is left out and counted.
+    Objects marked as ``DontCare`` are left out and counted.
     """
 
     own_classes = CLASSES_OF["HITUAVDataset"]

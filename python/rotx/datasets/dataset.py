@@ -1,4 +1,4 @@
-"""What every dataset is: images with their objects, given out as samples."""
+"""The base class of datasets: images with their objects, which give samples."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Transform = Callable[[Sample, np.random.Generator], Sample]
 
 
 class Dataset:
-    """Images with their objects, and what is done to them before a detector sees them.
+    """Images with their objects, and the pipeline that they pass before a detector sees them.
 
     Attributes:
-        classes: Names in the order of the labels.
+        classes: Class names in the order of the labels.
         records: One record per image.
         transforms: The pipeline.
         test_mode: Whether the dataset is for evaluation, not for training.
-        notices: What the user should know, a sentence each.
+        notices: Notes for the user, one sentence each.
         dropped: Number of objects left out because they cannot be learnt, for each reason.
     """
 
@@ -37,15 +37,15 @@ class Dataset:
         return len(self.records)
 
     def record(self, index: int) -> ImageRecord:
-        """What is known of an image."""
+        """Returns the record of an image."""
         return self.records[index]
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
-        """An image after the pipeline, whose random choices come from ``rng``."""
+        """Returns an image after the pipeline; ``rng`` drives all random choices."""
         return self._transformed(index, rng, len(self.transforms))
 
     def _transformed(self, index: int, rng: np.random.Generator, stop: int) -> Sample:
-        """An image after the first transforms of the pipeline."""
+        """Returns an image after the first ``stop`` transforms of the pipeline."""
         sample = self._untransformed(index, rng)
         for place, transform in enumerate(self.transforms[:stop]):
             if not isinstance(transform, Mixing):
@@ -55,15 +55,15 @@ class Dataset:
         return sample
 
     def _untransformed(self, index: int, rng: np.random.Generator) -> Sample:
-        """What the first transform gets."""
+        """Returns the sample that the first transform gets."""
         return Sample(self.records[index])
 
     def _further(self, index: int, rng: np.random.Generator, place: int) -> Sample:
-        """An image that is mixed into another by the transform at a place of the pipeline."""
+        """Returns an image to be mixed into another one by the transform at ``place`` in the pipeline."""
         return self._transformed(index, rng, place)
 
     def annotations(self) -> InstanceTable:
-        """The objects of the records, for evaluation: boxes as in the files, ignored objects difficult."""
+        """Returns the objects for evaluation: boxes as in the files; ignored objects count as difficult."""
         table = InstanceTable.of_records(self.records, self.classes)
         if table.ignored is not None:
             table.difficult = np.where(table.ignored & (table.difficult == 0), 1, table.difficult).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Fields of samples as they were called, for transforms of users; each warns, and goes with the next version."""
+"""Deprecated fields of samples, for users' transforms; each warns, and goes with the next version."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rotx.records import Instances
 
 
 class OldSampleFields:
-    """What `Sample` held as loose arrays."""
+    """Fields that `Sample` had before it held `Instances`."""
 
     instances: Instances
     matrix: Any
 
     @property
     def quads(self) -> Any:
-        """Corners (M, 8) of the objects; use ``instances``."""
+        """Corners (M, 8) of the objects; use ``instances`` instead."""
         _warn("quads", "instances.quads")
         return self.instances.quads
 
@@ -34,7 +34,7 @@ class OldSampleFields:
 
     @property
     def labels(self) -> Any:
-        """Labels (M,) of the objects; use ``instances``."""
+        """Labels (M,) of the objects; use ``instances`` instead."""
         _warn("labels", "instances.labels")
         return self.instances.labels
 
@@ -45,7 +45,7 @@ class OldSampleFields:
 
     @property
     def ignored(self) -> Any:
-        """Whether each object (M,) is ignored; use ``instances``."""
+        """Whether each object (M,) is ignored; use ``instances`` instead."""
         _warn("ignored", "instances.ignored")
         ignored = self.instances.ignored
         return np.zeros(len(self.instances), np.bool_) if ignored is None else ignored
@@ -57,7 +57,7 @@ class OldSampleFields:
 
     @property
     def factors(self) -> tuple[float, float]:
-        """Pixels of the image for a pixel of the file, in x and y; use ``matrix``."""
+        """Scale factors from file to image, in x and y; use ``matrix`` instead."""
         _warn("factors", "matrix")
         x, y = np.linalg.norm(self.matrix[:2, :2], axis=0).tolist()
         return x, y

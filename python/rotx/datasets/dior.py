@@ -14,14 +14,14 @@ from rotx.records import InstanceTable
 
 
 class DIORDataset(FileDataset):
-    """DIOR-R. Names of classes are made small letters, as MMRotate's.
+    """DIOR-R, with class names in lower case, as in MMRotate.
 
     ``ann_file`` lists the images, such as ``ImageSets/Main/train.txt``.
 
     Args:
-        ann_subdir: the folder of the xml files, within ``data_root``.
-        ann_type: ``"obb"``: boxes as annotated; ``"hbb"``: the horizontal ones around them.
-        **kwargs: as :class:`FileDataset`.
+        ann_subdir: Folder of the XML files, within ``data_root``.
+        ann_type: ``"obb"`` for boxes as annotated, ``"hbb"`` for the horizontal boxes around them.
+        **kwargs: Keywords of :class:`FileDataset`.
     """
 
     own_classes = CLASSES_OF["DIORDataset"]

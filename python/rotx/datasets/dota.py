@@ -1,4 +1,4 @@
-"""DOTA and what is written like it."""
+"""DOTA and datasets in the same format."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rotx.records import InstanceTable
 class DOTADataset(FileDataset):
     """Images with DOTA's ``labelTxt`` files, or any other annotations that :func:`read_annotations` knows.
 
-    An image without a file of annotations is left out; an empty file says that it has no objects.
+    An image without an annotation file is left out; an empty file means that the image has no objects.
     """
 
     own_classes: tuple[str, ...] | None = CLASSES_OF["DOTADataset"]

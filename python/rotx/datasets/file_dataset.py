@@ -1,7 +1,7 @@
-"""Datasets in files: read once and cleaned.
+"""Datasets in files, read and cleaned when they are built.
 
-Every format is a reader that fills an `InstanceTable`; what follows is the same for all: classes are chosen, absent
-images, unusable objects and unwanted images are left out and counted, and what remains becomes one record per image.
+Every format has a reader that fills an `InstanceTable`. The rest is the same for all: classes are chosen; missing
+images, unusable objects and unwanted images are left out and counted; and one record is made for each image.
 """
 
 from __future__ import annotations
@@ -24,33 +24,33 @@ from rotx.records import InstanceTable
 
 
 class FileDataset(Dataset):
-    """A dataset in files; its subclasses say how those of one format are read. Its records are sorted by name.
+    """A dataset in files; subclasses read one format each. Its records are sorted by name.
 
     Args:
-        ann_file: the annotations, within ``data_root``; ``""``: all images of the folder, without objects.
-        data_root: the folder of the data.
-        data_prefix: where the images are, within ``data_root``: ``dict(img_path="images/")``; ``img`` is the same.
-        metainfo: ``dict(classes=..., left_out=...)``, see :func:`rotx.annotations.classes.wanted_classes`.
-        filter_cfg: ``dict(filter_empty_gt=True)`` leaves out images without objects, ``min_size=32`` those with a
-            side of fewer pixels; both only in training.
-        pipeline: the transforms, in turn.
-        test_mode: for evaluation: no image that has a file and no object of a wanted class is left out.
-        diff_thr: objects of greater difficulty are ignored.
-        img_suffix: only files that end so are images, such as ``"png"``; None: any that images have.
-        indices: only so many images, the first by name; None: all.
+        ann_file: Path of the annotations, within ``data_root``; ``""``: all images of the folder, without objects.
+        data_root: Folder of the data.
+        data_prefix: Folder of the images, within ``data_root``: ``dict(img_path="images/")``; ``img`` is a synonym.
+        metainfo: ``dict(classes=..., left_out=...)``; see :func:`rotx.annotations.classes.wanted_classes`.
+        filter_cfg: For training only: ``dict(filter_empty_gt=True)`` leaves out images without objects, ``min_size=32``
+            images with a side below 32 pixels.
+        pipeline: Transforms of the pipeline, in order.
+        test_mode: Whether the dataset is for evaluation, which keeps images without objects of a wanted class.
+        diff_thr: Objects of greater difficulty are ignored.
+        img_suffix: Suffix of the image files, such as ``"png"``; None: any image suffix.
+        indices: Number of images to use, the first by name; None: all.
 
     Raises:
-        ValueError: for paths that are not there, annotations that cannot be read, classes that the config and the
-            data do not agree on, and when no image is left.
+        ValueError: For missing paths, annotations that cannot be read, classes that do not match the data, and if no
+            image is left.
     """
 
-    #: The classes if the config says none; None: those of the data.
+    #: Default classes; None: those of the data.
     own_classes: tuple[str, ...] | None = None
-    #: What ``data_prefix`` calls the folder; all mean the same.
+    #: Keys of ``data_prefix`` for the image folder; all mean the same.
     prefix_keys: tuple[str, ...] = ("img_path", "img")
     #: Whether the annotations list their classes, so that the config may ask for some of them.
     lists_classes = False
-    #: Whether horizontal boxes stay what they are; else they travel by their corners, to be turned like others.
+    #: Whether horizontal boxes stay horizontal; otherwise they become quads, to be rotated like others.
     keeps_hboxes = False
 
     def __init__(
@@ -100,12 +100,12 @@ class FileDataset(Dataset):
 
     @property
     def images(self) -> str:
-        """The folder of the images, within the data's."""
+        """Path of the image folder, relative to ``data_root``."""
         return self.prefix
 
     @property
     def source(self) -> Path:
-        """The annotations, or the images if there are none, for messages."""
+        """Path of the annotations, or of the images if there are none, for messages."""
         return self.root / (self.ann_file or self.images)
 
     def _read(self) -> InstanceTable:
@@ -113,28 +113,28 @@ class FileDataset(Dataset):
         raise NotImplementedError
 
     def _read_images(self) -> InstanceTable:
-        """All images of the folder, without objects."""
+        """Lists all images of the folder, without objects."""
         if not self.test_mode:
-            raise ValueError("ann_file: training needs annotations; only with test_mode=True can it be left out")
+            raise ValueError("ann_file: training needs annotations; leave it out only with test_mode=True")
         folder = self._existing("data_prefix", self.images)
         listed = list_images(folder, self.img_suffix)
         return InstanceTable.without_objects(list(listed), find_images(folder, listed, list(listed)))
 
     def _existing(self, key: str, inner: str) -> Path:
-        """A path within the data's folder; all but ``ann_file`` are folders.
+        """Returns a path within ``data_root``; all but ``ann_file`` are folders.
 
         Raises:
-            ValueError: unless it is there; names what of the config made it.
+            ValueError: If the path does not exist; names the config keys it is made of.
         """
         path = self.root / inner
         if path.is_dir() or (key == "ann_file" and path.exists()):
             return path
-        problem = "is no folder" if path.exists() else f"no such {'file or ' if key == 'ann_file' else ''}folder"
+        problem = "is not a folder" if path.exists() else f"no such {'file or ' if key == 'ann_file' else ''}folder"
         start = "" if path.is_absolute() else f"; relative paths start at {Path.cwd()}"
         raise ValueError(f"{path}: {problem}: data_root {str(self.root)!r} and {key} {inner!r}{start}")
 
     def _leave_out_absent(self, found: InstanceTable) -> None:
-        """Leaves out images that are annotated but have no file."""
+        """Leaves out annotated images without a file."""
         there = np.array([path is not None for path in found.paths])
         count = len(there) - int(there.sum())
         if not count:
@@ -152,7 +152,7 @@ class FileDataset(Dataset):
         found.keep_images(there)
 
     def _choose_classes(self, found: InstanceTable, wanted: Wanted) -> tuple[str, ...]:
-        """The classes; leaves out the objects of others and gives those that stay their labels."""
+        """Returns the classes; leaves out objects of other classes and sets the labels of the rest."""
         if not self.ann_file:
             return wanted.classes or ()
         counts = np.bincount(found.label, minlength=len(found.classes))
@@ -175,7 +175,7 @@ class FileDataset(Dataset):
         found.keep_objects(finite & ~thin)
 
     def _filter_images(self, found: InstanceTable, keep_empty: bool, min_size: int) -> None:
-        """Leaves out images as ``filter_cfg`` says."""
+        """Applies ``filter_cfg``: leaves out empty and small images."""
         images = len(found.images)
         empty = (np.bincount(found.image, minlength=images) == 0) & (not keep_empty)
         small = np.zeros(images, np.bool_)
@@ -196,7 +196,7 @@ class FileDataset(Dataset):
 
 
 def prefix_of(data_prefix: Mapping[str, str] | None, keys: Sequence[str]) -> str:
-    """The one folder that ``data_prefix`` names, by one of ``keys``."""
+    """The folder that ``data_prefix`` names, under one of ``keys``."""
     if not isinstance(data_prefix, Mapping | None):
         raise ValueError(f"data_prefix: need dict({keys[0]}='folder/'), got {data_prefix!r}")
     given = {key: value for key, value in (data_prefix or {}).items() if value is not None}
@@ -211,7 +211,7 @@ def prefix_of(data_prefix: Mapping[str, str] | None, keys: Sequence[str]) -> str
 
 
 def checked_filter(filter_cfg: Mapping[str, Any] | None) -> tuple[bool, int]:
-    """Whether images without objects stay, and the least side of images."""
+    """Checks ``filter_cfg``; returns whether images without objects stay, and the least side of images in pixels."""
     known = {"filter_empty_gt": False, "min_size": 0}
     if not isinstance(filter_cfg, Mapping | None):
         raise ValueError(f"filter_cfg: need dict(filter_empty_gt=True), got {filter_cfg!r}")

@@ -19,14 +19,14 @@ from rotx.records import InstanceTable
 class HRSCDataset(FileDataset):
     """HRSC2016.
 
-    ``ann_file`` lists the images, such as ``ImageSets/trainval.txt``; images and xml files are in sub-folders of
+    ``ann_file`` lists the images, such as ``ImageSets/trainval.txt``. Images and XML files are in subfolders of
     ``data_prefix=dict(sub_data_root="FullDataSet/")``.
 
     Args:
-        img_subdir: the folder of the images.
-        ann_subdir: the folder of the xml files.
-        classwise: tell the 31 kinds of ships apart; else all are ``ship``.
-        **kwargs: as :class:`FileDataset`.
+        img_subdir: Folder of the images, within ``sub_data_root``.
+        ann_subdir: Folder of the XML files, within ``sub_data_root``.
+        classwise: Whether to distinguish the 31 ship types; otherwise all objects are ``ship``.
+        **kwargs: Keywords of :class:`FileDataset`.
     """
 
     own_classes = CLASSES_OF["HRSCDataset"]
@@ -42,7 +42,7 @@ class HRSCDataset(FileDataset):
 
     @property
     def images(self) -> str:
-        """The folder of the images, within the data's."""
+        """Path of the image folder, relative to ``data_root``."""
         return str(PurePosixPath(self.prefix, self.img_subdir))
 
     def _read(self) -> InstanceTable:
@@ -57,10 +57,10 @@ class HRSCDataset(FileDataset):
 
 
 def _kinds_of_ships(read: InstanceTable, folder: Path) -> tuple[list[str], NDArray[np.int32]]:
-    """The names of HRSC2016's kinds of ships and the kind (N,) of each object; an unknown one is called by its id."""
+    """Names of HRSC2016's ship types, and the type (N,) of each object; an unknown type is named by its id."""
     ids: list[str] = []
     for name in read.images:
-        # The Rust reader has read these files before: they are xml, and without entities that grow.
+        # The Rust reader has accepted these files: they are XML without expanding entities.
         for thing in ET.parse(folder / f"{name}.xml").iter("HRSC_Object"):
             ids.append((thing.findtext("Class_ID") or "").strip())
     names = [HRSC_CLASSES.get(number, number) for number in ids]

@@ -1,4 +1,4 @@
-"""The test pipeline of a config, for images that are in no dataset."""
+"""The test pipeline of a config, for images outside any dataset."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rotx.compat import build
 from rotx.datasets.dataset import Transform
 from rotx.datasets.pipeline import checked_pipeline
 from rotx.datasets.sample import Sample
 from rotx.datasets.transforms.loading import LoadAnnotations, LoadImageFromFile
 from rotx.datasets.transforms.resizing import Resize
 from rotx.records import ImageRecord, Instances
-from rotx.registry import build
 
-#: Where a config describes the images of a test, most telling first.
+#: Data loaders whose pipeline is used for prediction, in order of preference.
 TEST_LOADERS = ("test_dataloader", "val_dataloader")
 
 
 class ImagePipeline:
-    """Shows images as evaluation shows those of the config's dataset.
+    """Applies the test pipeline to single images, exactly as evaluation does.
 
     Args:
-        transforms: The transforms of a test pipeline, in turn. Those that load an image or its objects are passed
-            over: images come as pixels.
+        transforms: Transforms of a test pipeline, in order. Those that load an image or its objects are skipped: images
+            are given as pixels.
 
     Raises:
         ValueError: For a transform that a test pipeline must not have, such as RandomFlip.
@@ -37,22 +37,22 @@ class ImagePipeline:
         self.transforms = [t for t in checked if not isinstance(t, LoadImageFromFile | LoadAnnotations)]
 
     def __call__(self, pixels: NDArray[np.uint8], name: str = "image") -> Sample:
-        """An image after all transforms.
+        """Returns an image after all transforms.
 
         Args:
             pixels: The image, (H, W, 3) uint8, BGR; it is not modified.
-            name: What messages call the image.
+            name: Name of the image in messages.
         """
         size = pixels.shape[0], pixels.shape[1]
         sample = Sample(ImageRecord(name, Path(name), Instances.empty("quad"), size), pixels)
-        rng = np.random.default_rng(0)  # test pipelines draw nothing
+        rng = np.random.default_rng(0)  # not used: test pipelines are not random
         for transform in self.transforms:
             sample = transform(sample, rng)
         return sample
 
     @property
     def scale(self) -> tuple[int, int] | None:
-        """Width and height that the first Resize of the pipeline aims at; None without one, or with a factor."""
+        """Target width and height of the first Resize; None without one, or if it has a scale factor."""
         resize = next((t for t in self.transforms if isinstance(t, Resize)), None)
         if resize is None or resize.scale is None:
             return None
@@ -60,18 +60,18 @@ class ImagePipeline:
 
     @property
     def keep_ratio(self) -> bool:
-        """Whether images keep their shape."""
+        """Whether every Resize keeps the aspect ratio."""
         return all(t.keep_ratio for t in self.transforms if isinstance(t, Resize))
 
 
 def pipeline_of(settings: Mapping[str, Any]) -> ImagePipeline:
-    """The pipeline of the images that a config tests on: of ``test_dataloader``, else of ``val_dataloader``.
+    """Builds the pipeline of ``test_dataloader``, else of ``val_dataloader``.
 
-    Without either, or without a pipeline there, images are shown as they are.
+    Without either, or without a pipeline there, images stay as they are.
 
     Raises:
-        ValueError: For a pipeline that cannot be built or run, naming the transform; for datasets whose pipelines
-            differ.
+        ValueError: For a pipeline that cannot be built or used for prediction, naming the transform; or if the datasets
+            have different pipelines.
     """
     for loader in TEST_LOADERS:
         found = list(_pipelines(settings.get(loader), loader))
@@ -80,7 +80,7 @@ def pipeline_of(settings: Mapping[str, Any]) -> ImagePipeline:
         where, steps = found[0]
         for other_where, other in found[1:]:
             if other != steps:
-                raise ValueError(f"{where} and {other_where} differ: nothing tells which one images are shown by")
+                raise ValueError(f"{where} and {other_where} differ: it is unclear which one to use for prediction")
         try:
             return ImagePipeline(build(steps, where))
         except ValueError as error:
@@ -90,7 +90,7 @@ def pipeline_of(settings: Mapping[str, Any]) -> ImagePipeline:
 
 
 def _pipelines(config: Any, where: str) -> Iterator[tuple[str, Any]]:
-    """The pipelines in a loader's dataset and in the datasets within it, with their places."""
+    """Yields the pipelines of a loader's dataset and of the datasets within it, with their paths in the config."""
     if isinstance(config, list | tuple):
         for i, item in enumerate(config):
             yield from _pipelines(item, f"{where}.{i}")

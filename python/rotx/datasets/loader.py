@@ -1,6 +1,6 @@
-"""The data loader: samples become tensors, in worker processes, a list of images for each batch.
+"""The data loader: worker processes turn samples into tensors; a batch is a list of images.
 
-What an image shows depends on its dataset, the seed and its draw alone: not on the workers or who asked before.
+A loaded image depends only on the dataset, the seed and its draw, not on the workers or the order of requests.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from rotx.datasets.samplers import Draw, RecordSource
 from rotx.images.files import UnreadableImage
 from rotx.records import Bitmaps, Instances
 
-#: So many images in a row that cannot be read end the training.
+#: Training ends after this many unreadable images in a row.
 MOST_UNREADABLE = 10
 
 _SHARED_MEMORY = Path("/dev/shm")
 
 
 class SampleSource(RecordSource, Protocol):
-    """What the loader needs of a dataset."""
+    """The part of a dataset that the loader needs."""
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
-        """An image after all transforms."""
+        """Returns an image after all transforms."""
 
 
 @dataclass(eq=False)
 class LoadedImage:
-    """An image as a detector takes it, with its objects in pixels of ``image``.
+    """An image in the form that a detector takes, with its objects in pixels of ``image``.
 
     Attributes:
         name: Name of the image in its dataset.
@@ -69,18 +69,18 @@ class LoadedImage:
     skipped: list[str] = field(default_factory=list)
 
     def pin_memory(self) -> LoadedImage:
-        """With its tensors in pinned memory, so that copies to a GPU do not wait; the data loader calls it."""
+        """Returns the image in pinned memory, for asynchronous copies to a GPU; called by the data loader."""
         self.image, self.instances = self.image.pin_memory(), self.instances.pin_memory()
         return self
 
     @property
     def nbytes(self) -> int:
-        """Size of image and masks."""
+        """Size of image and masks in bytes."""
         masks = self.instances.masks
         return self.image.nbytes + (masks.pixels.nbytes if isinstance(masks, Bitmaps) else 0)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Between processes every tensor takes an open file, of which there are few: image and masks are worth one."""
+        """Sends only image and masks as tensors: each tensor takes a file descriptor, of which there are few."""
         return {**vars(self), "instances": replace(self.instances.numpy(), masks=self.instances.masks)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -88,16 +88,16 @@ class LoadedImage:
 
 
 class LoadedImages(data.Dataset[LoadedImage]):
-    """The images of a dataset, by their draws.
+    """The images of a dataset, indexed by their draws.
 
-    In training an image that cannot be read is replaced by a random other one, and objects that are not finite
-    or thinner than `rotx.datasets.sample.MIN_SIDE` are dropped and counted.
+    In training, an image that cannot be read is replaced by a random other one, and objects that are not finite or
+    thinner than `rotx.datasets.sample.MIN_SIDE` are dropped and counted.
 
     Args:
-        dataset: Where samples come from.
+        dataset: Dataset to load from.
         box_kind: Kind of boxes that the detector is trained on.
         angle_version: Angle version of rotated boxes.
-        seed: Seed of the training.
+        seed: Random seed of the training.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class LoadedImages(data.Dataset[LoadedImage]):
         """Loads an image.
 
         Raises:
-            ValueError: In training, for more than ``MOST_UNREADABLE`` images in a row that cannot be read.
+            ValueError: In training, for more than ``MOST_UNREADABLE`` unreadable images in a row.
         """
         rng = np.random.default_rng((self.seed, draw.position))
         index = draw.index
@@ -136,7 +136,7 @@ class LoadedImages(data.Dataset[LoadedImage]):
             index = int(rng.integers(len(self.dataset)))
 
     def _absent(self, index: int, skipped: list[str]) -> LoadedImage:
-        """What stands for an image that cannot be read, in test mode."""
+        """Placeholder for an unreadable image in test mode."""
         record = self.dataset.record(index)
         image, size = torch.zeros(3, 0, 0, dtype=torch.uint8), record.size or (0, 0)
         return LoadedImage(record.name, record.path, image, self._none(), size, skipped=skipped)
@@ -146,14 +146,14 @@ class LoadedImages(data.Dataset[LoadedImage]):
         return replace(none, boxes=none.boxes.astype(np.float32), ignored=np.zeros(0, np.bool_)).to("cpu")
 
     def pack(self, sample: Sample) -> LoadedImage:
-        """Makes tensors of a sample; in training, objects that are degenerate are counted as dropped in it.
+        """Turns a sample into tensors; in training, degenerate objects are dropped and counted.
 
         Raises:
-            ValueError: For a sample without an image: its pipeline does not load one.
+            ValueError: For a sample without an image, whose pipeline does not load one.
         """
         record = sample.record
         if 0 in sample.size:
-            raise ValueError(f"{record.path}: the pipeline has loaded no image: it needs LoadImageFromFile")
+            raise ValueError(f"{record.path}: the pipeline loads no image; add LoadImageFromFile")
         instances = self._none() if self.dataset.test_mode else self._targets(sample)
         return LoadedImage(
             name=record.name,
@@ -166,32 +166,32 @@ class LoadedImages(data.Dataset[LoadedImage]):
         )
 
     def _targets(self, sample: Sample) -> Instances:
-        """The objects of a sample that can be learnt, as a detector takes them."""
+        """The objects of a sample that can be learnt, as tensors for the detector."""
         sound = keep_sound(sample, self.box_kind)
         boxes = sound.boxes.astype(np.float32)
         if self.box_kind == "rbox":
             boxes = regularize(boxes, self.angle_version)
         ignored = np.zeros(len(sound), np.bool_) if sound.ignored is None else sound.ignored
-        # Here, in a worker, and not in the process that trains.
+        # Done here, in a worker, not in the training process.
         masks = None if sound.file_masks is None else Bitmaps(sound.file_masks.bitmaps(*sample.size))
         return replace(sound, boxes=boxes, ignored=ignored, difficult=None, scores=None, masks=masks).to("cpu")
 
 
 def to_tensor(image: NDArray[Any]) -> Tensor:
-    """An image (H, W, 3) as a detector takes it, (3, H, W)."""
+    """Turns an image (H, W, 3) into a tensor (3, H, W)."""
     planes = np.empty((3, *image.shape[:2]), image.dtype)
     cv2.split(image, list(planes))  # ten times as fast as a transposed copy
     return torch.from_numpy(planes)
 
 
 class Loader(data.DataLoader[Any]):
-    """A DataLoader that yields lists of images; an error of the user's input comes out as it was raised."""
+    """A DataLoader that yields lists of images; errors of the input are raised unchanged."""
 
     def __iter__(self) -> Generator[list[LoadedImage]]:  # type: ignore[override]
         batches = super().__iter__()
         if not isinstance(batches, _MultiProcessingDataLoaderIter):
             return (yield from _checked(batches))
-        # A program that ends waits for workers, and these, as they ignore SIGTERM, end only when they are told.
+        # A program waits for its workers at exit, and they ignore SIGTERM: they end only when told to.
         atexit.register(batches._shutdown_workers)
         try:
             yield from _checked(batches)
@@ -201,7 +201,7 @@ class Loader(data.DataLoader[Any]):
 
 
 def _checked(batches: Iterable[list[LoadedImage | _Failure]]) -> Iterator[list[LoadedImage]]:
-    """The batches; raises the error that stands for an image."""
+    """Yields the batches; raises an error that stands in the place of an image."""
     for batch in batches:
         for loaded in batch:
             if isinstance(loaded, _Failure):
@@ -220,22 +220,22 @@ def build_loader(
     pin_memory: bool = False,
     prefetch: int = 2,
 ) -> Loader:
-    """A loader of batches, in their order.
+    """Builds a loader that yields batches in the given order.
 
-    It draws nothing from torch's own random generator. Workers use one thread each.
+    The loader does not use torch's global random generator. Each worker uses one thread.
 
     Args:
-        dataset: where samples come from.
-        batches: of this rank; see `rotx.datasets.samplers`.
-        num_workers: processes that load; 0: this one does.
+        dataset: Dataset to load from.
+        batches: Batches of this rank; see `rotx.datasets.samplers`.
+        num_workers: Number of loader processes; 0: load in this process.
         box_kind: Kind of boxes that the detector is trained on.
         angle_version: Angle version of rotated boxes.
-        seed: of the training.
-        pin_memory: for faster copies to a GPU.
-        prefetch: batches that each worker has ready.
+        seed: Random seed of the training.
+        pin_memory: Whether to pin memory, for faster copies to a GPU.
+        prefetch: Number of batches that each worker prepares ahead.
 
     Raises:
-        ValueError: when iterated, for what :class:`LoadedImages` and the transforms raise.
+        ValueError: During iteration, for errors of :class:`LoadedImages` and the transforms.
     """
     return Loader(
         _Caught(LoadedImages(dataset, box_kind=box_kind, angle_version=angle_version, seed=seed)),
@@ -252,21 +252,21 @@ def build_loader(
 def check_shared_memory(
     dataset: SampleSource, batch_size: int, num_workers: int, prefetch: int = 2, processes: int = 1, taken: int = 0
 ) -> int:
-    """The bytes that the waiting batches of a loader need in shared memory, judged by one image.
+    """Estimates the shared memory in bytes that waiting batches need, from one image.
 
-    Workers hand images over through /dev/shm; when it is full the system ends them with "Bus error". Docker
-    gives 64 MB unless told otherwise. Systems without it are not checked.
+    Workers pass images through /dev/shm; if it is full, the system kills them with "Bus error". Docker gives 64 MB by
+    default. Systems without /dev/shm are not checked.
 
     Args:
-        dataset: that the workers read.
-        batch_size: images of a batch.
-        num_workers: of each process; 0 needs no shared memory.
-        prefetch: batches that each worker has ready.
-        processes: that share it, each with such a loader.
+        dataset: Dataset that the workers read.
+        batch_size: Number of images in a batch.
+        num_workers: Number of loader processes of each process; 0 needs no shared memory.
+        prefetch: Number of batches that each worker prepares ahead.
+        processes: Number of processes on this machine, each with such a loader.
         taken: Bytes that other loaders of the program need at the same time.
 
     Raises:
-        ValueError: If they will not fit.
+        ValueError: If the batches do not fit into the free shared memory.
     """
     if not num_workers or not _SHARED_MEMORY.is_dir():
         return 0
@@ -285,14 +285,14 @@ def check_shared_memory(
 
 
 class _Failure(NamedTuple):
-    """An error and where it was raised."""
+    """An error with its traceback, in the place of an image."""
 
     error: Exception
     trace: str
 
 
 class _Caught(data.Dataset[Any]):
-    """Images, or the error in place of one: a DataLoader would make another of an error that is raised in a worker."""
+    """Yields errors as values: a DataLoader would change the type of an error raised in a worker."""
 
     def __init__(self, images: LoadedImages) -> None:
         self.images = images
@@ -305,7 +305,7 @@ class _Caught(data.Dataset[Any]):
 
 
 def _start_worker(worker: int) -> None:
-    cv2.setNumThreads(0)  # torch does the same for itself
-    # Ctrl-C, timeout and Slurm signal all processes at once; it is for the first, which saves and then ends these.
+    cv2.setNumThreads(0)  # torch limits its own threads in workers
+    # Ctrl-C, timeout and Slurm signal all processes; only the first one reacts: it saves, then ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

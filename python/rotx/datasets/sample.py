@@ -1,4 +1,4 @@
-"""What travels through the transforms: an image with its objects, and how it was moved."""
+"""Samples: what passes through the transforms, an image with its objects and how it was moved."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from rotx.boxes import BoxKind, sides
 from rotx.datasets.deprecated import OldSampleFields
 from rotx.records import ImageRecord, Instances
 
-#: Training drops objects thinner than this many pixels, as the detector sees them: no head can learn them, and
+#: Shortest side in pixels, in the transformed image, of objects to train on: thinner ones cannot be learnt, and
 #: their logarithms spoil the losses.
 MIN_SIDE = 0.1
 
 
 @dataclass(eq=False)
 class Sample(OldSampleFields):
-    """An image on its way through the transforms, with its objects in pixels of ``image``.
+    """An image with its objects, in pixels of ``image``, while it passes through the transforms.
 
     Attributes:
-        record: Where it comes from.
+        record: Record of the image in its dataset.
         image: (H, W, 3) uint8, BGR; without pixels before it is loaded, float32 after a Normalize.
         instances: The objects, as numpy arrays, with ``ignored``.
         matrix: (3, 3) float64, from pixels of the file, or of its window, to pixels of ``image``.
@@ -42,7 +42,7 @@ class Sample(OldSampleFields):
         return self.image.shape[0], self.image.shape[1]
 
     def keep(self, which: NDArray[np.bool_], reason: str) -> None:
-        """Keeps the objects marked in ``which`` (M,) and counts the others as dropped for ``reason``."""
+        """Keeps the objects marked in ``which``, (M,) bool; counts the others as dropped for ``reason``."""
         gone = int(len(which) - np.count_nonzero(which))
         if gone:
             self.instances = self.instances[which]
@@ -50,14 +50,14 @@ class Sample(OldSampleFields):
 
 
 def keep_sound(sample: Sample, kind: BoxKind = "rbox") -> Instances:
-    """Drops objects that are not finite or too thin.
+    """Drops and counts objects that are not finite or too thin.
 
     Args:
-        sample: The sample, whose dropped objects are counted.
+        sample: The sample; its objects are dropped in place.
         kind: Kind of boxes to train on.
 
     Returns:
-        The other objects, with boxes of this kind.
+        The remaining objects, with boxes of this kind.
     """
     sample.keep(np.asarray(np.isfinite(sample.instances.boxes).all(axis=1)), "not finite")
     converted = sample.instances.convert(kind)

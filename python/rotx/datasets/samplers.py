@@ -1,9 +1,10 @@
-"""Samplers: which image stands at which place of an epoch, and how the ranks share a batch; no torch.
+"""Samplers: the order of images in an epoch, and how ranks share a batch. Needs no torch.
 
-A *global batch* is what all ranks take in one step: of W ranks with B images each, W · B draws, of which rank r
-takes the r-th slice. So it holds the same images whatever W is. The order depends on seed and epoch alone.
-In training every global batch is full: the last one is filled up with images from the start of the order.
-In test mode no image comes twice: the last batches are smaller, and a rank may have one less.
+A *global batch* is all that the ranks take in one step: W ranks with B images each take W · B draws, of which rank r
+gets the r-th slice. A global batch of a size holds the same images whatever W is. The order depends only on seed and
+epoch.
+In training, every global batch is full: the last one is filled up with images from the start of the order.
+In test mode, no image occurs twice: the last batches are smaller, and a rank may have one batch less.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ class Draw(NamedTuple):
     """An image to load.
 
     Attributes:
-        position: how many were drawn before it in the whole training; with the seed it decides what random
-            transforms do.
-        index: of the image in the dataset.
+        position: Number of draws before this one since the start of the training; with the seed, it determines the
+            choices of random transforms.
+        index: Index of the image in the dataset.
     """
 
     position: int
-    index: int  # type: ignore[assignment]  # a tuple has a method of this name, which nobody needs here
+    index: int  # type: ignore[assignment]  # hides tuple.index, which is not needed
 
 
 class RecordSource(Protocol):
-    """What samplers need of a dataset."""
+    """The part of a dataset that samplers need."""
 
     classes: tuple[str, ...]
     test_mode: bool
@@ -44,34 +45,34 @@ class RecordSource(Protocol):
     def __len__(self) -> int: ...
 
     def record(self, index: int) -> ImageRecord:
-        """What is known of an image."""
+        """Returns the record of an image."""
 
 
 class DataSampler(Protocol):
-    """What every sampler here is."""
+    """Protocol of all samplers."""
 
     def batches(
         self, dataset: RecordSource, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world: int = 1
     ) -> list[list[Draw]]:
-        """The batches of one rank in one epoch, in order.
+        """Returns the batches of one rank in one epoch, in order.
 
         Args:
-            dataset: to draw from.
-            batch_size: images of one rank.
-            seed: of the training.
-            epoch: from 0.
-            rank: of this process, below ``world``.
-            world: number of processes.
+            dataset: Dataset to draw from.
+            batch_size: Number of images per batch of one rank.
+            seed: Random seed of the training.
+            epoch: Number of the epoch, from 0.
+            rank: Rank of this process, below ``world``.
+            world: Number of processes.
         """
 
 
 class DefaultSampler:
-    """Every image once in an epoch.
+    """Draws every image once in an epoch.
 
     Args:
-        shuffle: in random order.
-        seed: instead of that of the training.
-        round_up: fill up the last batch in training. In test mode it never is.
+        shuffle: Whether to draw in random order.
+        seed: Random seed; None: that of the training.
+        round_up: Whether to fill up the last batch in training; never done in test mode.
     """
 
     def __init__(self, *, shuffle: bool = True, seed: int | None = None, round_up: bool = True) -> None:
@@ -80,7 +81,7 @@ class DefaultSampler:
         self.round_up = round_up
 
     def order(self, dataset: RecordSource, seed: int, epoch: int) -> Indices:
-        """The indices of an epoch, in order."""
+        """Returns the indices of an epoch, in order."""
         count = len(dataset)
         if not self.shuffle:
             return np.arange(count)
@@ -89,7 +90,7 @@ class DefaultSampler:
     def batches(
         self, dataset: RecordSource, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world: int = 1
     ) -> list[list[Draw]]:
-        """See :class:`DataSampler`."""
+        """Returns the batches of one rank in one epoch; see :class:`DataSampler`."""
         step = batch_size * world
         order = self.order(dataset, seed, epoch)
         if self.round_up and not dataset.test_mode:
@@ -98,13 +99,13 @@ class DefaultSampler:
 
 
 class InfiniteSampler:
-    """An endless stream of images, every one once before any comes again; epochs are pieces of it.
+    """An endless stream of images, in which every image occurs once before any is repeated.
 
-    An epoch has as many full batches as it takes to show every image; the next one goes on behind it.
+    An epoch has as many full batches as it takes to show every image; the next epoch continues the stream.
 
     Args:
-        shuffle: each round in another random order.
-        seed: instead of that of the training.
+        shuffle: Whether each round has another random order.
+        seed: Random seed; None: that of the training.
     """
 
     def __init__(self, *, shuffle: bool = True, seed: int | None = None) -> None:
@@ -114,7 +115,7 @@ class InfiniteSampler:
     def batches(
         self, dataset: RecordSource, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world: int = 1
     ) -> list[list[Draw]]:
-        """See :class:`DataSampler`."""
+        """Returns the batches of one rank in one epoch; see :class:`DataSampler`."""
         step, count = batch_size * world, len(dataset)
         length = -(-count // step) * step
         first = epoch * length
@@ -126,14 +127,14 @@ class InfiniteSampler:
 
 
 class ClassAwareSampler(DefaultSampler):
-    """Classes in turn, each in random order, and a random image with objects of the class: rare ones come often.
+    """Cycles through the classes and draws a random image of each, so that rare classes occur often.
 
     Paper: Shen et al., Relay Backpropagation for Effective Learning of Deep CNNs, ECCV 2016. An epoch has as many
     draws as there are images; images without objects are never drawn.
 
     Args:
-        num_sample_class: images drawn for a class before the next one.
-        seed: instead of that of the training.
+        num_sample_class: Number of images drawn for a class before the next class.
+        seed: Random seed; None: that of the training.
     """
 
     def __init__(self, *, num_sample_class: int = 1, seed: int | None = None) -> None:
@@ -144,10 +145,10 @@ class ClassAwareSampler(DefaultSampler):
         self._images = _OfDataset(images_of_classes)
 
     def order(self, dataset: RecordSource, seed: int, epoch: int) -> Indices:
-        """The indices of an epoch, in order.
+        """Returns the indices of an epoch, in order.
 
         Raises:
-            ValueError: if no image has an object.
+            ValueError: If no image has an object.
         """
         images = [indices for indices in self._images(dataset) if len(indices)]
         if not images:
@@ -162,14 +163,14 @@ class ClassAwareSampler(DefaultSampler):
 
 
 class AspectRatioBatchSampler:
-    """Batches of images that are all wide (width ≥ height) or all tall: less padding.
+    """Batches of images that are all wide (width ≥ height) or all tall, which need less padding.
 
-    The two kinds come in the order in which their batches become full. In training the last batch of each kind
-    is filled up with images of it, or left out.
+    Batches are yielded when they are full. In training, the last batch of each kind is filled up with images of the
+    same kind, or left out.
 
     Args:
-        sampler: for the order of the images.
-        drop_last: leave out the last batch of each kind unless it is full. In test mode it stays.
+        sampler: Sampler that gives the order of the images.
+        drop_last: Whether to leave out the last batch of each kind unless it is full; never done in test mode.
     """
 
     def __init__(self, *, sampler: DefaultSampler | None = None, drop_last: bool = False) -> None:
@@ -182,10 +183,10 @@ class AspectRatioBatchSampler:
     def batches(
         self, dataset: RecordSource, batch_size: int, *, seed: int, epoch: int, rank: int = 0, world: int = 1
     ) -> list[list[Draw]]:
-        """See :class:`DataSampler`."""
+        """Returns the batches of one rank in one epoch; see :class:`DataSampler`."""
         step = batch_size * world
         tall, order = self._tall(dataset), self.sampler.order(dataset, seed, epoch)
-        batches: list[tuple[int, Indices]] = []  # each with the place of its last image
+        batches: list[tuple[int, Indices]] = []  # each batch with the position of its last image
         for kind in (False, True):
             places = np.flatnonzero(tall[order] == kind)
             full = len(places) // step * step
@@ -196,7 +197,7 @@ class AspectRatioBatchSampler:
             elif len(rest) and not self.drop_last:
                 batches.append((len(order), _filled(np.concatenate([rest, order[places[:full]]]), step)[:step]))
         batches.sort(key=lambda batch: batch[0])
-        # Positions of epochs must not overlap: there are at most two batches more than full ones.
+        # Positions of epochs must not overlap: an epoch has at most two batches more than the full ones.
         position = epoch * (len(order) // step + 2) * step
         own = []
         for _, indices in batches:
@@ -206,7 +207,7 @@ class AspectRatioBatchSampler:
 
 
 def images_of_classes(dataset: RecordSource) -> list[Indices]:
-    """For each class of a dataset the indices of the images that have an object of it; ignored ones do not count."""
+    """Indices of the images with an object of each class; ignored objects do not count."""
     found: list[list[int]] = [[] for _ in dataset.classes]
     for index in range(len(dataset)):
         known = dataset.record(index).instances
@@ -217,11 +218,11 @@ def images_of_classes(dataset: RecordSource) -> list[Indices]:
 
 
 def tall_images(dataset: RecordSource) -> NDArray[np.bool_]:
-    """Whether each image of a dataset is higher than wide; from the annotations, or the file's header.
+    """Whether each image of a dataset is taller than wide, from the annotations or the header of the file.
 
-    An image that cannot be read counts as wide: the loader will say what is wrong with it.
+    An image that cannot be read counts as wide; the loader reports the error.
     """
-    size_of = cache(image_size)  # repeated datasets have the same images many times
+    size_of = cache(image_size)  # repeated datasets list the same image several times
     tall = np.zeros(len(dataset), np.bool_)
     for index in range(len(dataset)):
         record = dataset.record(index)
@@ -231,7 +232,7 @@ def tall_images(dataset: RecordSource) -> NDArray[np.bool_]:
 
 
 class _OfDataset(Generic[T]):
-    """What a slow function says of a dataset; asked once, as long as it is the same one."""
+    """Caches the result of a slow function for the last dataset it was called with."""
 
     def __init__(self, function: Callable[[RecordSource], T]) -> None:
         self.function = function
@@ -244,7 +245,7 @@ class _OfDataset(Generic[T]):
 
 
 def _generator(own: int | None, seed: int, epoch: int) -> np.random.Generator:
-    # The 1 keeps it apart from the generators of images, default_rng((seed, position)).
+    # The third number separates it from the generators of images, default_rng((seed, position)).
     return np.random.default_rng((seed if own is None else own, epoch, 1))
 
 
@@ -254,7 +255,7 @@ def _filled(order: Indices, step: int) -> Indices:
 
 
 def _shared(order: Indices, first: int, batch_size: int, rank: int, world: int) -> list[list[Draw]]:
-    """The slices that a rank takes of global batches; empty ones are left out."""
+    """The slices of global batches that belong to a rank; empty slices are left out."""
     indices = [int(index) for index in order]
     starts = range(rank * batch_size, len(indices), batch_size * world)
     return [
@@ -264,6 +265,6 @@ def _shared(order: Indices, first: int, batch_size: int, rank: int, world: int) 
 
 
 def _cycle(values: Indices, rng: np.random.Generator) -> Iterator[int]:
-    """The values in random order, and again in another."""
+    """Yields the values in random order, endlessly, with a new order each round."""
     while True:
         yield from (int(value) for value in rng.permutation(values))

@@ -1,4 +1,4 @@
-"""Scene text."""
+"""Scene text datasets."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from rotx.datasets.dota import DOTADataset
 
 
 class TextDataset(DOTADataset):
-    """Scene text: ICDAR 2015 and MSRA-TD500; one class, ``text``.
+    """Scene text datasets ICDAR 2015 and MSRA-TD500; one class, ``text``.
 
-    What is not to be read (``###``, or of difficulty 1) is ignored, in training and in evaluation, unless ``diff_thr``
-    is set higher.
+    Illegible text (``###``, or difficulty 1) is ignored in training and evaluation, unless ``diff_thr`` is set higher.
 
     Args:
-        **kwargs: as :class:`rotx.datasets.file_dataset.FileDataset`.
+        **kwargs: Keywords of :class:`rotx.datasets.file_dataset.FileDataset`.
     """
 
     own_classes = CLASSES_OF["TextDataset"]

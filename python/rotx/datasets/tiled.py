@@ -1,4 +1,4 @@
-"""Windows of whole images as a dataset, without writing them: what `rotx split` makes, read when it is wanted."""
+"""Windows of large images as a dataset: the patches of ``rotx split``, without writing them to files."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from rotx.tiling.windows import TRUNCATED, Tiling, move_quads, patch_name
 
 
 class TiledDataset(Dataset):
-    """The windows of the images of another dataset: names, objects and pixels are those that ``rotx split`` writes.
+    """The windows of the images of another dataset, with the names, objects and pixels of ``rotx split``.
 
-    What training drops and ignores of an object is decided for the whole image, by the other dataset; an object
-    that reaches beyond its window gets difficulty 2. Windows are sorted by name.
+    Whether training drops or ignores an object is decided for the whole image, by the other dataset. An object that
+    reaches beyond its window has difficulty 2. Windows are sorted by name.
 
     Args:
-        dataset: of whole images, without a ``pipeline`` and a ``filter_cfg`` of its own; its ``test_mode`` counts.
-        sizes, gaps, rates, img_rate_thr, iof_thr, no_padding, padding_value: see `rotx.tiling.windows.Tiling`.
-        random_offset: each time a window is asked for it is moved, by up to half the distance to its neighbour in
-            both directions, but not out of the image, and its objects are cut anew; only in training.
-        cache_mb: of decoded images in memory, at most, in 10⁶ bytes; each worker of a loader keeps as many.
-        filter_cfg: as of `rotx.datasets.file_dataset.FileDataset`, for windows.
-        pipeline: the transforms, in turn.
+        dataset: Dataset of whole images, without a ``pipeline`` or ``filter_cfg``; its ``test_mode`` applies.
+        sizes, gaps, rates, img_rate_thr, iof_thr, no_padding, padding_value: See `rotx.tiling.windows.Tiling`.
+        random_offset: Training only: whether to shift a window at each draw by up to half the distance to its
+            neighbours in both directions, within the image, and to assign its objects anew.
+        cache_mb: Size limit of the cache of decoded pixels in 10⁶ bytes; each loader process has its own cache.
+        filter_cfg: Filter of windows; see `rotx.datasets.file_dataset.FileDataset`.
+        pipeline: Transforms of the pipeline, in order.
 
     Attributes:
-        whole: the dataset of the whole images.
+        whole: Dataset of the whole images.
 
     Raises:
-        ValueError: for settings that make no windows; when no window is left; in test mode, for an image whose
-            size cannot be read.
+        ValueError: For settings that give no windows; if no window is left; in test mode, for an image whose size
+            cannot be read.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class TiledDataset(Dataset):
         if isinstance(cache_mb, bool) or not isinstance(cache_mb, int | float) or not 0 <= cache_mb < np.inf:
             raise ValueError(f"cache_mb: need a number of at least 0, got {cache_mb!r}")
         if not isinstance(random_offset, bool) or (random_offset and dataset.test_mode):
-            raise ValueError(f"random_offset: need True or False, and only in training True, got {random_offset!r}")
+            raise ValueError(f"random_offset: need True or False, and True only in training, got {random_offset!r}")
         self.tiling = Tiling(sizes, gaps, rates, img_rate_thr, iof_thr, no_padding, padding_value)
         self.random_offset, self.cache_bytes = random_offset, int(cache_mb * 1e6)
         self.transforms = checked_pipeline(pipeline, dataset.test_mode)
@@ -80,12 +80,12 @@ class TiledDataset(Dataset):
         self._reach = {size: (size - gap) // 2 for size, gap in self.tiling.squares}
 
     def _untransformed(self, index: int, rng: np.random.Generator) -> Sample:
-        """A window, or one a little off it, whose place comes from ``rng``."""
+        """Returns a window, shifted at random by ``rng`` if ``random_offset`` is set."""
         record = self.records[index]
         return Sample(self._moved(record, self._image[index], rng) if self.random_offset else record)
 
     def _moved(self, record: ImageRecord, image: int, rng: np.random.Generator) -> ImageRecord:
-        """A window a little off a window of an image."""
+        """Returns the record of a randomly shifted window."""
         assert record.window is not None
         x0, y0, x1, _ = record.window.area
         side, (width, height) = x1 - x0, self._sizes[image]
@@ -94,7 +94,7 @@ class TiledDataset(Dataset):
         return self._cut(image, np.array([[x, y, x + side, y + side]], np.int64))[0][0]
 
     def _image_sizes(self) -> dict[int, tuple[int, int]]:
-        """Width and height of each image by its index, as its file says; in training without those that say none."""
+        """Width and height of each image by its index, from the file; in training, without unreadable images."""
         sizes, bad = {}, []
         for i in tqdm(range(len(self.whole)), desc="sizes", unit="image", leave=False, delay=2):
             try:
@@ -105,13 +105,13 @@ class TiledDataset(Dataset):
                 sizes[i] = reader.width, reader.height
         count = f"{len(bad):,} of {len(self.whole):,} images cannot be read"
         if bad and (self.test_mode or not sizes):
-            raise ValueError(f"{count}: mend them, or leave out their annotations; first {bad[0]}")
+            raise ValueError(f"{count}: repair them, or remove their annotations; first {bad[0]}")
         if bad:
             self.notices.append(f"{count} and are left out; first {bad[0]}")
         return sizes
 
     def _cut_all(self, keep_empty: bool, min_size: int) -> tuple[list[ImageRecord], list[int]]:
-        """The windows of all images, sorted by name, and of which image each is."""
+        """Returns the windows of all images, sorted by name, and the index of the image of each."""
         tiles: list[tuple[ImageRecord, int]] = []
         objects = inside = 0
         for i, (width, height) in self._sizes.items():
@@ -136,7 +136,7 @@ class TiledDataset(Dataset):
         return [tile for tile, _ in tiles], [i for _, i in tiles]
 
     def _cut(self, image: int, windows: NDArray[np.int64]) -> tuple[list[ImageRecord], int]:
-        """Some windows (W, 4) of an image as records, and how many of its objects are in any."""
+        """Returns records of windows (W, 4) of an image, and the number of its objects that are in any of them."""
         record, (width, height) = self.whole.record(image), self._sizes[image]
         known = record.instances.convert("quad")
         window, chosen, truncated = self.tiling.cut(known.boxes, windows)
@@ -166,11 +166,11 @@ class TiledDataset(Dataset):
 
 
 def _check_bare(dataset: Dataset, where: str) -> None:
-    """Raises ValueError if what is meant for windows is said of whole images."""
+    """Raises ValueError if a setting for windows is given to the dataset of whole images."""
     if isinstance(dataset, TiledDataset):
         raise ValueError(f"{where}: need a dataset of whole images, got another TiledDataset")
     for i, part in enumerate(getattr(dataset, "datasets", ())):
         _check_bare(part, f"{where}.datasets.{i}")
     for key, given in (("pipeline", dataset.transforms), ("filter_cfg", getattr(dataset, "filter_cfg", None))):
         if given:
-            raise ValueError(f"{where}: {key} is for windows: move it from here to the TiledDataset")
+            raise ValueError(f"{where}: {key} is a setting of windows: move it to the TiledDataset")

@@ -1,4 +1,4 @@
-"""UCAS-AOD."""
+"""The UCAS-AOD dataset."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from rotx.datasets.file_dataset import FileDataset
 from rotx.images.files import find_images, list_images
 from rotx.records import InstanceTable
 
-#: The folders of UCAS-AOD, the class of each, and what the usual splits add to the numbers of its images.
+#: Folders of UCAS-AOD, with their classes and the offsets that the usual splits add to the image numbers.
 _UCAS = {"CAR": ("car", 0), "PLANE": ("airplane", 510)}
 
 
 class UCASAODDataset(FileDataset):
-    """UCAS-AOD as it is spread: a folder ``CAR`` and a folder ``PLANE`` with images and their labels.
+    """UCAS-AOD as distributed: a folder ``CAR`` and a folder ``PLANE`` with images and their labels.
 
-    ``ann_file`` lists the images of a split as the usual ones do: ``P0001`` to ``P0510`` are those of ``CAR``, and from
-    ``P0511`` on those of ``PLANE``, counted on. The folders are in ``data_prefix``.
+    ``ann_file`` lists the images of a split in the usual numbering: ``P0001`` to ``P0510`` are in ``CAR``, and numbers
+    from ``P0511`` on continue with ``PLANE``. ``data_prefix`` names the folder that holds both.
     """
 
     own_classes = CLASSES_OF["UCASAODDataset"]
@@ -51,7 +51,7 @@ class UCASAODDataset(FileDataset):
         return found
 
     def _read_folder(self, name: str, more: int) -> InstanceTable:
-        """The images and objects of one of the folders; the images are called as in the lists."""
+        """Reads the images and objects of one folder; names images as in the lists."""
         folder = self._existing("data_prefix", str(PurePosixPath(self.prefix, name)))
         found = read_annotations(folder)
         found.paths = find_images(folder, list_images(folder, self.img_suffix), found.images)

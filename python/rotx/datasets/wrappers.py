@@ -1,4 +1,4 @@
-"""Datasets made of others: several in one, one several times, rare classes more often."""
+"""Datasets made of other datasets: concatenated, repeated, class-balanced, mixed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rotx.datasets.sample import Sample
 
 
 class _Picked(Dataset):
-    """Images of other datasets in a given order.
+    """A selection of images of other datasets, in a given order.
 
     Args:
-        datasets: of the same classes and mode.
-        picks: for each image, its dataset and its index there.
+        datasets: Datasets with the same classes and ``test_mode``.
+        picks: The dataset and the index in it of each image.
     """
 
     def __init__(self, datasets: Sequence[Dataset], picks: Sequence[tuple[int, int]]) -> None:
@@ -32,26 +32,26 @@ class _Picked(Dataset):
                 raise ValueError(f"datasets.{i}: test_mode differs from that of datasets.0")
         self.datasets, self.picks = list(datasets), list(picks)
         self.classes, self.test_mode = first.classes, first.test_mode
-        self.transforms = first.transforms  # each image goes through those of its own dataset
+        self.transforms = first.transforms  # informative only: each image passes the pipeline of its own dataset
         self.records = [datasets[part].record(index) for part, index in picks]
         self.notices = [notice for dataset in datasets for notice in dataset.notices]
         self.dropped = sum((dataset.dropped for dataset in datasets), Counter())
         if self.test_mode:
             name, count = Counter(record.name for record in self.records).most_common(1)[0]
             if count > 1:
-                raise ValueError(f"evaluation needs every image once, but {name} is there {count} times")
+                raise ValueError(f"evaluation needs every image once, but {name} occurs {count} times")
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
-        """An image after the pipeline of its dataset, whose random choices come from ``rng``."""
+        """Returns an image after the pipeline of its dataset; ``rng`` drives all random choices."""
         part, inner = self.picks[index]
         return self.datasets[part].sample(inner, rng)
 
 
 class ConcatDataset(_Picked):
-    """Several datasets of the same classes, one after the other.
+    """Concatenates datasets of the same classes.
 
     Args:
-        datasets: at least one.
+        datasets: Datasets to concatenate, at least one.
     """
 
     def __init__(self, *, datasets: Sequence[Dataset]) -> None:
@@ -63,11 +63,11 @@ class ConcatDataset(_Picked):
 
 
 class RepeatDataset(_Picked):
-    """A dataset several times over, so that an epoch is longer.
+    """Repeats a dataset, which makes epochs longer.
 
     Args:
-        dataset: any.
-        times: at least 1.
+        dataset: Dataset to draw from.
+        times: Number of repetitions, at least 1.
     """
 
     def __init__(self, *, dataset: Dataset, times: int) -> None:
@@ -78,14 +78,14 @@ class RepeatDataset(_Picked):
 
 
 class ClassBalancedDataset(_Picked):
-    """Images of rare classes more often (Gupta et al., LVIS, CVPR 2019).
+    """Repeats images of rare classes (Gupta et al., LVIS, CVPR 2019).
 
-    A class that the share f of the images have asks for its images max(1, √(oversample_thr / f)) times; an image
-    is there as often as the rarest of its classes asks, rounded up.
+    A class that occurs in a fraction f of the images has the repeat factor max(1, √(oversample_thr / f)). An image is
+    repeated by the greatest factor of its classes, rounded up.
 
     Args:
-        dataset: any.
-        oversample_thr: the share of images below which a class is rare, in [0, 1].
+        dataset: Dataset to draw from.
+        oversample_thr: Fraction of images, in [0, 1], below which a class is rare.
     """
 
     def __init__(self, *, dataset: Dataset, oversample_thr: float) -> None:
@@ -100,14 +100,14 @@ class ClassBalancedDataset(_Picked):
 
 
 class MultiImageMixDataset(Dataset):
-    """A dataset with a pipeline that mixes several of its images, as MMDetection's: Mosaic, MixUp.
+    """A dataset with a further pipeline that mixes several images, as in MMDetection: Mosaic, MixUp.
 
-    Further images come from the dataset as it is, through its own pipeline alone.
+    Further images pass only the pipeline of the inner dataset.
 
     Args:
-        dataset: Any dataset for training.
-        pipeline: The transforms, in turn, after those of the dataset.
-        skip_type_keys: Names of transforms to leave out.
+        dataset: Inner dataset, for training.
+        pipeline: Transforms to apply after the pipeline of the inner dataset, in order.
+        skip_type_keys: Names of transforms to skip.
     """
 
     def __init__(
@@ -131,15 +131,15 @@ class MultiImageMixDataset(Dataset):
         self.notices, self.dropped = dataset.notices, dataset.dropped
 
     def _untransformed(self, index: int, rng: np.random.Generator) -> Sample:
-        """An image after the pipeline of its dataset."""
+        """Returns an image after the pipeline of the inner dataset."""
         return self.dataset.sample(index, rng)
 
     def _further(self, index: int, rng: np.random.Generator, place: int) -> Sample:
-        """An image after the pipeline of its dataset."""
+        """Returns an image after the pipeline of the inner dataset."""
         return self.dataset.sample(index, rng)
 
 
 def check_dataset(dataset: object, where: str) -> None:
-    """Raises ValueError unless it is a dataset."""
+    """Raises ValueError unless ``dataset`` is a `Dataset`; ``where`` is its path in the config."""
     if not isinstance(dataset, Dataset):
         raise ValueError(f"{where}: need a dataset, dict(type=...), got {dataset!r}")

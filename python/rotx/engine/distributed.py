@@ -42,7 +42,7 @@ def start(device: str = "auto", environment: Mapping[str, str] = os.environ) -> 
         environment: Environment variables of the process.
 
     Raises:
-        ValueError: For a device that does not exist.
+        ValueError: If the device does not exist.
     """
     variables = _torchrun(environment) or _slurm(environment)
     local = int(variables.get("LOCAL_RANK", 0))

@@ -37,7 +37,7 @@ class EMA:
         begin: Number of steps before the average starts; until then it equals the weights.
 
     Raises:
-        ValueError: For an unknown kind or a number out of range.
+        ValueError: If the kind is unknown or a number is out of range.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ def build_ema(model: nn.Module, hook: Mapping[str, Any], *, epoch_length: int, w
         where: Its place in the config, for messages.
 
     Raises:
-        ValueError: For an unknown keyword or a wrong value.
+        ValueError: If a keyword is unknown or a value is invalid.
     """
     own = strip({"type": "EMAHook", **hook}, where)
     options = {key: value for key, value in own.items() if key != "type"}

@@ -50,7 +50,7 @@ class NonFiniteGuard:
             together: Whether all processes check it now; otherwise each stops with its own finding.
 
         Raises:
-            NotFinite: In all processes; names the loss, the images and the file that holds the batch.
+            NotFinite: In all processes; the message names the loss, the images and the file with the saved batch.
         """
         if step.failed:
             losses = step.losses

@@ -62,7 +62,7 @@ def build_optimizer(model: nn.Module, optim_wrapper: Mapping[str, Any]) -> Optim
             ``paramwise_cfg``, ``accumulative_counts``, ``clip_grad``.
 
     Raises:
-        ValueError: For a config that cannot be built; names the key.
+        ValueError: If the config cannot be built; the message names the key.
     """
     check_keywords(_wrapper, {key: value for key, value in optim_wrapper.items() if key != "type"}, "optim_wrapper")
     amp = _kind(optim_wrapper) == "AmpOptimWrapper"

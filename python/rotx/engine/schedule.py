@@ -48,7 +48,7 @@ class Curve:
         """Number of epochs or steps from ``begin`` to ``end``.
 
         Raises:
-            ValueError: Without ``end``.
+            ValueError: If ``end`` is missing.
         """
         if self.end is None:
             raise ValueError(f"end: {type(self).__name__} needs it, in {'epochs' if self.by_epoch else 'steps'}")
@@ -296,7 +296,7 @@ def build_schedule(param_scheduler: Any, *, epoch_length: int) -> Schedule:
         epoch_length: Number of steps (batches) of an epoch.
 
     Raises:
-        ValueError: For an unknown type or keyword or a wrong value; names its place in the config.
+        ValueError: If a type or keyword is unknown or a value is invalid; the message gives its path in the config.
     """
     if isinstance(param_scheduler, Mapping):
         param_scheduler = [param_scheduler]

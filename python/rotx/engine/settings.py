@@ -104,8 +104,8 @@ def read_settings(config: Mapping[str, Any]) -> Settings:
         config: Config as :func:`rotx.config.load` returns it.
 
     Raises:
-        ConfigError: For an unknown key, a wrong or unsupported value, or a missing section; names the key and the
-            nearest known one.
+        ConfigError: If a key is unknown, a value is invalid or unsupported, or a section is missing; the message names
+            the key and the nearest valid one.
     """
     check_sections(config)
     missing = [name for name in REQUIRED if not config.get(name)]

@@ -50,10 +50,10 @@ def train(config: Mapping[str, Any], work_dir: str | Path, device: str = "auto")
         device: ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
-        ValueError: Before the first step, if the config, the data or a checkpoint is wrong, or they do not fit.
-        OSError: For files that cannot be read or written.
-        NotFinite: For a loss or gradient that is not finite.
-        Interrupted: After SIGINT or SIGTERM, when all is saved.
+        ValueError: Before the first step, if the config, data or checkpoint is invalid, or they do not match.
+        OSError: If a file cannot be read or written.
+        NotFinite: If a loss or gradient is not finite.
+        Interrupted: After SIGINT or SIGTERM, once the checkpoint is saved.
     """
     settings, folder = read_settings(config), Path(work_dir)
     world = distributed.start(device)

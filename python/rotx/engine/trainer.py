@@ -92,8 +92,8 @@ class Trainer:
         """Trains to the end.
 
         Raises:
-            Interrupted: After a signal, when a checkpoint has been written.
-            NotFinite: For a loss or gradient that is not finite.
+            Interrupted: After a signal, once the checkpoint is saved.
+            NotFinite: If a loss or gradient is not finite.
             OSError: If the last checkpoint could not be written.
         """
         if self.world.first:
@@ -148,7 +148,7 @@ class Trainer:
             self.train_set,
             self._draws(),
             num_workers=self.settings.train.num_workers,
-            box_kind=self.detector.box_kind,
+            box_kind=self.detector.target_kind,
             angle_version=self.settings.angle_version,
             seed=self.settings.seed,
             pin_memory=self.world.device.type == "cuda",
@@ -227,7 +227,7 @@ class Trainer:
             together: Whether all processes do so now.
 
         Raises:
-            NotFinite: In all processes, if a loss of one or their gradient is not finite.
+            NotFinite: In all processes, if the loss in one of them or the gradient is not finite.
         """
         step, self.launched = self.launched, None
         if step is None:

@@ -1,6 +1,6 @@
-"""Detection metrics under the protocols of the field: DOTA, VOC, COCO, MMRotate, ICDAR. Needs no torch.
+"""Detection metrics under the protocols DOTA, VOC, COCO, MMRotate and ICDAR. Works without torch.
 
-Match (per image, in Rust), accumulate (average precision), report.
+Three steps: match detections per image (in Rust), accumulate average precision, report.
 """
 
 from __future__ import annotations
@@ -51,25 +51,25 @@ def evaluate(
     lenient: bool = False,
     jobs: int | None = None,
 ) -> Evaluation | TextEvaluation:
-    """Scores result files against annotation files, as ``rotx-eval score`` does.
+    """Scores result files against annotation files, like ``rotx-eval score``.
 
     Args:
-        annotations: a folder or archive of DOTA ``labelTxt``, VOC-style xml or ICDAR files, or one file with a
+        annotations: Folder or archive of DOTA ``labelTxt``, VOC-style XML or ICDAR files, or one file with a
             line for each object or image.
-        results: a folder or archive of ``Task1_<class>.txt`` (task 2: ``Task2_<class>.txt``) or, for
+        results: Folder or archive of ``Task1_<class>.txt`` (task 2: ``Task2_<class>.txt``) or, for
             ``icdar2015``, of ``res_<image>.txt``.
-        protocol: a name in `PROTOCOLS`, or ``"icdar2015"``.
-        task: 1: rotated boxes (quads); 2: horizontal boxes.
+        protocol: Name in `PROTOCOLS`, or ``"icdar2015"``.
+        task: DOTA task: 1, rotated boxes (quads); 2, horizontal boxes.
         iou: IoU thresholds; None: those of the protocol.
-        classes: class names; None: those of the protocol, or else of the files.
-        also: classes to read besides those that are scored, for `rotx.evaluation.explain`.
-        images: a file with the names of the images that count; None: those of the annotations.
-        lenient: skip and count lines that cannot be read, instead of raising.
-        jobs: number of threads; None: one a core.
+        classes: Class names; None: those of the protocol, or else those found in the files.
+        also: Further classes to read but not score, for `rotx.evaluation.explain`.
+        images: File with the names of the images to score; None: all images with annotations.
+        lenient: Whether to skip and count invalid lines instead of raising.
+        jobs: Number of threads; None: one per core.
 
     Raises:
-        ValueError: for an unknown protocol, option or class, and (as `rotx.annotations.formats.FormatError`) for files
-            that cannot be read, naming file, line and reason.
+        ValueError: If the protocol, an option or a class is unknown.
+        FormatError: If a file cannot be read; the message gives file, line and reason.
     """
     record = None if protocol == ICDAR2015 else get_protocol(protocol)
     if classes is None and record is not None:

@@ -1,4 +1,4 @@
-"""COCO's official numbers of upright boxes and masks, computed by pycocotools. Needs no torch."""
+"""COCO's official numbers for horizontal boxes and masks, computed by pycocotools. Works without torch."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from rotx import boxes
 from rotx.records import InstanceTable
 
 CocoKind = Literal["bbox", "segm"]
-#: What detections are compared by.
+#: Shapes that detections can be compared by.
 KINDS: tuple[CocoKind, ...] = get_args(CocoKind)
 
-#: The numbers of pycocotools, in their order: at IoU 0.5 to 0.95, 0.5, 0.75, of small, medium and large objects; recall
-#: with at most 1, 10 and 100 detections an image, and of small, medium and large objects.
+#: Numbers of pycocotools, in its order: AP at IoU 0.5 to 0.95, 0.5 and 0.75, AP of small, medium and large objects;
+#: recall with at most 1, 10 and 100 detections per image, and recall of small, medium and large objects.
 NUMBERS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
-#: The numbers of a class.
+#: Numbers of each class.
 CLASS_NUMBERS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR")
-#: The numbers of all classes that stand for those of a class.
+#: Numbers over all classes that correspond to `CLASS_NUMBERS`.
 _OF_ALL = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR100")
 
 
 @dataclass(frozen=True, eq=False)
 class CocoEvaluation:
-    """The scores of detections by COCO's rules; -1 where there is no object to find.
+    """Scores of detections by COCO's rules; -1 where there is no object to find.
 
     Attributes:
-        annotations: The objects.
-        results: The detections.
-        classes: Names of the classes.
-        kinds: What was compared: ``"bbox"``, ``"segm"`` or both.
-        numbers: For each kind the `NUMBERS`.
-        of_classes: For each kind and class the `CLASS_NUMBERS`, (K, 7).
-        gts: Number of objects of each class, crowds left out, (K,).
-        dets: Number of detections of each class, (K,).
-        notices: What the user should know, a sentence each.
+        annotations: Objects.
+        results: Detections.
+        classes: Class names.
+        kinds: Compared shapes: ``"bbox"``, ``"segm"`` or both.
+        numbers: `NUMBERS` for each kind.
+        of_classes: `CLASS_NUMBERS` (K, 7) of the K classes, for each kind.
+        gts: Numbers (K,) of objects of each class, without crowds.
+        dets: Numbers (K,) of detections of each class.
+        notices: Messages for the user, one sentence each.
     """
 
     annotations: InstanceTable
@@ -62,7 +62,7 @@ class CocoEvaluation:
         return self.numbers[self.kinds[0]]["AP"]
 
     def to_dict(self) -> dict[str, Any]:
-        """The scores as ``--json`` writes them."""
+        """Returns the content of ``--json``."""
         classes: dict[str, Any] = {}
         for i, name in enumerate(self.classes):
             classes[name] = {"gts": int(self.gts[i]), "dets": int(self.dets[i])}
@@ -72,7 +72,7 @@ class CocoEvaluation:
         return {"protocol": "coco-official", **numbers, "classes": classes}
 
     def rows(self) -> list[list[object]]:
-        """The scores as ``--csv`` writes them: a line for each kind and class, and one for all classes of a kind."""
+        """Returns the lines of ``--csv``: one for each kind and class, and one for all classes of a kind."""
         lines: list[list[object]] = [["kind", "class", "gts", "dets", *CLASS_NUMBERS]]
         for kind in self.kinds:
             counts = zip(self.classes, self.gts.tolist(), self.dets.tolist(), strict=True)
@@ -81,7 +81,7 @@ class CocoEvaluation:
         return lines
 
     def table(self) -> list[list[str]]:
-        """The scores of each class and of all, as rows of text under a head."""
+        """Returns the scores of each class and of all classes, as rows of text below a header."""
         columns = [f"{kind} {number}" for kind in self.kinds for number in CLASS_NUMBERS]
         rows = [["class", "objects", "detections", *columns]]
         for i, name in enumerate(self.classes):
@@ -99,22 +99,22 @@ def evaluate_coco(
     ann_file: str | Path | None = None,
     iou: Sequence[float] | None = None,
 ) -> CocoEvaluation:
-    """Scores detections by COCO's rules: pycocotools, with at most 100 detections per image and class.
+    """Scores detections by COCO's rules with pycocotools, with at most 100 detections per image and class.
 
-    Images and classes that ``results`` names are scored. Boxes that are not upright count by the upright boxes around
-    them. Ignored objects are crowds.
+    The images and classes in ``results`` are scored. Rotated boxes are replaced by the horizontal boxes around them.
+    Ignored objects count as crowds.
 
     Args:
-        annotations: The objects, with masks and the sizes of images for ``"segm"``. The area of an object, which
-            decides whether it is small, is that of its mask, or else of its box.
-        results: The detections, with masks for ``"segm"``.
-        kinds: What to compare by: ``"bbox"``, ``"segm"`` or both.
-        ann_file: COCO's JSON file of the objects, which states their areas; it takes the place of ``annotations``.
+        annotations: Objects, with masks and the sizes of images for ``"segm"``. The area of an object, which decides
+            whether it is small, is that of its mask, or else of its box.
+        results: Detections, with masks for ``"segm"``.
+        kinds: Shapes to compare: ``"bbox"``, ``"segm"`` or both.
+        ann_file: COCO's JSON file of the objects, which contains their areas; it replaces ``annotations``.
         iou: IoU thresholds; None: 0.5 to 0.95.
 
     Raises:
-        ValueError: For an image or class that the annotations do not have, and for missing masks or sizes.
-        ImportError: Without pycocotools.
+        ValueError: If the annotations lack an image or class, or masks or sizes are missing.
+        ImportError: If pycocotools is not installed.
     """
     truth = _with_index(_truth(annotations, kinds) if ann_file is None else _read(Path(ann_file)))
     image_ids = _ids(_image_names(truth.dataset["images"]), results.images, "image")
@@ -144,18 +144,18 @@ def evaluate_coco(
 
 
 class CocoMetric:
-    """COCO's official average precision of upright boxes and masks, by pycocotools.
+    """COCO's official average precision of horizontal boxes and masks, by pycocotools.
 
-    MMDetection sets the greatest numbers of detections to 100, 300 and 1000, by which its ``mAP_50`` and those below
-    it count 1000 of an image; here all numbers are COCO's, of at most 100.
+    MMDetection sets the limits of detections to 100, 300 and 1000, so its ``mAP_50`` and the numbers after it count
+    1000 detections per image. Here all numbers are COCO's own, with at most 100.
 
     Args:
-        ann_file: COCO's JSON file of the objects; None: those of the dataset.
-        metric: ``"bbox"``, ``"segm"`` or both; the first decides which checkpoint is best.
-        iou_thrs: IoU threshold, or several; None: 0.5 to 0.95.
-        format_only: Whether ``rotx-eval model`` writes the detections and scores nothing.
-        outfile_prefix: Where ``rotx-eval model`` writes them without ``--out``.
-        prefix: Goes before the names of the headline, with a slash.
+        ann_file: COCO's JSON file of the objects; None: the objects of the dataset.
+        metric: Shapes to compare: ``"bbox"``, ``"segm"`` or both; the first one selects the best checkpoint.
+        iou_thrs: IoU threshold or thresholds; None: 0.5 to 0.95.
+        format_only: Whether ``rotx-eval model`` only writes the detections, without scoring them.
+        outfile_prefix: Prefix of the files that ``rotx-eval model`` writes if ``--out`` is not given.
+        prefix: Prefix of the names of the headline numbers, followed by a slash.
     """
 
     def __init__(
@@ -183,7 +183,7 @@ class CocoMetric:
         return evaluate_coco(annotations, detections, self.kinds, ann_file=self.ann_file, iou=self.iou)
 
     def headline(self, evaluation: CocoEvaluation) -> dict[str, float]:
-        """``bbox_mAP``, ``bbox_mAP_50``, ``bbox_mAP_75``, ``bbox_mAP_s``, ``_m``, ``_l``, and likewise ``segm_mAP``."""
+        """Returns ``bbox_mAP``, ``bbox_mAP_50``, ``_75``, ``_s``, ``_m``, ``_l``, and likewise ``segm_mAP``."""
         names = {"AP": "", "AP50": "_50", "AP75": "_75", "APs": "_s", "APm": "_m", "APl": "_l"}
         start = f"{self.prefix}/" if self.prefix else ""
         return {
@@ -195,7 +195,7 @@ class CocoMetric:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """pycocotools prints what it does."""
+    """Suppresses the output of pycocotools."""
     with contextlib.redirect_stdout(io.StringIO()):
         yield
 
@@ -205,11 +205,11 @@ def _read(path: Path) -> dict[str, Any]:
         data: dict[str, Any] = json.loads(path.read_bytes())
         return {key: data[key] for key in ("images", "annotations", "categories")}
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: is no file of COCO annotations: {error!r}") from None
+        raise ValueError(f"{path}: is not a COCO annotation file: {error!r}") from None
 
 
 def _with_index(dataset: Mapping[str, Any]) -> Any:
-    """pycocotools' object of a set of annotations."""
+    """Converts annotations to pycocotools' object."""
     from pycocotools.coco import COCO
 
     with _quiet():
@@ -220,7 +220,7 @@ def _with_index(dataset: Mapping[str, Any]) -> Any:
 
 
 def _image_names(images: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The id of each image by its file's name without suffix: with its folders, or without where that is enough."""
+    """Maps file names without suffix to image ids: names with folders, and bare names where these are unique."""
     files = [PurePosixPath(str(image["file_name"])).with_suffix("") for image in images]
     counts = Counter(file.name for file in files)
     names = {str(file): image["id"] for file, image in zip(files, images, strict=True)}
@@ -231,12 +231,12 @@ def _image_names(images: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _ids(known: Mapping[str, Any], names: Sequence[str], what: str) -> list[Any]:
     for name in names:
         if name not in known:
-            raise ValueError(f"COCO annotations: have no {what} '{name}'")
+            raise ValueError(f"COCO annotations: there is no {what} '{name}'")
     return [known[name] for name in names]
 
 
 def _truth(table: InstanceTable, kinds: Sequence[CocoKind]) -> dict[str, Any]:
-    """Annotations as COCO's files hold them."""
+    """Converts annotations to the content of a COCO file."""
     hboxes = boxes.convert(table.boxes, table.kind, "hbox")
     corner, sides = hboxes[:, :2], hboxes[:, 2:] - hboxes[:, :2]
     runs = _runs(table) if table.masks is not None or "segm" in kinds else None
@@ -260,11 +260,11 @@ def _truth(table: InstanceTable, kinds: Sequence[CocoKind]) -> dict[str, Any]:
 
 
 def _runs(table: InstanceTable) -> list[dict[str, Any]]:
-    """The masks of a table as run lengths of their images."""
+    """Returns the masks of a table as run-length encodings of whole images."""
     if not len(table):
         return []
     if table.masks is None:
-        raise ValueError("segm: need masks, got boxes alone")
+        raise ValueError("segm: need masks, got only boxes")
     runs = []
     for image, item in zip(table.image.tolist(), table.masks, strict=True):
         size = table.sizes[image] if table.sizes else None
@@ -279,13 +279,13 @@ def _runs(table: InstanceTable) -> list[dict[str, Any]]:
 def _areas(runs: Sequence[dict[str, Any]]) -> list[float]:
     from pycocotools import mask
 
-    return [float(mask.area(one)) for one in runs]  # one by one: some versions refuse lists of more than 255
+    return [float(mask.area(one)) for one in runs]  # one by one: some versions reject lists of more than 255
 
 
 def _detections(
     truth: Any, results: InstanceTable, kind: CocoKind, image_ids: Sequence[Any], category_ids: Sequence[Any]
 ) -> Any:
-    """pycocotools' object of the detections."""
+    """Converts detections to pycocotools' object."""
     scores = np.asarray(results.scores).tolist()
     rows = zip(results.image.tolist(), results.label.tolist(), scores, strict=True)
     found = [{"image_id": image_ids[i], "category_id": category_ids[k], "score": score} for i, k, score in rows]
@@ -296,7 +296,7 @@ def _detections(
         hboxes = boxes.convert(results.boxes, results.kind, "hbox")
         for one, x, y, x2, y2 in zip(found, *hboxes.T.tolist(), strict=True):
             one["bbox"] = [x, y, x2 - x, y2 - y]
-    if not found:  # loadRes takes none
+    if not found:  # loadRes rejects empty lists
         return _with_index({**truth.dataset, "annotations": []})
     with _quiet():
         return truth.loadRes(found)
@@ -324,8 +324,8 @@ def _run(
 
 
 def _of_class(scores: Any, k: int) -> list[float]:
-    """The `CLASS_NUMBERS` of a class: means of what pycocotools accumulated for it."""
-    # (thresholds, recalls, classes, areas, numbers of detections); the last number is the greatest.
+    """Returns the `CLASS_NUMBERS` of a class, as means of the values that pycocotools accumulated."""
+    # Axes: thresholds, recalls, classes, areas, limits of detections; the last limit is the greatest.
     precision, recall = scores.eval["precision"][:, :, k, :, -1], scores.eval["recall"][:, k, 0, -1]
     thresholds = scores.params.iouThrs
     at = [precision[np.isclose(thresholds, t)][..., 0] for t in (0.5, 0.75)]

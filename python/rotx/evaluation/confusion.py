@@ -1,4 +1,4 @@
-"""Which class is taken for which: detections matched with objects whatever their classes."""
+"""Confusion matrix of the classes: matches detections with objects regardless of class."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from numpy.typing import NDArray
 from rotx import _rust
 from rotx.evaluation.score import Evaluation
 
-#: Detections and objects belong together from this IoU on.
+#: Lowest IoU of a match.
 IOU = 0.5
-#: Detections below this score are left out unless the caller says otherwise.
+#: Default of the lowest score of the detections that count.
 SCORE = 0.3
 
 
 def confusion_matrix(evaluation: Evaluation, score: float = SCORE) -> NDArray[np.int64]:
-    """Counts of objects by their class (rows) and the class they are detected as (columns).
+    """Counts objects by their class (rows) and the class they are detected as (columns).
 
-    Detections of at least ``score`` are taken by falling score; each gets the free object of any class whose
-    IoU with it is greatest and at least 0.5. Those that get an ignored (difficult) object, because no other
-    fits, are left out, and so are ignored objects.
+    Detections with at least ``score`` are processed by descending score. Each is matched with the unmatched object of
+    any class that has the greatest IoU, at least 0.5. Ignored (difficult) objects are left out, and so are detections
+    that match only an ignored object.
 
     Args:
-        evaluation: the scored detections; their boxes have the shape that the protocol compares.
-        score: the lowest score that counts.
+        evaluation: Scored detections, with boxes of the kind that the protocol compares.
+        score: Lowest score of the detections that count.
 
     Returns:
-        (C + 1, C + 1): the last row counts detections without an object, the last column objects without a
+        Counts (C + 1, C + 1): the last row counts detections without an object, the last column objects without a
         detection; the corner is 0.
     """
     problem, protocol = evaluation.problem, evaluation.protocol

@@ -1,4 +1,4 @@
-"""A detector on a dataset: predictions of every process's share, gathered, and scored."""
+"""Runs a detector on a dataset, distributed over processes, and scores the detections."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from rotx.records import ImageRecord, Instances, InstanceTable, concatenate
 
 
 class Annotated(SampleSource, Protocol):
-    """What evaluation needs of a dataset."""
+    """Interface of datasets that can be evaluated."""
 
     notices: list[str]
 
     def annotations(self) -> InstanceTable:
-        """The objects of all its images, in the order of its records."""
+        """Returns the objects of all images, in the order of the dataset's records."""
 
 
 def predict(
@@ -39,21 +39,19 @@ def predict(
     amp: bool = False,
     progress: bool = True,
 ) -> tuple[list[ImageRecord], dict[str, str]]:
-    """Runs a detector on the images of a loader.
-
-    The detector's mode is put back afterwards.
+    """Runs a detector on the images of a loader, in evaluation mode; restores the detector's mode afterwards.
 
     Args:
         detector: Detector on ``device``.
-        loader: Gives lists of images, as `rotx.datasets.loader.build_loader` makes it.
+        loader: Loader that yields lists of images, from `rotx.datasets.loader.build_loader`.
         device: Device of the detector.
-        tta: Views to see each image in; None: as it is.
-        amp: Whether to compute with autocast.
-        progress: Whether to show a bar.
+        tta: Views for test-time augmentation; None: only the image itself.
+        amp: Whether to use autocast.
+        progress: Whether to show a progress bar.
 
     Returns:
-        What was found in each image, in their order, best first, in pixels of its file; and by their names why images
-        could not be read, in which nothing is found.
+        The detections of each image, in the loader's order, best first, in pixels of its file; and, by name, the
+        reasons why images could not be read. Unreadable images have no detections.
     """
     training = detector.training
     detector.eval()
@@ -86,23 +84,23 @@ def detect(
     amp: bool = False,
     progress: bool = True,
 ) -> InstanceTable:
-    """The detections on all images of a dataset, for evaluation and result files.
+    """Returns the detections in all images of a dataset, for evaluation and result files.
 
-    Under ``torch.distributed`` each process predicts on its share of the images, and all of them get everything.
+    Under ``torch.distributed`` each process predicts on its share of the images, and all processes get all detections.
 
     Args:
         detector: Detector on ``device``.
         dataset: Dataset in test mode.
         device: Device of the detector.
-        batch_size: Number of images of a batch, in each process.
-        num_workers: Number of processes that read images, for each process; 0: none.
-        tta: Views to see each image in; None: as it is.
-        score_thr: Detections that score less are left out.
-        amp: Whether to compute with autocast.
-        progress: Whether the first process shows a bar.
+        batch_size: Number of images per batch and process.
+        num_workers: Number of loader workers per process; 0: images are loaded in the process itself.
+        tta: Views for test-time augmentation; None: only the image itself.
+        score_thr: Lowest score of the detections to return.
+        amp: Whether to use autocast.
+        progress: Whether the first process shows a progress bar.
 
     Raises:
-        ValueError: If two images have one name.
+        ValueError: If two images have the same name.
     """
     together = distributed.is_available() and distributed.is_initialized()
     rank, world = (distributed.get_rank(), distributed.get_world_size()) if together else (0, 1)
@@ -110,7 +108,7 @@ def detect(
     images = [record.name for record in records]
     if len(set(images)) < len(images):
         twice = next(name for i, name in enumerate(images) if name in images[:i])
-        raise ValueError(f"image '{twice}' is in the dataset twice: nothing tells its detections apart")
+        raise ValueError(f"image '{twice}' is in the dataset twice: rename one, so that detections can be assigned")
     sampler = DefaultSampler(shuffle=False, round_up=False)
     order = reading_order(records)
     batches = [
@@ -123,14 +121,14 @@ def detect(
     shards: list[Any] = [(mine, failed)] * world
     if world > 1:
         distributed.all_gather_object(shards, (mine, failed))
-    # In one order, however they were shared out.
+    # In the dataset's order, however the images were distributed.
     by_name = {record.name: record.instances for found, _ in shards for record in found}
     reasons = {name: reason for _, failed in shards for name, reason in failed.items()}
     skipped = [reasons[name] for name in images if name in reasons]
     notices = []
     if skipped:
         count = f"{len(skipped):,} of {len(images):,} images"
-        notices.append(f"{count} could not be read, their objects count as missed; first {skipped[0]}")
+        notices.append(f"{count} could not be read; their objects count as missed; first: {skipped[0]}")
     joined = join([by_name[name] for name in images], images, dataset.classes)
     return replace(joined, skipped={"unreadable image": len(skipped)} if skipped else {}, notices=notices)
 
@@ -162,12 +160,12 @@ def evaluate_detector(
 
 
 def join(found: Sequence[Instances], images: Sequence[str], classes: Sequence[str]) -> InstanceTable:
-    """The objects found in several images as one record of arrays, for evaluation and result files.
+    """Concatenates the objects found in several images to one table, for evaluation and result files.
 
     Args:
         found: Objects of each image.
         images: Names of the images.
-        classes: Names of the classes, in the order of the labels.
+        classes: Class names in the order of the labels.
     """
     parts = [one for one in found if len(one)]
     objects = concatenate(parts) if parts else _nothing()

@@ -1,4 +1,4 @@
-"""Why two protocols give different numbers for the same files: one rule changed after the other."""
+"""Explains why two protocols give different numbers for the same files, by changing one rule after the other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from rotx.evaluation.protocols import Protocol
 from rotx.evaluation.score import Evaluation, evaluate_boxes
 
-#: The fields of a protocol that change a score, in the order in which they are changed.
+#: Fields of a protocol that affect the score, in the order in which they are changed.
 RULES = (
     "classes",
     "iou",
@@ -23,13 +23,13 @@ RULES = (
     "empty_class",
 )
 
-#: Rules that change nothing in a task.
+#: Rules without effect in a task.
 NOT_IN_TASK = {1: ("pixels",), 2: ("boxes", "rounding")}
 
 
 @dataclass(frozen=True)
 class Step:
-    """One rule changed: ``alone`` is the change of mAP when nothing else is, ``in_turn`` after those before."""
+    """Effect of one rule on mAP: ``alone`` if only this rule changes, ``in_turn`` after the rules before it."""
 
     rule: str
     before: str
@@ -40,10 +40,10 @@ class Step:
 
 
 def explain(base: Evaluation, target: Protocol) -> list[Step]:
-    """The steps from the protocol of ``base`` to ``target``, on the same files.
+    """Returns the steps from the protocol of ``base`` to ``target``, on the same files.
 
-    ``in_turn`` adds up to the whole difference. The order matters where rules interact, which ``alone`` shows.
-    Classes that the files were not read for count as empty; see ``also`` of `rotx.evaluate`.
+    The values ``in_turn`` add up to the whole difference. Where rules interact, they depend on the order and differ
+    from ``alone``. Classes that were not read from the files count as empty; see ``also`` of `rotx.evaluate`.
     """
     if base.protocol.classes is not None and target.classes is None:
         target = replace(target, classes=base.protocol.classes)

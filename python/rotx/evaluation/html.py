@@ -1,6 +1,6 @@
-"""The report of ``rotx-eval score --report``: one HTML page that needs no other file.
+"""HTML report of ``rotx-eval score --report``: one self-contained page.
 
-This module prepares the texts and numbers; ``report.html.jinja`` beside it lays them out and escapes them.
+This module prepares texts and numbers; the template ``report.html.jinja`` lays them out and escapes them.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from rotx.evaluation.score import SIZES, Evaluation
 
 TEMPLATE = "report.html.jinja"
 NO_PLOTS = "plots left out: pip install 'rotx[plots]'"
-#: Number of images that are listed as the worst.
+#: Number of images in the list of the worst.
 WORST = 20
 
 
 @dataclass(frozen=True)
 class _Summary:
-    """The top of the page: the score, what it measures, and facts by name, each a text or several sentences."""
+    """Top of the page: the score, the measure, and named facts, each a text or several sentences."""
 
     score: str
     measure: str
@@ -37,13 +37,13 @@ class _Summary:
 
 @dataclass(frozen=True)
 class _Section:
-    """A titled part of the page with a drawing, a table or a text.
+    """Section of the page with a title and a plot, a table or a text.
 
     Attributes:
-        key: Colours of the drawing and what they stand for.
-        drawing: SVG; the one value that the template does not escape.
-        head, rows, foot: Texts of the table's cells; the first cell of a row names it.
-        shares: Shade of each cell beside the names, from 0 to 1, for a table of counts.
+        key: Legend of the plot: colours and labels.
+        drawing: Plot as SVG; the only value that the template does not escape.
+        head, rows, foot: Texts of the table's cells; the first cell of a row is its name.
+        shares: Shade of each cell after the names, from 0 to 1, for a table of counts.
     """
 
     title: str
@@ -65,20 +65,19 @@ def write_report(
 ) -> list[str]:
     """Writes ``folder/index.html``: a summary, tables, curves, and the worst images.
 
-    Makes the folder if it does not exist. The page replaces an older one only when it is complete, and refers
-    to nothing outside itself.
+    The page replaces an older one only when it is complete, and needs no other file.
 
     Args:
-        evaluation: The scored detections to show.
-        folder: Folder for the page.
+        evaluation: Scored detections to show.
+        folder: Folder for the page, created if it does not exist.
         interval: 95 % confidence interval of mAP (`Evaluation.interval`), if known.
-        score: Lowest score that counts in the confusion matrix and in the list of worst images.
+        score: Lowest score of the detections in the confusion matrix and in the list of the worst images.
 
     Returns:
-        Notices, such as that the plots were left out because matplotlib is not installed.
+        Notices, such as that there are no plots because matplotlib is not installed.
 
     Raises:
-        OSError: The folder cannot be made or written to.
+        OSError: If the folder cannot be created or written to.
     """
     notices: list[str] = []
     if isinstance(evaluation, TextEvaluation):
@@ -117,7 +116,7 @@ def _render(**values: Any) -> str:
 
 
 def rules(protocol: Protocol, task: int) -> list[str]:
-    """The rules of a protocol that apply to a task, one sentence each."""
+    """Describes the rules of a protocol that apply to a task, one sentence each."""
     matched = f"{'above' if protocol.strict else 'at least'} {', '.join(f'{t:g}' for t in protocol.iou)}"
     shape = {"quad": "Quads as they are written", "min-area-rect": "The minimum-area rectangle around each quad"}
     pixels = "whole pixels, x2 − x1 + 1 wide" if protocol.pixels else "x2 − x1 wide"
@@ -192,9 +191,9 @@ def _classes(evaluation: Evaluation) -> _Section:
 
 
 def best_f1(evaluation: Evaluation) -> list[tuple[float, float] | None]:
-    """The greatest F1 of each class at the first IoU threshold, and the lowest score of the detections that reach it.
+    """Returns the best F1 of each class at the first IoU threshold, and the score threshold that reaches it.
 
-    None for a class without true positives.
+    Classes without true positives have None.
     """
     matches, scores = evaluation.matches, evaluation.problem.scores
     order, starts, ignored = matches.order, matches.starts, matches.ignored
@@ -207,7 +206,7 @@ def best_f1(evaluation: Evaluation) -> list[tuple[float, float] | None]:
             best.append(None)
             continue
         f1 = 2 * recall * precision / np.maximum(recall + precision, 1e-300)
-        # A threshold cannot separate detections of equal score: only the last of them is a place to stop.
+        # A threshold cannot separate detections with equal scores: only the last of them is a valid cut.
         stops = np.flatnonzero(np.append(falling[1:] < falling[:-1], True))
         at = stops[f1[stops].argmax()]
         best.append((float(f1[at]), float(falling[at])))
@@ -283,7 +282,7 @@ def _worst(
     found: NDArray[np.int64],
     false: NDArray[np.int64],
 ) -> _Section:
-    """The images with the most missed objects and false detections; ``at`` says at which thresholds."""
+    """Lists the images with the most missed objects and false detections; ``at`` describes the thresholds."""
     missed = objects - found
     order = np.argsort(-(missed + false), kind="stable")[:WORST].tolist()
     rows = [

@@ -1,8 +1,8 @@
-"""Precision, recall and Hmean of text detection without scores, as ICDAR 2015 (challenge 4, task 1) counts.
+"""Precision, recall and Hmean of text detection without scores, by the rules of ICDAR 2015 (challenge 4, task 1).
 
-Objects whose text is ``###`` need not be found (don't care), and a detection that lies by more than half in
-one of them does not count. Objects then take, in the order of the files, the first free detection whose IoU
-is greater than the threshold.
+Objects with the text ``###`` are ignored ("don't care"), and so are detections with more than half of their area in
+one of them. Each other object, in the order of the files, matches the first unmatched detection whose IoU exceeds the
+threshold.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rotx import geometry
 from rotx.records import InstanceTable
 
-#: A detection does not count if more than this part of it lies in a don't-care object.
+#: A detection is ignored if more than this fraction of its area lies in a don't-care object.
 DONT_CARE_IOF = 0.5
 
 FALSE, HIT, IGNORED = 0, 1, 2
@@ -25,10 +25,11 @@ FALSE, HIT, IGNORED = 0, 1, 2
 
 @dataclass(frozen=True)
 class TextEvaluation:
-    """Counts at each of T IoU thresholds, and what became of every detection.
+    """Counts at each of T IoU thresholds, and the verdict on every detection.
 
-    ``verdict`` (T, M) is 0 for a false detection, 1 for a match, 2 for one that does not count; ``truth`` (M,)
-    the object matched at the first threshold or else overlapped most (−1: none), ``overlap`` (M,) its IoU.
+    ``verdict`` (T, M) is 0 for a false positive, 1 for a match, 2 for an ignored detection. ``truth`` (M,) is the
+    object matched at the first threshold, or else the one with the greatest IoU (−1: none), and ``overlap`` (M,) is
+    its IoU.
     """
 
     annotations: InstanceTable
@@ -40,45 +41,45 @@ class TextEvaluation:
 
     @property
     def gts(self) -> int:
-        """The number of objects that are to be found."""
+        """Number of objects to find."""
         return int((self.annotations.difficult == 0).sum())
 
     @property
     def dets(self) -> NDArray[np.int64]:
-        """(T,) detections that count."""
+        """Numbers (T,) of detections that are not ignored."""
         counted: NDArray[np.int64] = (self.verdict != IGNORED).sum(1)
         return counted
 
     @property
     def hits(self) -> NDArray[np.int64]:
-        """(T,) matches."""
+        """Numbers (T,) of matches."""
         found: NDArray[np.int64] = (self.verdict == HIT).sum(1)
         return found
 
     @property
     def precision(self) -> NDArray[np.float64]:
-        """(T,) matches over detections, 0 without detections."""
+        """Matches divided by detections (T,), 0 if there are no detections."""
         return self.hits / np.maximum(self.dets, 1)
 
     @property
     def recall(self) -> NDArray[np.float64]:
-        """(T,) matches over objects, 0 without objects."""
+        """Matches divided by objects (T,), 0 if there are no objects."""
         return self.hits / max(self.gts, 1)
 
     @property
     def hmean(self) -> NDArray[np.float64]:
-        """(T,) the harmonic mean of both."""
+        """Harmonic mean (T,) of precision and recall."""
         total = self.precision + self.recall
         mean: NDArray[np.float64] = 2 * self.precision * self.recall / np.where(total > 0, total, 1)
         return mean
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What was skipped or assumed while reading."""
+        """Notices about what was skipped or assumed during reading."""
         return (*self.annotations.notices, *self.results.notices)
 
     def to_dict(self) -> dict[str, Any] | list[dict[str, Any]]:
-        """What ``--json`` writes: a record, or for several IoU thresholds a list of one for each."""
+        """Returns the content of ``--json``: a record, or a list of records for several IoU thresholds."""
         records = [
             {
                 "protocol": "icdar2015",
@@ -97,19 +98,19 @@ class TextEvaluation:
 def evaluate_text(
     annotations: InstanceTable, results: InstanceTable, iou: Sequence[float] | None = None
 ) -> TextEvaluation:
-    """Scores text detections, all of one class, whatever their scores.
+    """Scores text detections of a single class, regardless of their scores.
 
     Args:
-        annotations: objects; a difficult one is don't-care.
-        results: detections, in the order in which they may be taken.
+        annotations: Annotations; difficult objects are ignored.
+        results: Detections, in the order in which they are matched.
         iou: IoU thresholds; None: 0.5.
 
     Raises:
-        ValueError: if there is more than one class.
+        ValueError: If there is more than one class.
     """
     classes = {*annotations.classes, *results.classes}
     if len(classes) > 1:
-        raise ValueError(f"icdar2015 scores text, a single class, but the files have {', '.join(sorted(classes))}")
+        raise ValueError(f"icdar2015 needs a single class, but the files have {', '.join(sorted(classes))}")
     thresholds = tuple(iou) if iou is not None else (0.5,)
     count = len(results.scores)
     verdict = np.full((len(thresholds), count), FALSE, dtype=np.uint8)
@@ -141,7 +142,7 @@ def evaluate_text(
 
 
 def _by_image(image: NDArray[np.int32]) -> dict[int, NDArray[np.int64]]:
-    """The rows of each image that has any, in order."""
+    """Returns the rows of each image that has any, in order."""
     rows = np.argsort(image, kind="stable")
     names, starts = np.unique(image[rows], return_index=True)
     return dict(zip(names.tolist(), np.split(rows, starts[1:]), strict=True)) if len(names) else {}

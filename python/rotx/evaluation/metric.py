@@ -17,15 +17,15 @@ from rotx.records import ImageRecord, Instances, InstanceTable
 
 
 class DetectionMetric:
-    """Average precision of detections that are given image by image.
+    """Average precision of detections that are added image by image.
 
-    The object can be pickled; each process fills its own and one of them merges the others.
+    The object can be pickled: each process fills its own, and one process merges them.
 
     Args:
-        classes: Names of the classes, in the order of the labels.
-        protocol: A name in `rotx.evaluation.PROTOCOLS`.
+        classes: Class names in the order of the labels.
+        protocol: Name in `rotx.evaluation.PROTOCOLS`.
         iou: IoU thresholds; None: those of the protocol.
-        jobs: Number of threads; None: one a core.
+        jobs: Number of threads; None: one per core.
     """
 
     def __init__(
@@ -61,17 +61,17 @@ class DetectionMetric:
         """Adds an image. The arrays are copied.
 
         Args:
-            image_id: Anything hashable; each image once.
-            boxes: Boxes of the detections, (N, D).
-            scores: Scores (N,).
-            labels: Indices into ``classes``, (N,).
-            gt_boxes: Boxes of the objects, (M, D).
-            gt_labels: Labels of the objects, (M,).
-            difficult: True or a number above 0 marks difficult objects, (M,). None: none is.
-            kind: Kind of the boxes of both; None: rboxes (N, 5). Quads (N, 8) without it are deprecated.
+            image_id: Hashable identifier of the image; each image can be added once.
+            boxes: Boxes (N, D) of the detections.
+            scores: Scores (N,) of the detections.
+            labels: Indices (N,) of the detections' classes in ``classes``.
+            gt_boxes: Boxes (M, D) of the objects.
+            gt_labels: Indices (M,) of the objects' classes in ``classes``.
+            difficult: Difficulty (M,) of the objects; True or a number above 0 is difficult. None: none is difficult.
+            kind: Kind of all boxes; None: rboxes (N, 5). Passing quads (N, 8) without it is deprecated.
 
         Raises:
-            ValueError: For arrays of another shape, a label out of range, or an image added before.
+            ValueError: If an array has a wrong shape, a label is out of range, or the image was added before.
         """
         if image_id in self._images:
             raise ValueError(f"image {image_id!r} was added before")
@@ -89,7 +89,10 @@ class DetectionMetric:
         )
 
     def merge(self, other: DetectionMetric) -> None:
-        """Adds the images of another metric. Images that both hold count once, as padded samplers need.
+        """Adds the images of another metric. Images in both count once, since padded samplers repeat images.
+
+        Args:
+            other: Metric with the same classes, protocol and IoU thresholds.
 
         Raises:
             ValueError: If the classes, the protocol or the thresholds differ.
@@ -100,8 +103,8 @@ class DetectionMetric:
             self._images.setdefault(image_id, image)
 
     def compute(self) -> Evaluation:
-        """The score of all images added so far."""
-        # Sorted, so that tied scores resolve alike however the images were spread over processes.
+        """Scores all images added so far."""
+        # Sorted, so that ties do not depend on the distribution of images over processes.
         items = sorted(self._images.items(), key=lambda item: (str(item[0]), repr(item[0])))
         results, truth = (self._table([(str(name), pair[i]) for name, pair in items]) for i in range(2))
         if results.scores is None:  # nothing was found
@@ -119,12 +122,16 @@ class DetectionMetric:
 
 
 def _boxes(name: str, boxes: ArrayLike, kind: BoxKind | None) -> tuple[NDArray[np.float64], BoxKind]:
-    """A copy of boxes, and their kind."""
+    """Returns a copy of boxes, and their kind."""
     array = np.asarray(boxes, dtype=np.float64).copy()
     if array.size == 0:
         array = array.reshape(0, width(kind or "rbox", 2))
     if kind is None and array.shape[-1] == width("quad"):
-        warnings.warn(f"{name}: quads need kind='quad'; they go without it for this version", DeprecationWarning, 3)
+        warnings.warn(
+            f"{name}: quads without kind='quad' are deprecated and will be an error in the next version",
+            DeprecationWarning,
+            3,
+        )
         kind = "quad"
     kind = kind or "rbox"
     try:
@@ -138,5 +145,5 @@ def _boxes(name: str, boxes: ArrayLike, kind: BoxKind | None) -> tuple[NDArray[n
 def _column(name: str, values: ArrayLike, length: int, dtype: Any) -> NDArray[Any]:
     array = np.asarray(values, dtype=dtype).reshape(-1).copy()
     if len(array) != length:
-        raise ValueError(f"{name}: need one a box, got {len(array)} for {length} boxes")
+        raise ValueError(f"{name}: need one per box, got {len(array)} for {length} boxes")
     return array

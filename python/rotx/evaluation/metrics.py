@@ -1,7 +1,7 @@
-"""The evaluators that configs name: MMRotate's keys, scored by our protocols.
+"""Evaluators of configs, with MMRotate's keys, scored by rotx's protocols.
 
-``val_evaluator`` and ``test_evaluator`` of a config become one of these; both score the annotations of a data
-set, as its files hold them, against detections in pixels of the files.
+They are built from ``val_evaluator`` and ``test_evaluator`` of a config. They score detections in pixels of the image
+files against the dataset's annotations, as they are in the annotation files.
 """
 
 from __future__ import annotations
@@ -20,31 +20,32 @@ from rotx.tiling.merging import MERGE_IOU
 
 
 class Metric(typing.Protocol):
-    """What an evaluator has; one of the user's, registered as a plug-in, needs no more."""
+    """Interface of evaluators; one registered by a plug-in needs only these methods."""
 
     def evaluate(self, annotations: InstanceTable, detections: InstanceTable) -> Any:
-        """Scores detections: an `Evaluation`, or a `rotx.evaluation.CocoEvaluation`."""
+        """Scores detections; returns an `Evaluation` or a `rotx.evaluation.CocoEvaluation`."""
 
     def headline(self, evaluation: Any) -> dict[str, float]:
-        """The few numbers for logs, the first of them to choose the best checkpoint by."""
+        """Returns the main numbers for logs; the first one selects the best checkpoint."""
 
 
 class DOTAMetric:
-    """Average precision by the rules of the DOTA devkit, or by those that ``protocol`` names.
+    """Average precision by the rules of the DOTA devkit, or of another protocol.
 
-    Without ``protocol`` they are those of DOTA-v1.5 or v2.0 for the classes of these sets, else of v1.0: quads as
-    annotated, difficult objects ignored, a class without objects counts 0. MMRotate takes the least rectangles
-    around the quads, counts difficult objects and leaves such classes out: ``protocol='mmrotate'``.
+    Without ``protocol``, the rules are those of DOTA-v1.5 or v2.0 for the classes of these datasets, and of v1.0
+    otherwise: quads as annotated, difficult objects ignored, AP 0 for classes without objects. MMRotate compares the
+    minimum-area rectangles of the quads, counts difficult objects and skips classes without objects:
+    ``protocol='mmrotate'``.
 
     Args:
-        iou_thrs: IoU threshold, or several.
-        eval_mode: ``"11points"`` (VOC07) or ``"area"`` (VOC12); None: as the protocol says.
-        protocol: a name in `rotx.evaluation.PROTOCOLS`; None: as said above.
-        merge_patches: ``rotx-eval model`` merges patches into whole images, as with ``--merge``.
-        iou_thr: by which detections on patches are merged.
-        format_only: ``rotx-eval model`` writes the detections and scores nothing.
-        outfile_prefix: where ``rotx-eval model`` writes them without ``--out``.
-        prefix: goes before the names of the headline, with a slash.
+        iou_thrs: IoU threshold or thresholds; None: those of the protocol.
+        eval_mode: Average of the precision: ``"11points"`` (VOC07) or ``"area"`` (VOC12); None: as in the protocol.
+        protocol: Name in `rotx.evaluation.PROTOCOLS`; None: the default described above.
+        merge_patches: Whether ``rotx-eval model`` merges patches into whole images, as with ``--merge``.
+        iou_thr: IoU above which NMS suppresses detections when patches are merged.
+        format_only: Whether ``rotx-eval model`` only writes the detections, without scoring them.
+        outfile_prefix: Prefix of the files that ``rotx-eval model`` writes if ``--out`` is not given.
+        prefix: Prefix of the names of the headline numbers, followed by a slash.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class DOTAMetric:
         self.prefix = prefix
 
     def rules(self, classes: Sequence[str]) -> Protocol:
-        """The protocol by which detections of these classes are scored."""
+        """Returns the protocol for detections of these classes."""
         versions = {DOTA_V1_5: "dota-v1.5", DOTA_V2_0: "dota-v2.0"}
         rules = self.protocol or get_protocol(versions.get(tuple(classes), "dota-v1.0"))
         if self.eval_mode is not None:
@@ -83,25 +84,25 @@ class DOTAMetric:
         return replace(rules, iou=self.iou_thrs or rules.iou, classes=tuple(classes))
 
     def evaluate(self, annotations: InstanceTable, detections: InstanceTable) -> Evaluation:
-        """Scores detections against annotations of the same images, for the classes of the annotations."""
+        """Scores detections against annotations of the same images, over the classes of the annotations."""
         return evaluate_boxes(annotations, detections, self.rules(annotations.classes))
 
     def headline(self, evaluation: Evaluation) -> dict[str, float]:
-        """``mAP``, over all IoU thresholds, and ``AP50`` and so on at each."""
+        """Returns ``mAP``, the mean over all IoU thresholds, and ``AP50`` etc. for each threshold."""
         return _prefixed(self.prefix, {"mAP": evaluation.map, **_at_thresholds("AP", evaluation)})
 
 
 class RotatedCocoMetric:
-    """COCO's average precision over rotated boxes: protocol ``coco``.
+    """COCO's average precision of rotated boxes: protocol ``coco``.
 
-    The overlaps are exact, of the quads as annotated; MMRotate compares least rectangles in single precision.
+    The IoU is exact and uses the quads as annotated; MMRotate compares minimum-area rectangles in single precision.
 
     Args:
-        iou_thrs: IoU threshold, or several; None: 0.5 to 0.95.
-        proposal_nums: how many detections of an image and class count is the first of them.
-        format_only: ``rotx-eval model`` writes the detections and scores nothing.
-        outfile_prefix: where ``rotx-eval model`` writes them without ``--out``.
-        prefix: goes before the names of the headline, with a slash.
+        iou_thrs: IoU threshold or thresholds; None: 0.5 to 0.95.
+        proposal_nums: Limits of the number of detections per image and class; only the first one is used.
+        format_only: Whether ``rotx-eval model`` only writes the detections, without scoring them.
+        outfile_prefix: Prefix of the files that ``rotx-eval model`` writes if ``--out`` is not given.
+        prefix: Prefix of the names of the headline numbers, followed by a slash.
     """
 
     def __init__(
@@ -124,11 +125,11 @@ class RotatedCocoMetric:
         self.prefix = prefix
 
     def evaluate(self, annotations: InstanceTable, detections: InstanceTable) -> Evaluation:
-        """Scores detections against annotations of the same images, for the classes of the annotations."""
+        """Scores detections against annotations of the same images, over the classes of the annotations."""
         return evaluate_boxes(annotations, detections, self.protocol, classes=annotations.classes)
 
     def headline(self, evaluation: Evaluation) -> dict[str, float]:
-        """``bbox_mAP``, ``bbox_mAP_50`` and ``_75`` where they are among the thresholds, ``_s``, ``_m``, ``_l``."""
+        """Returns ``bbox_mAP``, ``bbox_mAP_50`` and ``_75`` if these are thresholds, ``_s``, ``_m`` and ``_l``."""
         numbers = {"bbox_mAP": evaluation.map}
         at = _at_thresholds("bbox_mAP_", evaluation)
         numbers |= {name: at[name] for name in ("bbox_mAP_50", "bbox_mAP_75") if name in at}
@@ -138,20 +139,20 @@ class RotatedCocoMetric:
 class Several:
     """Several metrics for the same detections, such as the VOC07 and VOC12 averages of HRSC2016.
 
-    The evaluation, for tables and reports, is that of the first; the headline has the numbers of all. Where
-    detections are merged or written, the first that says so is obeyed.
+    Tables and reports show the evaluation of the first metric; the headline contains the numbers of all. The first
+    metric that sets how detections are merged or written decides.
 
     Args:
-        metrics: at least one.
+        metrics: Metrics, at least one.
 
     Raises:
-        ValueError: if two would call their numbers alike.
+        ValueError: If two metrics would report numbers of the same name.
     """
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
         names = [(type(metric), getattr(metric, "prefix", None)) for metric in metrics]
         if len(set(names)) < len(names):
-            raise ValueError("several metrics call their numbers alike: give each another prefix='...'")
+            raise ValueError("several metrics have the same type and prefix: give each a different prefix='...'")
         self.metrics = list(metrics)
         self.merge_patches = any(getattr(metric, "merge_patches", False) for metric in metrics)
         self.iou_thr = next((m.iou_thr for m in metrics if isinstance(m, DOTAMetric)), MERGE_IOU)
@@ -164,7 +165,7 @@ class Several:
         return self.metrics[0].evaluate(annotations, detections)
 
     def headline(self, evaluation: Any) -> dict[str, float]:
-        """The numbers of all metrics."""
+        """Returns the numbers of all metrics."""
         numbers = self.metrics[0].headline(evaluation)
         for metric in self.metrics[1:]:
             numbers |= metric.headline(metric.evaluate(evaluation.annotations, evaluation.results))
@@ -172,10 +173,14 @@ class Several:
 
 
 def build_metric(config: Any, where: str) -> Metric:
-    """The metric that ``val_evaluator`` or ``test_evaluator`` of a config describes, or a list of such.
+    """Builds the metric of ``val_evaluator`` or ``test_evaluator`` of a config.
+
+    Args:
+        config: Dict of a metric, or a list of dicts.
+        where: Path in the config, for error messages.
 
     Raises:
-        ValueError: for anything else.
+        ValueError: If ``config`` does not describe a metric.
     """
     if isinstance(config, list | tuple) and config:
         metrics = [build_metric(one, f"{where}.{i}") for i, one in enumerate(config)]

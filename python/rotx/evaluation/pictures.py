@@ -1,4 +1,4 @@
-"""Pictures of what a detector found, over what is annotated."""
+"""Draws detections over annotations."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def write_pictures(
     folder: str | Path,
     score_thr: float = 0.3,
 ) -> int:
-    """Writes ``<image>.jpg`` for each image: annotated objects in white, under detections in their class's colour.
+    """Writes ``<image>.jpg`` for each image: annotated objects in white, detections on top in their class's colour.
 
     Args:
-        dataset: the images and their annotations.
-        detections: on these images, in this order.
-        folder: made if it is not there.
-        score_thr: detections that score less are not shown.
+        dataset: Dataset of images and annotations.
+        detections: Detections in each image, in the dataset's order.
+        folder: Output folder, created if it does not exist.
+        score_thr: Lowest score of the detections that are drawn.
 
     Returns:
-        How many were written: images that cannot be read are left out.
+        Number of pictures written; unreadable images are skipped.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,13 +59,13 @@ def write_pictures(
         captions = [f"{name} {score:.2f}" for name, score in zip(names, detections.scores[seen], strict=True)]
         picture = draw_boxes(image, quad_to_rbox(found_quads[seen]), labels, captions, names)
         file = folder / f"{record.name}.jpg"
-        file.parent.mkdir(parents=True, exist_ok=True)  # names of images may hold folders
+        file.parent.mkdir(parents=True, exist_ok=True)  # names of images may contain folders
         write_bytes(file, cv2.imencode(".jpg", picture)[1].tobytes())
         count += 1
     return count
 
 
 def _by_image(image: NDArray[np.int32], images: int) -> list[NDArray[np.int64]]:
-    """The rows of each image, in their order."""
+    """Returns the rows of each image, in order."""
     order = np.argsort(image, kind="stable")
     return np.split(order, np.searchsorted(image[order], np.arange(1, images)))

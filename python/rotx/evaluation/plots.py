@@ -1,4 +1,4 @@
-"""The drawings of the report, as SVG text. matplotlib (``rotx[plots]``) is imported when one is made."""
+"""Plots of the report, as SVG text. They import matplotlib (``rotx[plots]``) only when they are drawn."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from rotx.evaluation.score import Evaluation
 
-#: Colours that can be told apart on white and on black, also by the colour-blind (after Okabe and Ito).
+#: Colours distinguishable on white and on black, also with colour blindness (after Okabe and Ito).
 BLUE, ORANGE, GREEN, GREY = "#3b82c4", "#d97706", "#12977a", "#8a8a8a"
 CURVE_COLOURS = (BLUE, ORANGE, GREEN, GREY)
-#: Stands for the colour of the page's text, which depends on its theme.
+#: Placeholder for the colour of the page's text, which depends on the theme.
 INK = "#010203"
-#: With more IoU thresholds than this, curves are drawn for the first, the middle and the last.
+#: With more IoU thresholds than this, curves are drawn only for the first, the middle and the last one.
 MOST_CURVES = 4
 #: Panels in a row of the precision-recall figure.
 PANELS = 5
@@ -40,14 +40,14 @@ _STYLE: Any = {
 
 
 def shown_thresholds(evaluation: Evaluation) -> list[tuple[int, str]]:
-    """The IoU thresholds that `curves` draws, as indices, each with its colour."""
+    """Returns the indices of the IoU thresholds that `curves` draws, each with its colour."""
     count = len(evaluation.protocol.iou)
     shown = range(count) if count <= MOST_CURVES else (0, count // 2, count - 1)
     return list(zip(shown, CURVE_COLOURS, strict=False))
 
 
 def curves(evaluation: Evaluation) -> str:
-    """Precision over recall, a panel for each class that has objects; "" if none has."""
+    """Plots precision over recall, with a panel for each class that has objects; "" if there is none."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -63,8 +63,8 @@ def curves(evaluation: Evaluation) -> str:
             for threshold, colour in shown_thresholds(evaluation):
                 recall, precision = evaluation.curve(label, threshold)
                 if not len(recall):
-                    continue  # objects without any detection: an empty panel
-                # The best detection's precision holds from recall 0 on.
+                    continue  # objects but no detections: an empty panel
+                # The curve starts at recall 0 with the precision of the best detection.
                 start = np.append(0.0, recall), np.append(precision[:1], precision)
                 panel.plot(*start, color=colour, linewidth=1.1)
             panel.set_title(evaluation.classes[label], parse_math=False)
@@ -72,7 +72,7 @@ def curves(evaluation: Evaluation) -> str:
             panel.grid(color=GREY, alpha=0.3, linewidth=0.5)
         for panel in panels[len(labels) :]:
             panel.set_visible(False)
-        # The lowest panel of each column has the numbers, also above an empty place.
+        # The lowest visible panel of each column has tick labels.
         for panel in panels[len(labels) - columns : len(labels)]:
             panel.tick_params(labelbottom=True)
         figure.supxlabel("recall", fontsize=8)
@@ -81,7 +81,7 @@ def curves(evaluation: Evaluation) -> str:
 
 
 def histogram(evaluation: Evaluation) -> str:
-    """The numbers of true, false and ignored detections by score, at the first IoU threshold; "" if none."""
+    """Plots the numbers of true, false and ignored detections by score, at the first IoU threshold; "" if none."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -113,11 +113,11 @@ def histogram(evaluation: Evaluation) -> str:
 
 
 def _svg(figure: Any, title: str, name: str) -> str:
-    """The figure as an element of a page: its lines and text take the colour of the text around it."""
+    """Converts a figure to an element of a page, with lines and text in the colour of the surrounding text."""
     import matplotlib
 
     text = io.StringIO()
-    # The salt keeps the ids of two figures on a page apart, and the same from run to run.
+    # The salt makes the ids of the figures on a page distinct, and reproducible between runs.
     with matplotlib.rc_context({"svg.hashsalt": name}):
         figure.savefig(text, format="svg", transparent=True)
     whole = text.getvalue()

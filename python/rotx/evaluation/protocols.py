@@ -1,7 +1,7 @@
 """Evaluation protocols as records of rules.
 
-Two tools that score the same files differently differ in a field here; `rotx.evaluation.explain` walks from
-one record to the other, field by field.
+Where two tools give different scores for the same files, their protocols differ in a field here.
+`rotx.evaluation.explain` changes one field after the other to show the effect of each.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ COCO_IOU = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """The rules by which detections are scored. The defaults are those of the DOTA devkit (task 1)."""
+    """Rules for scoring detections. The defaults are those of the DOTA devkit (task 1)."""
 
     name: str
-    #: The classes that count; None: those of the annotations and results.
+    #: Classes to score; None: those of the annotations and results.
     classes: tuple[str, ...] | None = None
     #: IoU thresholds.
     iou: tuple[float, ...] = (0.5,)
-    #: Whether the IoU must be above the threshold, not just equal to it.
+    #: Whether the IoU must exceed the threshold; otherwise it may also equal it.
     strict: bool = True
-    #: "devkit": where rounding decides, or a quad is not convex, the devkit's own arithmetic; "exact": never.
+    #: "devkit": use the devkit's arithmetic where rounding decides or a quad is not convex; "exact": never use it.
     rounding: Literal["devkit", "exact"] = "devkit"
-    #: The shape that quads are given: as they are, or the least rectangle around them.
+    #: Shape to compare: the quads themselves, or their minimum-area rectangles.
     boxes: Literal["quad", "min-area-rect"] = "quad"
-    #: Difficult objects: ignored (and detections on them do not count), or objects like any other.
+    #: Difficult objects: ignored together with the detections on them, or counted like any other.
     difficult: Literal["ignore", "count"] = "ignore"
-    #: Whether a detection whose best object is taken may have the next best (COCO), or is false (VOC, DOTA).
+    #: Whether a detection whose best object is already matched may match the next best (COCO), or is false (VOC, DOTA).
     second_choice: bool = False
-    #: How many detections of an image and class count, best first; None: all.
+    #: Maximum number of detections per image and class, best first; None: all.
     max_detections: int | None = None
-    #: How the precision-recall curve becomes a number: 11 points, area, 101 points.
+    #: Average of the precision-recall curve: at 11 points, area under the curve, or at 101 points.
     average: Literal["voc07", "area", "coco"] = "voc07"
-    #: A class without objects: counts 0 in the mean, or is left out of it.
+    #: A class without objects: counts as 0 in the mean, or is left out.
     empty_class: Literal["zero", "skip"] = "zero"
-    #: Task 2: horizontal boxes count whole pixels, x2 − x1 + 1, and objects are truncated to integers.
+    #: Task 2: whether widths count whole pixels, x2 − x1 + 1, and coordinates of objects are truncated to integers.
     pixels: bool = True
 
 
@@ -75,15 +75,15 @@ _RECORDS = (
 
 PROTOCOLS: dict[str, Protocol] = {record.name: record for record in _RECORDS}
 
-#: The protocol for results without scores; see `rotx.evaluation.icdar`.
+#: Protocol for results without scores; see `rotx.evaluation.icdar`.
 ICDAR2015 = "icdar2015"
 
 
 def get_protocol(name: str) -> Protocol:
-    """The protocol of that name.
+    """Returns a protocol by its name.
 
     Raises:
-        ValueError: naming the nearest one that exists.
+        ValueError: If there is no such name; the message suggests the nearest one.
     """
     if name in PROTOCOLS:
         return PROTOCOLS[name]

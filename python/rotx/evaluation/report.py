@@ -1,4 +1,4 @@
-"""Scores as text: the table on the screen, JSON, CSV, and every detection's verdict."""
+"""Formats scores as text: tables for the terminal, JSON, CSV, and the verdict on every detection."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from rotx.evaluation.icdar import HIT, IGNORED, TextEvaluation
 from rotx.evaluation.score import Evaluation
 from rotx.records import InstanceTable
 
-#: More IoU thresholds than this are shown by their mean, 0.5 and 0.75 alone.
+#: With more IoU thresholds than this, the table shows only their mean, 0.5 and 0.75.
 MOST_COLUMNS = 4
 
 
 def table(rows: Sequence[Sequence[str]], footer: int = 0) -> str:
-    """Rows of cells in a frame, the first one the head; the last ``footer`` rows are set apart."""
+    """Formats rows of cells as a table; the first row is the header, the last ``footer`` rows are set apart."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     line = "+" + "+".join("-" * (w + 2) for w in widths) + "+"
     text = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in rows]
@@ -31,7 +31,7 @@ def table(rows: Sequence[Sequence[str]], footer: int = 0) -> str:
 
 
 def score_table(evaluation: Evaluation | TextEvaluation | CocoEvaluation) -> str:
-    """The table that ``rotx-eval`` prints."""
+    """Returns the table that ``rotx-eval`` prints."""
     if isinstance(evaluation, CocoEvaluation):
         return table(evaluation.table(), footer=1)
     if isinstance(evaluation, TextEvaluation):
@@ -66,7 +66,7 @@ def _text_table(evaluation: TextEvaluation) -> str:
 
 
 def size_table(evaluation: Evaluation) -> str:
-    """mAP and average recall of small, medium and large objects."""
+    """Returns a table of mAP and average recall of small, medium and large objects."""
     rows = [["objects", "gts", "mAP", "recall"]]
     for name, size in [("all", evaluation), *evaluation.sizes.items()]:
         rows.append([name, str(size.gts.sum()), f"{size.map:.4f}", f"{size.average_recall:.4f}"])
@@ -74,7 +74,7 @@ def size_table(evaluation: Evaluation) -> str:
 
 
 def merge_table(patched: InstanceTable, merged: InstanceTable) -> str:
-    """How many detections of each class there are on the patches, and on the whole images."""
+    """Returns a table of the numbers of detections of each class on the patches and on the whole images."""
     sets = (patched, merged)
     counts = [np.bincount(found.label, minlength=len(found.classes)).tolist() for found in sets]
     rows = [["class", "on patches", "merged"]]
@@ -84,7 +84,7 @@ def merge_table(patched: InstanceTable, merged: InstanceTable) -> str:
 
 
 def explain_table(steps: Sequence[Step], base: str, start: float, target: str) -> str:
-    """The steps from one protocol to another, in points of mAP."""
+    """Returns a table of the steps from one protocol to another, in percentage points of mAP."""
     rows = [
         ["rule", "from", "to", "alone", "in turn", "mAP"],
         [f"({base})", "", "", "", "", f"{100 * start:.2f}"],
@@ -106,14 +106,14 @@ def explain_table(steps: Sequence[Step], base: str, start: float, target: str) -
 
 
 def to_json(evaluation: Evaluation | TextEvaluation | CocoEvaluation) -> str:
-    """The record or records of ``to_dict``, numbers in full precision."""
+    """Returns the records of ``to_dict`` as JSON, with numbers in full precision."""
     return json.dumps(evaluation.to_dict(), indent=2) + "\n"
 
 
 def to_csv(evaluation: Evaluation | TextEvaluation | CocoEvaluation) -> str:
-    """A line for each class and IoU threshold, numbers in full precision.
+    """Returns CSV with a line for each class and IoU threshold, with numbers in full precision.
 
-    Of text: for each threshold. Of COCO's numbers: for each kind and class.
+    For text, there is a line for each threshold; for COCO's numbers, for each kind and class.
     """
     if isinstance(evaluation, CocoEvaluation):
         return _csv(evaluation.rows())
@@ -130,11 +130,11 @@ def to_csv(evaluation: Evaluation | TextEvaluation | CocoEvaluation) -> str:
 
 
 def verdicts(evaluation: Evaluation | TextEvaluation) -> Iterator[str]:
-    """CSV lines: what became of every detection at the first IoU threshold.
+    """Yields CSV lines with the verdict on every detection at the first IoU threshold.
 
-    Columns: image, class, score, verdict (tp, fp, ignored), gt (the object matched or else overlapped most,
-    counted from 1 within its image's annotations; empty: none), gt_class, iou, difficult (of that object),
-    x1 … y4. Detections come by image, class and falling score.
+    Columns: image, class, score, verdict (tp, fp, ignored), gt (number of the matched object, or else of the one with
+    the greatest IoU, from 1 within its image's annotations; empty: none), gt_class, iou, difficult (of that object),
+    x1 … y4. Detections are sorted by image, class and descending score.
     """
     annotations, results = evaluation.annotations, evaluation.results
     if isinstance(evaluation, TextEvaluation):
@@ -171,7 +171,7 @@ def _take(values: np.ndarray, index: np.ndarray) -> np.ndarray:
 
 
 def _number_in_image(image: np.ndarray) -> np.ndarray:
-    """1, 2, … for the objects of each image, in the order of its file."""
+    """Numbers the objects of each image 1, 2, … in the order of its file."""
     order = np.argsort(image, kind="stable")
     starts = np.searchsorted(image[order], image[order])
     number = np.empty(len(image), dtype=np.int64)

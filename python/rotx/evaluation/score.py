@@ -1,4 +1,4 @@
-"""Average precision of detections under a protocol: match (Rust), then accumulate."""
+"""Average precision of detections under a protocol: matches in Rust, then accumulates."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**
 
 @dataclass(frozen=True)
 class Problem:
-    """Objects and detections of the classes that count, in the shape that a protocol gives them."""
+    """Objects and detections of the scored classes, with the boxes that a protocol compares."""
 
     truth: tuple[Floats, NDArray[np.uint32], NDArray[np.uint32]]
     ignore: NDArray[np.bool_]
     detections: tuple[Floats, NDArray[np.uint32], NDArray[np.uint32]]
     scores: Floats
-    #: Where each object and detection stands in the annotations and results it was taken from.
+    #: Row of each object and detection in the original annotations and results.
     truth_rows: NDArray[np.int64]
     detection_rows: NDArray[np.int64]
     classes: tuple[str, ...]
@@ -37,11 +37,11 @@ class Problem:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Detections scored under a protocol.
+    """Scores of detections under a protocol.
 
-    ``ap`` and ``recall`` are (T, C) for T IoU thresholds and C classes: average precision, and the recall that
-    all detections together reach; both 0 for a class without objects. ``gts`` (C,) counts the objects that
-    are to be found, ``dets`` (C,) the detections.
+    ``ap`` and ``recall`` are (T, C) for T IoU thresholds and C classes: the average precision, and the recall of all
+    detections; both are 0 for a class without objects. ``gts`` (C,) counts the objects to find, ``dets`` (C,) the
+    detections.
     """
 
     protocol: Protocol
@@ -59,29 +59,29 @@ class Evaluation:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes."""
+        """Class names."""
         return self.problem.classes
 
     @property
     def counted(self) -> NDArray[np.bool_]:
-        """(C,) whether a class takes part in the mean."""
+        """Mask (C,) of the classes in the mean."""
         if self.protocol.empty_class == "zero":
             return np.ones(len(self.classes), dtype=bool)
         return self.gts > 0
 
     @property
     def maps(self) -> Floats:
-        """(T,) mean average precision at each IoU threshold; 0 if there is no class to average."""
+        """Mean average precision (T,) at each IoU threshold; 0 if there is no class to average."""
         return _mean(self.ap[:, self.counted])
 
     @property
     def map(self) -> float:
-        """Mean average precision; over all IoU thresholds if there are several."""
+        """Mean average precision, averaged over all IoU thresholds."""
         return float(self.maps.mean())
 
     @cached_property
     def sizes(self) -> dict[str, Evaluation]:
-        """The same evaluation for small, medium and large objects alone, by the area of their quads.
+        """Separate evaluations of small, medium and large objects, by the area of their quads.
 
         Classes without objects of a size are left out of its mean.
         """
@@ -92,11 +92,22 @@ class Evaluation:
         }
 
     def curve(self, label: int, threshold: int = 0) -> tuple[Floats, Floats]:
-        """Recall (K,) and precision (K,) of a class over its K detections that count, best score first."""
+        """Returns recall (K,) and precision (K,) of a class over its K detections that are not ignored, best first.
+
+        Args:
+            label: Index of the class.
+            threshold: Index of the IoU threshold.
+        """
         return self.matches.curve(label, threshold)
 
     def interval(self, level: float = 0.95, samples: int = 1000, seed: int = 0) -> tuple[float, float]:
-        """A bootstrap confidence interval of ``map``: images are drawn with replacement ``samples`` times."""
+        """Returns a bootstrap confidence interval of ``map``; images are drawn with replacement.
+
+        Args:
+            level: Confidence level, in (0, 1).
+            samples: Number of bootstrap samples.
+            seed: Seed of the random draws.
+        """
         images = self.problem.images
         draws = np.random.default_rng(seed).integers(images, size=(samples, images))
         weights = np.stack([np.bincount(draw, minlength=images) for draw in draws]).astype(np.uint32)
@@ -113,7 +124,7 @@ class Evaluation:
                 self.jobs,
             )
             ap[:, ~has_objects] = 0.0
-            # A class that a draw has no object of says nothing about the mean of that draw.
+            # A class without objects in a sample is left out of that sample's mean.
             present = ap[:, self.counted]
             known = ~np.isnan(present)
             total += np.where(known, present, 0.0).sum(1) / np.maximum(known.sum(1), 1)
@@ -121,9 +132,9 @@ class Evaluation:
         return float(low), float(high)
 
     def to_dict(self) -> dict[str, Any] | list[dict[str, Any]]:
-        """What ``--json`` writes: a record, or for several IoU thresholds a list of one for each.
+        """Returns the content of ``--json``: a record, or a list of records for several IoU thresholds.
 
-        For ``coco`` the list starts with the record of the mean over the thresholds.
+        For ``coco`` the list starts with the mean over the thresholds.
         """
         records = [self._record(t, iou) for t, iou in enumerate(self.protocol.iou)]
         if self.protocol.average == "coco" and len(records) > 1:
@@ -154,7 +165,7 @@ class Evaluation:
 
     @property
     def average_recall(self) -> float:
-        """Mean recall over the IoU thresholds and the classes in the mean."""
+        """Recall averaged over the IoU thresholds and the classes in the mean."""
         return float(_mean(self.recall[:, self.counted]).mean())
 
     def _classes(self, ap: Floats, recall: Floats) -> dict[str, dict[str, Any]]:
@@ -174,7 +185,7 @@ def evaluate_boxes(
     classes: Sequence[str] | None = None,
     jobs: int | None = None,
 ) -> Evaluation:
-    """Scores detections that are in memory; the arguments are those of `rotx.evaluate`."""
+    """Scores detections in memory; for the arguments see `rotx.evaluate`."""
     if iou is not None:
         if not iou or not all(0 < t <= 1 for t in iou) or len(iou) > 32:
             raise ValueError(f"iou: need 1 to 32 thresholds in (0, 1], got {list(iou)}")
@@ -233,7 +244,7 @@ def _evaluate(
 
 
 def pose(annotations: InstanceTable, results: InstanceTable, protocol: Protocol, task: int) -> Problem:
-    """Takes the classes that count and gives the boxes the shape that the protocol compares."""
+    """Selects the scored classes and converts the boxes to the shape that the protocol compares."""
     classes = protocol.classes or tuple(dict.fromkeys((*annotations.classes, *results.classes)))
     truth_label, truth_rows = _relabel(annotations.classes, annotations.label, classes)
     label, rows = _relabel(results.classes, results.label, classes)
@@ -260,7 +271,7 @@ def pose(annotations: InstanceTable, results: InstanceTable, protocol: Protocol,
 def _relabel(
     names: Sequence[str], label: NDArray[np.int32], classes: Sequence[str]
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Labels in terms of ``classes``, and the rows whose class is among them."""
+    """Returns labels as indices into ``classes``, and the rows whose class is among them."""
     index = {name: i for i, name in enumerate(classes)}
     lookup = np.array([index.get(name, -1) for name in names] or [-1], dtype=np.int64)
     new = lookup[label]

@@ -1,4 +1,4 @@
-"""From a config and a checkpoint to a detector with the images that it is evaluated on."""
+"""Loads a detector and its test dataset from a config and a checkpoint."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from rotx.models.loading import load_detector
 from rotx.records import InstanceTable
 from rotx.tiling.merging import MERGE_IOU
 
-#: Where a config describes the images that a detector is tested on, and how it is scored, most telling first.
+#: Keys of a config with the test dataset → with the evaluator, in order of preference.
 _LOADERS = {"test_dataloader": "test_evaluator", "val_dataloader": "val_evaluator"}
 
 
 @dataclass(frozen=True)
 class EvaluationSetup:
-    """A trained detector, a dataset and how the detector is scored there.
+    """Trained detector, test dataset and metric.
 
     Attributes:
-        detector: Detector, on its device.
+        detector: Detector on its device.
         dataset: Dataset in test mode.
         metric: Metric of the config's evaluator.
-        batch_size: Number of images of a batch.
-        num_workers: Number of processes that read images.
+        batch_size: Number of images per batch.
+        num_workers: Number of loader workers.
     """
 
     detector: Detector
@@ -50,12 +50,12 @@ class EvaluationSetup:
 
     @cached_property
     def whole(self) -> InstanceTable | None:
-        """Annotations of the whole images, if the dataset has them: its images are windows that were never written."""
+        """Annotations of the whole images, if the dataset cuts them into windows on the fly; otherwise None."""
         return self.dataset.whole.annotations() if isinstance(self.dataset, TiledDataset) else None
 
     @property
     def official_coco(self) -> bool:
-        """Whether the config's evaluator, or the first of several, computes COCO's official numbers."""
+        """Whether the config's (first) evaluator computes COCO's official numbers."""
         return isinstance(getattr(self.metric, "metrics", [self.metric])[0], CocoMetric)
 
     @property
@@ -65,17 +65,17 @@ class EvaluationSetup:
 
     @property
     def merge_iou(self) -> float:
-        """IoU from which on detections of several patches are suppressed."""
+        """IoU above which detections of different patches are suppressed."""
         return float(getattr(self.metric, "iou_thr", MERGE_IOU))
 
     @property
     def format_only(self) -> bool:
-        """Whether the config's evaluator writes detections and scores nothing."""
+        """Whether the config's evaluator only writes detections, without scoring them."""
         return bool(getattr(self.metric, "format_only", False))
 
     @property
     def folder(self) -> str | None:
-        """Where the config's evaluator writes detections."""
+        """Folder that the config's evaluator writes detections to, if any."""
         return getattr(self.metric, "outfile_prefix", None)
 
 
@@ -88,20 +88,20 @@ def load_setup(
     plugins: Sequence[str] = (),
     trust_config: bool = False,
 ) -> EvaluationSetup:
-    """Loads a trained detector and the test images of its config, else the validation images.
+    """Loads a trained detector and the test dataset of its config, or else the validation dataset.
 
     Args:
         config_file: Config of rotx or of MMRotate 0.x or 1.x.
-        checkpoint: Weights.
+        checkpoint: Checkpoint written by rotx or MMRotate.
         device: Device for the detector.
-        options: Changes of the config.
-        plugins: Modules to import that register what the config names.
-        trust_config: Whether to import what ``custom_imports`` of the config names.
+        options: Overrides of config values, such as ``"model.test_cfg.score_thr=0.1"``.
+        plugins: Modules to import, which register further types that the config uses.
+        trust_config: Whether to import the modules in ``custom_imports`` of the config.
 
     Raises:
-        ValueError: For files that cannot be read or do not belong together.
-        OSError: For a file that cannot be opened.
-        ImportError: For a plug-in that cannot be found.
+        ValueError: If files cannot be read or do not belong together.
+        OSError: If a file cannot be opened.
+        ImportError: If a plug-in is not found.
     """
     trained = load_detector(
         config_file, checkpoint, str(device), options=options, plugins=plugins, trust_config=trust_config
@@ -109,7 +109,7 @@ def load_setup(
     settings = trained.settings
     name = next((name for name in _LOADERS if settings.get(name)), None)
     if name is None:
-        raise ValueError(f"{config_file}: nothing to evaluate on: it has neither {' nor '.join(_LOADERS)}")
+        raise ValueError(f"{config_file}: nothing to evaluate on: has neither {' nor '.join(_LOADERS)}")
     try:
         loader = settings[name]
         if not isinstance(loader, Mapping) or not isinstance(loader.get("dataset"), Mapping):
@@ -126,11 +126,11 @@ def load_setup(
 
 
 def _check(dataset: Any, where: str, trained: Sequence[str]) -> None:
-    """Raises ValueError unless the dataset is for evaluation and its classes are those that the detector knows."""
+    """Raises ValueError unless the dataset is in test mode and its classes are those of the detector."""
     if not dataset.test_mode:
         raise ValueError(f"{where}: needs test_mode=True: else images and objects are left out of the evaluation")
     classes = tuple(dataset.classes)
-    # A checkpoint without names, of a config without names, gives numbers.
+    # Classes are numbers if neither checkpoint nor config has names.
     nameless = tuple(trained) == tuple(map(str, range(len(trained))))
     if len(classes) != len(trained) or (classes != tuple(trained) and not nameless):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What is wrong with results before they are sent to the DOTA server, for ``rotx check-submission``."""
+"""Checks results before their submission to the DOTA server, for ``rotx check-submission``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rotx.tiling.windows import PATCH
 
 CLASSES = {"1.0": DOTA_V1_0, "1.5": DOTA_V1_5, "2.0": DOTA_V2_0}
 
-#: Boxes with a corner further out are far outside any image; the largest of DOTA-v2.0 is 29,200 x 27,620 pixels.
+#: Limits of coordinates; corners beyond them are far outside any image. DOTA-v2.0's largest is 29,200 x 27,620 pixels.
 LOWEST, HIGHEST = -100.0, 40_000.0
 
 Level = Literal["error", "warning"]
@@ -31,10 +31,10 @@ _SUFFIX = re.compile(r"\.(png|jpe?g|tiff?|bmp)$", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong in a submission.
+    """Problem in a submission.
 
-    An error makes the server fail or costs the score of a class; a warning may be meant. ``line`` is that of
-    the first example; None where there is none, or where it is unknown. ``fix`` says what helps.
+    An error makes the server fail or loses the score of a class; a warning may be intended. ``line`` is the line of the
+    first example; None if there is none or it is unknown. ``fix`` describes the fix.
     """
 
     level: Level
@@ -49,21 +49,21 @@ class Finding:
 
 
 def check_submission(results: str | Path, version: str = "1.0", task: int = 1) -> list[Finding]:
-    """Looks for what makes the DOTA server fail or score less than the detections deserve.
+    """Finds problems that make the DOTA server fail or lower the score.
 
-    All is read before it answers: there is one finding for each kind of fault and file, with its count.
+    All files are read. There is one finding for each kind of problem and file, with its count.
 
     Args:
-        results: the .zip that is to be sent, or the folder that is to be packed.
-        version: the version of DOTA ("1.0", "1.5" or "2.0"), which decides the classes.
-        task: 1 (rotated boxes) or 2 (horizontal boxes).
+        results: The .zip file to submit, or the folder to pack.
+        version: Version of DOTA, ``"1.0"``, ``"1.5"`` or ``"2.0"``; it determines the classes.
+        task: DOTA task: 1 (rotated boxes) or 2 (horizontal boxes).
 
     Returns:
-        Findings, those about the whole first; none if nothing is wrong.
+        Findings, those about the whole submission first; an empty list if nothing is wrong.
 
     Raises:
-        ValueError: for an unknown version or task.
-        FormatError: if there is no such file or folder.
+        ValueError: If the version or task is unknown.
+        FormatError: If the file or folder does not exist.
     """
     if version not in CLASSES:
         raise ValueError(f"version: need {', '.join(CLASSES)}, got {version!r}")
@@ -86,7 +86,7 @@ def check_submission(results: str | Path, version: str = "1.0", task: int = 1) -
 
 
 def _class_of(file: File, task: int) -> str | None:
-    """The class by the name of a result file, known or not; None if it is not one."""
+    """Returns the class in the name of a result file, known or not; None if it is not a result file."""
     prefix = f"Task{task}_"
     if not file.name.endswith(".txt"):
         return None
@@ -95,7 +95,7 @@ def _class_of(file: File, task: int) -> str | None:
 
 
 def _entries(path: Path, files: Sequence[File]) -> list[str]:
-    """The names of all that an archive or folder holds, hidden files and folders included."""
+    """Returns the names of everything in an archive or folder, including hidden files and folders."""
     if path.is_file() and path.suffix.lower() == ".zip":
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
@@ -115,7 +115,7 @@ def _check_archive(path: Path, entries: Sequence[str]) -> Iterator[Finding]:
 def _check_names(
     path: Path, files: Sequence[File], entries: Sequence[str], version: str, task: int
 ) -> Iterator[Finding]:
-    """Findings about which files there are, and which are not."""
+    """Yields findings about missing, unknown and superfluous files."""
     classes = CLASSES[version]
     have = {file.name: name for file in files if (name := _class_of(file, task)) is not None}
     missing = [name for name in classes if name not in have.values()]
@@ -154,7 +154,7 @@ def _unknown_class(file: str, name: str, missing: Sequence[str], version: str) -
 
 
 def _check_file(file: File, task: int) -> Iterator[Finding]:
-    """Findings about the lines of a file."""
+    """Yields findings about the lines of a file."""
     found = _rust.read_detections(f"task{task}", [(file.shown, "", file.data)], None, None, 20, 0)
     skipped = sum(count for _, count in found["skipped"])
     problems = [(line or None, text) for _, line, _, text in found["problems"]]
@@ -176,23 +176,23 @@ def _check_file(file: File, task: int) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class _Rows:
-    """The lines of a file that were read."""
+    """Valid rows of a file."""
 
     file: File
     problems: Sequence[tuple[int | None, str]]
     skipped: int
-    #: (M,) the image of each row.
+    #: Image index (M,) of each row.
     image: NDArray[np.uint32]
 
     def finding(self, level: Level, rows: NDArray[np.bool_], text: str, fix: str) -> Iterator[Finding]:
-        """A finding about these rows, if there is any, with their number before ``text``."""
+        """Yields a finding about these rows, if there are any; their number precedes ``text``."""
         count = int(np.count_nonzero(rows))
         if count:
             line = self.line(int(rows.argmax()))
             yield Finding(level, self.file.name, line, f"{_count(count, 'detection')} {text}", fix)
 
     def line(self, row: int) -> int | None:
-        """The line that a row stands on; None if lines were skipped of which only the number is known."""
+        """Returns the line number of a row; None if the numbers of some skipped lines are unknown."""
         if self.skipped > len(self.problems):
             return None
         bad = {line for line, _ in self.problems}

@@ -1,4 +1,4 @@
-"""Pictures of boxes on images, with OpenCV."""
+"""Drawing boxes on images, with OpenCV."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from rotx.geometry import rbox_to_quad
 
 Image = NDArray[np.uint8]
 
-#: The hue of each class follows from the one before by this share of the circle: neighbours differ most.
+#: Step of the hue from class to class, as a fraction of the circle: neighbouring labels differ most.
 GOLDEN_RATIO = 0.618033988749895
 
-#: A side has no more dashes and gaps.
+#: Greatest number of dashes and gaps of a side.
 _DASHES = 301
 
-#: Corners are drawn no farther away, in pixels: far outside of any image, and still a number that OpenCV can hold.
+#: Limit of drawn coordinates, in pixels: far outside any image, and still valid for OpenCV.
 FAR = 1 << 24
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
-#: Of the grid that says where text hides nothing, in pixels.
+#: Cell size in pixels of the grid that marks free places for text.
 CELL = 4
 
 
@@ -35,25 +35,27 @@ def draw_boxes(
     captions: Sequence[str] = (),
     classes: Sequence[str] = (),
 ) -> Image:
-    """A copy of an image with boxes on it, a colour for each label.
+    """Draws boxes on a copy of an image, with one colour per label.
 
-    Captions stand where they hide no box and no other caption, those of the first boxes first; where there is no
-    such place they are left out. With ``classes`` the picture then says in a corner which colour is which class.
+    Captions are placed where they hide no box and no other caption, first come, first served; a caption without a free
+    place is left out. With ``classes``, a legend in a corner names the colours.
 
     Args:
         image: (H, W, 3) uint8, BGR.
         rboxes: (N, 5) ``cx, cy, w, h, angle``, in pixels and radians, clockwise.
-        labels: (N,), they choose the colours.
-        captions: a text for each box, or none.
-        classes: the name of each box's class, or none.
+        labels: Labels (N,), which determine the colours.
+        captions: Caption of each box; empty for none.
+        classes: Class name of each box, for the legend; empty for none.
 
     Raises:
-        ValueError: for another shape or number.
+        ValueError: For an image of another form, or another number of labels, captions or classes.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"image: need (H, W, 3) uint8, got {image.shape} {image.dtype}")
     if len(labels) != len(rboxes) or len(captions) not in (0, len(rboxes)):
-        raise ValueError(f"need a label and a caption a box, got {len(labels)} and {len(captions)} for {len(rboxes)}")
+        raise ValueError(
+            f"need a label and a caption for each box, got {len(labels)} and {len(captions)} for {len(rboxes)}"
+        )
     picture = image.copy()
     draw_onto(picture, rboxes, labels, captions, classes)
     return picture
@@ -66,7 +68,7 @@ def draw_onto(
     captions: Sequence[str] = (),
     classes: Sequence[str] = (),
 ) -> None:
-    """Draws into an image itself, without a copy; see :func:`draw_boxes`."""
+    """Draws boxes on an image in place; see :func:`draw_boxes`."""
     draw_quads(picture, rbox_to_quad(rboxes), labels, captions, classes)
 
 
@@ -78,14 +80,14 @@ def draw_quads(
     classes: Sequence[str] = (),
     dashed: NDArray[np.bool_] | None = None,
 ) -> None:
-    """Draws quads (N, 8) into an image itself; those that are ``dashed`` (N,), if any, with dashes.
+    """Draws quads (N, 8) on an image in place, with dashed outlines where ``dashed`` (N,) is set.
 
-    See :func:`draw_boxes` for the rest.
+    See :func:`draw_boxes` for the other arguments.
     """
     longest = max(picture.shape[:2])
     corners = np.round(quads).reshape(-1, 4, 2).clip(-FAR, FAR).astype(np.int32)
     sides = np.hypot(*np.moveaxis(corners - np.roll(corners, 1, axis=1), 2, 0).astype(np.float64))
-    # Thin for small objects, which would vanish under their outlines.
+    # Thin lines, so that small objects do not vanish under their outlines.
     lines = np.fmax(1, np.fmin(sides.min(1) / 8, longest / 600)).round().astype(int)
     for i, (points, label, thickness) in enumerate(zip(corners, labels.tolist(), lines.tolist(), strict=True)):
         if dashed is not None and dashed[i]:
@@ -101,7 +103,7 @@ def draw_quads(
 
 
 def _dashes(picture: Image, points: NDArray[np.int32], colour: tuple[int, int, int], thickness: int) -> None:
-    """The outline of a quad (4, 2), of dashes as long as the gaps between them."""
+    """Draws the dashed outline of a quad (4, 2)."""
     for start, end in zip(points, np.roll(points, -1, axis=0), strict=True):
         count = int(np.clip(np.hypot(*(end - start)) // (4 * thickness), 2, _DASHES)) | 1
         stops = np.linspace(start, end, count + 1).round().astype(np.int32)
@@ -110,7 +112,7 @@ def _dashes(picture: Image, points: NDArray[np.int32], colour: tuple[int, int, i
 
 
 class _Text:
-    """Text on a picture, in places that are free; which ones are is known in cells of `CELL` pixels square."""
+    """Places text on a picture; a grid of `CELL` pixel cells marks the free places."""
 
     def __init__(self, picture: Image, corners: NDArray[np.int32]) -> None:
         self.picture = picture
@@ -121,7 +123,7 @@ class _Text:
             cv2.fillPoly(self.taken, [points // CELL], 1)
 
     def caption(self, text: str, points: NDArray[np.int32], label: int) -> bool:
-        """Writes above a box (4, 2), or below it; returns whether there was room, or no box to be seen."""
+        """Writes above a box (4, 2), or below it; returns False if there was no room or the box is not visible."""
         if (points.max(0) < 0).any() or (points.min(0) >= self.picture.shape[1::-1]).any():
             return True
         width, height = self._size(text)
@@ -137,7 +139,7 @@ class _Text:
         return False
 
     def legend(self, counts: Sequence[tuple[tuple[int, str], int]]) -> None:
-        """Writes each class with its number of boxes, in the corner where the fewest boxes are."""
+        """Writes the classes with their numbers of boxes, in the corner with the fewest boxes."""
         lines = [(f"{name} {count}", class_colour(label)) for (label, name), count in counts]
         width = max((self._size(text)[0] for text, _ in lines), default=0)
         height = self._size("")[1]
@@ -150,7 +152,7 @@ class _Text:
             self._write(text, x, y + i * height, width, height, colour)
 
     def _size(self, text: str) -> tuple[int, int]:
-        """Width of a text and height of a line, with a margin around."""
+        """Width of a text and height of a line in pixels, with margins."""
         (width, _), _ = cv2.getTextSize(text, FONT, self.scale, self.thickness)
         return int(width + 10 * self.scale), int(36 * self.scale)
 
@@ -163,6 +165,6 @@ class _Text:
 
 
 def class_colour(label: int) -> tuple[int, int, int]:
-    """A bright BGR colour for a label, always the same."""
+    """Returns the bright BGR colour of a label."""
     red, green, blue = colorsys.hsv_to_rgb(label * GOLDEN_RATIO % 1, 0.85, 1.0)
     return int(blue * 255), int(green * 255), int(red * 255)

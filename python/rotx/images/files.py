@@ -1,4 +1,4 @@
-"""The files of images: finding them with one listing of a folder, their sizes, and reading them."""
+"""Image files: finding them with one listing of a folder, their sizes, and reading them."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from numpy.typing import NDArray
 
 from rotx.images.tiff import open_tiff
 
-#: What files of images are called, in any case of letters.
+#: Suffixes of image files, in lower case.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
-#: An image of more pixels is not read whole; this is OpenCV's limit too.
+#: Greatest number of pixels of an image that is read whole; also OpenCV's limit.
 MOST_PIXELS = 1 << 30
 
 _EXIF_ORIENTATION = 0x0112
 
 
 def list_images(folder: Path, suffix: str | None = None) -> dict[str, list[str]]:
-    """The images of a folder: their names without suffix, and the files of each.
+    """Lists the images of a folder: the files of each name without suffix.
 
     Args:
-        folder: sub-folders are not looked into.
-        suffix: only files that end so, such as ``"png"``; None: any that images have.
+        folder: Folder to list; subfolders are ignored.
+        suffix: Suffix of the image files, such as ``"png"``; None: any image suffix.
 
     Raises:
-        OSError: if the folder cannot be listed.
+        OSError: If the folder cannot be listed.
     """
     wanted = SUFFIXES if suffix is None else (f".{suffix.lower().lstrip('.')}",)
     found: dict[str, list[str]] = {}
@@ -41,33 +41,33 @@ def list_images(folder: Path, suffix: str | None = None) -> dict[str, list[str]]
 
 
 def list_files(folder: Path) -> list[str]:
-    """The names of the files in a folder, sorted.
+    """Lists the names of the files in a folder, sorted.
 
     Raises:
-        OSError: if the folder cannot be listed.
+        OSError: If the folder cannot be listed.
     """
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if not entry.is_dir())
 
 
 def find_images(folder: Path, listed: Mapping[str, Sequence[str]], names: Sequence[str]) -> list[Path | None]:
-    """The file of each image by its name, from what :func:`list_images` says; None where there is none.
+    """Finds the file of each image by name in the result of :func:`list_images`; None if there is none.
 
     Raises:
-        ValueError: if two files could be meant.
+        ValueError: If two files match a name.
     """
     paths: list[Path | None] = []
     for name in names:
         files = listed.get(name, ())
         if len(files) > 1:
-            raise ValueError(f"{folder}: {' and '.join(files)}: say which by img_suffix, such as img_suffix='png'")
+            raise ValueError(f"{folder}: {' and '.join(files)}: choose one with img_suffix, such as img_suffix='png'")
         paths.append(folder / files[0] if files else None)
     return paths
 
 
 def image_size(path: Path) -> tuple[int, int] | None:
-    """Height and width of an image as OpenCV loads it, from the first bytes of its file; None if they do not say."""
-    from PIL import Image  # needed by few
+    """Height and width of an image as OpenCV loads it, read from the header; None if the header does not give them."""
+    from PIL import Image  # rarely needed
 
     try:
         with Image.open(path) as image:
@@ -79,11 +79,11 @@ def image_size(path: Path) -> tuple[int, int] | None:
 
 
 class UnreadableImage(ValueError):
-    """A file that should hold an image and does not.
+    """Error for a file that holds no readable image.
 
     Attributes:
-        path: of the file.
-        reason: why it cannot be read.
+        path: Path of the file.
+        reason: Why the file cannot be read.
     """
 
     def __init__(self, path: str | Path, reason: str) -> None:
@@ -92,17 +92,17 @@ class UnreadableImage(ValueError):
         self.reason = reason
 
     def __reduce__(self) -> tuple[type[UnreadableImage], tuple[Path, str]]:
-        """Exceptions are rebuilt from ``args``, which hold the message; workers send them to the main process."""
+        """Supports pickling, so that workers can send the error to the main process."""
         return type(self), (self.path, self.reason)
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
-    """The image of a file, (H, W, 3) uint8, BGR; grey and 16 bits are converted.
+    """Reads an image as (H, W, 3) uint8, BGR; greyscale and 16-bit images are converted.
 
-    OpenCV reads it, or rasterio (``rotx[geo]``) if it is a TIFF of a kind that OpenCV does not know.
+    OpenCV reads the file, or rasterio (``rotx[geo]``) for kinds of TIFF that OpenCV does not know.
 
     Raises:
-        UnreadableImage: for a file that is absent, holds no image, or is cut off.
+        UnreadableImage: For a file that is missing, holds no image, or is truncated.
     """
     try:
         content = Path(path).read_bytes()  # unlike cv2.imread it takes any path on any system
@@ -119,7 +119,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
 
 
 def _by_rasterio(path: Path, reason: str) -> NDArray[np.uint8]:
-    """A whole image that OpenCV refuses for a reason, if it is a TIFF that rasterio reads."""
+    """Reads a TIFF by rasterio that OpenCV refused for a reason; raises with that reason if it is no such TIFF."""
     try:
         reader = open_tiff(path, reason)
         if reader.width * reader.height > MOST_PIXELS:
@@ -130,14 +130,14 @@ def _by_rasterio(path: Path, reason: str) -> NDArray[np.uint8]:
 
 
 def _cut_off(content: bytes, decoded: bool) -> bool:
-    """Whether an image ends too early.
+    """Whether an image file is truncated.
 
-    OpenCV refuses a BMP that does, without saying why; its header says how long it is, though not always rightly.
-    OpenCV 4 fills up what is missing of a JPEG, and says nothing.
+    OpenCV refuses a truncated BMP without a reason; its header gives the length, though not always correctly. OpenCV 4
+    fills up a truncated JPEG silently.
     """
     if content.startswith(b"BM"):
         return not decoded and len(content) < int.from_bytes(content[2:6], "little")
     if not content.startswith(b"\xff\xd8") or content.endswith(b"\xff\xd9"):
         return False
-    # What follows the last start of a scan holds the mark of the end only there; other things may follow that.
+    # Search for the end marker after the last start of scan only: earlier bytes may look alike, later ones may differ.
     return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")

@@ -1,4 +1,4 @@
-"""Images read in bands of rows, and made smaller from them: memory does not grow with the image."""
+"""Previews: images are read in bands of rows and reduced, so that memory does not grow with the image."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from numpy.typing import NDArray
 from rotx.images.files import read_image
 from rotx.images.window_cache import Pixels, Reader, open_image
 
-#: Of the rows that are read at a time, unless one row has more.
+#: Size in bytes of the rows that are read at a time, unless a single row is larger.
 BAND_BYTES = 16 << 20
 
 
 def preview(file: Path, longest: int) -> Pixels:
-    """An image (H, W, 3) uint8, BGR, whose longer side is at most ``longest`` pixels.
+    """Reads an image as (H, W, 3) uint8, BGR, reduced so that the longer side is at most ``longest`` pixels.
 
-    Memory is that of the preview and of a band of rows; files that cannot be read in bands are read whole.
+    Memory holds the preview and a band of rows; files that cannot be read in bands are read whole.
 
     Raises:
-        UnreadableImage: for a file that holds no image.
+        UnreadableImage: For a file that holds no image.
     """
     try:
         reader = open_image(file)
         size = reader.width, reader.height
         return reader.read(0, 0, *size) if max(size) <= longest else _averaged(bands(reader), size, longest)
-    except (ValueError, OSError):  # OpenCV reads more kinds, and goes on where a JPEG is damaged
+    except (ValueError, OSError):  # OpenCV reads more formats, and damaged JPEGs
         pixels = read_image(file)
         size = pixels.shape[1], pixels.shape[0]
         return pixels if max(size) <= longest else _averaged(iter([pixels]), size, longest)
 
 
 def bands(reader: Reader) -> Iterator[Pixels]:
-    """An image from the top down, whole blocks at a time if they are not too many bytes."""
+    """Yields an image from the top down, in whole blocks if they are small enough."""
     most, block = max(1, BAND_BYTES // (3 * reader.width)), reader.block[1]
     rows = most // block * block or most
     for y in range(0, reader.height, rows):
@@ -44,15 +44,15 @@ def bands(reader: Reader) -> Iterator[Pixels]:
 
 
 def _averaged(bands: Iterator[Pixels], whole: tuple[int, int], longest: int) -> Pixels:
-    """An image of ``whole``, width and height, that comes in bands: each pixel of the result is the mean of its area.
+    """Reduces an image of width and height ``whole``, given in bands: each pixel becomes the mean of its area.
 
-    OpenCV averages along the rows; what is above a pixel of the result may lie in two bands.
+    OpenCV averages along the rows; the area of a pixel may span two bands.
     """
     factor, height = longest / max(whole), whole[1]
     size = max(1, round(whole[0] * factor)), max(1, round(height * factor))
     out: NDArray[np.uint8] = np.empty((size[1], size[0], 3), np.uint8)
     step = height / size[1]
-    waiting, first = np.empty((0, size[0], 3), np.uint8), 0  # rows that are still needed, from `first` on
+    waiting, first = np.empty((0, size[0], 3), np.uint8), 0  # rows still needed, from row `first` on
     row = 0
     for band in bands:
         narrow = cv2.resize(band, (size[0], len(band)), interpolation=cv2.INTER_AREA)

@@ -1,4 +1,4 @@
-"""TIFFs that `rotx._rust` does not know, such as those of ZSTD, LERC or 12 bits, read by rasterio (``rotx[geo]``)."""
+"""Reading TIFFs that `rotx._rust` does not support, such as ZSTD, LERC or 12 bits, by rasterio (``rotx[geo]``)."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MAGIC = (b"II*\0", b"II+\0", b"MM\0*", b"MM\0+")
-# What `rotx._rust` reads: if it refuses one of these, the file is damaged or its samples have no colour.
+# Compressions that `rotx._rust` reads: if it refuses such a file, the file is damaged or has no colour.
 _KNOWN_COMPRESSIONS = ("", "LZW", "DEFLATE", "PACKBITS", "JPEG", "YCbCr JPEG")
 _KNOWN_BITS = (1, 2, 4, 8, 16)
-# How reasons begin that say of which kind a file is, rather than that it is damaged.
+# First words of reasons for an unsupported kind of file, as opposed to a damaged one.
 _OTHER_KIND = ("is a TIFF compressed by", "is a TIFF with", "is a TIFF of", "holds no image that OpenCV can read")
-# GDAL would keep blocks in a twentieth of the memory, beside those that `rotx.images.window_cache` keeps, and look for
-# files beside the image.
+# Restricts GDAL's block cache, which would take a twentieth of the memory in addition to `rotx.images.window_cache`,
+# and its search for files beside the image.
 _SETTINGS = {"GDAL_CACHEMAX": 32 << 20, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
-#: Rows that are read at once from an image without tiles, at least.
+#: Least number of rows to read at once from an image without tiles.
 _ROWS = 64
 
 
 class TiffReader:
-    """A TIFF that is read in pieces by rasterio, with the colours that `rotx._rust` gives to other TIFFs.
+    """Reads parts of a TIFF by rasterio, with the same colours as `rotx._rust` gives for other TIFFs.
 
     The first three bands are red, green and blue if the file says so; otherwise the first is grey. Palettes and CMYK
     become RGB. Samples of more than 8 bits are scaled to 8: grey ones by leaving out the lower bits, colours by
-    rounding. Colours are multiplied by alpha, as GDAL does not say whether they are already; it does not give the
-    orientation tag either, so that is not applied.
+    rounding. Colours are multiplied by alpha, because GDAL does not tell whether they already are; it does not give the
+    orientation tag either, so that tag is ignored.
 
     Attributes:
         width, height: Size in pixels.
-        block: Width and height in pixels of the pieces that cost least to read.
+        block: Width and height in pixels of the parts that are cheapest to read.
     """
 
     def __init__(self, dataset: Any) -> None:
@@ -51,7 +51,7 @@ class TiffReader:
         self._bands = [1, 2, 3, 4] if self._cmyk or self._alpha else [1, 2, 3] if rgb else [1]
 
     def read(self, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
-        """An area as (height, width, 3) uint8, BGR.
+        """Reads an area as (height, width, 3) uint8, BGR.
 
         Raises:
             ValueError: The file does not hold those pixels.
@@ -93,21 +93,21 @@ class TiffReader:
 
 
 def open_tiff(path: Path, reason: str) -> TiffReader:
-    """Opens a TIFF of a compression or a number of bits that other readers do not know.
+    """Opens a TIFF with a compression or bit depth that other readers do not support.
 
     Args:
         path: Path of a regular file.
-        reason: Why another reader refuses it.
+        reason: Reason why another reader refuses it.
 
     Raises:
-        ValueError: It is no such TIFF, with ``reason``; or rasterio is missing, with what to install.
-        OSError: The file cannot be opened.
+        ValueError: If it is no such TIFF, with ``reason``; or if rasterio is missing, with what to install.
+        OSError: If the file cannot be opened.
     """
     with path.open("rb") as file:
         if file.read(4) not in _MAGIC or not reason.startswith(_OTHER_KIND):
             raise ValueError(reason)
     try:
-        import rasterio  # slow to load, and needed by few
+        import rasterio  # slow to import, rarely needed
         from rasterio.errors import NotGeoreferencedWarning, RasterioError
     except ImportError:
         raise ValueError(f"{reason}; more kinds of TIFF are read after pip install 'rotx[geo]'") from None
@@ -130,12 +130,12 @@ def open_tiff(path: Path, reason: str) -> TiffReader:
 
 
 def _bits(dataset: Any) -> int:
-    """Number of bits of a sample."""
+    """Number of bits per sample."""
     return int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8 if dataset.dtypes[0] == "uint8" else 16))
 
 
 def _palette(dataset: Any) -> NDArray[np.uint8]:
-    """RGB colours (256, 3) by their index."""
+    """RGB colours (256, 3) of the palette."""
     palette = np.zeros((256, 3), np.uint8)
     for index, rgba in dataset.colormap(1).items():
         if index < 256:

@@ -1,9 +1,9 @@
-"""Windows of images, decoded no more often than a bounded cache of this process makes necessary.
+"""Reading windows of images through a bounded cache of decoded blocks.
 
-A file is decoded in the blocks that it is made of (`rotx._rust.ImageReader.block`), and the blocks that were used
-last are kept. Rows of a PNG or JPEG come only from the top: what is decoded on the way down to a window is kept too,
-if the whole image fits into the cache. One image stays open, to go on reading where the last window ended. Every
-process has a cache of its own: a worker of a loader starts with an empty one.
+A file is decoded in its own blocks (`rotx._rust.ImageReader.block`), and the least recently used blocks are dropped.
+Rows of a PNG or JPEG can only be decoded from the top; rows above a window are cached, too, if the whole image fits
+into the cache. One image stays open, to continue reading where the last window ended. Every process has its own cache;
+loader workers start with an empty one.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ from rotx.records import Window
 
 Pixels = NDArray[np.uint8]
 
-#: What OpenCV reads, and only whole: endings of files, and how they begin.
+#: Formats that only OpenCV reads, and only whole: suffixes, and first bytes of the files.
 _WHOLE = (".webp", ".ppm", ".pgm")
 _BMP = b"BM"
 
 
 class Reader(Protocol):
-    """An image that is read in pieces; `rotx._rust.ImageReader` is one."""
+    """Protocol of images that are read in parts; `rotx._rust.ImageReader` is one."""
 
     @property
     def width(self) -> int:
-        """In pixels."""
+        """Size of the image in pixels."""
 
     @property
     def height(self) -> int:
-        """In pixels."""
+        """Size of the image in pixels."""
 
     @property
     def block(self) -> tuple[int, int]:
-        """Width and height of the pieces that cost least; as wide as the image if rows come only from the top."""
+        """Width and height of the parts that are cheapest to read; full width if rows are decoded from the top."""
 
     def read(self, x: int, y: int, width: int, height: int) -> Pixels:
-        """An area as (height, width, 3) uint8, BGR."""
+        """Reads an area as (height, width, 3) uint8, BGR."""
 
 
 def read_record(record: Any) -> Pixels:
-    """The image of a record, (H, W, 3) uint8, BGR: that of its file, or the window of it.
+    """Reads the image of a record, or the window of it, as (H, W, 3) uint8, BGR.
 
     Raises:
-        UnreadableImage: for a file that is absent, holds no image, or ends before the window does.
+        UnreadableImage: For a file that is missing, holds no image, or ends before the window.
     """
     if record.window is None:
         return read_image(record.path)
@@ -63,9 +63,9 @@ def read_record(record: Any) -> Pixels:
 
 
 def reading_order(records: Sequence[Any]) -> list[int]:
-    """Indices of records such that a cache with room for one row of windows decodes an image once for each size.
+    """Orders records so that a cache of one row of windows decodes each image once per window size.
 
-    By their names the windows of an image and size stand together already, but one column after the other.
+    Sorted by name, the windows of an image and size are adjacent, but column by column.
     """
     first: dict[tuple[Path, int], int] = {}
     places = []
@@ -79,18 +79,18 @@ def open_image(path: Path) -> Reader:
     """Opens an image and reads its header.
 
     Raises:
-        UnreadableImage: The file holds no image, or one of a kind that is not read.
+        UnreadableImage: If the file holds no image, or one of an unsupported format.
     """
     return WholeImage(path) if _only_whole(path) else open_in_pieces(path)
 
 
 def open_in_pieces(path: Path) -> Reader:
-    """Opens an image of which a window is read without the rest, as far as its format allows.
+    """Opens an image whose windows can be read without the rest, as far as its format allows.
 
     `rotx._rust` reads PNG, JPEG and TIFF; rasterio (``rotx[geo]``) reads further kinds of TIFF.
 
     Raises:
-        UnreadableImage: The file holds no such image.
+        UnreadableImage: If the file holds no such image.
     """
     try:
         return _rust.ImageReader(path)
@@ -115,27 +115,27 @@ def _only_whole(path: Path) -> bool:
 
 
 class WholeImage:
-    """An image that OpenCV decodes whole when its first pixels are read; they stay in memory."""
+    """An image that OpenCV decodes whole at the first read; the pixels stay in memory."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._pixels: Pixels | None = None
         size = image_size(path)
-        if size is None:  # Pillow is not sure, or the image is larger than it likes
+        if size is None:  # Pillow does not give the size, or refuses an image so large
             self._pixels = read_image(path)
             size = self._pixels.shape[:2]
         self.height, self.width = size
         self.block = self.width, self.height
 
     def read(self, x: int, y: int, width: int, height: int) -> Pixels:
-        """An area as (height, width, 3) uint8, BGR."""
+        """Reads an area as (height, width, 3) uint8, BGR."""
         if self._pixels is None:
             self._pixels = read_image(self._path)
         return self._pixels[y : y + height, x : x + width]
 
 
 class _Version(NamedTuple):
-    """A file as it was at some time: what is known of it is forgotten when it changes."""
+    """State of a file; cached data are dropped when it changes."""
 
     path: str
     changed: int
@@ -144,12 +144,12 @@ class _Version(NamedTuple):
 
 @dataclass(eq=False)
 class _Image:
-    """An image that was opened at some time.
+    """An image that has been opened.
 
     Attributes:
-        version: of its file.
-        width, height: in pixels.
-        block: width and height of its blocks.
+        version: State of its file.
+        width, height: Size in pixels.
+        block: Width and height of its blocks, in pixels.
     """
 
     version: _Version
@@ -159,20 +159,20 @@ class _Image:
 
     @property
     def from_top(self) -> bool:
-        """Whether rows come only from the top."""
+        """Whether rows can only be decoded from the top."""
         return self.block[0] >= self.width
 
     def place(self, column: int, row: int) -> tuple[int, int, int, int]:
-        """Left, top, width and height of a block."""
+        """Left, top, width and height of a block, in pixels."""
         x, y = column * self.block[0], row * self.block[1]
         return x, y, min(self.block[0], self.width - x), min(self.block[1], self.height - y)
 
 
 class WindowCache:
-    """The image that is open, and blocks of pixels of any images, those that were used last.
+    """One open image, and the most recently used blocks of pixels of any images.
 
     Attributes:
-        bytes: that all blocks have.
+        bytes: Size of all cached blocks.
     """
 
     def __init__(self) -> None:
@@ -180,13 +180,13 @@ class WindowCache:
         self._images: dict[_Version, _Image] = {}
         self._blocks: OrderedDict[tuple[_Version, int, int], Pixels] = OrderedDict()
         self._open: tuple[_Version, Reader] | None = None
-        self._next_row = 0  # of blocks: where the open image can be read on without starting anew
+        self._next_row = 0  # row of blocks at which the open image continues without restarting
 
     def read(self, path: Path, window: Window) -> Pixels:
-        """A window of an image, (H, W, 3) uint8, BGR; what lies beyond the image is padding or left out.
+        """Reads a window of an image as (H, W, 3) uint8, BGR; the part beyond the image is padded or left out.
 
         Raises:
-            UnreadableImage: for a file that is absent, holds no image, or ends before the window does.
+            UnreadableImage: For a file that is missing, holds no image, or ends before the window.
         """
         image = self._image(path)
         x0, y0, x1, y1 = window.area
@@ -200,7 +200,7 @@ class WindowCache:
         try:
             self._fill(image, (x0, y0, right, bottom), window.cache_bytes, out)
         except (ValueError, OSError) as error:
-            self._open = None  # who knows in what state it is
+            self._open = None  # its state is undefined after an error
             raise error if isinstance(error, UnreadableImage) else UnreadableImage(path, str(error)) from None
         return out
 
@@ -216,14 +216,14 @@ class WindowCache:
         return self._images[version]
 
     def _reader(self, version: _Version) -> Reader:
-        """The open image; opens it if it is not the one."""
+        """Returns the reader of a file; opens it if another one is open."""
         if self._open is None or self._open[0] != version:
             self._open, self._next_row = None, 0
             self._open = version, open_image(Path(version.path))
         return self._open[1]
 
     def _fill(self, image: _Image, area: tuple[int, int, int, int], budget: int, out: Pixels) -> None:
-        """Writes an area of an image into the top left of ``out``."""
+        """Reads an area of an image into the top left of ``out``."""
         x0, y0, x1, y1 = area
         across, down = image.block
         if across * down * 3 > budget:
@@ -237,20 +237,20 @@ class WindowCache:
                 out[top - y0 : bottom - y0, left - x0 : right - x0] = part
 
     def _block(self, image: _Image, column: int, row: int, budget: int) -> Pixels:
-        """A block, from the cache or the file."""
+        """Returns a block, from the cache or the file."""
         key = (image.version, column, row)
         if key in self._blocks:
             self._blocks.move_to_end(key)
             return self._blocks[key]
         if image.from_top and image.width * image.height * 3 <= budget:
-            self._reader(image.version)  # if it was not open, it now stands at the top
+            self._reader(image.version)  # a newly opened image starts at the top
             for above in range(self._next_row if self._next_row <= row else 0, row):
                 if (image.version, 0, above) not in self._blocks:
                     self._decode(image, 0, above, budget)
         return self._decode(image, column, row, budget)
 
     def _decode(self, image: _Image, column: int, row: int, budget: int) -> Pixels:
-        """A block from the file; those used longest ago make room for it first."""
+        """Decodes a block; the least recently used blocks make room for it first."""
         x, y, width, height = image.place(column, row)
         while self._blocks and self.bytes + width * height * 3 > budget:
             self.bytes -= self._blocks.popitem(last=False)[1].nbytes
@@ -266,7 +266,7 @@ _lock = Lock()
 
 
 def _start_anew() -> None:
-    """In a process that was forked: it would share with the other where each open file is read, and hold its blocks."""
+    """Resets the cache in a forked process, which would share file positions and hold copies of the blocks."""
     global _cache, _lock
     _cache, _lock = WindowCache(), Lock()
 

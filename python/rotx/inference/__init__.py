@@ -1,6 +1,6 @@
-"""Detectors at work: load one and find the objects of images.
+"""Inference: loads a detector and finds the objects in images.
 
-What writes results works without torch, so the names below load it when they are first used.
+Writing results works without torch, so the names that need torch are imported on first use.
 """
 
 from __future__ import annotations

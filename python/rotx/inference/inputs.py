@@ -1,4 +1,4 @@
-"""What a run is to look at: image files, folders of them, patterns such as ``"*.png"``, videos."""
+"""Finds the inputs of a run: image files, folders, glob patterns such as ``"*.png"``, and videos."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pathlib import Path
 
 from rotx.images.files import SUFFIXES
 
-#: What files of videos are called, in any case of letters.
+#: Suffixes of video files, case-insensitive.
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file that is to be looked at.
+    """Image or video file to process.
 
     Attributes:
-        path: of the file.
-        name: what results call it: its path below the folder that was given, ``/`` kept, without suffix.
+        path: Path of the file.
+        name: Name in the results: the path below the given folder, with ``/``, without the suffix.
     """
 
     path: Path
@@ -30,32 +30,32 @@ class InputFile:
 
     @property
     def is_video(self) -> bool:
-        """Whether it is looked at frame by frame."""
+        """Whether the file is a video, which is processed frame by frame."""
         return self.path.suffix.lower() in VIDEOS
 
     @cached_property
     def stamp(self) -> tuple[int, int]:
-        """What tells a later run whether the file is still the same: bytes and time of change, when first asked."""
+        """Size in bytes and modification time at the first access, which tell a later run if the file has changed."""
         try:
             status = self.path.stat()
         except OSError:
-            return 0, 0  # it will be said when it is opened
+            return 0, 0  # opening the file will report the error
         return status.st_size, status.st_mtime_ns
 
 
 def find_inputs(words: Sequence[str], leave_out: Sequence[Path] = ()) -> tuple[list[InputFile], list[str]]:
-    """The files that are meant by words, and what the user should know of them.
+    """Returns the input files of command line arguments, and notices for the user.
 
-    A file is taken whatever it is called; of a folder and all below it, and of what a pattern matches, the images and
-    videos are taken, sorted. A file that is named several times is taken once.
+    A file may have any suffix. Folders, searched recursively, and patterns give their images and videos, sorted. A file
+    that is given several times is processed once.
 
     Args:
-        words: files, folders or patterns.
-        leave_out: folders of results: what folders and patterns hold of them is no input.
+        words: Files, folders or glob patterns.
+        leave_out: Folders of results, which folders and patterns do not search.
 
     Raises:
-        ValueError: for a word that means nothing, and for two files of one name.
-        OSError: if a folder cannot be listed.
+        ValueError: If an argument matches nothing, or two files share a name.
+        OSError: If a folder cannot be listed.
     """
     found: dict[Path, InputFile] = {}
     twice = 0
@@ -69,35 +69,35 @@ def find_inputs(words: Sequence[str], leave_out: Sequence[Path] = ()) -> tuple[l
                 twice += real in found
                 found.setdefault(real, one)
         if count == 0:
-            what = "holds no image or video" if Path(word).is_dir() else "matches no image or video"
+            what = "contains no image or video" if Path(word).is_dir() else "matches no image or video"
             besides = f", besides those in {leave_out[0]}" if leave_out else ""
             raise ValueError(f"{word}: {what}{besides} ({' '.join(SUFFIXES + VIDEOS)})")
     inputs = list(found.values())
     _check_names(inputs)
-    return inputs, [f"{twice:,} files are named more than once, and taken once"] if twice else []
+    return inputs, [f"{twice:,} files are given more than once and processed once"] if twice else []
 
 
 def _meant_by(word: str) -> Iterator[InputFile]:
     path = Path(word)
-    if not word:  # as a path it would be the working folder
-        raise ValueError("one of INPUTS is empty: name a file, a folder or a pattern")
+    if not word:  # as a path it would be the current folder
+        raise ValueError("one of INPUTS is empty: give a file, a folder or a pattern")
     if path.is_dir():
         yield from _below(path)
     elif path.exists():
         yield InputFile(path, path.stem)
     elif glob.has_magic(word):
         base = _fixed_part(path)
-        for match in sorted(map(Path, glob.iglob(word, recursive=True))):  # noqa: PTH207 - those take no absolute ones
+        for match in sorted(map(Path, glob.iglob(word, recursive=True))):  # noqa: PTH207 - pathlib's glob rejects absolute patterns
             if match.suffix.lower() in SUFFIXES + VIDEOS and not match.is_dir():
                 name = match.relative_to(base).with_suffix("")
-                # Outputs are named so: ".." would lead out of their folder.
+                # Outputs get this name: ".." would lead out of their folder.
                 yield InputFile(match, match.stem if ".." in name.parts else name.as_posix())
     else:
         raise ValueError(f"{word}: no such file or folder")
 
 
 def _fixed_part(pattern: Path) -> Path:
-    """The folder that all matches of a pattern lie in."""
+    """Returns the folder that contains all matches of a pattern."""
     base = Path(pattern.anchor)
     for part in pattern.relative_to(base).parts[:-1]:
         if glob.has_magic(part):
@@ -107,7 +107,7 @@ def _fixed_part(pattern: Path) -> Path:
 
 
 def _below(top: Path) -> Iterator[InputFile]:
-    """Images and videos in a folder and all below it, sorted; links are followed, each folder once."""
+    """Yields images and videos in a folder, recursively and sorted; follows links, but visits each folder once."""
 
     def refuse(error: OSError) -> None:
         raise error
@@ -128,7 +128,7 @@ def _below(top: Path) -> Iterator[InputFile]:
 
 
 def frame_name(video: InputFile, number: int) -> str:
-    """What results call a frame of a video."""
+    """Returns the name of a video frame in the results."""
     return f"{video.name}_{number:06d}"
 
 
@@ -142,13 +142,13 @@ def _check_names(inputs: Sequence[InputFile]) -> None:
             raise ValueError(f"{str(one.path)!a}: the file's name is not UTF-8; rename it") from None
         if one.name in first:
             raise ValueError(
-                f"{first[one.name]} and {one.path}: results would call both '{one.name}': rename one, "
-                "or give the folder above both"
+                f"{first[one.name]} and {one.path}: both would be named '{one.name}' in the results: rename one, "
+                "or give their common parent folder"
             )
         first[one.name] = one.path
         frame = re.fullmatch(r"(.*)_(\d{6}|[1-9]\d{6,})", one.name, re.DOTALL)
         if frame and not one.is_video and frame[1] in videos:
             raise ValueError(
-                f"{one.path} and {videos[frame[1]]}: results would call the image as they call a frame of the video, "
-                f"'{one.name}': rename one, or give another --out to each"
+                f"{one.path} and {videos[frame[1]]}: the image and a frame of the video would both be named "
+                f"'{one.name}' in the results: rename one, or process them separately with different --out"
             )

@@ -1,10 +1,10 @@
-"""What a run has found so far, on the disk: the same command continues a run that was killed, floats exact.
+"""Journal of a run on the disk: the same command resumes an interrupted run, with bitwise equal results.
 
-A header says what the run is bound to. Then come entries: a line of JSON, and for each image or batch of windows a
-table (N, D + 2) of float64 as bytes: the boxes, scores and labels. After it stand the masks, if the detector finds any:
-of an image as JSON, of windows as float32 grids. An entry holds the images of one batch, or one batch of an image's
-windows, so that batches after a kill are those of a run that was never killed. What a kill tears at the end fails its
-check and is cut off.
+The header contains the settings of the run. Each entry is a line of JSON, followed for each image or batch of windows
+by a table (N, D + 2) of float64 as bytes, with boxes, scores and labels, and by the masks, if there are any: as JSON
+for an image, as float32 grids for windows. An entry contains the images of one batch, or one batch of an image's
+windows, so that a resumed run forms the same batches as an uninterrupted one. An incomplete entry at the end fails its
+checksum and is removed.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from rotx.inference.prediction import mask_json
 from rotx.records import BoxMasks, Instances, Masks
 from rotx.records.masks import Mask
 
-#: Bytes of a number.
+#: Size of a number, in bytes.
 _FLOAT = 8
 
 
 class JournalImage(NamedTuple):
-    """An image, or frame of a video.
+    """Image or video frame.
 
     Attributes:
         name: Name, unique in the run.
-        stamp: Tells whether its file is still the same.
+        stamp: Size and modification time of the file, to detect changes.
         width, height: Size in pixels.
     """
 
@@ -45,37 +45,37 @@ class JournalImage(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """Where the objects of an image, or of some windows, lie in the file."""
+    """Position in the file of the objects of an image or of a batch of windows."""
 
     offset: int
     rows: int
     kind: BoxKind
     masks: int
-    """Bytes of the masks; 0: none."""
+    """Size of the masks in bytes; 0: no masks."""
     grid: tuple[int, int, float] | None
-    """Height and width of the grids that the masks are, and their threshold; None: they are JSON."""
+    """Height, width and threshold of masks that are grids; None: masks are JSON."""
 
     @property
     def columns(self) -> int:
-        """Columns of the table."""
+        """Number of columns of the table."""
         return width(self.kind) + 2
 
     @property
     def end(self) -> int:
-        """Where the next part begins."""
+        """Offset of the next part."""
         return self.offset + self.rows * self.columns * _FLOAT + self.masks
 
 
 class Journal:
-    """The journal of a run; while it is open no other run writes it.
+    """Journal of a run, locked against other runs while it is open.
 
     Args:
-        path: Path of its file.
-        settings: What the results depend on, as JSON holds it.
+        path: Path of the journal.
+        settings: Settings that the results depend on, as JSON-compatible values.
 
     Raises:
-        ValueError: If the journal is one of another run, or another process has it open.
-        OSError: If it cannot be read or written.
+        ValueError: If the journal belongs to another run, or another process has it open.
+        OSError: If the journal cannot be read or written.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
@@ -85,7 +85,7 @@ class Journal:
         self._open = ExitStack()
         self._open.callback(OutputLock(path.with_name(f"{path.name}.lock"), path.parent).release)
         try:
-            # Writes go to the end, wherever it was read.
+            # Append mode: writes go to the end regardless of reads.
             self._file = self._open.enter_context(path.open("a+b", buffering=0))
             self._end = self._begin(json.loads(json.dumps(settings)))
             self._scan()
@@ -101,42 +101,45 @@ class Journal:
         self._open.close()
 
     def __len__(self) -> int:
-        """How many images are done."""
+        """Number of processed images."""
         return len(self._images)
 
     def image(self, name: str, stamp: tuple[int, int]) -> tuple[JournalImage, Instances] | None:
-        """What was found in an image; None if that is not known of this file."""
+        """Returns an image and its objects; None if it was not processed, or the file has changed since."""
         image, part = self._images.get(name, (None, None))
         return (image, self._read(part)) if image and part and image.stamp == stamp else None
 
     def has_image(self, name: str, stamp: tuple[int, int]) -> bool:
-        """Whether an image is done."""
+        """Whether an image was processed and its file has not changed since."""
         return name in self._images and self._images[name][0].stamp == stamp
 
     def windows(self, name: str, stamp: tuple[int, int]) -> list[tuple[Instances, list[int]]]:
-        """What was found in each batch of an image's windows that is done, and how much of it in each window."""
+        """Returns the objects of each processed batch of an image's windows, and their number in each window."""
         return [(self._read(part), counts) for known, counts, part in self._windows.get(name, []) if known == stamp]
 
     def add_images(self, images: Sequence[JournalImage], found: Sequence[Instances]) -> None:
-        """Writes down what was found in a batch of images.
+        """Appends the objects found in a batch of images.
 
         Raises:
-            OSError: If that fails.
+            OSError: If the journal cannot be written.
         """
         self._add({"images": images, "counts": [len(one) for one in found]}, found)
 
     def add_windows(self, image: JournalImage, found: tuple[Instances, list[int]]) -> None:
-        """Writes down what was found in the next batch of an image's windows; raises the same.
+        """Appends the objects found in the next batch of an image's windows.
 
         Args:
-            image: The image.
-            found: What was found, and how much of it in each window.
+            image: Image that the windows belong to.
+            found: Objects of the batch, and their number in each window.
+
+        Raises:
+            OSError: If the journal cannot be written.
         """
         instances, counts = found
         self._add({"windows": image, "counts": counts}, [instances])
 
     def remove(self) -> None:
-        """Removes the file: the run has ended."""
+        """Removes the file after the end of the run."""
         self.path.unlink()
 
     def _add(self, head: dict[str, Any], found: Sequence[Instances]) -> None:
@@ -158,7 +161,7 @@ class Journal:
             raise OSError(error.errno, error.strerror, str(self.path)) from None
 
     def _note(self, head: Mapping[str, Any], offset: int) -> None:
-        """Remembers where the parts of an entry lie."""
+        """Registers the positions of an entry's parts."""
         parts = _parts(head, offset)
         if "windows" in head:
             name, stamp, *_ = head["windows"]
@@ -179,10 +182,10 @@ class Journal:
         return Instances(numbers[:, :-2], part.kind, numbers[:, -1].astype(np.int64), numbers[:, -2], masks=masks)
 
     def _begin(self, settings: Mapping[str, Any]) -> int:
-        """Reads the header, or writes it; returns where it ends."""
+        """Reads the header, or writes a new one; returns its length."""
         with self.path.open("rb") as file:
             line = file.readline()
-        if not line.endswith(b"\n"):  # it is new, or the first was killed at once
+        if not line.endswith(b"\n"):  # a new file, or a run killed before it wrote the header
             line = json.dumps({"rotx predict": settings}).encode() + b"\n"
             self._file.truncate(0)
             self._write(memoryview(line))
@@ -190,18 +193,18 @@ class Journal:
         try:
             earlier = dict(json.loads(line)["rotx predict"])
         except (ValueError, KeyError, TypeError):
-            raise ValueError(f"{self.path}: is not the journal of a run: remove it, or give another --out") from None
+            raise ValueError(f"{self.path}: is not a journal of rotx: remove it, or give another --out") from None
         for key in dict.fromkeys((*settings, *earlier)):
             if earlier.get(key) != settings.get(key):
                 raise ValueError(
-                    f"{self.path.parent}: holds a run that has not ended, with another {key}: "
+                    f"{self.path.parent}: contains an interrupted run with another {key}: "
                     f"{_short(earlier.get(key))} there, {_short(settings.get(key))} here: repeat that command, give "
-                    f"another --out, or remove {self.path} to begin anew"
+                    f"another --out, or remove {self.path} to start again"
                 )
         return len(line)
 
     def _scan(self) -> None:
-        """Takes up the entries that are complete."""
+        """Registers the complete entries of the file."""
         with self.path.open("rb") as file:
             file.seek(self._end)
             for line in file:
@@ -223,7 +226,7 @@ def _short(value: Any) -> str:
 
 
 def _parts(head: Mapping[str, Any], offset: int) -> list[_Part]:
-    """Where the objects that an entry holds lie; journals of rotx 0.1 say neither kind nor masks."""
+    """Returns the positions of an entry's parts; journals of rotx 0.1 have neither kind nor masks."""
     counts = [sum(head["counts"])] if "windows" in head else head["counts"]
     parts = []
     for count, masks in zip(counts, head.get("masks", [0] * len(counts)), strict=True):
@@ -234,7 +237,7 @@ def _parts(head: Mapping[str, Any], offset: int) -> list[_Part]:
 
 
 def _packed(found: Instances) -> tuple[bytes, bytes]:
-    """The table and the masks of objects, as bytes."""
+    """Serialises objects; returns their table and their masks as bytes."""
     table = np.column_stack([found.boxes, found.scores, found.labels]).astype("<f8").tobytes()
     if isinstance(found.masks, BoxMasks):
         return table, found.masks.grids.astype("<f4").tobytes()
@@ -243,7 +246,7 @@ def _packed(found: Instances) -> tuple[bytes, bytes]:
 
 
 def _unpacked(content: bytes | bytearray, grid: tuple[int, int, float] | None) -> Masks | BoxMasks | None:
-    """The masks of which these are the bytes."""
+    """Deserialises masks."""
     if grid is not None:
         height, width, threshold = grid
         return BoxMasks(np.frombuffer(content, "<f4").astype(np.float32).reshape(-1, height, width), threshold)

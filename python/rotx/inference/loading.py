@@ -1,4 +1,4 @@
-"""From a config and a checkpoint to a predictor."""
+"""Loads a predictor from a config and a checkpoint."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ def load(
     trust_config: bool = False,
     amp: bool = False,
 ) -> Predictor:
-    """Loads a trained detector, ready for images.
+    """Loads a trained detector with its test pipeline.
 
-    Images pass the test pipeline of the config: that of ``test_dataloader``, else of ``val_dataloader``. Neither file
-    is executed: the config is parsed, and only tensors and plain values are read from the checkpoint.
+    The test pipeline is that of the config's ``test_dataloader``, or else ``val_dataloader``. Neither file is executed:
+    the config is parsed, and only tensors and plain values are read from the checkpoint.
 
     Args:
         config_file: Config of rotx or of MMRotate 0.x or 1.x.
-        checkpoint: Weights, written by rotx or by MMRotate.
-        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...; ``"auto"`` takes a GPU if there is one.
-        options: Changes of the config, such as ``"model.test_cfg.score_thr=0.1"``.
-        plugins: Modules to import that register what the config names.
-        trust_config: Whether to import what ``custom_imports`` of the config names.
-        amp: Whether to compute with autocast, in float16 on CUDA and bfloat16 on the CPU.
+        checkpoint: Checkpoint written by rotx or MMRotate.
+        device: Device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...; ``"auto"`` uses a GPU if there is one.
+        options: Overrides of config values, such as ``"model.test_cfg.score_thr=0.1"``.
+        plugins: Modules to import, which register further types that the config uses.
+        trust_config: Whether to import the modules in ``custom_imports`` of the config.
+        amp: Whether to use autocast, with float16 on CUDA and bfloat16 on the CPU.
 
     Raises:
-        ValueError: For a config or checkpoint that cannot be read, for two that do not belong together, for a test
-            pipeline that cannot be undone, and for a device that does not exist.
-        OSError: For a file that cannot be opened.
-        ImportError: For a plug-in that cannot be found.
+        ValueError: If the config or checkpoint cannot be read, they do not match, the test pipeline cannot be undone,
+            or the device does not exist.
+        OSError: If a file cannot be opened.
+        ImportError: If a plug-in is not found.
     """
     trained = load_detector(
         config_file, checkpoint, device, options=options, plugins=plugins, trust_config=trust_config

@@ -1,4 +1,4 @@
-"""What a detector found in an image, as users take it."""
+"""Objects found in an image, as returned to users."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rotx.records.masks import Mask
 
 @dataclass(frozen=True, eq=False, init=False)
 class Prediction:
-    """The objects that were found in one image, best first, in pixels of that image.
+    """Objects found in one image, best first, in pixels of that image.
 
     Attributes:
-        name: Name of the image: that of its file, without the suffix, or ``image0`` and so on.
-        instances: The objects, as numpy arrays: boxes of the detector's kind (rboxes as le90), scores, labels and,
-            from a detector that finds them, masks.
-        classes: Name of each object's class.
+        name: Name of the image: its file name without suffix, or ``image0`` and so on.
+        instances: Objects as numpy arrays: boxes of the detector's kind (rboxes as le90), scores, labels and, if the
+            detector predicts them, masks.
+        classes: Class name of each object.
     """
 
     name: str
@@ -38,15 +38,15 @@ class Prediction:
         *,
         instances: Instances | None = None,
     ) -> None:
-        """Takes the objects as arrays or as ``instances``; arrays beside ``instances`` replace its own.
+        """Creates a prediction from arrays or ``instances``; given arrays replace those of ``instances``.
 
         Args:
             name: Name of the image.
             rboxes: Rotated boxes (N, 5).
             scores: Scores (N,).
             labels: Labels (N,).
-            classes: Name of each object's class.
-            instances: The objects.
+            classes: Class name of each object.
+            instances: Objects.
         """
         if instances is None:
             assert rboxes is not None and labels is not None
@@ -60,7 +60,13 @@ class Prediction:
 
     @classmethod
     def of(cls, name: str, instances: Instances, classes: Sequence[str]) -> Prediction:
-        """The objects of an image, labelled by the names of all classes."""
+        """Creates a prediction, with the class name of each label.
+
+        Args:
+            name: Name of the image.
+            instances: Objects of the image.
+            classes: Class names in the order of the labels.
+        """
         return cls(name, instances=instances, classes=[classes[label] for label in instances.labels.tolist()])
 
     def __len__(self) -> int:
@@ -91,16 +97,16 @@ class Prediction:
         return quads
 
     def above(self, score_thr: float) -> Prediction:
-        """The objects that score more than a threshold."""
+        """Returns the objects with scores above a threshold."""
         keep = self.scores > score_thr
         classes = tuple(name for name, kept in zip(self.classes, keep, strict=True) if kept)
         return Prediction(self.name, instances=self.instances[keep], classes=classes)
 
     def objects(self) -> list[dict[str, Any]]:
-        """Each object as JSON holds it: ``class``, ``label``, ``score``, the box and ``quad``.
+        """Returns the objects as JSON-compatible dicts with ``class``, ``label``, ``score``, the box and ``quad``.
 
-        The box is called by its kind: ``rbox``, or ``hbox`` of a detector of upright boxes. An object with a mask has
-        its run lengths as ``mask``, as COCO writes them.
+        The key of the box is its kind: ``rbox``, or ``hbox`` for a detector of horizontal boxes. An object with a mask
+        has its run-length encoding as ``mask``, in COCO's format.
         """
         found = self.instances
         columns: dict[str, Any] = {"label": found.labels, "score": found.scores, found.kind: found.boxes}
@@ -115,7 +121,7 @@ class Prediction:
 
 
 def mask_json(mask: Mask) -> Any:
-    """A mask as JSON holds it: polygons as lists, run lengths as COCO writes them."""
+    """Converts a mask to JSON-compatible values: polygons as lists, run lengths in COCO's format."""
     if not isinstance(mask, dict):
         return [polygon.tolist() for polygon in mask]
     counts = mask["counts"]

@@ -1,4 +1,4 @@
-"""A detector as a user needs it: images in, arrays out."""
+"""Predictor: finds objects in images with a trained detector."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ from rotx.tiling.merging import MERGE_IOU
 from rotx.tiling.rules import MergeRule
 from rotx.tiling.windowed_image import WindowedImage
 
-#: An image's file, or its pixels (H, W, 3) uint8, BGR as OpenCV reads them.
+#: Image file, or pixels (H, W, 3) uint8 in BGR, OpenCV's order.
 Source = str | Path | NDArray[np.uint8]
 
 
 class Predictor:
-    """A detector with its weights, its classes and its test pipeline.
+    """Trained detector with its classes and its test pipeline.
 
     Args:
         detector: Detector with trained weights.
-        classes: Names of the classes, in the order of the labels.
-        scale: Width and height that images are resized to, where no ``pipeline`` is given; None: as they are.
-        keep_ratio: Whether images keep their shape: the longer side fits the longer of ``scale``, the shorter the
-            shorter.
-        device: ``"cpu"``, ``"cuda"``, ...
-        pipeline: Test pipeline, instead of ``scale``.
-        amp: Whether to compute with autocast, in float16 on CUDA and bfloat16 on the CPU.
+        classes: Class names in the order of the labels.
+        scale: Width and height that images are resized to, if there is no ``pipeline``; None: images are not resized.
+        keep_ratio: Whether images keep their aspect ratio: the longer side fits the longer side of ``scale``, the
+            shorter side the shorter one.
+        device: Device to run on, such as ``"cpu"`` or ``"cuda"``.
+        pipeline: Test pipeline, used instead of ``scale``.
+        amp: Whether to use autocast, with float16 on CUDA and bfloat16 on the CPU.
 
     Raises:
-        ValueError: Unless there is a name for each class of the detector.
+        ValueError: If the number of names differs from the detector's number of classes.
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class Predictor:
         amp: bool = False,
     ) -> None:
         if len(classes) != detector.num_classes:
-            raise ValueError(f"classes: need {detector.num_classes}, as the detector has, got {len(classes)}")
+            raise ValueError(f"classes: the detector has {detector.num_classes}, got {len(classes)} names")
         if scale is not None and pipeline is not None:
-            raise ValueError("scale: the pipeline decides it; leave one of them out")
+            raise ValueError("scale: cannot be combined with pipeline: leave one of them out")
         if scale is not None:
             pipeline = ImagePipeline([LoadImageFromFile(), Resize(scale=scale, keep_ratio=keep_ratio)])
         self.device = torch.device(device)
@@ -77,12 +77,12 @@ class Predictor:
 
     @property
     def scale(self) -> tuple[int, int] | None:
-        """Width and height that the pipeline resizes images to; None if it does not, or by a factor."""
+        """Width and height that the pipeline resizes images to; None if it does not resize, or by a factor."""
         return self.pipeline.scale
 
     @property
     def keep_ratio(self) -> bool:
-        """Whether images keep their shape."""
+        """Whether images keep their aspect ratio."""
         return self.pipeline.keep_ratio
 
     @overload
@@ -94,20 +94,20 @@ class Predictor:
     ) -> list[Prediction]: ...
 
     def predict(self, images: Any, score_thr: float = 0.0, *, batch_size: int = 1) -> Prediction | list[Prediction]:
-        """Finds the objects of an image, or of each of a list of images.
+        """Finds the objects in an image, or in each image of a list.
 
         Args:
-            images: The path of a file or an (H, W, 3) uint8 array, BGR as OpenCV reads it; or a list of those.
-            score_thr: Threshold that scores must exceed, besides that of the config.
-            batch_size: Number of images of a list that the detector sees at once. Smaller images of a batch are
-                padded to the largest, as in evaluation, which may change their scores a little.
+            images: Path of a file, or array (H, W, 3) uint8 in BGR, OpenCV's order; or a list of these.
+            score_thr: Threshold that scores must exceed, in addition to that of the config.
+            batch_size: Number of images per batch, for a list. Smaller images of a batch are padded to the largest, as
+                in evaluation, which may change their scores slightly.
 
         Returns:
             A :class:`Prediction`, or a list of them.
 
         Raises:
-            ValueError: For a file that holds no image, or an array of another shape or dtype.
-            OSError: For a file that cannot be opened.
+            ValueError: If a file is not an image, or an array has a wrong shape or dtype.
+            OSError: If a file cannot be opened.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size: need at least 1, got {batch_size}")
@@ -118,30 +118,46 @@ class Predictor:
         return [prediction for batch in batches for prediction in self._batch(batch, score_thr)]
 
     def draw(self, image: Source, prediction: Prediction, score_thr: float = 0.3) -> Image:
-        """A copy of the image, BGR, with the objects that score more than a threshold."""
+        """Draws the objects with scores above a threshold on a copy of the image.
+
+        Args:
+            image: Path of a file, or array (H, W, 3) uint8 in BGR.
+            prediction: Objects to draw.
+            score_thr: Threshold that scores must exceed.
+
+        Returns:
+            Array (H, W, 3) uint8 in BGR.
+        """
         shown = prediction.above(score_thr)
         captions = [f"{name} {score:.2f}" for name, score in zip(shown.classes, shown.scores, strict=True)]
         return draw_boxes(_pixels(image), shown.rboxes, shown.labels, captions, shown.classes)
 
     def to_dota(self, predictions: Prediction | Iterable[Prediction], folder: str | Path) -> None:
-        """Writes DOTA's Task1 files, ``Task1_<class>.txt`` with ``image score x1 y1 ... x4 y4`` a line.
+        """Writes DOTA's Task1 files, ``Task1_<class>.txt`` with lines ``image score x1 y1 ... x4 y4``.
 
-        There is one for every class, also for those that were not found: the DOTA server needs all.
+        Every class gets a file, even without detections: the DOTA server needs all.
+
+        Args:
+            predictions: Prediction, or several with different names.
+            folder: Output folder.
 
         Raises:
-            ValueError: For names that these files cannot hold, and for two predictions of one name; nothing is
-                written then.
+            ValueError: If the files cannot store a name, or two predictions have the same name; nothing is written
+                then.
         """
         found = list(_several(predictions))
         images = [prediction.name for prediction in found]
         for name, count in Counter(images).items():
             if count > 1:
                 reason = f"{count} predictions have this name"
-                raise ValueError(f"image {name!r}: {reason}: give another by dataclasses.replace(prediction, name=...)")
+                raise ValueError(f"image {name!r}: {reason}: change it with dataclasses.replace(prediction, name=...)")
         write_task1(join([p.instances for p in found], images, self.classes), folder)
 
     def to_json(self, predictions: Prediction | Iterable[Prediction], path: str | Path | None = None) -> str:
-        """The objects as JSON: a list with ``image`` and ``objects`` for each image; written to ``path`` if given."""
+        """Returns the objects as JSON, and writes it to ``path`` if given.
+
+        The JSON is a list with ``image``, the name, and ``objects`` of each image; see :meth:`Prediction.objects`.
+        """
         images = [{"image": prediction.name, "objects": prediction.objects()} for prediction in _several(predictions)]
         text = json.dumps(images)
         if path is not None:
@@ -160,25 +176,26 @@ class Predictor:
         merge_rule: MergeRule = "seams",
         progress: bool = False,
     ) -> Prediction:
-        """Finds the objects of an image of any size, as ``rotx predict`` does; it never is in memory as a whole.
+        """Finds the objects in an image of any size, like ``rotx predict``, without loading the whole image.
 
-        An image that is larger than a window is cut into windows that overlap; each is seen as `predict` sees an
-        image. What is found in several counts once.
+        An image larger than a window is cut into overlapping windows; each passes the test pipeline like an image of
+        `predict`. Duplicate detections of neighbouring windows are merged.
 
         Args:
             image: Path of the file.
             window: Side of the windows in pixels of the file; None: the longer side of ``scale``, or 1024.
-            gap: Pixels that neighbours share; objects up to this size are whole in one of them. None: a fifth.
-            score_thr: Threshold that scores must exceed, before windows are merged.
-            batch_size: Number of windows that the detector sees at once.
-            views: Views to see each window in, of `rotx.models.tta.views_of`; None: as it is.
-            merge_rule: Rule by which what several windows show counts once: ``"seams"`` or ``"nms"``, see
+            gap: Overlap of neighbouring windows, in pixels; objects up to this size are complete in one of them. None:
+                a fifth of the window.
+            score_thr: Threshold that scores must exceed, applied before merging.
+            batch_size: Number of windows per batch.
+            views: Views for test-time augmentation, from `rotx.models.tta.views_of`; None: only the window itself.
+            merge_rule: Rule for merging the detections of overlapping windows: ``"seams"`` or ``"nms"``, see
                 `rotx.tiling.rules`.
-            progress: Whether to show a bar.
+            progress: Whether to show a progress bar.
 
         Raises:
-            ValueError: For a file that holds no image, and for bad settings.
-            OSError: For a file that cannot be opened.
+            ValueError: If a file is not an image, or a setting is invalid.
+            OSError: If a file cannot be opened.
         """
         source = WindowedImage(Path(image))
         options = WindowOptions.of(self.scale, window, gap, batch_size, score_thr, views, merge_rule=merge_rule)
@@ -191,13 +208,15 @@ class Predictor:
         return Prediction.of(Path(image).stem, found, self.classes)
 
     def detect(self, images: Sequence[Image], views: Sequence[View] | None = None) -> list[Instances]:
-        """What is found in each image of a batch, best first: float64 boxes in its pixels, rboxes as le90.
-
-        Masks are grids within the boxes; `rotx.records.Instances.paste` makes pixels of them.
+        """Finds the objects in each image of a batch.
 
         Args:
-            images: Images (H, W, 3) uint8, BGR.
-            views: Views to see each in; None: as it is.
+            images: BGR images (H, W, 3) uint8.
+            views: Views for test-time augmentation; None: only the image itself.
+
+        Returns:
+            The objects of each image, best first: float64 boxes in its pixels, rboxes as le90. Masks are grids within
+            the boxes; `rotx.records.Instances.paste` converts them to pixels.
         """
         samples = [self.pipeline(image) for image in images]
         tensors, matrices = [to_tensor(one.image) for one in samples], [one.matrix for one in samples]
@@ -205,7 +224,7 @@ class Predictor:
 
     @property
     def merge_iou(self) -> float:
-        """IoU from which on detections are suppressed: that of the detector, if it compares its boxes as they are."""
+        """IoU above which detections of neighbouring windows are suppressed: the detector's own, if it has one."""
         return MERGE_IOU if self.detector.nms_iou is None else self.detector.nms_iou
 
     def _batch(self, named: Sequence[tuple[str, Any]], score_thr: float) -> list[Prediction]:
@@ -219,15 +238,15 @@ class Predictor:
 
 
 def _pixels(source: Source, name: str = "image") -> Image:
-    """An image as an (H, W, 3) uint8 array, BGR.
+    """Returns an image as a BGR array (H, W, 3) uint8.
 
     Args:
-        source: a file that OpenCV can read, of any colours and depth; or such an array, which is returned itself.
-        name: of an array, for messages.
+        source: File that OpenCV can read, of any colours and depth; or a BGR array, which is returned as it is.
+        name: Name of an array in error messages.
 
     Raises:
-        ValueError: for a file that holds no image, or an array of another shape or dtype.
-        OSError: for a file that cannot be opened.
+        ValueError: If a file is not an image, or an array has a wrong shape or dtype.
+        OSError: If a file cannot be opened.
     """
     if isinstance(source, str | Path):
         if Path(source).is_dir():

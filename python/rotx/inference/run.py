@@ -1,4 +1,4 @@
-"""A run over many images and videos: looked at one by one, noted in a journal, written at the end."""
+"""Runs a detector over many images and videos: records results in a journal and writes the outputs at the end."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from rotx.inference.windowed import WindowOptions, find_in_windows, find_whole, 
 from rotx.records import ImageRecord
 from rotx.tiling.windowed_image import WindowedImage
 
-#: The journal's file, in the folder of the outputs.
+#: Name of the journal in the output folder.
 JOURNAL = ".progress"
 
 
 @dataclass
 class RunReport:
-    """What a run has done.
+    """Summary of a run.
 
     Attributes:
-        images: Number of images and frames that were looked at.
-        counts: Number of objects of each class, (K,).
-        failed: Why a file could not be read, or not to its end.
-        earlier: Number of images that an earlier run had looked at.
-        cut: Number of images that were cut into windows by this run.
-        files: The files that were written, and folders of such.
+        images: Number of processed images and frames.
+        counts: Number (K,) of objects of each class.
+        failed: Reason for each file that could not be read completely.
+        earlier: Number of images that an interrupted run had already processed.
+        cut: Number of images that this run cut into windows.
+        files: Written files and folders.
     """
 
     images: int
@@ -60,42 +60,42 @@ def run(
     bound: Mapping[str, Any],
     progress: bool = False,
 ) -> RunReport:
-    """Looks at all inputs and writes what is found; a run that was stopped goes on where it was.
+    """Processes all inputs and writes the objects found; resumes an interrupted run.
 
     Args:
-        predictor: The detector.
+        predictor: Detector to run.
         inputs: Image files and videos.
-        out: Folder of the outputs; made if it is not there.
-        options: How images are cut and what is wanted of them.
-        formats: Some of `rotx.inference.outputs.FORMATS`.
-        show_dir: Folder for drawn pictures; None: none.
-        bound: What the results depend on: a run that was stopped is continued only with the same.
-        progress: Whether to show bars.
+        out: Output folder, created if it does not exist.
+        options: How to cut images into windows, and which detections to keep.
+        formats: Output formats, from `rotx.inference.outputs.FORMATS`.
+        show_dir: Folder for drawn pictures; None: no pictures are drawn.
+        bound: Settings that the results depend on; an interrupted run resumes only with the same settings.
+        progress: Whether to show progress bars.
 
     Raises:
-        ValueError: For what the formats cannot hold, and if another run has not ended in ``out``.
-        OSError: If an output cannot be written; the run can be continued.
+        ValueError: If a format cannot store the results, or ``out`` holds another unfinished run.
+        OSError: If an output cannot be written; the run can be resumed.
     """
     check(formats, [(one.name, one.path) for one in inputs], predictor.classes)
     originals = {one.path.resolve() for one in inputs}
     if show_dir is not None and any(_drawn(one, show_dir).resolve() in originals for one in inputs):
-        raise ValueError(f"{show_dir}: pictures would take the place of inputs: name another folder to show")
+        raise ValueError(f"{show_dir}: pictures would overwrite inputs: give another --show-dir")
     if "yolo" in formats and any(out.resolve() in original.parents for original in originals):
-        raise ValueError(f"{out}: holds inputs, and perhaps their labels, which yolo would replace: name another --out")
+        raise ValueError(f"{out}: contains inputs, and yolo could overwrite their labels: give another --out")
     for folder in (out, show_dir):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
     failed: dict[Path, str] = {}
     with Journal(out / JOURNAL, bound) as journal:
         earlier = len(journal)
-        looking = _Looking(predictor, journal, options, progress)
+        processing = _Processing(predictor, journal, options, progress)
         for one in tqdm(inputs, unit="file", leave=False, disable=not progress):
             try:
-                looking.at(one)
+                processing.at(one)
             except UnreadableImage as error:
                 failed[one.path] = error.reason
-        looking.flush()
-        report = RunReport(0, np.zeros(len(predictor.classes), np.int64), failed, earlier, looking.cut)
+        processing.flush()
+        report = RunReport(0, np.zeros(len(predictor.classes), np.int64), failed, earlier, processing.cut)
         _write(predictor, journal, inputs, out, formats, report, progress)
         if show_dir is not None:
             _show(predictor, journal, inputs, show_dir, report, progress)
@@ -104,8 +104,8 @@ def run(
     return report
 
 
-class _Looking:
-    """Looks at images; those of one size that follow each other make a batch."""
+class _Processing:
+    """Processes images; consecutive images of the same size form a batch."""
 
     def __init__(self, predictor: Predictor, journal: Journal, options: WindowOptions, progress: bool) -> None:
         self.predictor, self.journal, self.options, self.progress = predictor, journal, options, progress
@@ -114,14 +114,14 @@ class _Looking:
         self.pixels: list[Image] = []
 
     def at(self, one: InputFile) -> None:
-        """Looks at an input, unless the journal has it."""
+        """Processes an input unless the journal contains it."""
         if one.is_video:
             self._video(one)
         elif not self.journal.has_image(one.name, one.stamp):
             self._image(one.name, one.stamp, one.path, WindowedImage(one.path))
 
     def flush(self) -> None:
-        """Looks at the images that wait for a batch to be full."""
+        """Processes the images of an incomplete batch."""
         if self.items:
             found = find_whole(self.predictor.detect, self.pixels, self.options)
             self.journal.add_images(self.items, found)
@@ -169,7 +169,7 @@ class _Looking:
 
 
 def _results(journal: Journal, inputs: Sequence[InputFile]) -> Iterator[tuple[InputFile, ImageRecord]]:
-    """What is known of each image and frame, in the order of the inputs."""
+    """Yields the journal's result for each image and frame, in the order of the inputs."""
     for one in inputs:
         number, stamp = 0, one.stamp
         while known := journal.image(frame_name(one, number) if one.is_video else one.name, stamp):
@@ -189,7 +189,7 @@ def _write(
     report: RunReport,
     progress: bool,
 ) -> None:
-    """Writes the outputs, and counts."""
+    """Writes the outputs and counts images and objects."""
     writers = open_writers(formats, out, predictor.classes)
     results = _results(journal, inputs)
     try:
@@ -209,25 +209,25 @@ def _write(
 def _show(
     predictor: Predictor, journal: Journal, inputs: Sequence[InputFile], folder: Path, report: RunReport, progress: bool
 ) -> None:
-    """Writes pictures of images, and films of videos, with what was found."""
+    """Draws the objects on images and videos, and writes these."""
     images = [one for one in inputs if not one.is_video]
     remove_leftovers(*(_drawn(one, folder) for one in images))
     results = _results(journal, images)
     for one, result in tqdm(results, total=len(images), desc="draw", leave=False, disable=not progress):
         try:
             draw(result, predictor.classes, _drawn(one, folder))
-        except UnreadableImage as error:  # it was there when it was looked at
-            report.failed[one.path] = f"has no picture: {error.reason}"
+        except UnreadableImage as error:  # the file has changed since it was processed
+            report.failed[one.path] = f"cannot be drawn: {error.reason}"
     for one in inputs:
         if one.is_video:
             try:
                 _film(predictor, journal, one, _drawn(one, folder))
             except UnreadableImage as error:
-                report.failed.setdefault(one.path, f"has no film: {error.reason}")
+                report.failed.setdefault(one.path, f"cannot be drawn: {error.reason}")
 
 
 def _drawn(one: InputFile, folder: Path) -> Path:
-    """Where the picture of an image, or the film of a video, goes."""
+    """Returns the path of the drawn image or video."""
     return folder / f"{one.name}{'.mp4' if one.is_video else '.jpg'}"
 
 

@@ -1,4 +1,4 @@
-"""Videos: their frames, one after the other, and a video of drawn ones."""
+"""Reads the frames of videos and writes videos of drawn frames."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ from rotx.atomic import naming
 from rotx.images.draw import Image
 from rotx.images.files import UnreadableImage
 
-#: Frames that a file may lack of those that it says it has: for some kinds the number is an estimate.
+#: Fraction of a file's claimed frames that may be missing: in some formats the number is an estimate.
 _MISSING = 0.01
 
 
 class Video:
-    """The frames of a file.
+    """Frames of a video file.
 
     Attributes:
-        path: of the file.
-        count: how many frames the file says it has; 0: it does not say.
+        path: Path of the file.
+        count: Number of frames according to the file; 0 if it does not say.
 
     Raises:
-        UnreadableImage: for a file that holds no video.
+        UnreadableImage: If the file is not a video.
     """
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise UnreadableImage(path, "is no regular file" if path.exists() else "is not there")
+            raise UnreadableImage(path, "is not a regular file" if path.exists() else "does not exist")
         self.path = path
-        # What is wrong with a file is said once, not by FFmpeg for each block; who wants that sets the variable.
+        # Suppresses FFmpeg's messages for each block, as the error is reported once; users can set the variable.
         os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
         self._capture = cv2.VideoCapture(str(path))
         if not self._capture.isOpened():
-            raise UnreadableImage(path, "holds no video that OpenCV can read")
+            raise UnreadableImage(path, "is not a video that OpenCV can read")
         self.count = max(int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
         self.rate = float(self._capture.get(cv2.CAP_PROP_FPS)) or 25.0
 
     def frames(self, first: int = 0) -> Iterator[tuple[int, Image]]:
-        """Number and pixels (H, W, 3), BGR, of each frame; may be called once.
+        """Yields the number and the pixels (H, W, 3), BGR, of each frame; may be called only once.
 
         Args:
-            first: the number to begin with; frames before it are decoded and passed over.
+            first: Number of the first frame to return; earlier frames are decoded and skipped.
 
         Raises:
-            UnreadableImage: at the end, if the file says that it has more.
+            UnreadableImage: At the end, if the file claims to contain more frames.
         """
         number = 0
         while self._capture.grab():
@@ -70,15 +70,15 @@ def _colours(frame: object) -> Image:
     return np.ascontiguousarray(pixels).astype(np.uint8, copy=False)
 
 
-class _Film:
-    """An .mp4 that frames are added to."""
+class _VideoFile:
+    """MP4 file that frames are added to."""
 
     def __init__(self, path: Path, rate: float) -> None:
         self.path, self.rate, self.count = path, rate, 0
         self.writer: cv2.VideoWriter | None = None
 
     def add(self, frame: Image) -> None:
-        """Adds a frame; all have the size of the first."""
+        """Adds a frame of the same size as the first."""
         if self.writer is None:
             height, width = frame.shape[:2]
             fourcc = cv2.VideoWriter.fourcc(*"mp4v")
@@ -89,27 +89,27 @@ class _Film:
         self.count += 1
 
     def close(self) -> None:
-        """Completes the file; OSError if it does not hold all frames: OpenCV says nothing of a full disk."""
+        """Completes the file; raises OSError if frames are missing, since OpenCV does not report a full disk."""
         if self.writer is not None:
             self.writer.release()
             if round(cv2.VideoCapture(str(self.path)).get(cv2.CAP_PROP_FRAME_COUNT)) != self.count:
-                raise OSError(None, "cannot be written to its end: is the disk full?", str(self.path))
+                raise OSError(None, "cannot be written completely: is the disk full?", str(self.path))
 
 
 @contextmanager
-def film(path: Path, rate: float) -> Iterator[_Film]:
-    """A video to add frames to, in place when it is complete.
+def film(path: Path, rate: float) -> Iterator[_VideoFile]:
+    """Creates a video to add frames to; it replaces ``path`` when it is complete.
 
     Args:
-        path: ends in ``.mp4``; folders are made.
-        rate: frames a second.
+        path: Output file, ending in ``.mp4``; its folders are created.
+        rate: Frames per second.
 
     Raises:
-        OSError: if it cannot be written.
+        OSError: If the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.tmp.mp4")
-    made = _Film(temporary, rate)
+    made = _VideoFile(temporary, rate)
     try:
         yield made
         with naming(path):

@@ -1,4 +1,4 @@
-"""An image of any size: what a detector finds in its windows, batch by batch, and what that makes of the image."""
+"""Detection in images of any size: runs a detector on windows, batch by batch, and merges the results."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from rotx.records import Instances, concatenate
 from rotx.tiling.rules import MergeRule, WindowSet, check_rule, merge_rows
 from rotx.tiling.windowed_image import WINDOW, WindowedImage, grid, window_and_gap
 
-#: Finds the objects of each image of a batch, seen in some views.
+#: Function that finds the objects of each image of a batch; the views are for test-time augmentation.
 Detect = Callable[[Sequence[Image], Sequence[View] | None], list[Instances]]
 
-#: What was found in a batch of windows, in pixels of the image, and how much of it in each window.
+#: Objects found in a batch of windows, in pixels of the image, and their number in each window.
 WindowBatch = tuple[Instances, list[int]]
 
 
 @dataclass(frozen=True)
 class WindowOptions:
-    """How images are cut into windows and what is wanted of them.
+    """How to cut images into windows, and which detections to keep.
 
     Attributes:
         window: Side of the windows of larger images, in pixels of the image.
-        gap: Pixels that neighbouring windows share.
-        batch_size: Number of images or windows of a batch.
+        gap: Overlap of neighbouring windows, in pixels.
+        batch_size: Number of images or windows per batch.
         score_thr: Threshold that scores must exceed.
-        views: Views to see each image or window in; None: as it is.
-        labels: Labels of the classes that are wanted; None: all.
-        merge_rule: Rule by which what several windows show counts once.
+        views: Views for test-time augmentation; None: only the image or window itself.
+        labels: Labels of the classes to keep; None: all.
+        merge_rule: Rule for merging the detections of overlapping windows.
     """
 
     window: int
@@ -57,31 +57,31 @@ class WindowOptions:
         labels: tuple[int, ...] | None = None,
         merge_rule: MergeRule = "seams",
     ) -> WindowOptions:
-        """Options with windows as large as the images that the detector is for, and a fifth of that shared.
+        """Returns options with defaults for the windows.
 
         Args:
-            scale: Width and height that images are resized to; None: windows have `WINDOW` pixels.
-            window: Side of the windows; None: as said above.
-            gap: Pixels that neighbours share; None: as said above.
-            batch_size: Number of images or windows of a batch.
+            scale: Width and height that the test pipeline resizes images to, if known.
+            window: Side of the windows, in pixels; None: the longer side of ``scale``, or else `WINDOW`.
+            gap: Overlap of neighbouring windows, in pixels; None: a fifth of ``window``.
+            batch_size: Number of images or windows per batch.
             score_thr: Threshold that scores must exceed.
-            views: Views to see each image or window in; None: as it is.
-            labels: Labels of the classes that are wanted; None: all.
-            merge_rule: Rule by which what several windows show counts once, of `rotx.tiling.rules`.
+            views: Views for test-time augmentation; None: only the image or window itself.
+            labels: Labels of the classes to keep; None: all.
+            merge_rule: Rule for merging the detections of overlapping windows, from `rotx.tiling.rules`.
 
         Raises:
-            ValueError: For windows that cannot be, and for an unknown rule.
+            ValueError: If the window options are impossible or the merge rule is unknown.
         """
         check_rule(merge_rule)
         side = window if window is not None else max(scale) if scale else WINDOW
         return cls(*window_and_gap(side, gap), batch_size, score_thr, views, labels, merge_rule)
 
     def windows(self, image: WindowedImage) -> NDArray[np.int64]:
-        """The windows (W, 4) of an image; one if it is not too large."""
+        """Returns the windows (W, 4) of an image; a single one if it is small enough."""
         return grid(image.width, image.height, self.window, self.gap)
 
     def wanted(self, found: Instances) -> Instances:
-        """The detections that are wanted."""
+        """Selects the detections to keep, by score and class."""
         keep = found.scores > self.score_thr
         if self.labels is not None:
             keep &= np.isin(found.labels, self.labels)
@@ -89,7 +89,7 @@ class WindowOptions:
 
 
 def find_whole(detect: Detect, images: Sequence[Image], options: WindowOptions) -> list[Instances]:
-    """What is found in images that are seen at once."""
+    """Finds the objects of a batch of images that are not cut into windows."""
     found = [options.wanted(one) for one in detect(images, options.views)]
     return [one.paste(image.shape[0], image.shape[1]) for one, image in zip(found, images, strict=True)]
 
@@ -102,18 +102,18 @@ def find_in_windows(
     first: int = 0,
     progress: bool = False,
 ) -> Iterator[WindowBatch]:
-    """What is found in the windows of an image, batch by batch.
+    """Yields the objects found in the windows of an image, batch by batch.
 
     Args:
-        detect: Finds the objects of a batch of images.
-        image: The image.
-        windows: Its windows (W, 4).
-        options: The size of a batch, and what is wanted.
-        first: Number of the batch to begin with.
-        progress: Whether to show a bar.
+        detect: Function that finds the objects of a batch of images.
+        image: Image to search.
+        windows: Windows (W, 4) of the image.
+        options: Batch size, and which detections to keep.
+        first: Number of the first batch to process.
+        progress: Whether to show a progress bar.
 
     Raises:
-        UnreadableImage: If the file ends before.
+        UnreadableImage: If the file is truncated.
     """
     step = options.batch_size
     with tqdm(total=len(windows), initial=first * step, unit="window", leave=False, disable=not progress) as bar:
@@ -133,14 +133,14 @@ def merge_windows(
     rule: MergeRule,
     iou_threshold: float,
 ) -> Instances:
-    """What was found in an image, from what was found in all its windows: each object once, best first.
+    """Merges the objects found in all windows of an image: each object once, best first.
 
     Args:
-        batches: What was found in the windows, in their order.
-        windows: The windows (W, 4).
-        image: The image.
-        rule: Name of the rule.
-        iou_threshold: Of two detections of a class with a greater IoU the better one stays.
+        batches: Objects found in the windows, in the order of the windows.
+        windows: Windows (W, 4) of the image.
+        image: Image.
+        rule: Name of the merge rule.
+        iou_threshold: IoU above which the lower-scoring of two detections of a class is suppressed.
     """
     found = concatenate([instances for instances, _ in batches])
     window = np.repeat(np.arange(len(windows)), [count for _, counts in batches for count in counts])

@@ -1,4 +1,4 @@
-"""Detectors of rotated objects and what they are made of, on torch."""
+"""Detectors of rotated objects and their parts, in torch."""
 
 from typing import Any
 

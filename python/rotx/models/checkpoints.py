@@ -1,4 +1,4 @@
-"""Loading weights from checkpoints of MMRotate 0.x and 1.x, of torchvision, of rotx, and of packages of weights."""
+"""Loads weights from checkpoints of MMRotate 0.x and 1.x, torchvision and rotx, and from installed packages."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from torch import Tensor, nn
 from rotx.compat.checkpoint_keys import our_names
 from rotx.models import torch_files
 
-#: Rows of each kind that the table of a report shows.
+#: Maximum number of rows of each kind in the table of a report.
 ROWS = 20
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What of a checkpoint went into a model; ``str`` makes a table of what did not.
+    """Result of loading a checkpoint into a model; ``str`` formats the keys that were not loaded as a table.
 
     Attributes:
-        path: the file.
-        loaded: keys that were loaded.
-        missing: keys of the model that the file lacks → their shapes. They keep their values.
-        unexpected: keys of the file that the model lacks → their shapes.
-        mismatched: keys of both → the model's and the file's shape, which differ. They keep their values.
-        classes: names of the classes in order, if the file says them.
+        path: Path of the file.
+        loaded: Keys that were loaded.
+        missing: Keys of the model that are not in the file → their shapes. The model keeps its values.
+        unexpected: Keys of the file that the model does not have → their shapes.
+        mismatched: Keys with different shapes → the model's and the file's shape. The model keeps its values.
+        classes: Class names in the order of the labels; None if the file does not contain them.
     """
 
     path: str
@@ -72,35 +72,36 @@ class LoadReport:
 def load_checkpoint(
     model: nn.Module, path: str | Path, *, strict: bool = False, map_location: str | torch.device = "cpu"
 ) -> LoadReport:
-    """Loads a checkpoint's weights into a model, in place; nothing that the file holds is run.
+    """Loads a checkpoint's weights into a model, in place, without running code from the file.
 
-    The weights may stand under ``state_dict`` or ``model``, or be all there is. Of a file with averaged weights (EMA)
-    the averaged ones are taken, as MMRotate does: MMEngine's and MMCV's hooks save them under the plain names, and
-    the others under ``ema_state_dict`` or ``ema_*``. The prefix ``module.`` of distributed training is dropped, and
-    so are the image statistics of MMEngine's ``data_preprocessor``.
+    The weights may be under ``state_dict`` or ``model``, or at the top level. Averaged weights (EMA), if there are any,
+    are loaded, as in MMRotate: MMEngine's and MMCV's hooks save them under the plain names, and the others under
+    ``ema_state_dict`` or ``ema_*``. The prefix ``module.`` of distributed training is removed. The image statistics of
+    MMEngine's ``data_preprocessor`` are ignored.
 
     Args:
-        model: takes the values of the keys that it shares with the file, in its own dtype and on its own device.
-        path: a file of ``torch.save``, of any version.
-        strict: whether any difference in keys or shapes is an error; the model is then left as it was.
-        map_location: the device to read the file to.
+        model: Model to load into. Values are converted to its dtypes and devices.
+        path: File written by any version of ``torch.save``.
+        strict: Whether any difference in keys or shapes is an error, which leaves the model unchanged.
+        map_location: Device to load the file to.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is damaged or no checkpoint, could run code, or has no key in common with the model.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is damaged, is not a checkpoint, could run code, or shares no key with the model.
     """
     content = torch_files.read(path, map_location)
     return _load(model, _find_weights(content, path), path, strict=strict, classes=_find_classes(content))
 
 
 class Pretrained:
-    """The weights that a module starts from, as ``init_cfg=dict(type='Pretrained', checkpoint=...)``.
+    """Initial weights of a module, as ``init_cfg=dict(type='Pretrained', checkpoint=...)``.
 
     Args:
-        checkpoint: a file; a URL, or ``torchvision://resnet50`` for torchvision's first ImageNet weights, downloaded
-            when they are loaded unless torch's cache has them; ``package://name/path/in/it.pth`` for a file of an
-            installed Python package, which is found, not imported.
-        prefix: takes only the keys that start with ``prefix.``, without it: ``backbone`` of a whole detector.
+        checkpoint: Path of a file; a URL, or ``torchvision://resnet50`` for torchvision's first ImageNet weights, which
+            are downloaded on loading unless they are in torch's cache; or ``package://name/path/in/it.pth`` for a file
+            of an installed Python package, which is not imported.
+        prefix: Only the keys that start with ``prefix.`` are loaded, and this prefix is removed: ``backbone`` loads the
+            backbone of a whole detector.
     """
 
     def __init__(self, *, checkpoint: str, prefix: str | None = None) -> None:
@@ -110,8 +111,8 @@ class Pretrained:
         """Loads the weights, in place.
 
         Raises:
-            OSError: if the file is not there or cannot be downloaded; says how to go on without it.
-            ValueError: as :func:`load_checkpoint`, and for an address of another kind.
+            OSError: If the file is missing or cannot be downloaded; the message says how to continue without it.
+            ValueError: As :func:`load_checkpoint`, and if the kind of address is unknown.
         """
         path = _fetch(self.checkpoint)
         weights = _find_weights(torch_files.read(path), path)
@@ -131,11 +132,11 @@ def _find_weights(content: Any, path: str | Path) -> dict[str, Tensor]:
     weights = {}
     for key, value in entries.items():
         name = re.sub(r"^(module\.)+", "", key) if isinstance(key, str) else ""
-        # MMCV's averages are buffers of the model itself, with underscores for dots.
+        # MMCV saves averages as buffers of the model itself, with underscores instead of dots.
         averaged = name.startswith("ema_") and "." not in name
         if isinstance(value, Tensor) and not averaged and not name.startswith("data_preprocessor."):
             weights[name] = value
-    # MMEngine counts the steps of its average beside the weights.
+    # MMEngine saves the number of steps of its average among the weights.
     if entries is content.get("ema_state_dict"):
         weights.pop("steps", None)
     if not weights:
@@ -173,7 +174,7 @@ def _load(
     report = LoadReport(
         path=str(path),
         loaded=tuple(fitting),
-        # Files of torch before 1.0 do not count batches.
+        # Files of torch before 1.0 have no num_batches_tracked.
         missing={
             key: tuple(value.shape)
             for key, value in ours.items()
@@ -188,15 +189,15 @@ def _load(
         classes=classes,
     )
     if not fitting:
-        raise ValueError(f"{path}: none of its weights fits the model: {_say_why(theirs, ours)}")
+        raise ValueError(f"{path}: none of its weights fits the model: {_mismatch_hint(theirs, ours)}")
     if strict and not report.complete:
         raise ValueError(str(report))
     model.load_state_dict(fitting, strict=False)
     return report
 
 
-def _say_why(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> str:
-    """What a file without a fitting key is perhaps a checkpoint of."""
+def _mismatch_hint(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> str:
+    """Explains why no key of a checkpoint fits the model, and suggests a fix."""
     both = [key for key in theirs if key in ours]
     if both:
         return f"{len(both)} keys are the same, but {both[0]} is {tuple(theirs[both[0]].shape)} there and " + (
@@ -205,16 +206,16 @@ def _say_why(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> str:
     parts = {key.split(".")[0] for key in ours}
     for part in sorted(parts):
         if any(f"{part}.{key}" in ours for key in theirs):
-            return f"its keys are those of the model's {part!r}: load it there, as init_cfg"
+            return f"its keys are those of the model's {part!r}: set it as init_cfg of that part"
     for part in sorted({key.split(".")[0] for key in theirs}):
         if any(key.startswith(f"{part}.") and key[len(part) + 1 :] in ours for key in theirs):
-            return f"its keys start with {part!r}, the model's do not: take that part with prefix={part!r}"
+            return f"its keys start with {part!r}, the model's do not: load that part with prefix={part!r}"
     names = sorted({key.split(".")[0] for key in theirs})
     return f"it holds {', '.join(names[:10])}; the model has {', '.join(sorted(parts)[:10])}"
 
 
 def _fetch(checkpoint: str) -> Path:
-    """The file that ``checkpoint`` means, downloaded if need be."""
+    """Returns the file that ``checkpoint`` refers to, downloading it if necessary."""
     scheme, _, name = checkpoint.partition("://")
     if not name:
         return Path(checkpoint)
@@ -231,7 +232,7 @@ def _fetch(checkpoint: str) -> Path:
         url = checkpoint
     else:
         raise ValueError(
-            f"checkpoint {checkpoint!r}: rotx does not know where {scheme}:// leads: give a file, a URL, "
+            f"checkpoint {checkpoint!r}: unknown scheme {scheme}://: give a file, a URL, "
             "torchvision://<model>, package://<package>/<file>, or init_cfg=None"
         )
     file = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
@@ -242,14 +243,14 @@ def _fetch(checkpoint: str) -> Path:
             torch.hub.download_url_to_file(url, str(file), hashed[1] if hashed else None)
         except (OSError, RuntimeError) as error:
             raise OSError(
-                f"cannot download {url} ({error}): put that file at {file}, give a file of yours as checkpoint, "
+                f"cannot download {url} ({error}): copy that file to {file}, set checkpoint to a local file, "
                 "or start from random weights with init_cfg=None"
             ) from None
     return file
 
 
 def _in_package(checkpoint: str, name: str) -> Path:
-    """A file of an installed package; nothing of the package is run."""
+    """Returns a file of an installed package without importing the package."""
     package, _, inside = name.partition("/")
     if not package.isidentifier() or not inside or ".." in Path(inside).parts:
         raise ValueError(f"checkpoint {checkpoint!r}: need package://<package>/<path of a file in it>")

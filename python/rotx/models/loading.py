@@ -1,4 +1,4 @@
-"""From a config and a checkpoint to a detector with its weights and the names of its classes."""
+"""Loads a detector with its weights and class names from a config and a checkpoint."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from rotx.models.checkpoints import load_checkpoint
 from rotx.models.detectors import Detector
 from rotx.registry import load_plugins
 
-#: Where a config describes the images of its detector, most telling first.
+#: Keys of a config that describe the images of its detector, in order of preference.
 LOADERS = ("test_dataloader", "val_dataloader", "train_dataloader")
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedDetector:
-    """A detector with its weights.
+    """Detector with trained weights.
 
     Attributes:
-        detector: The detector, on its device, in evaluation mode.
-        classes: Names of the classes, in the order of the labels.
-        settings: The config, with the options applied.
+        detector: Detector on its device, in evaluation mode.
+        classes: Class names in the order of the labels.
+        settings: Config with the options applied.
         device: Device of the detector.
     """
 
@@ -54,17 +54,16 @@ def load_detector(
 
     Args:
         config_file: Config of rotx or of MMRotate 0.x or 1.x.
-        checkpoint: Weights, written by rotx or by MMRotate.
-        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...; ``"auto"`` takes a GPU if there is one.
-        options: Changes of the config, such as ``"model.test_cfg.score_thr=0.1"``.
-        plugins: Modules to import that register what the config names.
-        trust_config: Whether to import what ``custom_imports`` of the config names.
+        checkpoint: Checkpoint written by rotx or MMRotate.
+        device: Device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...; ``"auto"`` uses a GPU if there is one.
+        options: Overrides of config values, such as ``"model.test_cfg.score_thr=0.1"``.
+        plugins: Modules to import, which register further types that the config uses.
+        trust_config: Whether to import the modules in ``custom_imports`` of the config.
 
     Raises:
-        ValueError: For a config or checkpoint that cannot be read, for two that do not belong together, and for a
-            device that does not exist.
-        OSError: For a file that cannot be opened.
-        ImportError: For a plug-in that cannot be found.
+        ValueError: If the config or checkpoint cannot be read, they do not match, or the device does not exist.
+        OSError: If a file cannot be opened.
+        ImportError: If a plug-in is not found.
     """
     where = _device(device)
     settings = load_config(config_file, options)
@@ -79,11 +78,11 @@ def load_detector(
     try:
         report = load_checkpoint(detector, checkpoint)
     except ValueError as error:
-        raise ValueError(f"{config_file}: cannot take its weights from {error}") from None
+        raise ValueError(f"{config_file}: cannot load weights: {error}") from None
     if report.missing or report.mismatched:
-        raise ValueError(f"{config_file}: these are not its weights: {report}")
+        raise ValueError(f"{config_file}: the checkpoint does not match the config: {report}")
     if report.unexpected:
-        warnings.warn(f"{config_file}: the checkpoint holds more than its weights: {report}", stacklevel=2)
+        warnings.warn(f"{config_file}: the checkpoint contains weights that the model lacks: {report}", stacklevel=2)
     try:
         classes = _classes(settings, report.classes, detector.num_classes)
     except ValueError as error:
@@ -104,7 +103,7 @@ def _device(name: str) -> torch.device:
 
 
 def _classes(settings: Mapping[str, Any], trained: Sequence[str] | None, number: int) -> tuple[str, ...]:
-    """Names from the checkpoint, else from the config, else from the kind of dataset, else numbers."""
+    """Returns the class names of the checkpoint, else of the config, else of the dataset's type, else numbers."""
     candidates: dict[str, Any] = {"the checkpoint": trained}
     for loader in LOADERS:
         dataset = _dataset(settings, loader)
@@ -119,12 +118,12 @@ def _classes(settings: Mapping[str, Any], trained: Sequence[str] | None, number:
     fitting = next((names for names in named.values() if len(names) == number), None)
     if named and fitting is None:
         found = ", ".join(f"{source} names {len(names)}" for source, names in named.items())
-        raise ValueError(f"the model tells {number} classes apart, but {found}")
+        raise ValueError(f"the model has {number} classes, but {found}")
     return fitting or tuple(map(str, range(number)))
 
 
 def _dataset(settings: Mapping[str, Any], loader: str) -> Mapping[str, Any]:
-    """The dataset of a loader, within wrappers such as RepeatDataset; the first of several."""
+    """Returns the dataset of a loader without wrappers such as RepeatDataset; the first of several."""
     dataset: Any = settings.get(loader)
     while isinstance(dataset, Mapping):
         inner = dataset.get("dataset") or next(iter(dataset.get("datasets") or ()), None)

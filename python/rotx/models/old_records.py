@@ -1,4 +1,4 @@
-"""``Targets`` and ``Detections``, as the objects of an image were called; both are `rotx.records.Instances` now."""
+"""Deprecated constructors ``Targets`` and ``Detections``; both return `rotx.records.Instances`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rotx.records import Instances
 
 
 def Targets(boxes: Tensor, labels: Tensor, ignored: Tensor | None = None) -> Instances:
-    """The objects of one image; use ``Instances(boxes, "rbox", labels, ignored=mask)``.
+    """Returns the objects of one image; use ``Instances(boxes, "rbox", labels, ignored=mask)`` instead.
 
     Args:
         boxes: Rboxes (M, 5) of the objects.
-        labels: Classes (M,) int64.
-        ignored: Rboxes (I, 5) that are neither object nor background.
+        labels: Class indices (M,) int64.
+        ignored: Rboxes (I, 5) of regions that are neither object nor background.
     """
     _warn("Targets")
     if ignored is None:
@@ -27,17 +27,17 @@ def Targets(boxes: Tensor, labels: Tensor, ignored: Tensor | None = None) -> Ins
 
 
 def Detections(boxes: Tensor, scores: Tensor, labels: Tensor) -> Instances:
-    """What a detector found in one image; use ``Instances(boxes, "rbox", labels, scores=scores)``.
+    """Returns the detections in one image; use ``Instances(boxes, "rbox", labels, scores=scores)`` instead.
 
     Args:
-        boxes: Rboxes (N, 5).
+        boxes: Rboxes (N, 5) of the detections.
         scores: Scores (N,) in [0, 1].
-        labels: Classes (N,) int64.
+        labels: Class indices (N,) int64.
     """
     _warn("Detections")
     return Instances(boxes, "rbox", labels, scores=scores)
 
 
 def _warn(name: str) -> None:
-    message = f"rotx.models.{name} is now rotx.records.Instances; the old name goes with the next version"
+    message = f"rotx.models.{name} is deprecated and will be removed in the next version: use rotx.records.Instances"
     warnings.warn(message, DeprecationWarning, stacklevel=3)

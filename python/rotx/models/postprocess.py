@@ -1,4 +1,4 @@
-"""From scores to candidates, and from candidates to detections: thresholds, the best of a level, suppression."""
+"""Converts scores to candidates (threshold, top-k) and candidates to detections (NMS)."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from rotx.boxes import BoxKind
 from rotx.models.structures import Candidates
 from rotx.records import Instances
 
-#: Boxes (N, D), scores (N,), labels (N,) and the kind of the boxes → the indices of what stays, best first.
+#: Boxes (N, D), scores (N,), labels (N,) and the kind of the boxes → indices (K,) of the kept boxes, best first.
 Suppression = Callable[[Tensor, Tensor, Tensor, BoxKind], Tensor]
 
 
 class NMS:
-    """Non-maximum suppression within each label, by the hboxes around the boxes.
+    """Non-maximum suppression within each label, by the IoU of the hboxes around the boxes.
 
     Args:
-        iou_threshold: A box is dropped if its IoU with a better one is greater.
+        iou_threshold: IoU in [0, 1] with a better box above which a box is suppressed.
     """
 
     def __init__(self, *, iou_threshold: float) -> None:
         self.iou_threshold = _fraction(iou_threshold)
 
     def __call__(self, boxes: Tensor, scores: Tensor, labels: Tensor, kind: BoxKind) -> Tensor:
-        """Indices (K,) of the boxes to keep, best first."""
+        """Returns the indices (K,) of the boxes to keep, best first."""
         hboxes = rotx_boxes.convert(boxes, kind, "hbox")
         return rotx_boxes.nms(hboxes, scores, labels, "hbox", self.iou_threshold)
 
 
 class NMSRotated:
-    """Non-maximum suppression within each label, by the boxes themselves, of whatever kind.
+    """Non-maximum suppression within each label, by the IoU of the boxes themselves, of any kind.
 
     Args:
-        iou_threshold: A box is dropped if its IoU with a better one is greater.
+        iou_threshold: IoU in [0, 1] with a better box above which a box is suppressed.
     """
 
     def __init__(self, *, iou_threshold: float) -> None:
         self.iou_threshold = _fraction(iou_threshold)
 
     def __call__(self, boxes: Tensor, scores: Tensor, labels: Tensor, kind: BoxKind) -> Tensor:
-        """Indices (K,) of the boxes to keep, best first."""
+        """Returns the indices (K,) of the boxes to keep, best first."""
         return rotx_boxes.nms(boxes, scores, labels, kind, self.iou_threshold)
 
 
 class Best(NamedTuple):
-    """The k best pairs of place and class in each of B images, best first.
+    """The k best pairs of row and class in each of B images, best first.
 
     Attributes:
-        scores: Scores (B, k); −inf where no pair scores enough.
-        places: Rows (B, k) int64 of the places.
-        labels: Classes (B, k) int64.
+        scores: Scores (B, k); −inf where too few pairs exceed the threshold.
+        places: Row indices (B, k) int64.
+        labels: Class indices (B, k) int64.
     """
 
     scores: Tensor
@@ -62,24 +62,24 @@ class Best(NamedTuple):
     labels: Tensor
 
     def of(self, rows: Tensor) -> Tensor:
-        """The rows (B, k, ...) of the places, from those (B, N, ...) of all."""
+        """Selects the rows (B, k, ...) of these pairs from all rows (B, N, ...)."""
         return take_rows(rows, self.places)
 
 
 def best_pairs(scores: Tensor, score_thr: float, nms_pre: int) -> Best:
-    """The best pairs of place and class, in a number that does not depend on the scores.
+    """Selects the best pairs of row and class; their number does not depend on the scores.
 
-    Equal scores keep the order of places, then of classes, whatever the device.
+    Equal scores are ordered by row, then by class, on every device.
 
     Args:
-        scores: Scores (B, N, K).
-        score_thr: Scores must exceed it.
-        nms_pre: Number of pairs to keep at most; all if not positive.
+        scores: Scores (B, N, K) of N rows and K classes.
+        score_thr: Threshold that scores must exceed.
+        nms_pre: Maximum number of pairs to keep; all if not positive.
     """
     classes = scores.shape[2]
     number = scores.shape[1] if nms_pre <= 0 else min(nms_pre, scores.shape[1])
     scores = torch.where(scores > score_thr, scores, -torch.inf)
-    # The best n pairs belong to the n places with the best classes: few pairs are left to sort.
+    # The best n pairs belong to the n rows with the best classes, so only these need sorting.
     places = scores.amax(dim=2).sort(dim=1, descending=True, stable=True).indices[:, :number]
     places = places.sort(dim=1).values
     ranked, order = take_rows(scores, places).flatten(1).sort(dim=1, descending=True, stable=True)
@@ -89,7 +89,7 @@ def best_pairs(scores: Tensor, score_thr: float, nms_pre: int) -> Best:
 
 
 def take_rows(values: Tensor, rows: Tensor) -> Tensor:
-    """Some rows (B, k, ...) of values (B, N, ...), by their indices (B, k)."""
+    """Selects rows (B, k, ...) of values (B, N, ...) by their indices (B, k)."""
     index = rows.reshape(*rows.shape, *[1] * (values.dim() - 2)).expand(-1, -1, *values.shape[2:])
     return values.gather(1, index)
 
@@ -97,13 +97,13 @@ def take_rows(values: Tensor, rows: Tensor) -> Tensor:
 def suppress(
     candidates: Candidates, *, nms: Suppression, max_per_img: int, min_bbox_size: float = -1
 ) -> list[Instances]:
-    """The detections of each image, best first.
+    """Selects the detections of each image, best first.
 
     Args:
         candidates: Scored boxes.
         nms: Suppression, such as :class:`NMSRotated`.
-        max_per_img: Number of detections to keep in an image; all if not positive.
-        min_bbox_size: Width and height, in pixels, must exceed it; no limit if negative.
+        max_per_img: Maximum number of detections per image; all if not positive.
+        min_bbox_size: Size in pixels that width and height must exceed; no limit if negative.
     """
     images, boxes, scores, labels = _sound(candidates, min_bbox_size)
     count = len(candidates.boxes)
@@ -119,22 +119,28 @@ def suppress(
 def suppress_fixed(
     candidates: Candidates, *, nms: Suppression, max_per_img: int, min_bbox_size: float = -1
 ) -> Candidates:
-    """As :func:`suppress`, but with a fixed number of places in each image; those that are left over are empty.
+    """Like :func:`suppress`, but returns a fixed number of places per image; unused places are empty.
+
+    Args:
+        candidates: Scored boxes.
+        nms: Suppression, such as :class:`NMSRotated`.
+        max_per_img: Number of places per image; as many as there are candidates if not positive.
+        min_bbox_size: Size in pixels that width and height must exceed; no limit if negative.
 
     Returns:
-        Candidates (B, n), best first, with n = ``max_per_img``, or less if there are not as many candidates.
+        Candidates (B, n), best first, with n = ``max_per_img``, or the number of candidates if that is smaller.
     """
     count, number = candidates.scores.shape
     usable = _usable(candidates, min_bbox_size)
     scores = torch.where(usable, candidates.scores, -torch.inf)
-    # Boxes without area neither suppress nor are suppressed; they come last.
+    # Unusable boxes become boxes without area, which neither suppress nor are suppressed; they come last.
     boxes = torch.where(usable[..., None], candidates.boxes, 0)
     images = torch.arange(count, device=boxes.device)[:, None].expand(-1, number)
     groups = candidates.labels * count + images
     keep = nms(boxes.flatten(0, 1), scores.flatten(), groups.flatten(), candidates.kind)
     places = number if max_per_img <= 0 else min(max_per_img, number)
     image, row = keep // max(number, 1), keep % max(number, 1)
-    # The rank of each kept box in its image; those beyond the last place share one more, which is cut off.
+    # Rank of each kept box in its image; those beyond the last place share one extra place, which is cut off.
     ranks = (image[:, None] == torch.arange(count, device=keep.device)).cumsum(0) - 1
     at = (image, ranks.gather(1, image[:, None]).squeeze(1).clamp(max=places))
     kept = row.new_zeros((count, places + 1)).index_put(at, row)[:, :places]
@@ -148,7 +154,7 @@ def suppress_fixed(
 
 
 def _usable(candidates: Candidates, min_bbox_size: float) -> Tensor:
-    # A box that is not finite comes from a model that has diverged: it is no detection.
+    # Boxes that are not finite come from a model that has diverged and are not detections.
     usable = candidates.boxes.isfinite().all(2) & candidates.scores.isfinite()
     if min_bbox_size >= 0:
         usable &= (rotx_boxes.sides(candidates.boxes, candidates.kind) > min_bbox_size).all(2)
@@ -156,7 +162,7 @@ def _usable(candidates: Candidates, min_bbox_size: float) -> Tensor:
 
 
 def _sound(candidates: Candidates, min_bbox_size: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Image, box, score and label of each usable candidate."""
+    """Returns image, box, score and label of each usable candidate."""
     images, places = _usable(candidates, min_bbox_size).nonzero(as_tuple=True)
     values = (candidates.boxes, candidates.scores, candidates.labels)
     boxes, scores, labels = (value[images, places] for value in values)

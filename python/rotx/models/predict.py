@@ -1,4 +1,4 @@
-"""What a detector finds in images, in pixels of their files: one function for predicting and for evaluation."""
+"""Runs a detector on images and returns the objects in pixels of their files; prediction and evaluation share this."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rotx.models.detectors import Detector
 from rotx.models.tta import View, predict_plain, predict_views
 from rotx.records import Instances
 
-#: Number format of autocast, by the type of the device.
+#: dtype of autocast for each type of device.
 AMP_DTYPES = {"cuda": torch.float16, "cpu": torch.bfloat16}
 
 
@@ -31,15 +31,15 @@ def predict_images(
 ) -> list[Instances]:
     """Runs a detector on a batch of images.
 
-    Images of unequal sizes are padded to one, at the right and below.
+    Images of different sizes are padded at the right and bottom.
 
     Args:
         detector: Detector in evaluation mode, on ``device``.
-        images: Images (3, H, W) after the test pipeline, BGR.
-        matrices: For each the move (3, 3) from pixels of its file to its own.
+        images: BGR images (3, H, W) after the test pipeline.
+        matrices: Transform (3, 3) of each image from pixels of its file to its own pixels.
         device: Device of the detector.
-        views: Views to see each image in; None: as it is.
-        amp: Whether to compute with autocast, in float16 on CUDA and bfloat16 on the CPU.
+        views: Views for test-time augmentation; None: only the image itself.
+        amp: Whether to use autocast, with float16 on CUDA and bfloat16 on the CPU.
 
     Returns:
         The objects of each image as numpy arrays, best first, in pixels of its file: boxes float64 (rboxes as le90),
@@ -55,7 +55,7 @@ def predict_images(
 
 
 def _in_file(found: Instances, matrix: Matrix) -> Instances:
-    """Objects that were found in an image, as numpy arrays in pixels of the image's file."""
+    """Converts the objects of an image to numpy arrays in pixels of its file."""
     arrays = found.numpy()
     exact = replace(arrays, boxes=arrays.boxes.astype(np.float64), scores=arrays.scores.astype(np.float64))
     moved = exact.move(np.linalg.inv(matrix))

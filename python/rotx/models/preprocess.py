@@ -1,4 +1,4 @@
-"""From images to a batch: colour order, normalisation, padding."""
+"""Converts images to a batch: colour order, normalisation, padding."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from rotx.models.structures import Batch
 
 
 class DetDataPreprocessor(nn.Module):
-    """Normalises images and pads them, at the right and below, to one size.
+    """Normalises images and pads them at the right and bottom to a common size.
+
+    Padding uses the size of the largest image, rounded up to a multiple of ``pad_size_divisor``.
 
     Args:
-        mean: of the three channels, after the change of the colour order.
-        std: likewise.
-        bgr_to_rgb: turn the channels around: images come as OpenCV reads them.
-        pad_size_divisor: height and width become multiples of this.
-        pad_value: of the padding, after normalisation.
+        mean: Mean of each channel, after the conversion to RGB.
+        std: Standard deviation of each channel, in the same order.
+        bgr_to_rgb: Whether to convert the images from BGR, OpenCV's order, to RGB.
+        pad_size_divisor: Height and width are padded to multiples of this number of pixels.
+        pad_value: Value of the padding, after normalisation.
     """
 
     mean: Tensor
@@ -45,10 +47,13 @@ class DetDataPreprocessor(nn.Module):
         self.pad_value = pad_value
 
     def forward(self, images: Sequence[Tensor]) -> Batch:
-        """Makes a batch.
+        """Converts images to a batch.
 
         Args:
-            images: (3, H, W) tensors of any size and dtype, values 0..255.
+            images: Tensors (3, H, W) of any size and dtype, with values 0..255.
+
+        Raises:
+            ValueError: If there is no image, or one has a wrong shape.
         """
         if not images:
             raise ValueError("images: need at least one")

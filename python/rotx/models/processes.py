@@ -1,4 +1,4 @@
-"""What a model needs to know of the other processes of a distributed run."""
+"""Averages and normalisation over the processes of a distributed run."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from torch import Tensor, nn
 
 
 def mean_over_processes(value: float | Tensor, where: torch.device, at_least: float = 0.0) -> Tensor:
-    """What a head divides the sum of its losses by: the share of one process in a number of the whole batch.
+    """Averages a number over the processes of a distributed run, as the divisor of a head's losses.
 
-    Gradients are averaged over the processes. Divided by this, they are those of one process with all images: the
-    sum of all losses over the sum of all numbers. Every process must call it equally often.
+    DDP averages gradients over the processes. With this divisor they equal those of one process with all images: the
+    sum of all losses divided by the sum of all numbers. Every process must call this function equally often.
 
     Args:
-        value: Number of this process's images, such as that of positive anchors.
+        value: Number in this process's images, such as that of the positive anchors.
         where: Device of the model.
-        at_least: Least number that the whole batch counts as.
+        at_least: Lower bound of the sum over all processes.
 
     Returns:
-        The sum over the processes over how many they are, a float32 scalar tensor on the device; without a
-        distributed run the number itself.
+        The sum divided by the number of processes, a float32 scalar tensor on the device; outside a distributed run
+        the number itself.
     """
     if isinstance(value, Tensor):
         total = value.detach().to(where, torch.float32, copy=True)
@@ -32,9 +32,9 @@ def mean_over_processes(value: float | Tensor, where: torch.device, at_least: fl
 
 
 def sync_batch_norms(model: nn.Module) -> nn.Module:
-    """The model with batch normalisation over the images of all processes, where it trains; CUDA only.
+    """Converts batch normalisations to synchronised ones, over the images of all processes; CUDA only.
 
-    torch's own conversion would drop the activations that timm's layers hold together with the normalisation.
+    Models with timm layers use timm's conversion: torch's would drop the activations that these layers include.
     """
     if any(type(module).__module__.startswith("timm.") for module in model.modules()):
         from timm.layers.norm_act import convert_sync_batchnorm

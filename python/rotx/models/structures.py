@@ -1,6 +1,6 @@
-"""What travels through a detector: a batch of images, and candidates for objects in them.
+"""Inputs and intermediate results of detectors: batches of images and candidates.
 
-The objects themselves, targets as well as detections, are :class:`rotx.records.Instances`, one for each image.
+Targets and detections are :class:`rotx.records.Instances`, one per image.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Size = tuple[int, int]
 
 @dataclass
 class Batch:
-    """Images of one batch, normalised and padded to one size.
+    """Batch of images, normalised and padded to a common size.
 
     Attributes:
-        images: Images (B, 3, H, W).
+        images: Images (B, 3, H, W), float32.
         sizes: Size of each image without padding; boxes are clipped to it.
-        pad_sizes: Size of each image padded on its own, to the divisor of the preprocessor; there are no anchors
-            beyond it.
+        pad_sizes: Size of each image padded individually to a multiple of the preprocessor's divisor; anchors beyond
+            it are not used.
     """
 
     images: Tensor
@@ -40,12 +40,12 @@ class Batch:
 
 
 class Candidates(NamedTuple):
-    """N scored boxes for each of B images. N depends on shapes and settings alone, never on values.
+    """N scored boxes for each of B images. N depends only on shapes and settings, not on values.
 
     Attributes:
-        boxes: Boxes (B, N, D).
-        scores: Scores (B, N); −inf where there is no candidate.
-        labels: Classes (B, N) int64; boxes of different labels do not suppress each other.
+        boxes: Boxes (B, N, D), in pixels of the batch's images.
+        scores: Scores (B, N); −inf in empty places.
+        labels: Class indices (B, N) int64; boxes with different labels do not suppress each other.
         kind: Kind of the boxes.
     """
 
@@ -56,11 +56,11 @@ class Candidates(NamedTuple):
 
     @property
     def valid(self) -> Tensor:
-        """Where there is a candidate, (B, N) bool."""
+        """Mask (B, N) bool of the places that contain a candidate."""
         return self.scores > -torch.inf
 
     def instances(self) -> list[Instances]:
-        """The candidates of each image as records of their number, in their order."""
+        """Returns the candidates of each image without empty places, in the same order."""
         return [
             Instances(boxes[keep], self.kind, labels[keep], scores=scores[keep])
             for boxes, scores, labels, keep in zip(self.boxes, self.scores, self.labels, self.valid, strict=True)
@@ -68,6 +68,6 @@ class Candidates(NamedTuple):
 
 
 def join(parts: Sequence[Candidates]) -> Candidates:
-    """The candidates of several levels, (B, ΣN)."""
+    """Concatenates the candidates of several levels to (B, ΣN)."""
     boxes, scores, labels = (torch.cat(values, dim=1) for values in list(zip(*parts, strict=True))[:3])
     return Candidates(boxes, scores, labels, parts[0].kind)

@@ -1,10 +1,10 @@
-"""Reading files of ``torch.save`` from anywhere without running anything that is in them.
+"""Reads files of ``torch.save`` from untrusted sources without running code from them.
 
-Such a file is a pickle, and a pickle may name any function of any module and have it called. Here a file is gone
-through twice. First all that it names is replaced by placeholders that do nothing: that shows what it names and how
-it uses it. A name by which code could run refuses the file. Then ``torch.load`` reads it with ``weights_only=True``,
-the names of other packages again being placeholders: of MMEngine's message hub or a user's config class in the
-metadata nothing is imported and nothing is left but an empty object.
+Such a file is a pickle, and a pickle can call any function of any module. A file is therefore read twice. The first
+pass replaces every name by a placeholder that does nothing, to collect the names and how they are used; a name that
+could run code rejects the file. The second pass is ``torch.load`` with ``weights_only=True``, again with placeholders
+for names of other packages: objects such as MMEngine's message hub or a user's config class in the metadata become
+empty objects, and their modules are not imported.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import IO, Any
 
 import torch
 
-#: First of the pickles in a file of torch before 1.6, which is no zip archive.
+#: First pickle in a file of torch before 1.6, which is not a zip archive.
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
-#: Names of the standard library and of numpy that only hold data, by module; all others refuse the file.
+#: Names of the standard library and of numpy that only hold data, by module; any other name rejects the file.
 HARMLESS = {
     "_codecs": {"encode"},
     "argparse": {"Namespace"},
@@ -39,20 +39,20 @@ HARMLESS = {
     "types": {"SimpleNamespace"},
     "uuid": {"UUID"},
     "numpy": {"dtype", "ndarray", "bool_", "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8"},
-    # Before and since numpy 2.
+    # Modules before and since numpy 2.
     "numpy.core.multiarray": {"_reconstruct", "scalar"},
     "numpy.core.numeric": {"_frombuffer"},
     "numpy._core.multiarray": {"_reconstruct", "scalar"},
     "numpy._core.numeric": {"_frombuffer"},
 }
-#: Packages, besides the standard library, of which only those names are read.
+#: Packages, besides the standard library, of which only these names are allowed.
 STRICT = {"distutils", "numpy", "pip", "pkg_resources", "setuptools"}
 
 
 class Placeholder:
-    """Stands for whatever a file names: it can be called, filled and restored, and forgets it all.
+    """Stand-in for any name in a file: it can be called, filled and restored, and discards everything.
 
-    What a file fills like a dict or a list must be one when torch reads it, since torch fills nothing else.
+    An object that the file fills like a dict or list must be one in the second pass: torch fills nothing else.
     """
 
     filled_as: type | None = None
@@ -71,27 +71,27 @@ class Placeholder:
         type(self).filled_as = OrderedDict
 
     def append(self, item: Any) -> None:
-        """As of a list."""
+        """Discards an item, like a list's method."""
         type(self).filled_as = list
 
     def extend(self, items: Any) -> None:
-        """As of a list."""
+        """Discards an item, like a list's method."""
         type(self).filled_as = list
 
     def add(self, item: Any) -> None:
-        """As of a set."""
+        """Discards an item, like a set's method."""
 
 
-# The one of pure Python: the one in C would reserve whatever memory a damaged file asks for.
+# The pure Python unpickler: the C one allocates whatever memory a damaged file asks for.
 class Probe(pickle._Unpickler):
-    """Goes through a pickle with a placeholder for every name, and keeps them by name in ``named``."""
+    """Unpickler with a placeholder for every name; ``named`` collects the placeholders by name."""
 
     def __init__(self, file: IO[bytes], named: dict[str, type[Placeholder]]) -> None:
         super().__init__(file, encoding="latin1")
         self.named = named
 
     def find_class(self, module: str, name: str) -> Any:
-        """A placeholder for ``module.name``, under the name it has in Python 3."""
+        """Returns a placeholder for ``module.name``, registered under its Python 3 name."""
         module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
         full = f"{module}.{name}"
         if full not in self.named:
@@ -99,16 +99,20 @@ class Probe(pickle._Unpickler):
         return self.named[full]
 
     def persistent_load(self, pid: Any) -> Any:
-        """The storage of a tensor: not read."""
+        """Skips the storage of a tensor."""
         return None
 
 
 def read(path: str | Path, map_location: str | torch.device = "cpu") -> Any:
-    """What ``torch.save`` put into a file, with placeholders for objects of other packages.
+    """Reads the object that ``torch.save`` wrote, with placeholders for objects of other packages.
+
+    Args:
+        path: File written by any version of ``torch.save``.
+        map_location: Device to load tensors to.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is no file of ``torch.save``, damaged, or names something by which code could run.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file was not written by ``torch.save``, is damaged, or names something that could run code.
     """
     path = Path(path)
     if not path.is_file():
@@ -126,7 +130,7 @@ def read(path: str | Path, map_location: str | torch.device = "cpu") -> Any:
     foreign: list[Any] = [stand_in for name, stand_in in named.items() if not name.startswith("torch.")]
     for stand_in in foreign:
         stand_in.container = stand_in.filled_as
-    # Mapped, the states of the optimizer, often half of the file, are never read.
+    # Memory mapping avoids reading the optimizer's state, often half of the file.
     mappable = bool(entries) and all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
     try:
         with torch.serialization.safe_globals(foreign):
@@ -136,7 +140,7 @@ def read(path: str | Path, map_location: str | torch.device = "cpu") -> Any:
 
 
 def _open(path: Path) -> list[zipfile.ZipInfo]:
-    """The entries of a file that is a zip archive, none for one of before torch 1.6; raises for any other file."""
+    """Returns the entries of a zip archive, none for a file of torch before 1.6; raises for any other file."""
     with path.open("rb") as file:
         start = file.read(16)
     if not start:
@@ -151,7 +155,7 @@ def _open(path: Path) -> list[zipfile.ZipInfo]:
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise _unreadable(path, error) from None
     if any(entry.filename.endswith("/constants.pkl") for entry in entries):
-        raise ValueError(f"{path}: is a TorchScript program, not a checkpoint: name the checkpoint it was made of")
+        raise ValueError(f"{path}: is a TorchScript program, not a checkpoint: give the one it was exported from")
     if len(_pickles(entries)) != 1:
         raise ValueError(f"{path}: is a zip archive, but not a checkpoint: it holds no data.pkl of torch.save")
     return entries
@@ -162,7 +166,7 @@ def _pickles(entries: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
 
 
 def _probe(path: Path, entries: list[zipfile.ZipInfo], named: dict[str, type[Placeholder]]) -> bool:
-    """Fills ``named`` from the pickles of a file; says whether they are as torch writes them."""
+    """Collects the names in the pickles of a file; returns whether torch wrote them."""
     if entries:
         with zipfile.ZipFile(path) as archive, archive.open(_pickles(entries)[0]) as file:
             Probe(file, named).load()
@@ -176,12 +180,12 @@ def _probe(path: Path, entries: list[zipfile.ZipInfo], named: dict[str, type[Pla
 
 
 def _refuse(path: Path, named: dict[str, type[Placeholder]]) -> None:
-    """Raises ValueError if a file names something by which code could run."""
+    """Raises ValueError if a file contains a name that could run code."""
     for full, stand_in in named.items():
         module, root = stand_in.__module__, full.split(".")[0]
         strict = root in STRICT or root in sys.stdlib_module_names
         runs = strict and full.removeprefix(f"{module}.") not in HARMLESS.get(module, ())
-        # Layers are named where somebody saved a whole model, which only its own code can read.
+        # Names of layers mean that a whole model was saved, which only its own code can read.
         if runs or module.startswith("torch.nn.modules."):
             raise ValueError(
                 f"{path}: names {full!r}, by which reading it could run code: refused, and nothing of it was run. "

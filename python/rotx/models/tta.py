@@ -1,4 +1,4 @@
-"""Test-time augmentation: a detector runs on several views of an image, and what it finds in them is merged."""
+"""Test-time augmentation: runs a detector on several views of an image and merges the detections."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from rotx.models.detectors import Detector
 from rotx.models.structures import Size
 from rotx.records import Instances, concatenate
 
-#: Scales of the size that the pipeline gives images.
+#: Scales of ``scales``, relative to the image size after the test pipeline.
 SCALES = (1.0, 0.75, 1.25)
-#: Words that `views_of` takes.
+#: Words that `views_of` accepts.
 KINDS = ("flip", "rotate", "scales")
-#: Detections of one object in several views: merged by the IoU above which detectors for DOTA suppress.
+#: IoU above which detections of different views are merged: the usual NMS threshold for DOTA.
 MERGE_IOU = 0.1
 
 
 @dataclass(frozen=True)
 class View:
-    """A way to show an image: scaled, then mirrored, then turned.
+    """View of an image: scaled, then flipped, then rotated.
 
     Attributes:
-        scale: Factor of both sides.
-        mirrored: Whether left and right are exchanged.
-        turns: Number of quarter turns, clockwise.
+        scale: Scale factor of both sides.
+        mirrored: Whether the view is flipped horizontally.
+        turns: Number of clockwise rotations by 90°.
     """
 
     scale: float = 1.0
@@ -39,7 +39,7 @@ class View:
     turns: int = 0
 
     def see(self, image: Tensor) -> Tensor:
-        """The image (3, H, W), of any dtype, in this view; float32 if it is scaled."""
+        """Returns this view of an image (3, H, W) of any dtype; float32 if it is scaled."""
         if self.scale != 1:
             size = self._scaled((int(image.shape[1]), int(image.shape[2])))
             image = interpolate(image[None].float(), size, mode="bilinear", antialias=True)[0]
@@ -48,9 +48,9 @@ class View:
         return image.rot90(-self.turns, (1, 2))
 
     def matrix(self, size: Size) -> Matrix:
-        """The move (3, 3) from pixels of an image to pixels of its view.
+        """Returns the transform (3, 3) from pixels of an image to pixels of its view.
 
-        Coordinates are continuous with 0 at the image's border, as in `rotx.boxes.flip` and so in training.
+        Coordinates are continuous, with 0 at the image's border, as in `rotx.boxes.flip` and in training.
 
         Args:
             size: Height and width of the image.
@@ -61,14 +61,19 @@ class View:
             matrix = boxes.flip_matrix((height, width), "horizontal") @ matrix
         if self.turns:
             seen_height, seen_width = (width, height) if self.turns % 2 else (height, width)
-            c, s = ((1, 0), (0, 1), (-1, 0), (0, -1))[self.turns % 4]  # exact, so that masks of upright boxes follow
+            c, s = ((1, 0), (0, 1), (-1, 0), (0, -1))[self.turns % 4]  # exact, so that horizontal boxes stay so
             turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], np.float64)
             to, back = (seen_width / 2, seen_height / 2), (-width / 2, -height / 2)
             matrix = boxes.translation_matrix(*to) @ turn @ boxes.translation_matrix(*back) @ matrix
         return matrix
 
     def undo(self, found: Instances, size: Size) -> Instances:
-        """Objects that were found in this view, in pixels of an image of a height and width."""
+        """Converts objects from pixels of this view to pixels of the image.
+
+        Args:
+            found: Objects found in this view.
+            size: Height and width of the image.
+        """
         return found.move(np.linalg.inv(self.matrix(size)))
 
     def _scaled(self, size: Size) -> Size:
@@ -76,18 +81,21 @@ class View:
 
 
 def views_of(kinds: str) -> tuple[View, ...]:
-    """The views of ``flip``, ``rotate``, ``scales``, or several of them with commas; the plain one comes first.
+    """Returns the views of a ``tta`` option; the first is the original image.
 
-    ``flip``: as it is and in three directions. ``rotate``: in quarter turns. Both: the eight ways to lay a picture
-    on a table, as a diagonal flip is half a turn. ``scales``: each of those at `SCALES`.
+    ``flip`` adds horizontal, vertical and diagonal flips, ``rotate`` adds rotations by 90°, 180° and 270°. Together
+    they give eight views, since a diagonal flip is a rotation by 180°. ``scales`` gives each view at all `SCALES`.
+
+    Args:
+        kinds: ``flip``, ``rotate``, ``scales``, or several of them separated by commas.
 
     Raises:
-        ValueError: For another word.
+        ValueError: If a word is unknown.
     """
     words = [word.strip() for word in kinds.split(",")]
     for word in words:
         if word not in KINDS:
-            raise ValueError(f"tta: need {', '.join(KINDS)}, or several of them with commas, got {word!r}")
+            raise ValueError(f"tta: need {', '.join(KINDS)}, or several of them separated by commas, got {word!r}")
     mirrored = (False, True) if "flip" in words else (False,)
     turns = range(4) if "rotate" in words else range(0, 4, 2) if "flip" in words else range(1)
     scales = SCALES if "scales" in words else SCALES[:1]
@@ -95,12 +103,15 @@ def views_of(kinds: str) -> tuple[View, ...]:
 
 
 def predict_views(detector: Detector, images: Sequence[Tensor], views: Sequence[View]) -> list[Instances]:
-    """What a detector finds in all views of each image: the best detection of those of a class that overlap.
+    """Runs a detector on all views of each image and merges overlapping detections of each class by NMS.
 
     Args:
         detector: Detector in evaluation mode.
         images: Images (3, H, W), of any sizes, on the detector's device.
-        views: Views, as `views_of` makes them.
+        views: Views, from `views_of`.
+
+    Returns:
+        The detections of each image, best first, in its pixels.
     """
     found: list[list[Instances]] = [[] for _ in images]
     for view in views:
@@ -111,11 +122,11 @@ def predict_views(detector: Detector, images: Sequence[Tensor], views: Sequence[
 
 
 def predict_plain(detector: Detector, images: Sequence[Tensor]) -> list[Instances]:
-    """What a detector finds in each image (3, H, W), best first, in pixels of these images."""
+    """Runs a detector on images (3, H, W); returns the detections of each, best first, in its pixels."""
     return detector.predict(detector.data_preprocessor(list(images)))
 
 
 def _merge(found: Instances, nms_iou: float | None) -> Instances:
-    """The best of what overlaps; upright boxes of neighbours may overlap as much as the detector allows them to."""
+    """Suppresses overlapping detections; horizontal boxes use the detector's own threshold, as neighbours overlap."""
     threshold = nms_iou if found.kind == "hbox" and nms_iou is not None else MERGE_IOU
     return found[boxes.nms(found.boxes, found.scores, found.labels, found.kind, threshold)]

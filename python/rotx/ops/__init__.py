@@ -1,21 +1,21 @@
-"""Operators for torch: overlap, suppression, hulls and features of rotated boxes, quads and point sets.
+"""torch operators for rotated boxes, quads and point sets: IoU, NMS, hulls and feature sampling.
 
 A *rotated box* (rbox) is a row ``cx, cy, w, h, angle`` in pixels and radians, clockwise positive on the screen
-(y down); a *quad* is a row ``x1, y1, ..., x4, y4``; a *point set* is a row ``x1, y1, ..., xk, yk``. All functions take
-float16, bfloat16, float32 and float64, never modify their inputs, take empty ones, work under ``torch.compile`` and
-are not changed by autocast.
+(y down); a *quad* is a row ``x1, y1, ..., x4, y4``; a *point set* is a row ``x1, y1, ..., xk, yk``. All functions
+accept float16, bfloat16, float32 and float64 as well as empty tensors, never modify their inputs, work under
+``torch.compile`` and ignore autocast.
 
-They are ops of torch's dispatcher, ``torch.ops.rotx.*``, computed on the CPU in Rust. `box_iou_rotated`,
-`box_iou_quadri`, `nms_rotated`, `batched_nms_rotated` and `roi_align_rotated` have CUDA kernels in a library that the
-wheel carries and ``make cuda`` builds. With ``ROTX_NO_CUDA_EXT=1`` in the environment they go through plain torch for
-CUDA tensors, which is slower, as `nms_quadri`, `batched_nms_quadri` and `points_in_boxes` always do. All other tensors
-are copied to the CPU and the result back, with one warning an op. `diff_iou_rotated` and `feature_align` are plain
-torch on any device.
+They are ops of torch's dispatcher, ``torch.ops.rotx.*``. On the CPU, Rust computes them. `box_iou_rotated`,
+`box_iou_quadri`, `nms_rotated`, `batched_nms_rotated` and `roi_align_rotated` have CUDA kernels in a library that is
+part of the wheel; ``make cuda`` builds it. With ``ROTX_NO_CUDA_EXT=1`` in the environment, these ops use plain torch
+for CUDA tensors, which is slower; `nms_quadri`, `batched_nms_quadri` and `points_in_boxes` always do. Tensors on other
+devices are copied to the CPU and the results back, with one warning per op. `diff_iou_rotated` and `feature_align` are
+plain torch on any device.
 
-Differentiable are `diff_iou_rotated`, `roi_align_rotated` and `feature_align` with respect to the features,
-`convex_giou` and `convex_hull` with respect to the points. The results of the others do not require grad.
+`diff_iou_rotated` is differentiable, `roi_align_rotated` and `feature_align` with respect to the features, and
+`convex_giou` and `convex_hull` with respect to the points. The results of the other ops do not require grad.
 
-The overlaps and suppression on numpy arrays and without torch: `rotx.geometry`.
+`rotx.geometry` has IoU and NMS for numpy arrays, without torch.
 """
 
 try:

@@ -1,6 +1,6 @@
-"""The library of CUDA kernels, built from ``cuda/``: how it is found and loaded, and what its ops are.
+"""Finds and loads the library of CUDA kernels, built from ``cuda/``, and declares its ops.
 
-Its ops, ``torch.ops.rotx_cuda.*``, check little: the ops ``rotx::*`` call them for CUDA tensors after their checks.
+Its ops, ``torch.ops.rotx_cuda.*``, check little: the ops ``rotx::*`` check their arguments before they call them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-#: Where ``make cuda`` puts the library and the wheel carries it.
+#: Path of the library in the package; ``make cuda`` writes it there, and the wheel contains it.
 LIBRARY = Path(__file__).parents[1] / "_lib" / "rotx_cuda.so"
-#: The oldest torch that loads it.
+#: Oldest torch version that can load it.
 _TORCH = (2, 11)
-#: The oldest GPUs that they have code for: Turing.
+#: Lowest compute capability that the kernels support: Turing.
 _CAPABILITY = (7, 5)
 _SCHEMAS = (
     "box_iou_rotated(Tensor a, Tensor b, bool iof, bool aligned) -> Tensor",
@@ -26,36 +26,36 @@ _SCHEMAS = (
     "roi_align_rotated_backward(Tensor grad, Tensor rois, int[] input_size, float spatial_scale, "
     "int sampling_ratio, bool aligned, bool clockwise, bool deterministic) -> Tensor",
 )
-# Defined here, without the library too: it registers its kernels whenever it is loaded.
+# Defined here even without the library, which registers its kernels when it is loaded.
 _OPS: Any = torch.library.Library("rotx_cuda", "FRAGMENT")  # type: ignore[no-untyped-call]
 for _schema in _SCHEMAS:
     _OPS.define(_schema)
-    # Gradients are the concern of `rotx::*`: results of tensors that require one must not.
+    # The ops `rotx::*` handle gradients; results of these ops must not require grad.
     _OPS.impl(_schema.partition("(")[0], torch.library.fallthrough_kernel, "Autograd")
 
 
 class NoKernelsError(RuntimeError, ImportError):
-    """The library cannot be loaded: a part of the installation is missing, which the commands say in one line."""
+    """The library of CUDA kernels cannot be loaded; the command line reports this as a one-line message."""
 
 
 def kernels() -> Any:
-    """The library's ops, by name. The first call loads it.
+    """Returns the library's ops as attributes; the first call loads the library.
 
     Raises:
-        NoKernelsError: if it cannot be loaded; says why, and what to do.
+        NoKernelsError: If the library cannot be loaded; the message gives the reason and the fix.
     """
     if why := _load():
         raise NoKernelsError(
-            f"rotx has no CUDA kernels here: {why}. Or set ROTX_NO_CUDA_EXT=1: the ops then run in plain torch, "
-            "on the GPU too, but slower"
+            f"rotx cannot load its CUDA kernels: {why}. Or set ROTX_NO_CUDA_EXT=1 to run the ops in plain torch, "
+            "which is slower"
         )
     return torch.ops.rotx_cuda
 
 
-# Not at import: most processes never see a CUDA tensor, and CUDA must not be touched before they fork.
+# Not called at import: most processes never use a CUDA tensor, and CUDA must not be initialised before they fork.
 @functools.cache
 def _load() -> str:
-    """Loads the library, or tells why that fails and what to do about it."""
+    """Loads the library; returns "" or the reason why that fails and the fix."""
     if tuple(map(int, torch.__version__.split(".")[:2])) < _TORCH:
         return f"torch is {torch.__version__}, they need {_TORCH[0]}.{_TORCH[1]} or later: upgrade torch"
     if torch.version.cuda is None:
@@ -69,6 +69,6 @@ def _load() -> str:
     try:
         torch.ops.load_library(LIBRARY)  # type: ignore[no-untyped-call]
     except OSError as error:
-        why = error.__cause__ or error  # torch's own error tells the path alone, not the loader's words
+        why = error.__cause__ or error  # torch's own error contains only the path, not the loader's message
         return f"{why}: build them again with `make cuda`, or install the wheel for this machine by pip"
     return ""

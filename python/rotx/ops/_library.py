@@ -1,6 +1,6 @@
-"""What all ops share: how they enter torch's dispatcher, and how they check and read their arguments.
+"""Shared by all ops: registration with torch's dispatcher, and checks and conversions of arguments.
 
-An op's kernels, the fake one too, make the same checks, so that a call fails alike when run and when traced.
+All kernels of an op, including the fake one, make the same checks, so that a call fails alike when run and traced.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ def define(
 ) -> None:
     """Defines the op ``rotx::<schema>``.
 
-    CUDA tensors go to the library's kernel, or, where there is none or the environment says ``ROTX_NO_CUDA_EXT=1``,
-    to the op in plain torch. On a device without either the op runs on the CPU, and says so once a process.
+    CUDA tensors go to the library's kernel, or to the op in plain torch if there is none or the environment has
+    ``ROTX_NO_CUDA_EXT=1``. On a device without either, the op runs on the CPU and warns once per process.
 
     Args:
-        schema: name, arguments and result, as in ``"area(Tensor boxes) -> Tensor"``.
-        cpu: the kernel for CPU tensors. Arguments that equal the schema's default may be left out.
-        fake: the same without data: makes the checks and returns an empty result of the right shape.
-        cuda: the same for CUDA tensors: makes the checks and calls a kernel of :func:`rotx.ops._cuda.kernels`. None
+        schema: Name, arguments and result, as in ``"area(Tensor boxes) -> Tensor"``.
+        cpu: Kernel for CPU tensors. torch may leave out arguments that equal the schema's default.
+        fake: Kernel for tensors without data: makes the same checks and returns an empty result of the right shape.
+        cuda: Kernel for CUDA tensors: makes the same checks and calls a kernel of :func:`rotx.ops._cuda.kernels`. None
             if the library has none.
-        plain: the same in plain torch, on the device of its tensors. None only where ``cuda`` is.
-        backward: from ``ctx`` and the gradient of the result, the gradient of each argument; as in
-            :func:`torch.library.register_autograd`. Without it the result is not differentiable.
-        setup_context: saves in ``ctx`` what ``backward`` needs, from ``inputs`` and ``output``.
+        plain: Kernel in plain torch, for any device. None only if ``cuda`` is None, too.
+        backward: Function from ``ctx`` and the gradient of the result to the gradients of all arguments, as in
+            :func:`torch.library.register_autograd`. None: the result is not differentiable.
+        setup_context: Function that saves in ``ctx`` what ``backward`` needs of ``inputs`` and ``output``.
     """
     name = schema.partition("(")[0]
     _LIBRARY.define(schema, tags=torch.Tag.pt2_compliant_tag)
     _LIBRARY.impl(name, cpu, "CPU")
-    # For every device without a kernel of its own; one that is registered later goes before this.
+    # For every device without a kernel of its own; a kernel registered later takes precedence.
     _LIBRARY.impl(name, _through_cpu(name, cpu), "CompositeExplicitAutograd")
     if plain is not None:
         _LIBRARY.impl(name, _on_cuda(cuda, plain), "CUDA")
     torch.library.register_fake(f"rotx::{name}", fake, lib=_LIBRARY)
     if backward is None:
-        # Autograd looks away: by default it would make the result require a grad and fail in the backward pass.
+        # By default, the result would require grad and the backward pass would fail.
         _LIBRARY.impl(name, torch.library.fallthrough_kernel, "Autograd")
     else:
         torch.library.register_autograd(f"rotx::{name}", backward, setup_context=setup_context, lib=_LIBRARY)
@@ -68,7 +68,7 @@ def _on_cuda(cuda: Callable[..., Tensor] | None, plain: Callable[..., Tensor]) -
 
 
 def _through_cpu(name: str, cpu: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The op ``name`` for tensors of another device: copies them to the CPU and the result back."""
+    """Returns the op ``name`` for tensors on other devices: copies them to the CPU and the result back."""
     warned = False
 
     def kernel(*args: Any, **kwargs: Any) -> Tensor:
@@ -82,8 +82,8 @@ def _through_cpu(name: str, cpu: Callable[..., Tensor]) -> Callable[..., Tensor]
         if not warned:
             warned = True
             warnings.warn(
-                f"rotx.ops.{name}: got tensors on {devices[0]}; this build has no kernel for that device: the op "
-                "runs on the CPU, which is slow",
+                f"rotx.ops.{name}: got tensors on {devices[0]}; there is no kernel for that device, so the op runs on "
+                "the CPU, which is slow",
                 stacklevel=2,
             )
 
@@ -116,7 +116,7 @@ def check_per_box(name: str, values: Tensor, boxes: Tensor) -> None:
     torch._check_value(values.dim() == 1, _shape_message(name, values, "(N,)"))
     torch._check_value(
         values.shape[0] == boxes.shape[0],
-        lambda: f"{name}: need one a box, got {values.shape[0]} for {boxes.shape[0]} boxes",
+        lambda: f"{name}: need one per box, got {values.shape[0]} for {boxes.shape[0]} boxes",
     )
     check_device(name, values, "boxes", boxes)
 
@@ -130,7 +130,7 @@ def check_floating(name: str, values: Tensor) -> None:
 
 
 def check_integer(name: str, values: Tensor) -> None:
-    """Raises TypeError unless the dtype is an integer one; bool is none."""
+    """Raises TypeError unless the dtype is an integer type; bool is not."""
     dtype = values.dtype
     integer = not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool)
     torch._check_type(integer, lambda: f"{name}: need an integer dtype, got {_dtype(values)}")
@@ -152,7 +152,7 @@ def check_device(name_a: str, a: Tensor, name_b: str, b: Tensor) -> None:
 
 
 def to_numpy(values: Tensor) -> Floats:
-    """The values in float64, without a copy if they are that already, and without their autograd history."""
+    """Converts values to a float64 array without autograd history; copies only if necessary."""
     array: Floats = values.detach().to(torch.float64).numpy(force=True)
     return array
 

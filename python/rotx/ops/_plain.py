@@ -1,7 +1,7 @@
-"""Overlap and suppression in plain torch: for any device, slower than kernels of its own, which are tested against it.
+"""IoU and NMS in plain torch, for any device; slower than the kernels, whose tests use it as the reference.
 
-The algorithms, orders and limits are those of the Rust core, iou.rs and nms.rs. Arguments have been checked. Memory is
-bounded but for inputs and results: work is done in chunks.
+The algorithms, orders and limits are those of iou.rs and nms.rs in the Rust core. Arguments are already checked. The
+work is done in chunks, so memory is bounded except for inputs and results.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-#: Pairs of bounds that are compared at a time, and pairs of shapes that are intersected.
+#: Number of pairs of bounds compared at a time, and of pairs of shapes intersected at a time.
 _CANDIDATES = 1 << 22
 _PAIRS = 1 << 17
-#: Boxes that are suppressed at a time.
+#: Number of boxes that NMS processes at a time.
 _BLOCK = 1024
 
-#: As in the Rust core: an intersection below this part of the smaller area is none; divisors below this are 0.
+#: As in the Rust core: an intersection below this fraction of the smaller area counts as 0; smaller divisors are 0.
 _NEGLIGIBLE = 1e-12
 _FLAT = 1e-200
 
@@ -26,14 +26,14 @@ _FLAT = 1e-200
 class _Shapes(NamedTuple):
     raw: Tensor  # (N, 5) rboxes or (N, 8) quads, float64
     area: Tensor  # (N,), 0 where a shape is degenerate or not finite
-    bounds: Tensor  # (N, 4) hboxes; one that meets nothing where the area is 0
+    bounds: Tensor  # (N, 4) hboxes; empty ones, which meet nothing, where the area is 0
 
     def at(self, rows: Tensor | slice) -> _Shapes:
         return _Shapes(*(values[rows] for values in self))
 
 
 def box_iou(a: Tensor, b: Tensor, mode: str, aligned: bool) -> Tensor:
-    """Overlap of rboxes (·, 5) or quads (·, 8): :func:`rotx.ops.box_iou_rotated`, :func:`rotx.ops.box_iou_quadri`."""
+    """IoU of rboxes (·, 5) or quads (·, 8): :func:`rotx.ops.box_iou_rotated`, :func:`rotx.ops.box_iou_quadri`."""
     first, second = _shapes(a), _shapes(b)
     out = first.area.new_zeros(len(a) if aligned else (len(a), len(b)))
     for i, j in _meeting_rows(first, second) if aligned else _meeting(first, second):
@@ -42,16 +42,16 @@ def box_iou(a: Tensor, b: Tensor, mode: str, aligned: bool) -> Tensor:
 
 
 def nms(boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: float) -> Tensor:
-    """Indices of the rboxes that greedy suppression keeps: :func:`rotx.ops.batched_nms_rotated`.
+    """Returns the indices of the boxes that greedy NMS keeps: :func:`rotx.ops.batched_nms_rotated`.
 
-    Takes quadratic time and linear memory: boxes are compared with the kept ones before them, block by block.
+    Takes quadratic time and linear memory: blocks of boxes are compared with the kept boxes before them.
     """
     order = _by_falling_score(scores)
     shapes = _shapes(boxes[order])
     classes = order.new_zeros(len(order)) if labels is None else labels[order]
 
     def suppressing(first: Tensor, second: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """The pairs, by their places in the order, in which one would suppress the other."""
+        """Yields the pairs, as positions in the order, in which one box would suppress the other."""
         for i, j in _meeting(shapes.at(first), shapes.at(second)):
             i, j = first[i], second[j]
             i, j = (rows[classes[i] == classes[j]] for rows in (i, j))
@@ -69,7 +69,7 @@ def nms(boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: flo
         if not pairs:
             continue
         earlier, later = (torch.cat(rows) for rows in zip(*pairs, strict=True))
-        # Each round settles at least the first box that is not settled yet.
+        # Each iteration decides at least the first undecided box.
         while True:
             now = torch.ones_like(kept[left])
             now[torch.searchsorted(left, later[kept[earlier]])] = False
@@ -93,7 +93,7 @@ def _shapes(boxes: Tensor) -> _Shapes:
 
 
 def _around_boxes(rboxes: Tensor) -> Tensor:
-    """The least hboxes (N, 4) around rboxes."""
+    """Returns the smallest hboxes (N, 4) around rboxes."""
     center, (w, h, angle) = rboxes[:, :2], rboxes[:, 2:].unbind(dim=1)
     cos, sin = angle.cos().abs(), angle.sin().abs()
     half = 0.5 * torch.stack([w * cos + h * sin, w * sin + h * cos], dim=1)
@@ -106,13 +106,13 @@ def _around_quads(quads: Tensor) -> Tensor:
 
 
 def _signed_area(quads: Tensor) -> Tensor:
-    """(N,), positive where the corners turn clockwise on the screen."""
+    """Returns areas (N,), positive where the corners run clockwise on the screen."""
     x, y = quads[:, 0::2], quads[:, 1::2]
     return 0.5 * ((x[:, 2] - x[:, 0]) * (y[:, 3] - y[:, 1]) - (y[:, 2] - y[:, 0]) * (x[:, 3] - x[:, 1]))
 
 
 def _meeting(a: _Shapes, b: _Shapes) -> Iterator[tuple[Tensor, Tensor]]:
-    """All pairs whose bounds meet, by their rows, some at a time."""
+    """Yields the row indices of all pairs whose bounds intersect, in chunks."""
     rows = max(1, _CANDIDATES // max(1, len(b.area)))
     for start in range(0, len(a.area), rows):
         meet = _meet(a.bounds[start : start + rows, None], b.bounds[None])
@@ -121,7 +121,7 @@ def _meeting(a: _Shapes, b: _Shapes) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def _meeting_rows(a: _Shapes, b: _Shapes) -> Iterator[tuple[Tensor, Tensor]]:
-    """The same of pairs in one row."""
+    """Like :func:`_meeting`, but for pairs in the same row."""
     for i in torch.split(_meet(a.bounds, b.bounds).nonzero()[:, 0], _PAIRS):
         yield i, i
 
@@ -133,26 +133,26 @@ def _meet(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _overlap(a: _Shapes, b: _Shapes, mode: str) -> Tensor:
-    """(N,) of the shapes of each row, between 0 and 1."""
-    # The smaller one is the window: coordinates relative to it keep their digits. Of equal ones, either, but the
-    # same for (a, b) and (b, a).
+    """Returns the overlap (N,) of the shapes of each row, between 0 and 1."""
+    # The smaller shape is the window: coordinates relative to it keep their precision. For equal areas, the choice is
+    # the same for (a, b) and (b, a).
     first, tied = a.area < b.area, a.area == b.area
     for k in range(a.raw.shape[1]):
         first = first | (tied & (a.raw[:, k] < b.raw[:, k]))
         tied = tied & (a.raw[:, k] == b.raw[:, k])
     window, other = (torch.where(first[:, None], *raws) for raws in ((a.raw, b.raw), (b.raw, a.raw)))
     area = (_box_within if a.raw.shape[1] == 5 else _quad_within)(other, window)
-    # Less is rounding; and NaN, where the numbers overflow, compares as less.
+    # Smaller areas are rounding errors; NaN, from overflow, also compares as smaller.
     common = area.where(area > _NEGLIGIBLE * torch.minimum(a.area, b.area), 0)
     whole = a.area + b.area - common if mode == "iou" else a.area
     return torch.where(common < whole, common / whole, 1).where(common > 0, 0)
 
 
 def _box_within(boxes: Tensor, windows: Tensor) -> Tensor:
-    """The area (N,) of rboxes within others of the same row."""
+    """Returns the area (N,) of rboxes inside the windows of the same row."""
     dx, dy = (boxes[:, :2] - windows[:, :2]).unbind(dim=1)
     cos_b, sin_b, cos_w, sin_w = (f(v) for v in (boxes[:, 4], windows[:, 4]) for f in (torch.cos, torch.sin))
-    # Everything below is in the window's frame: centre at the origin, sides along the axes.
+    # All that follows is in the window's frame: centre at the origin, sides along the axes.
     cx, cy = dx * cos_w + dy * sin_w, dy * cos_w - dx * sin_w
     cos, sin = cos_b * cos_w + sin_b * sin_w, sin_b * cos_w - cos_b * sin_w
     wx, wy = 0.5 * boxes[:, 2] * cos, 0.5 * boxes[:, 2] * sin
@@ -160,19 +160,19 @@ def _box_within(boxes: Tensor, windows: Tensor) -> Tensor:
     x = torch.stack([cx + wx + hx, cx - wx + hx, cx - wx - hx, cx + wx - hx], dim=1)
     y = torch.stack([cy + wy + hy, cy - wy + hy, cy - wy - hy, cy + wy - hy], dim=1)
     xmax, ymax = 0.5 * windows[:, 2:3], 0.5 * windows[:, 3:4]
-    # dx/dy of the edges, opposite ones alike.
+    # dx/dy of the edges; opposite edges have the same slope.
     slope = _over(torch.stack([wx, hx, wx, hx], dim=1), torch.stack([wy, hy, wy, hy], dim=1), 0)
     # The part of each edge within the window's rows, from (xa, ya) to (xb, yb).
     ya = y.clamp(-ymax, ymax)
     xa, xb = x + (ya - y) * slope, _next(x) + _next(ya - y) * slope
-    # The mean of clamp(x) along it, twice: ma + mb, less what lies beyond the window at either end.
+    # Twice the mean of clamp(x) along it: ma + mb, corrected for the parts beyond the window at either end.
     ma, mb = xa.clamp(-xmax, xmax), xb.clamp(-xmax, xmax)
     mean = (ma + mb) - _over(mb - ma, xb - xa, 0) * ((ma - xa) - (xb - mb))
     return 0.5 * _sum(mean * (_next(ya) - ya))
 
 
 def _quad_within(quads: Tensor, windows: Tensor) -> Tensor:
-    """The signed area (N,) of quads within others of the same row: those as two triangles, by a diagonal."""
+    """Returns the signed area (N,) of quads in the windows of the same row, which a diagonal splits into triangles."""
     x, y = windows[:, 0::2] - windows[:, :1], windows[:, 1::2] - windows[:, 1:2]
     dx, dy = quads[:, 0::2] - windows[:, :1], quads[:, 1::2] - windows[:, 1:2]
     bx, by = x[:, 2:3], y[:, 2:3]
@@ -184,12 +184,12 @@ def _quad_within(quads: Tensor, windows: Tensor) -> Tensor:
         # Corner 0 of the window goes to (0, 0), corner 2 to (0, 1), the third one to (1, 0).
         u, v = (dx * by - dy * bx) * scale, (dy * ax - dx * ay) * scale
         part = det.abs()[:, 0] * _within_unit_triangle(u, v)
-        total = total + turn * part.where(scale[:, 0].isfinite(), 0)  # 0 of a triangle without area
+        total = total + turn * part.where(scale[:, 0].isfinite(), 0)  # 0 for a triangle without area
     return torch.where((_signed_area(quads) < 0) == (_signed_area(windows) < 0), total, -total)
 
 
 def _within_unit_triangle(u: Tensor, v: Tensor) -> Tensor:
-    """∫ winding number over the triangle (0, 0), (1, 0), (0, 1) of quads with corners ``u``, ``v`` (N, 4)."""
+    """Integrates the winding number of quads with corners ``u``, ``v`` (N, 4) over the triangle (0,0), (1,0), (0,1)."""
     slope = _over(_next(u) - u, _next(v) - v, 0)
     # The part of each edge with 0 ≤ v ≤ 1, from (ua, va) to (ub, vb).
     va = v.clamp(0, 1)
@@ -200,29 +200,29 @@ def _within_unit_triangle(u: Tensor, v: Tensor) -> Tensor:
 
 
 def _twice_mean_positive(a: Tensor, b: Tensor) -> Tensor:
-    """Twice the mean of max(0, x) for x going evenly from ``a`` to ``b``: (b₊² − a₊²) / (b − a)."""
+    """Returns twice the mean of max(0, x) for x uniform from ``a`` to ``b``: (b₊² − a₊²) / (b − a)."""
     pa, pb = a.clamp(min=0), b.clamp(min=0)
     return (pa + pb) * _over(pb - pa, b - a, 1)
 
 
 def _over(values: Tensor, divisors: Tensor, flat: float) -> Tensor:
-    """Each quotient, or ``flat`` where the divisor is no more than rounding."""
+    """Divides elementwise; returns ``flat`` where the divisor is only a rounding error."""
     none = divisors.abs() < _FLAT
     return (values / divisors.where(~none, 1)).where(~none, flat)
 
 
 def _next(values: Tensor) -> Tensor:
-    """The numbers of the next corners of (N, 4)."""
+    """Returns the values (N, 4) of the next corners."""
     return values.roll(-1, dims=1)
 
 
 def _sum(values: Tensor) -> Tensor:
-    """Of (N, 4), opposite edges first: theirs are nearly equal and of opposite sign."""
+    """Sums (N, 4) over the edges, opposite ones first: their values are nearly equal with opposite signs."""
     return (values[:, 0] + values[:, 2]) + (values[:, 1] + values[:, 3])
 
 
 def _by_falling_score(scores: Tensor) -> Tensor:
-    """Indices (N,) of the scores, highest first, equal ones by index, NaN last."""
-    falling = 0.0 - scores.detach().double()  # the two zeros become one
+    """Returns indices (N,) sorted by score: highest first, equal scores by index, NaN last."""
+    falling = 0.0 - scores.detach().double()  # 0 and −0 become equal
     order = falling.nan_to_num(0, posinf=torch.inf, neginf=-torch.inf).argsort(stable=True)
     return order[scores[order].isnan().byte().argsort(stable=True)]

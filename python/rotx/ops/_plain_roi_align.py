@@ -1,7 +1,7 @@
-"""RoIAlignRotated and its gradient in plain torch: for any device, slower than kernels of its own.
+"""RoIAlignRotated and its gradient in plain torch, for any device; slower than the kernels.
 
-The algorithm is that of the Rust core, roi_align.rs, and the oracle of the kernels' tests. Arguments have been checked.
-Samples of all regions are numbered one after the other and worked off in chunks, whatever bins they are of.
+The algorithm is that of roi_align.rs in the Rust core; the tests of the kernels use it as the reference. Arguments are
+already checked. The samples of all regions are numbered consecutively and processed in chunks across bins.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-#: Numbers of features that are sampled at a time; what else is kept for a sample counts as this many.
+#: Number of feature values sampled at a time; the other data of a sample count as this many values.
 _FEATURES = 1 << 24
 _PER_SAMPLE = 64
 #: Greater than any count of samples, and an int64.
@@ -50,7 +50,7 @@ def roi_align_rotated_backward(
     aligned: bool,
     clockwise: bool,
 ) -> Tensor:
-    """The gradient (N, C, H, W) with respect to ``input``, from that (K, C, rows, columns) of the features."""
+    """Gradient (N, C, H, W) with respect to ``input``, from the gradient (K, C, rows, columns) of the features."""
     dtype = torch.float64 if grad.dtype == torch.float64 else torch.float32
     images, channels, height, width = input_size
     of_bins = grad.detach().to(dtype).permute(0, 2, 3, 1).flatten(0, 2)  # (K·rows·columns, C)
@@ -64,22 +64,22 @@ def roi_align_rotated_backward(
 
 
 class _Axis(NamedTuple):
-    """One direction of the frames of K regions: cut into bins, each with as many samples."""
+    """One axis of the frames of K regions, divided into bins with equal numbers of samples."""
 
-    start: Tensor  # (K, bins): where each bin begins, from the region's centre
-    step: Tensor  # (K,): between samples
-    samples: Tensor  # (K,): in a bin
-    first: Tensor  # (K, bins), int64: the first sample that may lie in the image
-    number: Tensor  # (K, bins), int64: and how many do, as far as this direction tells
+    start: Tensor  # (K, bins): start of each bin, relative to the region's centre
+    step: Tensor  # (K,): distance between samples
+    samples: Tensor  # (K,): number of samples per bin
+    first: Tensor  # (K, bins), int64: index of the first sample that may lie in the image
+    number: Tensor  # (K, bins), int64: number of samples that may lie in the image, judged by this axis
 
     @classmethod
     def of(cls, size: Tensor, bins: int, sampling_ratio: int, image: Tensor, reach: Tensor) -> _Axis:
-        """Of regions of a size (K,); the image reaches that far about its middle."""
+        """Builds the axis of regions of a size (K,); the image extends ``reach`` around its middle ``image``."""
         length = size / bins
         samples = torch.full_like(length, sampling_ratio) if sampling_ratio > 0 else length.ceil()
         step = length / samples
         start = (torch.arange(bins, device=size.device) - 0.5 * bins) * length[:, None]
-        # One pixel more, for rounding.
+        # One extra pixel for rounding errors.
         low, high = (image - reach - 1)[:, None], (image + reach + 1)[:, None]
         within = (start >= low) & (start + length[:, None] <= high)
         most = samples[:, None].expand_as(start)
@@ -89,7 +89,7 @@ class _Axis(NamedTuple):
         return cls(start, step, samples, first, (end - first).clamp(min=0))
 
     def at(self, region: Tensor, bin: Tensor, i: Tensor) -> Tensor:
-        """The place of sample ``i`` of those that may lie in the image, from the region's centre."""
+        """Position of sample ``i`` of those that may lie in the image, relative to the region's centre."""
         return self.start[region, bin] + ((self.first[region, bin] + i).double() + 0.5) * self.step[region]
 
 
@@ -102,7 +102,7 @@ def _samples(
     aligned: bool,
     clockwise: bool,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """All samples in the image, some at a time: bin (S,) of all regions', its four pixels (S, 4) and their weights."""
+    """Yields all samples in the image, in chunks: bin (S,) among all regions', four pixels (S, 4) and their weights."""
     images, channels, height, width = shape
     image, cx, cy, w, h, angle = rois.detach().double().unbind(dim=1)
     _check_images(image, images)
@@ -114,7 +114,7 @@ def _samples(
     good = good & (w >= 0) & (h >= 0)
     cx, cy, w, h, angle = (v.where(good, 0) for v in (cx, cy, w, h, angle if clockwise else -angle))
     sin, cos = angle.sin(), angle.cos()
-    # The image, as far as a sample counts, in the region's frame: its middle and how far it reaches.
+    # Middle and extent of the image, as far as samples count, in the region's frame.
     to_x, to_y, reach_x, reach_y = (
         0.5 * (width - 1) - cx,
         0.5 * (height - 1) - cy,
@@ -143,13 +143,13 @@ def _check_images(image: Tensor, images: int) -> None:
     if bad.any():
         row = int(bad.nonzero()[0])
         raise ValueError(
-            f"rois: row {row} is of image {image[row].item():g}, need an integer from 0 to below {images}, "
+            f"rois: row {row} has image index {image[row].item():g}, need an integer from 0 to below {images}, "
             "the batch's size"
         )
 
 
 def _numbered(counts: Tensor, most: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """For counts (B,), as many numbers of each, from 0, and whose they are; at most ``most`` at a time."""
+    """For counts (B,), yields the owner and the number, from 0, of each item; at most ``most`` items at a time."""
     ends = counts.cumsum(dim=0)
     total = int(ends[-1]) if len(ends) else 0
     for begin in range(0, total, most):
@@ -159,8 +159,8 @@ def _numbered(counts: Tensor, most: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def _taps(image: Tensor, x: Tensor, y: Tensor, weight: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """The pixels (S, 4) around points, numbered through all images, and their weights."""
-    # Up to one pixel outside the centres of the outer ones counts as on them.
+    """Returns the pixels (S, 4) around points, numbered across all images, and their weights."""
+    # Points up to one pixel outside the outer pixels' centres count as on them.
     x, y = x.clamp(0, width - 1), y.clamp(0, height - 1)
     left, top = x.long(), y.long()
     right, bottom = (left + 1).clamp(max=width - 1), (top + 1).clamp(max=height - 1)

@@ -1,9 +1,9 @@
-"""Overlap of the convex hulls of point sets with quads: ``rotx::convex_iou``, ``rotx::convex_giou``."""
+"""IoU and GIoU of the convex hulls of point sets with quads: ``rotx::convex_iou``, ``rotx::convex_giou``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -11,48 +11,51 @@ from torch import Tensor
 from rotx import _rust
 from rotx.ops import _library
 
+Mode = Literal["iou", "iof"]
 
-def convex_iou(points: Tensor, quads: Tensor) -> Tensor:
-    """IoU of the convex hull of every point set with every quad.
 
-    Computed in float64 and rounded once, to the dtype of the points. A quad that is not convex counts as its convex
-    hull. What has no area, or a number that is not finite, overlaps nothing.
+def convex_iou(points: Tensor, quads: Tensor, mode: Mode = "iou") -> Tensor:
+    """Computes the overlap of the convex hull of every point set with every quad.
+
+    The IoU is computed in float64 and rounded once, to the dtype of the points. Non-convex quads are replaced by their
+    convex hulls. Shapes without area or with a non-finite number overlap nothing.
 
     Args:
-        points: (N, 2k) point sets ``x1, y1, ..., xk, yk`` in pixels; any floating dtype.
-        quads: (M, 8) quads ``x1, y1, ..., x4, y4`` of the same dtype, on the same device.
+        points: Point sets (N, 2k) ``x1, y1, ..., xk, yk`` in pixels; any floating dtype.
+        quads: Quads (M, 8) ``x1, y1, ..., x4, y4`` of the same dtype, on the same device.
+        mode: ``"iou"``: over the union; ``"iof"``: over the area of the hull of ``points``.
 
     Returns:
         (N, M) in [0, 1], with the dtype of the points. Not differentiable: never requires grad.
 
     Raises:
-        TypeError: for dtypes that differ or are not floating.
-        ValueError: for another shape or differing devices.
+        TypeError: If the dtypes differ or are not floating-point.
+        ValueError: If a shape or mode is wrong or the devices differ.
     """
-    return cast(Tensor, torch.ops.rotx.convex_iou(points, quads))
+    return cast(Tensor, torch.ops.rotx.convex_iou(points, quads, mode))
 
 
 def convex_giou(points: Tensor, quads: Tensor) -> Tensor:
-    """Generalized IoU of the convex hull of each point set with the quad of the same row.
+    """Computes the generalised IoU of the convex hull of each point set with the quad of the same row.
 
-    The IoU, less the part of the convex hull around both that neither covers (Rezatofighi et al. 2019): it tells how
-    far apart two hulls are that do not meet. The points' gradient is the exact derivative, computed in float64: an
-    area grows by what its border sweeps. A point inside its hull has gradient 0, and so have all where both hulls are
-    one. At the other kinks, where corners or edges touch, the gradient is that of one side.
+    GIoU is the IoU minus the fraction of the convex hull around both that neither covers (Rezatofighi et al. 2019); it
+    measures the distance of disjoint hulls. The gradient with respect to the points is the exact derivative, computed
+    in float64 from the area that the border sweeps. Points inside their hull have gradient 0, as have all points if
+    both hulls are equal. At other kinks, where corners or edges touch, the gradient is a one-sided derivative.
 
-    A quad that is not convex counts as its convex hull. Without any area the value is 0. A number that is not finite
-    gives NaN.
+    Non-convex quads are replaced by their convex hulls. If neither shape has an area, the value is 0. Non-finite
+    numbers give NaN.
 
     Args:
-        points: (N, 2k) point sets ``x1, y1, ..., xk, yk`` in pixels; any floating dtype.
-        quads: (N, 8) quads ``x1, y1, ..., x4, y4`` of the same dtype, on the same device. They get no gradient.
+        points: Point sets (N, 2k) ``x1, y1, ..., xk, yk`` in pixels; any floating dtype.
+        quads: Quads (N, 8) ``x1, y1, ..., x4, y4`` of the same dtype, on the same device. They get no gradient.
 
     Returns:
         (N,) in [−1, 1], with the dtype of the points; once differentiable with respect to ``points``.
 
     Raises:
-        TypeError: for dtypes that differ or are not floating.
-        ValueError: for another shape, differing devices, or another number of quads than point sets.
+        TypeError: If the dtypes differ or are not floating-point.
+        ValueError: If a shape is wrong, the devices differ, or the numbers of quads and point sets differ.
     """
     return cast(Tensor, torch.ops.rotx.convex_giou(points, quads))
 
@@ -64,18 +67,23 @@ def _check(points: Tensor, quads: Tensor) -> None:
     _library.check_device("points", points, "quads", quads)
 
 
+def _check_mode(points: Tensor, quads: Tensor, mode: str = "iou") -> None:
+    _check(points, quads)
+    torch._check_value(mode in ("iou", "iof"), lambda: f"mode: need 'iou' or 'iof', got {mode!r}")
+
+
 def _check_rows(points: Tensor, quads: Tensor) -> None:
     _check(points, quads)
     torch._check_value(
         points.shape[0] == quads.shape[0],
-        lambda: f"points and quads: need as many rows, got {points.shape[0]} and {quads.shape[0]}",
+        lambda: f"points and quads: need equal numbers of rows, got {points.shape[0]} and {quads.shape[0]}",
     )
 
 
 def _checked(check: Callable[..., None], kernel: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    def run(points: Tensor, quads: Tensor) -> Tensor:
-        check(points, quads)
-        return kernel(points, quads)
+    def run(points: Tensor, quads: Tensor, *mode: str) -> Tensor:
+        check(points, quads, *mode)
+        return kernel(points, quads, *mode)
 
     return run
 
@@ -90,13 +98,13 @@ def _backward_by(kernel: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _rows(values: Tensor) -> Any:
-    """The values in float64, C-contiguous."""
+    """Converts values to C-contiguous float64 arrays."""
     return _library.to_numpy(values.contiguous())
 
 
-def _cpu_iou(points: Tensor, quads: Tensor) -> Tensor:
+def _cpu_iou(points: Tensor, quads: Tensor, mode: str = "iou") -> Tensor:
     out = torch.empty((points.shape[0], quads.shape[0]), dtype=torch.float64)
-    _rust.convex_iou(_rows(points), _rows(quads), "iou", torch.get_num_threads(), out.numpy())
+    _rust.convex_iou(_rows(points), _rows(quads), mode, torch.get_num_threads(), out.numpy())
     return out.to(points.dtype)
 
 
@@ -119,13 +127,13 @@ def _grad_of_giou(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
 
 
 def _grad_of_backward(ctx: Any, grad: Tensor) -> None:
-    raise NotImplementedError("convex_giou: the gradient is not differentiable: compute it without create_graph")
+    raise NotImplementedError("convex_giou: its gradient is not differentiable: call backward without create_graph")
 
 
 _library.define(
-    "convex_iou(Tensor points, Tensor quads) -> Tensor",
-    cpu=_checked(_check, _cpu_iou),
-    fake=_checked(_check, lambda points, quads: points.new_empty((points.shape[0], quads.shape[0]))),
+    "convex_iou(Tensor points, Tensor quads, str mode='iou') -> Tensor",
+    cpu=_checked(_check_mode, _cpu_iou),
+    fake=_checked(_check_mode, lambda points, quads, _="iou": points.new_empty((points.shape[0], quads.shape[0]))),
 )
 _library.define(
     "convex_giou(Tensor points, Tensor quads) -> Tensor",

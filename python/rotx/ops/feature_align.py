@@ -1,4 +1,4 @@
-"""Features gathered where boxes are, in plain torch, so that it runs on any device."""
+"""Alignment of features with refined boxes, in plain torch for any device."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from torch import Tensor
 
 
 def feature_align(features: Tensor, boxes: Tensor, spatial_scale: float, points: int = 1) -> Tensor:
-    """Adds to each position's features those at its box: the feature refinement of R3Det (Yang et al. 2021).
+    """Adds the features at each position's box to the position's own: R3Det's feature refinement (Yang et al. 2021).
 
-    The samples are bilinear: at the centre of the box of the position, and with 5 points at its corners too, all added
-    to the position's own features. Samples outside the map count 0, but for the margin of a pixel next to it.
+    Bilinear samples at the centre of the position's box, and with 5 points also at its corners, are added to the
+    position's own features. Samples more than a pixel outside the map count as 0.
 
-    mmcv's rotated_feature_align does the same, but takes the first number of a box for y and the second for x: it
-    equals this for ``boxes[..., [1, 0, 2, 3, 4]]``.
+    mmcv's rotated_feature_align does the same but exchanges x and y of the boxes' centres: it equals this function for
+    ``boxes[..., [1, 0, 2, 3, 4]]``.
 
     Args:
-        features: (B, C, H, W); any floating dtype.
-        boxes: (B, H * W, 5) rboxes ``cx, cy, w, h, angle`` in pixels of the image and radians, clockwise, one for each
+        features: Feature maps (B, C, H, W); any floating dtype.
+        boxes: Rboxes (B, H * W, 5) ``cx, cy, w, h, angle`` in pixels of the image and radians, clockwise, one for each
             position of the map, row by row; any floating dtype, on the same device. They get no gradient.
-        spatial_scale: Pixels of the feature map to one of the image.
-        points: Number of samples for each box: 1, the centre, or 5, the corners too.
+        spatial_scale: Size of the feature map divided by that of the image: 1 / stride.
+        points: Number of samples per box: 1, the centre, or 5, the centre and the corners.
 
     Returns:
         (B, C, H, W), with the dtype of the features, computed in float32 at least; differentiable with respect to
         ``features``.
 
     Raises:
-        TypeError: For a dtype that is not floating.
-        ValueError: For another shape, differing devices, or another number of points.
+        TypeError: If a dtype is not floating-point.
+        ValueError: If a shape or the number of points is wrong, or the devices differ.
     """
     _check(features, boxes, points)
     batch, channels, height, width = features.shape
@@ -60,7 +60,7 @@ def _check(features: Tensor, boxes: Tensor, points: int) -> None:
 
 
 def _samples(boxes: Tensor, spatial_scale: float, points: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """The points of boxes (B, N, 5) on the feature map, x and y (B, N) each: the centres, then corner by corner."""
+    """Yields x and y (B, N) of the sampling points of boxes (B, N, 5) on the map: the centres, then each corner."""
     cx, cy, w, h = (boxes[..., :4] * spatial_scale).unbind(dim=-1)
     yield cx, cy
     if points == 1:
@@ -72,7 +72,7 @@ def _samples(boxes: Tensor, spatial_scale: float, points: int) -> Iterator[tuple
 
 
 def _corners(x: Tensor, y: Tensor, height: int, width: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """The four positions around points (B, N) of a map, by their index, and what each counts in a bilinear sample."""
+    """Yields the indices of the four positions around points (B, N) of a map, and their bilinear weights."""
     within = (x >= -1) & (x <= width) & (y >= -1) & (y <= height)  # False for NaN
     x, y = x.where(within, 0).clamp(0, width - 1), y.where(within, 0).clamp(0, height - 1)
     left, top = x.floor(), y.floor()

@@ -1,4 +1,4 @@
-"""Convex hulls and least-area rectangles of point sets: ``rotx::hull_indices`` and ``rotx::min_area_rect``."""
+"""Convex hulls and minimum-area rectangles of point sets: ``rotx::hull_indices`` and ``rotx::min_area_rect``."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from rotx.ops import _library
 
 
 def convex_hull(points: Tensor) -> Tensor:
-    """The convex hull of each set of points, as a polygon of as many points.
+    """Computes the convex hull of each point set, as a polygon with as many points.
 
-    The corners of a hull are points of the set: the polygon turns clockwise on the screen from the leftmost one,
-    without collinear or repeated points, and its last corner fills the rest of the row, so that areas and edges are
-    those of the hull. Points that are not finite are left out, unless all of a set are.
+    The corners of a hull are points of the set. They run clockwise on the screen from the leftmost one, without
+    collinear or repeated points. The last corner is repeated to fill the row, which changes neither the area nor the
+    edges. Points that are not finite are left out, unless all points of a set are.
 
     Args:
-        points: (N, 2k) point sets ``x1, y1, ..., xk, yk`` in pixels; any floating dtype.
+        points: Point sets (N, 2k) ``x1, y1, ..., xk, yk`` in pixels; any floating dtype.
 
     Returns:
-        (N, 2k) polygons of the same dtype; differentiable: a corner's gradient goes to its point.
+        Polygons (N, 2k) of the same dtype; differentiable: a corner's gradient goes to its point.
 
     Raises:
-        TypeError: for a dtype that is not floating.
-        ValueError: for another shape.
+        TypeError: If a dtype is not floating-point.
+        ValueError: If the shape is wrong.
     """
     corners: Tensor = torch.ops.rotx.hull_indices(points)
     x, y = points[:, 0::2].gather(1, corners), points[:, 1::2].gather(1, corners)
@@ -35,21 +35,21 @@ def convex_hull(points: Tensor) -> Tensor:
 
 
 def min_area_rect(points: Tensor) -> Tensor:
-    """The rectangle of least area around each set of points, by its corners; what mmcv calls min_area_polygons.
+    """Computes the minimum-area rectangle around each point set, like mmcv's min_area_polygons.
 
-    One side of it lies on a side of the convex hull (Freeman and Shapira 1975). Computed in float64 and rounded once,
-    to the dtype of the points. Points that are not finite are left out.
+    One of its sides lies on a side of the convex hull (Freeman and Shapira 1975). It is computed in float64 and rounded
+    once, to the dtype of the points. Points that are not finite are left out.
 
     Args:
-        points: (N, 2k) point sets ``x1, y1, ..., xk, yk`` in pixels; any floating dtype.
+        points: Point sets (N, 2k) ``x1, y1, ..., xk, yk`` in pixels; any floating dtype.
 
     Returns:
-        (N, 8) quads of the same dtype, clockwise on the screen; NaNs where no point is finite. Not differentiable:
+        Corners (N, 8) of the same dtype, clockwise on the screen; NaN where no point is finite. Not differentiable:
         never requires grad.
 
     Raises:
-        TypeError: for a dtype that is not floating.
-        ValueError: for another shape.
+        TypeError: If a dtype is not floating-point.
+        ValueError: If the shape is wrong.
     """
     return cast(Tensor, torch.ops.rotx.min_area_rect(points))
 

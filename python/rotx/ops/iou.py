@@ -1,4 +1,4 @@
-"""Overlap of rotated boxes and of quads: ``rotx::box_iou_rotated`` and ``rotx::box_iou_quadri``."""
+"""IoU of rotated boxes and of quads: ``rotx::box_iou_rotated`` and ``rotx::box_iou_quadri``."""
 
 from __future__ import annotations
 
@@ -15,46 +15,46 @@ Mode = Literal["iou", "iof"]
 
 
 def box_iou_rotated(a: Tensor, b: Tensor, mode: Mode = "iou", aligned: bool = False) -> Tensor:
-    """Overlap of rotated boxes: of every ``a`` with every ``b``, or row by row.
+    """Computes the IoU of rotated boxes: of every ``a`` with every ``b``, or row by row.
 
-    Computed in float64 and rounded once, to the dtype of the boxes, so that 0 ≤ IoU ≤ 1 and a box has IoU 1
-    with itself however it is written. A box with a size that is not positive, or with a number that is not
-    finite, overlaps nothing. For the details see :func:`rotx.geometry.box_iou`.
+    The IoU is computed in float64 and rounded once, to the dtype of the boxes, so that 0 ≤ IoU ≤ 1 and a box has IoU 1
+    with itself in any representation. A box with a non-positive size or a non-finite number overlaps nothing. For
+    details see :func:`rotx.geometry.box_iou`.
 
     Args:
-        a: (N, 5) rboxes ``cx, cy, w, h, angle``, in pixels and radians, clockwise; any floating dtype.
-        b: (M, 5) rboxes of the same dtype, on the same device; M = N if ``aligned``.
-        mode: ``"iou"``: over the union; ``"iof"``: over the area of the box of ``a``.
-        aligned: compare only the boxes of the same row.
+        a: Rboxes (N, 5) ``cx, cy, w, h, angle``, in pixels and radians, clockwise; any floating dtype.
+        b: Rboxes (M, 5) of the same dtype, on the same device; M = N if ``aligned``.
+        mode: Denominator: ``"iou"``, the area of the union; ``"iof"``, the area of the box of ``a``.
+        aligned: Whether to compare boxes row by row instead of in all pairs.
 
     Returns:
         (N, M), or (N,) if ``aligned``, with the dtype of the boxes. Not differentiable: never requires grad.
 
     Raises:
-        TypeError: for dtypes that differ or are not floating.
-        ValueError: for another shape, differing devices, an unknown mode, or N ≠ M if ``aligned``.
+        TypeError: If the dtypes differ or are not floating-point.
+        ValueError: If a shape is wrong, the devices differ, the mode is unknown, or ``aligned`` and N ≠ M.
     """
     return cast(Tensor, torch.ops.rotx.box_iou_rotated(a, b, mode, aligned))
 
 
 def box_iou_quadri(a: Tensor, b: Tensor, mode: Mode = "iou", aligned: bool = False) -> Tensor:
-    """Overlap of quads: of every ``a`` with every ``b``, or row by row; as :func:`box_iou_rotated`.
+    """Computes the IoU of quads: of every ``a`` with every ``b``, or row by row; like :func:`box_iou_rotated`.
 
-    Quads may turn either way and need not be convex: the area is the true one. Where one crosses itself,
-    every point counts by the product of its winding numbers: see :func:`rotx.geometry.box_iou`.
+    Quads may have either orientation and need not be convex: the area is exact. Where a quad intersects itself, every
+    point counts by the product of its winding numbers: see :func:`rotx.geometry.box_iou`.
 
     Args:
-        a: (N, 8) quads ``x1, y1, ..., x4, y4`` in pixels; any floating dtype.
-        b: (M, 8) quads of the same dtype, on the same device; M = N if ``aligned``.
-        mode: ``"iou"``: over the union; ``"iof"``: over the area of the quad of ``a``.
-        aligned: compare only the quads of the same row.
+        a: Quads (N, 8) ``x1, y1, ..., x4, y4`` in pixels; any floating dtype.
+        b: Quads (M, 8) of the same dtype, on the same device; M = N if ``aligned``.
+        mode: Denominator: ``"iou"``, the area of the union; ``"iof"``, the area of the quad of ``a``.
+        aligned: Whether to compare quads row by row instead of in all pairs.
 
     Returns:
         (N, M), or (N,) if ``aligned``, with the dtype of the quads. Not differentiable: never requires grad.
 
     Raises:
-        TypeError: for dtypes that differ or are not floating.
-        ValueError: for another shape, differing devices, an unknown mode, or N ≠ M if ``aligned``.
+        TypeError: If the dtypes differ or are not floating-point.
+        ValueError: If a shape is wrong, the devices differ, the mode is unknown, or ``aligned`` and N ≠ M.
     """
     return cast(Tensor, torch.ops.rotx.box_iou_quadri(a, b, mode, aligned))
 
@@ -68,7 +68,7 @@ def _check(a: Tensor, b: Tensor, columns: int, mode: str, aligned: bool) -> None
     if aligned:
         torch._check_value(
             a.shape[0] == b.shape[0],
-            lambda: f"a and b: need as many boxes, got {a.shape[0]} and {b.shape[0]}",
+            lambda: f"a and b: need equal numbers of boxes, got {a.shape[0]} and {b.shape[0]}",
         )
 
 

@@ -14,83 +14,83 @@ from rotx.ops import _cuda, _library, _plain
 
 
 def nms_rotated(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
-    """Greedy non-maximum suppression of rotated boxes, exactly as if all pairs were compared.
+    """Greedy non-maximum suppression of rotated boxes; exact, as if all pairs were compared.
 
-    Boxes are taken by falling score, equal scores by index, NaN last; one is dropped if its IoU with a kept
-    box, in float64 whatever the dtype, is greater than ``iou_threshold``. Boxes without area are kept: they
-    overlap nothing. Nearly linear in N at constant density.
+    Boxes are processed by descending score, equal scores by index, NaN last. A box is suppressed if its IoU with a kept
+    box, always computed in float64, exceeds ``iou_threshold``. Boxes without area overlap nothing and are kept. The
+    time is nearly linear in N at constant density.
 
     Args:
-        boxes: (N, 5) rboxes ``cx, cy, w, h, angle``, in pixels and radians, clockwise; any floating dtype.
-        scores: (N,), any floating dtype, on the same device.
-        iou_threshold: in [0, 1].
+        boxes: Rboxes (N, 5) ``cx, cy, w, h, angle``, in pixels and radians, clockwise; any floating dtype.
+        scores: Scores (N,), any floating dtype, on the same device.
+        iou_threshold: IoU in [0, 1] above which a box is suppressed.
 
     Returns:
         (K,) int64: the indices of the kept boxes, best first.
 
     Raises:
-        TypeError: for boxes or scores that are not floating.
-        ValueError: for another shape, differing devices, or a threshold outside [0, 1].
+        TypeError: If boxes or scores are not floating-point.
+        ValueError: If a shape is wrong, the devices differ, or the threshold is outside [0, 1].
     """
     return cast(Tensor, torch.ops.rotx.nms_rotated(boxes, scores, iou_threshold))
 
 
 def batched_nms_rotated(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:
-    """As :func:`nms_rotated`, but boxes of different labels do not suppress each other.
+    """Like :func:`nms_rotated`, but boxes with different labels do not suppress each other.
 
-    The same as suppressing each label's boxes alone, without shifting any coordinate.
+    The result is the same as that of one call per label; coordinates are not shifted.
 
     Args:
-        boxes: (N, 5) rboxes ``cx, cy, w, h, angle``, in pixels and radians, clockwise; any floating dtype.
-        scores: (N,), any floating dtype, on the same device.
-        labels: (N,), any integer dtype, on the same device: classes, images, or both in one number.
-        iou_threshold: in [0, 1].
+        boxes: Rboxes (N, 5) ``cx, cy, w, h, angle``, in pixels and radians, clockwise; any floating dtype.
+        scores: Scores (N,), any floating dtype, on the same device.
+        labels: Labels (N,), any integer dtype, on the same device: classes, images, or both combined.
+        iou_threshold: IoU in [0, 1] above which a box is suppressed.
 
     Returns:
         (K,) int64: the indices of the kept boxes of all labels, best first.
 
     Raises:
-        TypeError: for boxes or scores that are not floating, or labels that are not integers.
-        ValueError: for another shape, differing devices, or a threshold outside [0, 1].
+        TypeError: If boxes or scores are not floating-point, or labels are not integers.
+        ValueError: If a shape is wrong, the devices differ, or the threshold is outside [0, 1].
     """
     return cast(Tensor, torch.ops.rotx.batched_nms_rotated(boxes, scores, labels, iou_threshold))
 
 
 def nms_quadri(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
-    """Greedy non-maximum suppression of quads; as :func:`nms_rotated`.
+    """Greedy non-maximum suppression of quads; like :func:`nms_rotated`.
 
-    The overlap is that of :func:`box_iou_quadri`: quads may turn either way and need not be convex.
+    The IoU is that of :func:`box_iou_quadri`: quads may have either orientation and need not be convex.
 
     Args:
-        boxes: (N, 8) quads ``x1, y1, ..., x4, y4`` in pixels; any floating dtype.
-        scores: (N,), any floating dtype, on the same device.
-        iou_threshold: in [0, 1].
+        boxes: Quads (N, 8) ``x1, y1, ..., x4, y4`` in pixels; any floating dtype.
+        scores: Scores (N,), any floating dtype, on the same device.
+        iou_threshold: IoU in [0, 1] above which a box is suppressed.
 
     Returns:
         (K,) int64: the indices of the kept quads, best first.
 
     Raises:
-        TypeError: for quads or scores that are not floating.
-        ValueError: for another shape, differing devices, or a threshold outside [0, 1].
+        TypeError: If quads or scores are not floating-point.
+        ValueError: If a shape is wrong, the devices differ, or the threshold is outside [0, 1].
     """
     return cast(Tensor, torch.ops.rotx.nms_quadri(boxes, scores, iou_threshold))
 
 
 def batched_nms_quadri(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:
-    """As :func:`nms_quadri`, but quads of different labels do not suppress each other.
+    """Like :func:`nms_quadri`, but quads with different labels do not suppress each other.
 
     Args:
-        boxes: (N, 8) quads ``x1, y1, ..., x4, y4`` in pixels; any floating dtype.
-        scores: (N,), any floating dtype, on the same device.
-        labels: (N,), any integer dtype, on the same device: classes, images, or both in one number.
-        iou_threshold: in [0, 1].
+        boxes: Quads (N, 8) ``x1, y1, ..., x4, y4`` in pixels; any floating dtype.
+        scores: Scores (N,), any floating dtype, on the same device.
+        labels: Labels (N,), any integer dtype, on the same device: classes, images, or both combined.
+        iou_threshold: IoU in [0, 1] above which a box is suppressed.
 
     Returns:
         (K,) int64: the indices of the kept quads of all labels, best first.
 
     Raises:
-        TypeError: for quads or scores that are not floating, or labels that are not integers.
-        ValueError: for another shape, differing devices, or a threshold outside [0, 1].
+        TypeError: If quads or scores are not floating-point, or labels are not integers.
+        ValueError: If a shape is wrong, the devices differ, or the threshold is outside [0, 1].
     """
     return cast(Tensor, torch.ops.rotx.batched_nms_quadri(boxes, scores, labels, iou_threshold))
 
@@ -122,17 +122,17 @@ def _on_cuda(boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold
 
 
 def _define(name: str, columns: int, cuda: Callable[..., Tensor] | None) -> None:
-    """Both ops of one kind of boxes: ``name``, and ``batched_`` before it."""
+    """Defines both ops for one kind of boxes: ``name`` and ``batched_<name>``."""
 
     def by(kernel: Callable[..., Tensor]) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
         def batched(boxes: Tensor, scores: Tensor, labels: Tensor | None, iou_threshold: float) -> Tensor:
             _check(boxes, scores, labels, iou_threshold, columns)
             return kernel(boxes, scores, labels, iou_threshold)
 
-        def of_one_class(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+        def unbatched(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
             return batched(boxes, scores, None, iou_threshold)
 
-        return of_one_class, batched
+        return unbatched, batched
 
     schemas = (
         f"{name}(Tensor boxes, Tensor scores, float iou_threshold) -> Tensor",
@@ -144,4 +144,4 @@ def _define(name: str, columns: int, cuda: Callable[..., Tensor] | None) -> None
 
 
 _define("nms_rotated", 5, _on_cuda)
-_define("nms_quadri", 8, None)  # on CUDA in plain torch
+_define("nms_quadri", 8, None)  # plain torch on CUDA

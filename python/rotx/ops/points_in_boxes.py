@@ -1,4 +1,4 @@
-"""Which points lie in which rotated boxes or quads: ``rotx::points_in_boxes``."""
+"""Tests which points lie in which rotated boxes or quads: ``rotx::points_in_boxes``."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from rotx.ops import _library
 
 
 def points_in_boxes(points: Tensor, boxes: Tensor) -> Tensor:
-    """Whether each point lies in each rotated box or quad, its border included; mmcv's points_in_polygons.
+    """Tests whether each point lies in each rotated box or quad, border included; like mmcv's points_in_polygons.
 
-    Computed in float64. A quad may turn either way and need not be convex; one that crosses itself holds what it winds
-    around. A point or box with a number that is not finite lies in nothing and holds nothing.
+    The test is computed in float64. Quads may have either orientation and need not be convex; a self-intersecting quad
+    contains the points with a non-zero winding number. Points and boxes with a non-finite number are in nothing and
+    contain nothing.
 
     Args:
-        points: (P, 2) points ``x, y`` in pixels; any floating dtype.
-        boxes: (N, 5) rboxes ``cx, cy, w, h, angle``, in pixels and radians, clockwise, or (N, 8) quads
+        points: Points (P, 2) ``x, y`` in pixels; any floating dtype.
+        boxes: Rboxes (N, 5) ``cx, cy, w, h, angle``, in pixels and radians, clockwise, or quads (N, 8)
             ``x1, y1, ..., x4, y4`` in pixels; any floating dtype, on the same device.
 
     Returns:
-        (P, N) bool.
+        Mask (P, N) bool.
 
     Raises:
-        TypeError: for a dtype that is not floating.
-        ValueError: for another shape or differing devices.
+        TypeError: If a dtype is not floating-point.
+        ValueError: If a shape is wrong or the devices differ.
     """
     return cast(Tensor, torch.ops.rotx.points_in_boxes(points, boxes))
 
@@ -56,7 +57,7 @@ def _fake(points: Tensor, boxes: Tensor) -> Tensor:
 
 
 def _plain(points: Tensor, boxes: Tensor) -> Tensor:
-    """In plain torch, as `point_in_quad` of the Rust core: by the winding number around each point."""
+    """Plain torch version of the Rust core's `point_in_quad`: computes the winding number around each point."""
     x, y = points.detach().double()[:, None].unbind(dim=2)
     corners = (_corners(boxes) if boxes.shape[1] == 5 else boxes.detach().double()).reshape(-1, 4, 2)
     on_border = torch.zeros((points.shape[0], boxes.shape[0]), dtype=torch.bool, device=points.device)
@@ -71,7 +72,7 @@ def _plain(points: Tensor, boxes: Tensor) -> Tensor:
 
 
 def _corners(rboxes: Tensor) -> Tensor:
-    """(N, 8), clockwise from the one that is top left at angle 0."""
+    """Returns corners (N, 8), clockwise from the one that is top left at angle 0."""
     center, w, h, angle = rboxes.detach().double().split_with_sizes((2, 1, 1, 1), dim=1)
     cos, sin = angle.cos(), angle.sin()
     u, v = torch.cat([0.5 * w * cos, 0.5 * w * sin], dim=1), torch.cat([-0.5 * h * sin, 0.5 * h * cos], dim=1)

@@ -1,4 +1,4 @@
-"""Features of rotated boxes: ``rotx::roi_align_rotated`` and its gradient."""
+"""RoIAlign of rotated boxes: ``rotx::roi_align_rotated`` and its gradient."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ def roi_align_rotated(
     aligned: bool = True,
     clockwise: bool = True,
 ) -> Tensor:
-    """RoIAlign of rotated boxes: each is cut into bins, whose features are means of bilinear samples.
+    """RoIAlign of rotated boxes: divides each box into bins and averages bilinear samples in each bin.
 
-    RoIAlign (He et al. 2017) in the box's own frame (RRPN, Ma et al. 2018): at angle 0 the same as
-    :func:`torchvision.ops.roi_align`. The numbers are those of MMCV's ``RoIAlignRotated``, but note that there
-    ``clockwise`` is False by default; here angles are clockwise everywhere.
+    This is RoIAlign (He et al. 2017) in the box's own frame (RRPN, Ma et al. 2018). At angle 0 it equals
+    :func:`torchvision.ops.roi_align`. The numbers are those of MMCV's ``RoIAlignRotated``, whose default, however, is
+    ``clockwise=False``; here angles are clockwise everywhere.
 
-    Samples outside the image count 0, but for the margin of a pixel next to it. A box with a number that is not
-    finite, or if ``aligned`` with a negative size, has features 0. Computed in float32, in float64 if ``input``
-    is; sampling points always in float64. On the CPU the result and its gradient are the same to the bit for any
-    number of threads. On the GPU the gradient's last bits differ from run to run, but under
-    :func:`torch.use_deterministic_algorithms`, which costs time and makes all of it NaN where a number is not finite.
+    Samples more than a pixel outside the image count as 0. A box with a non-finite number, or with a negative size if
+    ``aligned``, has features 0. The computation is in float32, or in float64 if ``input`` is; sampling points are
+    always in float64. On the CPU, the result and its gradient are bitwise equal for any number of threads. On the GPU,
+    the last bits of the gradient differ between runs unless :func:`torch.use_deterministic_algorithms` is on, which
+    takes longer and makes the whole gradient NaN if a number is not finite.
 
     Args:
-        input: (N, C, H, W) feature maps; any floating dtype and memory format.
-        rois: (K, 6) ``image, cx, cy, w, h, angle``: index in the batch, then an rbox in pixels of the original
+        input: Feature maps (N, C, H, W); any floating dtype and memory format.
+        rois: RoIs (K, 6) ``image, cx, cy, w, h, angle``: index in the batch, then an rbox in pixels of the original
             image and radians; any floating dtype, on the same device. They get no gradient.
-        output_size: rows and columns of bins, or one number for both.
-        spatial_scale: pixels of the feature map to one of the original image.
-        sampling_ratio: samples to a bin along each side; 0: one to each pixel of the feature map, rounded up
+        output_size: Number of rows and columns of bins, or one number for both.
+        spatial_scale: Size of the feature map divided by that of the original image: 1 / stride.
+        sampling_ratio: Number of samples per bin along each side; 0: one per pixel of the feature map, rounded up
             (a bin without length then has none). A box larger than the image costs no more than the image.
-        aligned: whether the centre of the first pixel is at 0.5, as it is for boxes. If not, it is at 0, and
-            sides shorter than a pixel of the feature map count as one.
-        clockwise: whether angles are clockwise on the screen.
+        aligned: Whether the centre of the first pixel is at 0.5, as it is for boxes. If not, it is at 0, and
+            sides shorter than a pixel of the feature map count as one pixel.
+        clockwise: Whether angles are clockwise on the screen.
 
     Returns:
         (K, C, rows, columns), with the dtype of ``input``; differentiable with respect to ``input``.
 
     Raises:
-        TypeError: for a dtype that is not floating.
-        ValueError: for another shape, differing devices, an image index that is none of the batch, or an
-            option out of its range. On the GPU a box of no image of the batch has features NaN instead: to raise
-            would be to wait for the GPU.
+        TypeError: If a dtype is not floating-point.
+        ValueError: If a shape is wrong, the devices differ, an image index is not in the batch, or an option is out of
+            range. On the GPU, a box with a wrong image index gets features NaN instead: raising would have to wait for
+            the GPU.
     """
     rows, columns = (output_size, output_size) if isinstance(output_size, int) else output_size
     options = (rows, columns), spatial_scale, sampling_ratio, aligned, clockwise
@@ -92,7 +92,7 @@ def _check_grad(
 
 
 def _forward_by(compute: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """A kernel of the op: checks, then the computation."""
+    """Returns a kernel of the op that checks its arguments before the computation."""
 
     def kernel(
         input: Tensor,
@@ -126,7 +126,7 @@ def _backward_by(compute: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _computed(values: Tensor) -> Tensor:
-    """The values as they are computed with: contiguous, in float32 or float64."""
+    """Converts values for the computation: contiguous, in float32 or float64."""
     dtype = torch.float64 if values.dtype == torch.float64 else torch.float32
     return values.detach().to(dtype).contiguous()
 

@@ -1,7 +1,7 @@
-"""What travels through rotx, from the first line of a label file to the last line of a result file.
+"""Records of objects and images, used from the first line of a label file to the last line of a result file.
 
-`Instances` are the objects of one image, `ImageRecord` is what is known of one image, `InstanceTable` is a whole data
-set as arrays. Arrays are numpy's or torch's alike; none of these needs torch.
+`Instances` are the objects of one image, `ImageRecord` describes one image, `InstanceTable` holds a whole dataset as
+arrays. Arrays are numpy arrays or torch tensors; none of these records needs torch.
 """
 
 from rotx.records.bitmaps import Bitmaps

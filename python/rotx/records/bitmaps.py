@@ -1,4 +1,4 @@
-"""Masks of objects as pixels of their image: what a mask head learns from."""
+"""Bitmap masks of objects, from which mask heads learn."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rotx.boxes.arrays import namespace
 
 
 class Bitmaps:
-    """The masks of N objects as pixels of one image.
+    """Masks of N objects as pixels of one image.
 
     Args:
-        pixels: (N, H, W) uint8, 0 or 1, of numpy or torch.
+        pixels: Masks (N, H, W) uint8, 0 or 1, as numpy array or torch tensor.
     """
 
     def __init__(self, pixels: Any) -> None:
@@ -24,11 +24,11 @@ class Bitmaps:
         return len(self.pixels)
 
     def __getitem__(self, which: Any) -> Bitmaps:
-        """The masks of some objects: a slice, indices (M,) or a mask (N,) bool."""
+        """Selects masks by a slice, indices (M,) or a mask (N,) bool."""
         return Bitmaps(self.pixels[which])
 
     def move(self, matrix: ArrayLike) -> Bitmaps:
-        """Not possible.
+        """Not supported for bitmaps.
 
         Raises:
             ValueError: Always: the size of the moved image is not known.
@@ -36,11 +36,11 @@ class Bitmaps:
         raise ValueError("masks: bitmaps cannot be moved: move polygons, and make their bitmaps afterwards")
 
     def map(self, function: Callable[[Any], Any]) -> Bitmaps:
-        """The masks with another array, such as one on another device."""
+        """Applies a function to the array, such as a copy to another device."""
         return Bitmaps(function(self.pixels))
 
     @classmethod
     def concatenate(cls, parts: Sequence[Bitmaps]) -> Bitmaps:
-        """The masks of several records of one image in turn."""
+        """Concatenates the masks of several records of one image."""
         pixels = [part.pixels for part in parts]
         return cls(namespace(pixels[0]).concatenate(pixels))

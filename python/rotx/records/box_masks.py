@@ -1,4 +1,4 @@
-"""Masks of detections within their boxes, before the size of the file is known that they become pixels of."""
+"""Masks of detections on grids within their boxes, which become pixels once the image size is known."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 from rotx.boxes.arrays import namespace
 from rotx.records.masks import Masks
 
-# An entry of a matrix is 0 if it is less than this share of the greatest one: cosines of right angles are not 0.
+# Matrix entries below this fraction of the greatest one count as 0: cosines of right angles are not exactly 0.
 _STRAIGHT = 1e-9
 
 
 class BoxMasks:
-    """The masks of N detections, each as a grid of probabilities that fills the detection's upright box.
+    """Masks of N detections, each a grid of probabilities that fills the upright box of the detection.
 
     Args:
-        grids: Probabilities (N, h, w), floating, of numpy or torch; the first row is the top one.
+        grids: Probabilities (N, h, w), floating point, as numpy array or torch tensor; the first row is the top one.
         threshold: Pixels of at least this probability belong to the mask.
     """
 
@@ -32,14 +32,14 @@ class BoxMasks:
         return len(self.grids)
 
     def __getitem__(self, which: Any) -> BoxMasks:
-        """The masks of some detections: a slice, indices (M,) or a mask (N,) bool."""
+        """Selects masks by a slice, indices (M,) or a mask (N,) bool."""
         return BoxMasks(self.grids[which], self.threshold)
 
     def move(self, matrix: ArrayLike) -> BoxMasks:
-        """The masks after their image was moved by a matrix (3, 3) that scales, shifts, mirrors or makes right turns.
+        """Moves the masks with their image, by a matrix (3, 3) that scales, shifts, flips or rotates by right angles.
 
         Raises:
-            ValueError: For any other matrix: the boxes do not stay upright.
+            ValueError: For any other matrix, after which the boxes are not upright.
         """
         m = np.asarray(matrix, np.float64)
         m = m / m[2, 2]
@@ -56,17 +56,17 @@ class BoxMasks:
         return BoxMasks(xp.flip(grids, mirrored) if mirrored else grids, self.threshold)
 
     def map(self, function: Callable[[Any], Any]) -> BoxMasks:
-        """The masks with another array, such as one on another device."""
+        """Applies a function to the array, such as a copy to another device."""
         return BoxMasks(function(self.grids), self.threshold)
 
     def paste(self, boxes: NDArray[Any], height: int, width: int) -> Masks:
-        """The masks as run lengths of an image; needs pycocotools.
+        """Converts the masks to RLE of an image; needs pycocotools.
 
-        Between the centres of a grid's cells, probabilities are interpolated; beyond the outermost centres they
-        fall towards 0, half a cell away from the box. No pixel outside its box belongs to a mask.
+        Probabilities are interpolated between the centres of grid cells; beyond the outermost centres they fall towards
+        0, which is half a cell outside the box. No pixel outside its box belongs to a mask.
 
         Args:
-            boxes: hboxes (N, 4) in pixels of the image; may reach beyond it.
+            boxes: Hboxes (N, 4) in pixels of the image; they may reach beyond it.
             height: Height of the image.
             width: Width of the image.
         """
@@ -79,22 +79,22 @@ class BoxMasks:
 
     @classmethod
     def concatenate(cls, parts: Sequence[BoxMasks]) -> BoxMasks:
-        """The masks of several records in turn."""
+        """Concatenates the masks of several records."""
         grids = [part.grids for part in parts]
         return cls(namespace(grids[0]).concatenate(grids), parts[0].threshold)
 
 
 def _samples(start: float, stop: float, length: int, cells: int) -> tuple[int, NDArray[np.float32]]:
-    """The pixels of an axis whose centres lie in a box, and the share of each cell of a grid in each.
+    """Pixels of an axis whose centres lie in a box, with the interpolation weights of the grid cells.
 
     Args:
-        start: Where the box begins.
-        stop: Where it ends.
+        start: Start of the box, in pixels.
+        stop: End of the box, in pixels.
         length: Number of pixels of the axis.
         cells: Number of cells of the grid.
 
     Returns:
-        The first of the M pixels, and shares (M, cells).
+        The first of the M pixels, and weights (M, cells).
     """
     first, last = max(ceil(start - 0.5), 0), min(floor(stop - 0.5) + 1, length)
     if stop <= start or last <= first:
@@ -105,16 +105,16 @@ def _samples(start: float, stop: float, length: int, cells: int) -> tuple[int, N
 
 
 def _encode(block: NDArray[np.bool_], top: int, left: int, height: int, width: int) -> dict[str, Any]:
-    """The run lengths of an image that is off but for a block (h, w) of pixels; as fast for large images as for small.
+    """Encodes an image that is 0 except for a block (h, w) as RLE; the time does not depend on the size of the image.
 
-    Runs go down the columns. One that ends at the bottom goes on at the top of the next column if that is on.
+    Runs go down the columns; a run at the bottom of a column continues at the top of the next one if that is set.
     """
     from pycocotools import mask as coco
 
     columns = np.zeros((block.shape[1], block.shape[0] + 2), np.int8)
     columns[:, 1:-1] = block.T
     column, row = np.diff(columns, axis=1).nonzero()
-    changes = (left + column) * height + top + row  # where runs start and end, in turn
+    changes = (left + column) * height + top + row  # starts and ends of runs, alternating
     changes, counts = np.unique(changes, return_counts=True)
     changes = changes[(counts == 1) & (changes < height * width)]
     lengths = np.diff(changes, prepend=0, append=height * width)

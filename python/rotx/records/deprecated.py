@@ -1,4 +1,4 @@
-"""Records under the names and with the arguments that they had; each warns, and goes with the next version."""
+"""Deprecated constructors of records; each warns, and goes with the next version."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def Annotations(
     difficult: NDArray[np.uint8],
     **fields: Any,
 ) -> InstanceTable:
-    """A table of annotated quads; use `InstanceTable`."""
+    """Makes a table of annotated quads; use `InstanceTable` instead."""
     _warn("Annotations", "InstanceTable")
     return InstanceTable(list(images), list(classes), quads, "quad", image, label, difficult=difficult, **fields)
 
@@ -38,7 +38,7 @@ def Detections(
     label: NDArray[np.int32],
     **fields: Any,
 ) -> InstanceTable:
-    """A table of detected quads; use `InstanceTable`."""
+    """Makes a table of detected quads; use `InstanceTable` instead."""
     _warn("Detections", "InstanceTable")
     return InstanceTable(list(images), list(classes), quads, "quad", image, label, scores, **fields)
 
@@ -53,7 +53,7 @@ def Record(
     size: tuple[int, int] | None = None,
     window: Window | None = None,
 ) -> ImageRecord:
-    """An image with its quads; use `ImageRecord` and `Instances`."""
+    """Makes the record of an image with quads; use `ImageRecord` and `Instances` instead."""
     _warn("Record", "ImageRecord")
     instances = Instances(quads, "quad", labels, ignored=ignored, difficult=difficult)
     return ImageRecord(name, path, instances, size, window)

@@ -1,4 +1,4 @@
-"""What is known of one image before it is read."""
+"""Description of an image that is not read yet."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rotx.records.instances import Instances
 
 
 class Window(NamedTuple):
-    """A part of the image of a file that is an image of its own.
+    """A part of an image file that is used as an image of its own.
 
     Attributes:
-        area: Its first column and row, and the column and row after its last; it may reach beyond the image.
-        padding: Blue, green and red of what lies beyond; None: that is left out.
-        cache_bytes: How much a process may keep of decoded images.
+        area: First column and row, and the column and row after the last; the window may reach beyond the image.
+        padding: Blue, green and red of pixels beyond the image; None: crop the window to the image.
+        cache_bytes: Greatest size in bytes of the decoded pixels that a process keeps.
     """
 
     area: tuple[int, int, int, int]
@@ -25,14 +25,14 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ImageRecord:
-    """One image: where it is and what is on it. Boxes are in pixels of the file, or of its window.
+    """An image file with its objects. Boxes are in pixels of the file, or of its window.
 
     Attributes:
-        name: What predictions and result files call the image; unique in its data set.
-        path: The image's file.
-        instances: The objects as annotated, or as found.
-        size: Height and width of the image, if they are known without opening it.
-        window: The part of the file that is the image; None: all of it.
+        name: Name of the image in predictions and result files; unique in its dataset.
+        path: Path of the image file.
+        instances: Annotated or detected objects.
+        size: Height and width of the image; None if not known yet.
+        window: Part of the file that is the image; None: all of it.
     """
 
     name: str

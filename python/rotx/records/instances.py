@@ -16,28 +16,28 @@ from rotx.records.bitmaps import Bitmaps
 from rotx.records.box_masks import BoxMasks
 from rotx.records.masks import Masks
 
-#: The optional fields that are arrays with an entry for each object.
+#: Optional fields that are arrays with one entry per object.
 _OPTIONAL = ("scores", "ignored", "difficult")
 
 
 @dataclass(eq=False)
 class Instances:
-    """N objects of one image, or N boxes on their way to be objects, such as proposals.
+    """N objects of one image, or N candidate boxes such as proposals.
 
-    All arrays are numpy's, or all are torch's on one device. Fields that are None are not known.
+    All arrays are numpy arrays, or all are torch tensors on one device. Fields that are None are unknown.
 
     Attributes:
         boxes: Boxes (N, D), in pixels of the image.
         kind: Kind of the boxes: ``"hbox"``, ``"rbox"``, ``"quad"`` or ``"points"``.
         labels: Class of each object, (N,) int64, 0..K-1.
         scores: Score of each object in [0, 1], (N,) floating, for detections and proposals.
-        ignored: (N,) bool: objects that training neither looks for nor takes for background.
+        ignored: (N,) bool: objects that training uses neither as objects nor as background.
         difficult: (N,) uint8: 0, 1 (difficult) or 2 (truncated).
-        masks: The mask of each object: polygons or run lengths, which files have; pixels of the image, which heads
-            learn from; or grids within the boxes, which heads predict.
+        masks: Mask of each object: polygons or RLE, as in files; bitmaps, from which heads learn; or grids within the
+            boxes, which heads predict.
 
     Raises:
-        ValueError: For boxes that are not of their kind, or fields of another length or device.
+        ValueError: For boxes that do not match their kind, or fields of another length or device.
         TypeError: For labels that are not int64.
     """
 
@@ -71,7 +71,7 @@ class Instances:
 
     @classmethod
     def empty(cls, kind: BoxKind, points: int = 0) -> Instances:
-        """No objects, as numpy arrays.
+        """Returns a record without objects, with numpy arrays.
 
         Args:
             kind: Kind of the boxes.
@@ -83,7 +83,7 @@ class Instances:
         return len(self.boxes)
 
     def __getitem__(self, which: Any) -> Instances:
-        """Some of the objects: a slice, indices (M,) or a mask (N,) bool."""
+        """Selects objects by a slice, indices (M,) or a mask (N,) bool."""
         fields = {name: values[which] for name, values in self._arrays()}
         masks = None if self.masks is None else self.masks[which]
         return replace(self, **fields, masks=masks)
@@ -105,7 +105,7 @@ class Instances:
 
     @property
     def file_masks(self) -> Masks | None:
-        """The masks as polygons or run lengths, which files hold; None: there are none.
+        """The masks as polygons or RLE, as files hold them; None if there are none.
 
         Raises:
             ValueError: For masks of another form.
@@ -115,7 +115,7 @@ class Instances:
         return self.masks
 
     def convert(self, kind: BoxKind) -> Instances:
-        """The objects with boxes of another kind; see `rotx.boxes.convert`."""
+        """Returns the objects with boxes of another kind; see `rotx.boxes.convert`."""
         return (
             self
             if kind == self.kind
@@ -123,19 +123,19 @@ class Instances:
         )
 
     def move(self, matrix: ArrayLike) -> Instances:
-        """The objects after their image was moved by a matrix (3, 3); see `rotx.boxes.move`."""
+        """Returns the objects after their image was moved by a matrix (3, 3); see `rotx.boxes.move`."""
         masks = None if self.masks is None else self.masks.move(matrix)
         return replace(self, boxes=rotx_boxes.move(self.boxes, self.kind, matrix), masks=masks)
 
     def paste(self, height: int, width: int) -> Instances:
-        """The objects with masks as run lengths of their image, of a size, where they are grids within the boxes."""
+        """Returns the objects with masks within boxes converted to RLE of an image of this size."""
         if not isinstance(self.masks, BoxMasks):
             return self
         here = self.numpy()
         return replace(self, masks=cast("BoxMasks", here.masks).paste(here.hboxes, height, width))
 
     def to(self, device: Any) -> Instances:
-        """The objects as torch tensors on a device; boxes and scores keep their dtype."""
+        """Returns the objects as torch tensors on a device; boxes and scores keep their dtype."""
         import torch
 
         def place(values: Any) -> Any:
@@ -144,11 +144,11 @@ class Instances:
         return self._map(place)
 
     def pin_memory(self) -> Instances:
-        """The objects, torch tensors, in pinned memory: from there copies to a GPU do not wait."""
+        """Returns the objects with tensors in pinned memory, for asynchronous copies to a GPU."""
         return self._map(lambda values: values.pin_memory())
 
     def numpy(self) -> Instances:
-        """The objects as numpy arrays; bfloat16 becomes float32."""
+        """Returns the objects as numpy arrays; bfloat16 becomes float32."""
 
         def place(values: Any) -> Any:
             if not is_tensor(values):
@@ -163,7 +163,7 @@ class Instances:
         return replace(self, **{name: function(values) for name, values in self._arrays()}, masks=masks)
 
     def _arrays(self) -> Iterator[tuple[str, Any]]:
-        """The fields that are arrays, by name."""
+        """Yields the array fields by name."""
         yield "boxes", self.boxes
         yield "labels", self.labels
         for name in _OPTIONAL:
@@ -173,10 +173,10 @@ class Instances:
 
 
 def concatenate(parts: Sequence[Instances]) -> Instances:
-    """The objects of several records of one kind in turn; a field is kept if every part has it.
+    """Concatenates records with boxes of one kind; keeps the optional fields that all parts have.
 
     Raises:
-        ValueError: For no parts, or parts of different kinds.
+        ValueError: For an empty list, or parts of different kinds.
     """
     kinds = {part.kind for part in parts}
     if len(kinds) != 1:

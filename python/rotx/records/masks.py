@@ -1,4 +1,4 @@
-"""Masks of objects: polygons, or run lengths as pycocotools has them."""
+"""Masks of objects as polygons or run lengths (RLE, as in pycocotools)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from rotx.boxes import move
 
-#: One object's mask: its polygons, each (2k,) float64 ``x1, y1, ..., xk, yk`` in pixels, or run lengths of a whole
+#: Mask of one object: its polygons, each (2k,) float64 ``x1, y1, ..., xk, yk`` in pixels, or run lengths of a whole
 #: image, ``{"size": [height, width], "counts": ...}``.
 Mask = list[NDArray[np.float64]] | dict[str, Any]
 
 
 class Masks:
-    """The masks of N objects, an entry each.
+    """Masks of N objects.
 
     Args:
-        items: Polygons or run lengths of each object.
+        items: Polygons or RLE of each object.
     """
 
     def __init__(self, items: Sequence[Mask]) -> None:
@@ -27,7 +27,7 @@ class Masks:
 
     @classmethod
     def of_bitmaps(cls, pixels: NDArray[Any]) -> Masks:
-        """The run lengths of masks (N, height, width), 0 or 1; needs pycocotools."""
+        """Encodes masks (N, height, width), 0 or 1, as RLE; needs pycocotools."""
         from pycocotools import mask as coco
 
         return cls([coco.encode(np.asfortranarray(one, np.uint8)) for one in pixels])
@@ -39,17 +39,17 @@ class Masks:
         return iter(self.items)
 
     def __getitem__(self, which: Any) -> Masks:
-        """The masks of some objects: a slice, indices (M,) or a mask (N,) bool."""
+        """Selects masks by a slice, indices (M,) or a mask (N,) bool."""
         if isinstance(which, slice):
             return Masks(self.items[which])
         rows = np.arange(len(self.items))[np.asarray(which)]
         return Masks([self.items[row] for row in np.atleast_1d(rows).tolist()])
 
     def move(self, matrix: ArrayLike) -> Masks:
-        """The masks after their image was moved by a matrix (3, 3).
+        """Moves the masks with their image, by a matrix (3, 3).
 
         Raises:
-            ValueError: For run lengths, which only `bitmaps` of the moved image can follow.
+            ValueError: For RLE: move its `bitmaps` instead.
         """
         moved: list[Mask] = []
         for item in self.items:
@@ -59,14 +59,14 @@ class Masks:
         return Masks(moved)
 
     def map(self, function: Callable[[Any], Any]) -> Masks:
-        """The masks themselves: polygons and run lengths are numpy's, whatever the boxes are."""
+        """Returns the masks unchanged: polygons and RLE are always numpy arrays."""
         return self
 
     def bitmaps(self, height: int, width: int) -> NDArray[np.uint8]:
-        """The masks as pixels, (N, height, width), 0 or 1; needs pycocotools.
+        """Rasterizes the masks to (N, height, width) uint8, 0 or 1; needs pycocotools.
 
         Raises:
-            ValueError: For run lengths of an image of another size.
+            ValueError: For RLE of an image of another size.
         """
         from pycocotools import mask as coco
 
@@ -76,12 +76,12 @@ class Masks:
         return pixels
 
     def runs(self, height: int, width: int) -> list[dict[str, Any]]:
-        """The masks as compressed run lengths of an image of a size; needs pycocotools."""
+        """Encodes the masks as compressed RLE of an image of this size; needs pycocotools."""
         return [self._runs(item, height, width) for item in self.items]
 
     @classmethod
     def concatenate(cls, parts: Sequence[Masks]) -> Masks:
-        """The masks of several records in turn."""
+        """Concatenates the masks of several records."""
         return cls([item for part in parts for item in part])
 
     @staticmethod
@@ -89,7 +89,7 @@ class Masks:
         from pycocotools import mask as coco
 
         if not isinstance(item, dict):
-            # A polygon needs three corners; pycocotools takes shorter ones for boxes.
+            # A polygon needs three corners; pycocotools would take a shorter one for a box.
             polygons = [polygon.tolist() for polygon in item if len(polygon) >= 6]
             runs = coco.frPyObjects(polygons or [[0.0] * 6], height, width)
             merged: dict[str, Any] = coco.merge(runs)

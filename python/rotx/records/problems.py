@@ -1,4 +1,4 @@
-"""What is wrong with a file of annotations or results."""
+"""Problems in files of annotations or results."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 
 class FileProblem(NamedTuple):
-    """What cannot be read, and where it stands.
+    """A problem that prevents reading, with its place.
 
     Attributes:
-        file: The file, as messages call it.
-        line: Its line, from 1; 0 for the file as a whole.
-        reason: A few words, the same for all problems of one sort.
-        text: The reason in full, and what stands there.
+        file: Name of the file in messages.
+        line: Line number from 1; 0 for the whole file.
+        reason: Short reason, equal for all problems of one kind.
+        text: Full reason, with the text of the line.
     """
 
     file: str

@@ -1,4 +1,4 @@
-"""The objects of a whole data set, as arrays."""
+"""The objects of a whole dataset as arrays."""
 
 from __future__ import annotations
 
@@ -17,39 +17,38 @@ from rotx.records.instances import Instances, concatenate
 from rotx.records.masks import Masks
 from rotx.records.problems import FileProblem
 
-# The fields with an entry for each object, and those with an entry for each image.
+# Fields with one entry per object, and fields with one entry per image.
 _OF_OBJECTS = ("boxes", "image", "label", "scores", "difficult", "ignored", "masks", "line")
 _OF_IMAGES = ("images", "paths", "sizes", "files", "image_files")
 
 
 @dataclass
 class InstanceTable:
-    """The annotated or found objects of a data set: one entry per object in the arrays, one per image in the lists.
+    """Annotated or detected objects of a dataset: one entry per object in the arrays, one per image in the lists.
 
     Attributes:
-        images: Names of the images, those without objects included.
+        images: Names of the images, including those without objects.
         classes: Names of the classes.
-        boxes: Boxes (N, D) float64, as written.
+        boxes: Boxes (N, D) float64, as in the files.
         kind: Kind of the boxes.
         image: Index into ``images`` of each object, (N,) int32.
         label: Index into ``classes`` of each object, (N,) int32.
         scores: (N,) float64, finite; None for annotations.
-        difficult: (N,) uint8: 0, 1 (difficult) or 2 (truncated); 0 where the files do not say.
-        ignored: (N,) bool: objects that are neither looked for nor background; None: none.
-        masks: The mask of each object, or None.
-        paths: The image file of each image, None where there is none; [] if they were not looked for.
-        sizes: Height and width of each image, None where the files do not say; [] if unknown.
-        image_files: Name of the image file of each image as the annotations give it, "" where they do not; [] if
-            unknown.
-        line: Line of its file that each object stands on, from 1; (0,) if unknown.
-        files: Annotation file of each image, as messages call it; [] if unknown.
+        difficult: (N,) uint8: 0, 1 (difficult) or 2 (truncated); 0 if the files do not give it.
+        ignored: (N,) bool: objects that count neither as objects nor as background; None: no such objects.
+        masks: Mask of each object, or None.
+        paths: Path of each image file, None where there is none; [] if they were not searched for.
+        sizes: Height and width of each image, None where the files do not give them; [] if unknown.
+        image_files: Name of each image file as given by the annotations, "" where they do not give it; [] if unknown.
+        line: Line number of each object in its file, from 1; (0,) if unknown.
+        files: Annotation file of each image, as named in messages; [] if unknown.
         format: Name of the format that was read; "" if the objects come from no file.
-        other_images: Annotated images that the list of images leaves out.
-        other_classes: Number of objects left out on these images, for each class that was not asked for.
+        other_images: Annotated images that are not in the list of images.
+        other_classes: Number of objects of each unwanted class on these images.
         skipped: Number of lines, files or names that were skipped, for each reason.
-        problems: The first of what was skipped.
-        lost: What the files say and this table does not hold, a sentence each.
-        notices: What the user should know, a sentence each.
+        problems: The first of the problems that were skipped.
+        lost: What the files contain and this table does not hold, one sentence each.
+        notices: Notes for the user, one sentence each.
     """
 
     images: list[str]
@@ -82,7 +81,7 @@ class InstanceTable:
 
     @classmethod
     def without_objects(cls, images: Sequence[str], paths: Sequence[Path | None] = ()) -> InstanceTable:
-        """A table of images without objects and classes."""
+        """Makes a table of images without objects and classes."""
         none = np.zeros(0, np.int32)
         return cls(list(images), [], np.zeros((0, 8)), "quad", none, none.copy(), paths=list(paths))
 
@@ -91,26 +90,26 @@ class InstanceTable:
 
     @property
     def quads(self) -> NDArray[np.float64]:
-        """Corners (N, 8) of the objects; the array itself where the boxes are quads."""
+        """Corners (N, 8) of the objects; not a copy if the boxes are quads."""
         return rotx_boxes.convert(self.boxes, self.kind, "quad")
 
     @property
     def extents(self) -> NDArray[np.int64]:
-        """Width and height of each image, (I, 2); 0 where they are not known."""
+        """Width and height of each image, (I, 2); 0 if unknown."""
         sizes = self.sizes or [None] * len(self.images)
         return np.array([(0, 0) if size is None else size[::-1] for size in sizes], np.int64).reshape(-1, 2)
 
     def convert(self, kind: BoxKind) -> None:
-        """Writes the boxes as another kind, in place; see `rotx.boxes.convert`."""
+        """Converts the boxes to another kind, in place; see `rotx.boxes.convert`."""
         self.boxes, self.kind = rotx_boxes.convert(self.boxes, self.kind, kind), kind
 
     def keep_objects(self, which: NDArray[np.bool_]) -> None:
-        """Keeps the objects marked in ``which`` (N,)."""
+        """Keeps only the objects marked in ``which``, (N,) bool."""
         if not which.all():
             self._take_objects(which)
 
     def keep_images(self, which: NDArray[np.bool_]) -> None:
-        """Keeps the images marked in ``which``, one entry an image, and the objects on them."""
+        """Keeps only the images marked in ``which``, (I,) bool, and their objects."""
         if which.all():
             return
         self.keep_objects(which[self.image])
@@ -122,7 +121,7 @@ class InstanceTable:
                 setattr(self, name, [values[i] for i in kept])
 
     def sort_by_image(self) -> NDArray[np.int64]:
-        """Sorts the objects by their images, those of one image as they were; returns the bounds (I + 1,) of each."""
+        """Sorts the objects by image, stably; returns the bounds (I + 1,) of the objects of each image."""
         if (np.diff(self.image) < 0).any():
             self._take_objects(np.argsort(self.image, kind="stable"))
         return np.searchsorted(self.image, np.arange(len(self.images) + 1))
@@ -134,7 +133,7 @@ class InstanceTable:
                 setattr(self, name, values[which])
 
     def records(self) -> list[ImageRecord]:
-        """One record per image, sorted by name; every image must have a file.
+        """Makes one record per image, sorted by name; every image must have a file.
 
         Raises:
             ValueError: For an image without a file.
@@ -164,7 +163,7 @@ class InstanceTable:
 
     @classmethod
     def of_records(cls, records: Sequence[ImageRecord], classes: Sequence[str]) -> InstanceTable:
-        """The objects of records in turn; as quads where the records are of several kinds."""
+        """Makes a table of the objects of records; as quads if the records have several kinds of boxes."""
         parts = [record.instances for record in records if len(record.instances)]
         if len({part.kind for part in parts}) > 1:
             parts = [part.convert("quad") for part in parts]

@@ -1,1 +1,1 @@
-"""Cutting images into windows and joining what was found in them: one rule set. Needs no torch."""
+"""Cutting images into windows and merging results on windows, by one set of rules. Needs no torch."""

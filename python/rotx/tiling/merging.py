@@ -1,7 +1,7 @@
-"""From patches back to the images that they were cut from: names, coordinates, and what stands in several of them.
+"""Merging results on patches into whole images: names, coordinates, and objects on several patches.
 
-A set of patches names them ``<image>__<size>__<x>___<y>`` (MMRotate, Ultralytics) or ``<image>__<rate>__<x>___<y>``
-(the DOTA devkit of 2019). `parse_patches` reads such names; whoever cuts windows makes `Patches` without names.
+Patches are named ``<image>__<size>__<x>___<y>`` (MMRotate, Ultralytics) or ``<image>__<rate>__<x>___<y>`` (the DOTA
+devkit of 2019). `parse_patches` reads such names; code that cuts windows itself makes `Patches` without names.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from rotx.tiling.windows import PATCH, TRUNCATED
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-#: A number up to the first is the devkit's rate, from the second on it is MMRotate's size in pixels.
+#: A number up to the first is a rate of the devkit; from the second on, it is a size in pixels of MMRotate.
 MOST_RATE, LEAST_SIZE = 4.0, 64.0
 
-#: No patch lies further out, in pixels of the image: `rotx.annotations.formats` reads no larger coordinates.
+#: Greatest position of a patch in pixels; also the largest coordinate that `rotx.annotations.formats` reads.
 _FARTHEST = 1e9
 
-#: Detections of one object in several patches: MMRotate and the devkit suppress from this IoU on.
+#: IoU threshold of MMRotate and the devkit for merging detections on patches.
 MERGE_IOU = 0.1
-#: Annotated objects of two patches whose boxes overlap more are one object.
+#: Annotated objects on two patches with a greater IoU are one object.
 SAME_IOU = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """Where each patch of a set lies.
+    """Positions of patches in their images.
 
     Attributes:
-        images: names of the whole images.
-        image: (P,) index of each patch's into ``images``.
-        rate: (P,) by which the whole image was resized before it was cut: pixels of the patch for one of the image.
-        corner: (P, 2) the point of the resized image, in its pixels, where the patch has (0, 0).
-        notices: what was assumed, a sentence each.
-        side: (P,) sides of the patches in pixels; NaN where the names do not say it; None: unknown.
+        images: Names of the whole images.
+        image: Index into ``images`` of each patch, (P,).
+        rate: Factor by which the whole image was resized before cutting, (P,).
+        corner: Position of each patch's top left corner in the resized image, (P, 2), in pixels.
+        notices: Assumptions about the names, one sentence each.
+        side: Sides of the patches in pixels, (P,); NaN where the names do not give them; None: unknown.
     """
 
     images: list[str]
@@ -53,7 +53,7 @@ class Patches:
     side: Floats | None = None
 
     def windows(self) -> WindowSet:
-        """The windows that the patches are, NaN where the names do not say it; an image ends where they do."""
+        """Windows of the patches, NaN where the names do not give them; an image ends at its last patch."""
         sides = np.full(len(self.image), np.nan) if self.side is None else self.side
         low, side = self.corner / self.rate[:, None], (sides / self.rate)[:, None]
         sizes = np.zeros((len(self.images), 2))
@@ -61,18 +61,18 @@ class Patches:
         return WindowSet(np.concatenate([low, low + side], axis=1), self.image.astype(np.int64), sizes)
 
     def to_whole(self, quads: Floats, patch: NDArray[np.int32]) -> Floats:
-        """Quads (N, 8) in pixels of their patches ``patch`` (N,) → in pixels of the whole images."""
+        """Maps quads (N, 8) from pixels of their patches ``patch`` (N,) to pixels of the whole images."""
         corners = quads.reshape(-1, 4, 2) + self.corner[patch, None]
         corners /= self.rate[patch, None, None]
         return corners.reshape(-1, 8)
 
 
 def parse_patches(names: Sequence[str]) -> Patches:
-    """Reads where patches lie from their names (P,).
+    """Parses the positions of patches from their names (P,).
 
     Raises:
-        ValueError: for the first name that is not a patch's, whose number could be a size or a rate, or that says
-            that the patch lies where no image is.
+        ValueError: For the first name that is not a patch name, whose number could be a size or a rate, or whose
+            position is outside any image.
     """
     images: dict[str, int] = {}
     image = np.empty(len(names), np.int32)
@@ -81,7 +81,7 @@ def parse_patches(names: Sequence[str]) -> Patches:
         match = PATCH.match(name)
         if match is None:
             raise ValueError(
-                f"not made of patches: image '{name}'; names of patches are such as P0001__1024__824___0 "
+                f"not made of patches: image '{name}'; need names of patches such as P0001__1024__824___0 "
                 "(image, size, x, y) or P0001__0.5__824___0 (image, rate, x, y)"
             )
         image[i] = images.setdefault(match["image"], len(images))
@@ -94,13 +94,11 @@ def parse_patches(names: Sequence[str]) -> Patches:
             f"patch '{names[first]}': {numbers[first]:g} is neither a rate (up to {MOST_RATE:g}) nor a size "
             f"(from {LEAST_SIZE:g} pixels): where in the image does it lie?"
         )
-    # The devkit resizes by the rate before it cuts, and its x and y are pixels of the resized image.
+    # The devkit resizes the image by the rate before cutting; x and y are pixels of the resized image.
     rate = np.where(rated, numbers, 1.0)
     far = np.abs(corner).max(axis=1) > _FARTHEST * rate
     if far.any():
-        raise ValueError(
-            f"patch '{names[int(far.argmax())]}': lies beyond {_FARTHEST:,.0f} pixels: no image is so large"
-        )
+        raise ValueError(f"patch '{names[int(far.argmax())]}': lies beyond {_FARTHEST:,.0f} pixels, outside any image")
     side = np.where(rated, np.nan, numbers)
     return Patches(list(images), image, rate, corner, tuple(_conventions(rated)), side)
 
@@ -122,9 +120,10 @@ def merge_detections(
 
     Args:
         detections: Detections on patches.
-        patches: Where each of ``detections.images`` lies.
+        patches: Positions of the patches ``detections.images``.
         iou_threshold: A detection is dropped if its IoU with a better one is greater.
-        rule: ``"nms"``: that alone; ``"seams"``: first what windows cut off is left to those that see it whole.
+        rule: ``"nms"``: suppression only; ``"seams"``: first drop detections cut off by a window that another sees
+            whole.
 
     Raises:
         ValueError: Unless there is one patch for each of ``detections.images``; for an unknown rule; for ``seams``
@@ -142,24 +141,24 @@ def merge_detections(
 
 
 def merge_annotations(annotations: InstanceTable, patches: Patches) -> InstanceTable:
-    """Moves objects to the whole images and counts the copies of one object in several patches once.
+    """Moves annotated objects to the whole images and merges the copies of one object on several patches.
 
-    Two objects of a class are copies if they come from different patches of an image and their boxes overlap by
-    an IoU above `SAME_IOU`; within one patch each object has one copy at most, the one that overlaps most. Of
-    the copies the one stands that is not truncated (difficulty 2), and of those the largest. Where every copy
-    is cut off, the object stays truncated; only the whole image's annotations know better.
+    Two objects of a class are copies if they are on different patches of an image and their IoU is above `SAME_IOU`;
+    each object has at most one copy per patch, the one that overlaps most. Of the copies, the largest one that is not
+    truncated (difficulty 2) is kept. If all copies are truncated, the object stays truncated; only annotations of the
+    whole image would give all of it.
 
     Args:
-        annotations: of patches.
-        patches: where each of ``annotations.images`` lies.
+        annotations: Annotations of patches.
+        patches: Positions of the patches ``annotations.images``.
 
     Raises:
-        ValueError: unless there is one patch for each of ``annotations.images``.
+        ValueError: Unless there is one patch for each of ``annotations.images``.
     """
     _check(annotations.images, patches)
     quads = patches.to_whole(annotations.quads, annotations.image)
     image = patches.image[annotations.image]
-    # The larger the better as a stand-in, and any that is complete before any that is truncated.
+    # Prefer larger copies, and complete copies to truncated ones.
     rank = geometry.area(quads)
     rank[annotations.difficult != TRUNCATED] += 1 + rank.max(initial=0)
     # By image and class, and by patch within.
@@ -178,15 +177,15 @@ def merge_annotations(annotations: InstanceTable, patches: Patches) -> InstanceT
 
 
 def of_images(annotations: InstanceTable, images: Sequence[str], source: str) -> InstanceTable:
-    """The annotations of some images, in their order; those of others are left out and counted.
+    """Selects the annotations of images, in the given order; those of other images are left out and counted.
 
     Raises:
-        ValueError: for an image that has none; names ``source``.
+        ValueError: For an image without annotations; names ``source``.
     """
     known = {name: i for i, name in enumerate(annotations.images)}
     for name in images:
         if name not in known:
-            raise ValueError(f"{source}: has no annotations of image '{name}', which there are patches of")
+            raise ValueError(f"{source}: has no annotations of image '{name}', which has patches")
     place = np.full(len(known), -1, np.int32)
     place[[known[name] for name in images]] = np.arange(len(images), dtype=np.int32)
     keep = place[annotations.image] >= 0
@@ -207,7 +206,7 @@ def of_images(annotations: InstanceTable, images: Sequence[str], source: str) ->
 def _on_whole_images(
     table: InstanceTable, images: list[str], quads: Floats, image: NDArray[np.int32], rows: Rows
 ) -> InstanceTable:
-    """The objects in some rows of a table of patches, on the whole images; masks stay behind."""
+    """Returns the rows of a table of patches as objects of the whole images, without masks."""
     merged = replace(table, images=images, boxes=quads, kind="quad", image=image, masks=None)
     merged.paths, merged.sizes, merged.files, merged.image_files = [], [], [], []  # those of the patches
     which = np.zeros(len(quads), np.bool_)
@@ -217,7 +216,7 @@ def _on_whole_images(
 
 
 def _without_copies(rows: Rows, quads: Floats, rank: Floats, patch: NDArray[np.int32]) -> Rows:
-    """Of the objects of one class and image, sorted by patch, the best copy of each."""
+    """Returns the best copy of each object of one class and image; the rows are sorted by patch."""
     kept = np.zeros(0, np.int64)
     for here in _runs(rows, patch):
         near = _near(quads[kept], quads[here])
@@ -239,14 +238,14 @@ def _without_copies(rows: Rows, quads: Floats, rank: Floats, patch: NDArray[np.i
 
 
 def _near(quads: Floats, others: Floats) -> Rows:
-    """The quads (N, 8) that meet the upright rectangle around all the others (M, 8)."""
+    """Returns the quads (N, 8) that meet the bounding rectangle of all other quads (M, 8)."""
     x, y, x_, y_ = quads[:, 0::2], quads[:, 1::2], others[:, 0::2], others[:, 1::2]
     meets = (x.max(1) > x_.min()) & (x.min(1) < x_.max()) & (y.max(1) > y_.min()) & (y.min(1) < y_.max())
     return np.flatnonzero(meets)
 
 
 def _runs(rows: Rows, key: NDArray[np.integer]) -> list[Rows]:
-    """Rows that stand together by a key, split where it changes."""
+    """Splits sorted rows where their key changes."""
     return np.split(rows, np.flatnonzero(np.diff(key[rows])) + 1) if len(rows) else []
 
 

@@ -1,7 +1,7 @@
-"""What becomes of detections in windows that overlap: the rules by which each object counts once.
+"""Merge rules: how each object on overlapping windows counts once.
 
 - ``nms``: rotated suppression within each class over the whole image, as MMRotate and the DOTA devkit merge patches.
-- ``seams``: what a window cuts off is left to a window that sees it whole, then the same suppression; see
+- ``seams``: detections cut off by a window are left to a window that sees them whole; then the same suppression, see
   `rotx.tiling.seams`.
 """
 
@@ -18,7 +18,7 @@ from rotx.boxes import BoxKind
 from rotx.tiling.seams import resolve
 
 MergeRule = Literal["nms", "seams"]
-#: All rules.
+#: Names of all rules.
 RULES: tuple[MergeRule, ...] = get_args(MergeRule)
 
 Floats = NDArray[np.float64]
@@ -27,7 +27,7 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class WindowSet:
-    """The windows of some images.
+    """Windows of several images.
 
     Attributes:
         areas: Windows (W, 4) x0, y0, x1, y1, in pixels of their images; NaN: unknown.
@@ -41,7 +41,7 @@ class WindowSet:
 
     @classmethod
     def of_image(cls, areas: NDArray[np.int64], size: tuple[int, int]) -> WindowSet:
-        """The windows (W, 4) of one image of a width and height."""
+        """Makes the set of windows (W, 4) of one image with a width and height."""
         return cls(areas.astype(np.float64), np.zeros(len(areas), np.int64), np.array([size], np.float64))
 
 
@@ -67,20 +67,20 @@ def merge_rows(
     rule: MergeRule,
     iou_threshold: float,
 ) -> Rows:
-    """Which detections in the windows of some images stay.
+    """Selects the detections on windows to keep.
 
     Args:
         boxes: Boxes (N, D) in pixels of their images.
-        kind: Kind of the boxes; ``seams`` judges them by the rectangles around them.
+        kind: Kind of the boxes; ``seams`` uses the rectangles around them.
         scores: Scores (N,).
         labels: Labels (N,).
         window: Index of each box's window, (N,).
         windows: The windows.
         rule: Name of the rule.
-        iou_threshold: Of two detections of a class and image with a greater IoU the better one stays.
+        iou_threshold: Of two detections of a class and image with a greater IoU, the better one is kept.
 
     Returns:
-        Rows (K,) int64 that stay; those of an image best first.
+        Indices (K,) int64 of the kept detections; those of an image best first.
 
     Raises:
         ValueError: For an unknown rule; for ``seams`` if a window is unknown.

@@ -1,17 +1,17 @@
-"""Objects at the seams of windows: what one window cuts off a neighbour may see whole, and each counts once.
+"""Merging objects at the seams of windows, so that each object counts once even if windows cut it off.
 
-A detection that ends where its window does, and the image does not, or reaches beyond, is perhaps a piece of an
-object. What becomes of it:
+A detection that reaches an edge of its window inside the image may be a piece of an object. The rules for pieces:
 
-1. If another window sees all of that place with room to spare, it is left to that one: what cuts off an object there
-   either cuts it off farther out, or not at all.
-2. A detection of its class in another window, that is no piece, is the object if most of the piece lies in it; or if
-   some does, and most of what the piece's window can see of it lies in the piece: the tip of an oblique object fills
-   but half of the least rectangle around it. The piece goes.
-3. Pieces of one object are left only if no window holds it whole: it is larger than the overlap. Where two windows
-   overlap they see the same part of it, so pieces of a class are one object if there most of the lesser lies in the
-   other; an object has one piece a window. The one stays of which its window can see most: nothing vanishes.
-4. Copies of an object that several windows hold whole are left to suppression, over the whole image, exact.
+1. If another window sees all of the place of the piece with room to spare, the piece is dropped: that window cuts the
+   object off farther out, or not at all.
+2. A complete detection of the same class on another window is the same object if most of the piece lies in it; or if
+   some of the piece does, and most of the part that the piece's window can see lies in the piece, because the tip of an
+   oblique object fills only half of its minimum-area rectangle. The piece is dropped.
+3. Other pieces belong to objects larger than the overlap, which no window contains. Two windows see the same part of an
+   object in their overlap, so pieces of a class are one object if, in the overlap, most of the smaller piece lies in
+   the other one; an object has at most one piece per window. The piece on the window that sees most of the object is
+   kept.
+4. Copies of an object that several windows contain are left to exact suppression over the whole image.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from rotx import geometry
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-#: Shares of areas: most of one, and some of one.
+#: Fractions of areas that count as "most" and "some".
 MOST, SOME = 0.5, 0.25
-#: How near to the edge of its window a piece ends: pixels, and a share of its own extent across that edge.
+#: Greatest distance of a piece from the edge of its window: in pixels, and as a fraction of its extent across the edge.
 NEAR, NEAR_SHARE = 2.0, 0.05
 
 
@@ -41,19 +41,19 @@ def resolve(
     size: tuple[int, int] | Floats,
     iou_threshold: float,
 ) -> Rows:
-    """Which of the detections in all windows of an image stay.
+    """Selects the detections on all windows of an image to keep.
 
     Args:
         rboxes: Rotated boxes (N, 5), in pixels of the image.
         scores: Scores (N,).
         labels: Labels (N,).
         window: Index of each box's window, (N,), ascending.
-        windows: Windows (W, 4) x0, y0, x1, y1, of any sizes.
+        windows: Windows (W, 4) x0, y0, x1, y1, of any sizes, in pixels.
         size: Width and height of the image.
-        iou_threshold: Of two detections of a class with a greater IoU the better one stays.
+        iou_threshold: Of two detections of a class with a greater IoU, the better one is kept.
 
     Returns:
-        Rows (K,) int64 that stay, best first.
+        Indices (K,) int64 of the kept detections, best first.
     """
     windows, size = windows.astype(np.float64), np.asarray(size, np.float64)
     near = _Neighbours(windows)
@@ -81,12 +81,12 @@ def resolve(
 
 
 class _Neighbours:
-    """Which windows meet each."""
+    """Index of the windows that overlap or touch each window."""
 
     def __init__(self, windows: Floats) -> None:
         self.windows = windows
         side = max(float((windows[:, 2:] - windows[:, :2]).max(initial=1)), 1)
-        # Corners of windows that meet lie in squares, as large as the largest window, that are neighbours.
+        # Windows that meet have their corners in adjacent cells of a grid with cells as large as the largest window.
         cells = np.floor((windows[:, :2] - windows[:, :2].min(0, initial=np.inf)) / side).astype(np.int64) + 1
         self._row = int(cells[:, 0].max(initial=0)) + 2
         self._cell = cells[:, 1] * self._row + cells[:, 0]
@@ -94,7 +94,7 @@ class _Neighbours:
         self._sorted = self._cell[self._order]
 
     def of(self, here: int) -> Rows:
-        """The windows that overlap or touch one, itself left out, ascending."""
+        """Returns the other windows that overlap or touch a window, ascending."""
         rows = self._cell[here] + np.array([-self._row, 0, self._row])
         first, last = np.searchsorted(self._sorted, rows - 1), np.searchsorted(self._sorted, rows + 1, "right")
         found: Rows = np.sort(np.concatenate([self._order[a:b] for a, b in zip(first, last, strict=True)]))
@@ -105,11 +105,11 @@ class _Neighbours:
 
 
 def _touches_inner_edge(bounds: Floats, areas: Floats, size: Floats) -> NDArray[np.bool_]:
-    """Whether each of N detections ends at an edge of its window that is not the image's.
+    """Whether each of N detections reaches an edge of its window inside the image.
 
     Args:
-        bounds: Least x and y, greatest x and y, (N, 4).
-        areas: The window of each, (N, 4).
+        bounds: Bounding boxes (N, 4) x0, y0, x1, y1 of the detections.
+        areas: Window of each detection, (N, 4).
         size: Width and height of the image.
     """
     near = _near(bounds)
@@ -121,14 +121,14 @@ def _touches_inner_edge(bounds: Floats, areas: Floats, size: Floats) -> NDArray[
 def _better_elsewhere(
     bounds: Floats, cut: NDArray[np.bool_], window: Rows, windows: Floats, near: _Neighbours, size: Floats
 ) -> Rows:
-    """Rows of pieces of which another window sees all that their own window sees, and farther on all sides."""
+    """Returns the pieces whose place another window sees with room to spare on all sides."""
     margin = _near(bounds)
     low = np.maximum(bounds[:, :2], windows[window, :2]) - margin
     high = np.minimum(bounds[:, 2:], windows[window, 2:]) + margin
     found = [np.zeros(0, np.int64)]
     for mine in _by_window(np.flatnonzero(cut), window):
         others = windows[near.of(int(window[mine[0]]))]
-        # Windows at the image's border see all there is.
+        # At the border of the image, a window sees everything there is.
         below = (others[:, :2] <= 0) | (others[None, :, :2] < low[mine, None])
         above = (others[:, 2:] >= size) | (others[None, :, 2:] > high[mine, None])
         sees_more = below & above
@@ -141,14 +141,14 @@ def _near(bounds: Floats) -> Floats:
 
 
 def _by_window(rows: Rows, window: Rows) -> list[Rows]:
-    """Some rows, those of each window together."""
+    """Groups rows by window."""
     return np.split(rows, np.flatnonzero(np.diff(window[rows])) + 1) if len(rows) else []
 
 
 def _pairs(
     bounds: Floats, labels: NDArray[np.int64], cut: NDArray[np.bool_], window: Rows, near: _Neighbours
 ) -> Iterator[tuple[Rows, Rows]]:
-    """Rows of pieces, and beside each those of its class in other windows whose upright rectangles meet its own."""
+    """Yields pairs of rows: pieces, and detections of their class on other windows whose bounding boxes meet theirs."""
     starts = np.searchsorted(window, np.arange(len(near.windows) + 1))
     for mine in _by_window(np.flatnonzero(cut), window):
         here = int(window[mine[0]])
@@ -168,7 +168,7 @@ def _ratio(a: Floats, b: Floats) -> Floats:
 
 
 def _area_within(rboxes: Floats, areas: Floats) -> Floats:
-    """How much of each of N boxes lies in its window of (N, 4)."""
+    """Area of the part of each of N boxes inside its window (N, 4)."""
     x0, y0, x1, y1 = areas.T
     quads = np.stack([x0, y0, x1, y0, x1, y1, x0, y1], axis=1)
     inside = geometry.box_iou_aligned(geometry.rbox_to_quad(rboxes), quads, "iof")
@@ -176,13 +176,13 @@ def _area_within(rboxes: Floats, areas: Floats) -> Floats:
 
 
 def _lesser_pieces(a: Rows, b: Rows, alike: Floats, window: Rows, seen: Floats, scores: Floats) -> list[int]:
-    """Of pieces that are one object, all but the one of which its window sees most.
+    """Returns all pieces of each object except the one on the window that sees most of it.
 
     Args:
-        a, b: (M,) rows of pieces that are one object.
-        alike: (M,) the surest pairs are joined first.
-        window: (N,) of each detection; an object has one piece a window.
-        seen, scores: (N,) of each detection.
+        a, b: Rows (M,) of pairs of pieces of one object.
+        alike: Similarity of each pair, (M,); the most similar pairs are joined first.
+        window: Window of each detection, (N,); an object has at most one piece per window.
+        seen, scores: Visible area and score of each detection, (N,).
     """
     groups: dict[int, list[int]] = {row: [row] for row in [*a.tolist(), *b.tolist()]}
     for pair in np.argsort(-alike, kind="stable").tolist():

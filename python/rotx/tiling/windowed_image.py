@@ -1,4 +1,4 @@
-"""The windows of an image that is too large to be looked at as a whole, read so that it never is in memory."""
+"""Reading large images window by window, so that they are never in memory whole."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from rotx.images.window_cache import WindowCache, open_in_pieces
 from rotx.records import Window
 from rotx.tiling.windows import Tiling
 
-#: Side of the windows where nothing says how large the images of a detector are, in pixels.
+#: Default side of windows in pixels, for detectors without a known image size.
 WINDOW = 1024
-#: What neighbours share, as a part of the side, where nothing else is said.
+#: Default overlap of neighbouring windows, as a fraction of the side.
 GAP = 0.2
 
 _TIFF = (".tif", ".tiff")
 
 
 def grid(width: int, height: int, window: int, gap: int) -> NDArray[np.int64]:
-    """The windows (W, 4) of an image, x0, y0, x1, y1 in pixels, row by row; one if the image is no larger.
+    """Lays windows over an image, row by row: (W, 4) x0, y0, x1, y1 in pixels; one if the image is no larger.
 
-    The last of a row or column is moved back to end where the image does; an image that is narrower than a window
-    makes all of them narrower.
+    The last window of a row or column is shifted back to end with the image; if the image is narrower than a window,
+    all windows are narrower.
 
     Raises:
-        ValueError: for more than a million.
+        ValueError: For more than a million windows.
     """
     found = Tiling((window,), (gap,), img_rate_thr=0.0, no_padding=True).windows(width, height)
     found = found[np.lexsort((found[:, 0], found[:, 1]))]
@@ -36,10 +36,10 @@ def grid(width: int, height: int, window: int, gap: int) -> NDArray[np.int64]:
 
 
 def window_and_gap(window: int, gap: int | None) -> tuple[int, int]:
-    """The settings, with the default gap if there is none.
+    """Checks the side and overlap of windows; None as the gap gives the default.
 
     Raises:
-        ValueError: for windows without pixels, and a gap that leaves no step from one to the next.
+        ValueError: For windows without pixels, or a gap as large as the window.
     """
     gap = round(GAP * window) if gap is None else gap
     if not window > gap >= 0:
@@ -50,14 +50,14 @@ def window_and_gap(window: int, gap: int | None) -> tuple[int, int]:
 class WindowedImage:
     """An image that is read window by window, or whole.
 
-    What neither `rotx._rust` nor, of TIFFs, rasterio reads in pieces is decoded whole by OpenCV; so is a progressive
-    JPEG.
+    OpenCV decodes whole what neither `rotx._rust` nor, for TIFFs, rasterio reads in parts; progressive JPEGs are
+    decoded whole, too.
 
     Attributes:
-        width, height: in pixels.
+        width, height: Size in pixels.
 
     Raises:
-        UnreadableImage: for a file that holds no image.
+        UnreadableImage: For a file that holds no image.
     """
 
     def __init__(self, image: Path | Image) -> None:
@@ -65,8 +65,8 @@ class WindowedImage:
         self._pixels: Image | None = None
         if not isinstance(image, Path):
             self._pixels = image
-        elif not image.is_file():  # opening a pipe would wait for ever
-            raise UnreadableImage(image, "is no regular file" if image.exists() else "is not there")
+        elif not image.is_file():  # opening a pipe would block
+            raise UnreadableImage(image, "is not a regular file" if image.exists() else "is not there")
         else:
             try:
                 reader = open_in_pieces(image)
@@ -80,10 +80,10 @@ class WindowedImage:
         self._cache = WindowCache()
 
     def whole(self) -> Image:
-        """All of it, (H, W, 3) uint8, BGR.
+        """Returns the whole image, (H, W, 3) uint8, BGR.
 
         Raises:
-            UnreadableImage: if it is cut off.
+            UnreadableImage: If the file is truncated.
         """
         if self._pixels is not None:
             return self._pixels
@@ -93,20 +93,20 @@ class WindowedImage:
         except UnreadableImage:
             if self._path.suffix.lower() not in _TIFF:
                 raise
-            # OpenCV reads no more than four bands.
+            # OpenCV reads at most four bands.
             return self._cache.read(self._path, Window((0, 0, self.width, self.height), None, 0))
 
     def read(self, area: NDArray[np.int64]) -> Image:
-        """The pixels of a window x0, y0, x1, y1; those are fastest row by row.
+        """Reads a window x0, y0, x1, y1 as (H, W, 3) uint8, BGR; fastest row by row.
 
         Raises:
-            UnreadableImage: if the file ends before.
+            UnreadableImage: If the file ends before the window.
         """
         x0, y0, x1, y1 = area.tolist()
         if self._pixels is not None:
             return self._pixels[y0:y1, x0:x1]
         assert self._path is not None
-        # Room for the blocks of one row of windows, and as it goes on to the next.
+        # Cache the blocks of one row of windows, and of the step to the next row.
         across, down = self._block
         rows = min(((y1 - y0) // down + 2) * down, self.height)
         budget = (rows * (self.width + across) + across * down) * 3
@@ -114,10 +114,10 @@ class WindowedImage:
 
 
 def _by_opencv(path: Path, reason: str) -> Image:
-    """An image that no reader reads in pieces, for a reason."""
+    """Reads an image by OpenCV that no other reader reads in parts, for a reason."""
     try:
         return read_image(path)
     except UnreadableImage:
         if path.suffix.lower() in _TIFF and path.stat().st_size:
-            raise UnreadableImage(path, reason) from None  # it says what helps
+            raise UnreadableImage(path, reason) from None  # the first reason is the helpful one
         raise

@@ -1,7 +1,7 @@
-"""How images are cut into windows: the settings, and which object lands in which window. Needs no torch.
+"""Cutting images into windows: the settings, and which objects belong to which window. Needs no torch.
 
 The rules are those of MMRotate's ``img_split.py``. `rotx.tiling.split` writes such windows to files, `TiledDataset`
-reads them from the whole images; both give the same labels because both take them from here.
+reads them from the whole images; both use this module and so have the same labels.
 """
 
 from __future__ import annotations
@@ -23,29 +23,30 @@ PATCH = re.compile(r"(?P<image>.+)__(?P<number>\d+(?:\.\d+)?)__(?P<x>-?\d+)___(?
 #: Difficulty of an object that reaches beyond its window.
 TRUNCATED = 2
 
-#: The largest number that a setting may have: no image is wider. And the largest side of a window, in pixels, that is
-#: filled up where it reaches beyond the image: such a one takes 3 GB.
+#: The largest value of a setting: no image is wider. And the largest side of a window in pixels that may be padded:
+#: such a window takes 3 GB.
 _LARGEST, _LARGEST_FILLED = 1_000_000_000, 2**15
 
-#: Of a coordinate with more decimals than these the last digits may change when it is moved.
+#: Coordinates with more decimals may change in their last digits when moved.
 _MOST_DECIMALS = 9
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """The windows wanted of every image, and the objects wanted in them.
+    """Settings of the windows of an image and the objects in them.
 
     Attributes:
-        sizes: sides of the square windows, in pixels.
-        gaps: for each size the pixels that neighbours share.
-        rates: each divides all sizes and gaps: at rate 0.5 windows are twice as wide.
-        img_rate_thr: windows of which the image fills no more than this share are left out, unless all are such.
-        iof_thr: an object belongs to a window that holds at least this share of its area.
-        no_padding: whether windows that reach beyond the image are cut off there, not filled up.
-        padding_value: blue, green and red of what fills them up.
+        sizes: Sides of the square windows, in pixels.
+        gaps: Overlap of neighbours for each size, in pixels.
+        rates: Divisors of all sizes and gaps: at rate 0.5, windows are twice as wide.
+        img_rate_thr: Windows are left out if the image covers no more than this fraction, unless it is so for all
+            windows.
+        iof_thr: An object belongs to a window that contains at least this fraction of its area.
+        no_padding: Whether windows that reach beyond the image are cropped instead of padded.
+        padding_value: Blue, green and red of the padding.
 
     Raises:
-        ValueError: for settings that make no windows.
+        ValueError: For settings that give no windows.
     """
 
     sizes: tuple[int, ...] = (1024,)
@@ -57,7 +58,7 @@ class Tiling:
     padding_value: tuple[int, ...] = (104, 116, 124)
 
     def __post_init__(self) -> None:
-        put = object.__setattr__  # the class is frozen
+        put = object.__setattr__  # the dataclass is frozen
         for name in ("sizes", "gaps"):
             put(self, name, tuple(int(_number(name, value, whole=True)) for value in _several(name, self)))
         put(self, "rates", tuple(float(_number("rates", value)) for value in _several("rates", self)))
@@ -83,17 +84,17 @@ class Tiling:
 
     @property
     def squares(self) -> list[tuple[int, int]]:
-        """Size and gap of each kind of window, in pixels of the image: those of the first rate first."""
+        """Size and gap of each kind of window, in pixels of the image, ordered by rate."""
         pairs = list(zip(self.sizes, self.gaps, strict=True))
         return [(int(size / rate), int(gap / rate)) for rate in self.rates for size, gap in pairs]
 
     def windows(self, width: int, height: int) -> NDArray[np.int64]:
-        """The windows (W, 4) of an image: x0, y0, x1, y1 in pixels, the last two exclusive.
+        """Returns the windows (W, 4) of an image: x0, y0, x1, y1 in pixels, the last two exclusive.
 
-        They may reach beyond the image at the right and at the bottom. None occurs twice.
+        Windows may reach beyond the image at the right and bottom. No window occurs twice.
 
         Raises:
-            ValueError: for more than a million.
+            ValueError: For more than a million.
         """
         found = _rust.tile_windows(width, height, self.squares, self.img_rate_thr)
         if len(self.squares) == 1:
@@ -104,27 +105,27 @@ class Tiling:
     def cut(
         self, quads: NDArray[np.float64], windows: NDArray[np.int64]
     ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.bool_]]:
-        """The objects of each window.
+        """Assigns objects to windows.
 
         Args:
-            quads: (N, 8) corners of the objects of an image, in its pixels.
-            windows: (W, 4) as `windows` gives them.
+            quads: Corners (N, 8) of the objects of an image, in its pixels.
+            windows: Windows (W, 4) from `windows`.
 
         Returns:
             Three arrays (M,), sorted by window and then object: index of the window, index of the object, and
-            whether it reaches beyond the window.
+            whether the object reaches beyond the window.
         """
         return _rust.tile_cut(np.ascontiguousarray(quads, np.float64), windows, self.iof_thr)
 
 
 def patch_name(image: str, window: Sequence[int]) -> str:
-    """The name of the patch that a window (x0, y0, x1, y1) cuts from an image: ``P0001__1024__824___0``."""
+    """Returns the name of the patch for a window (x0, y0, x1, y1) of an image: ``P0001__1024__824___0``."""
     x0, y0, x1, _ = window
     return f"{image}__{x1 - x0}__{x0}___{y0}"
 
 
 def move_quads(quads: NDArray[np.float64], corners: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Quads (N, 8) of an image, in pixels of windows whose upper left corners are (N, 2) or (2,).
+    """Moves quads (N, 8) of an image to pixels of windows with top left corners (N, 2) or (2,).
 
     A coordinate keeps its number of decimals: 1023.456 less 1000 is 23.456 and not 23.456000000000017.
     """
@@ -155,7 +156,7 @@ def _number(name: str, value: Any, whole: bool = False) -> float:
 
 
 def _colour(value: Any) -> tuple[int, ...]:
-    """Three values from 0 to 255; one, as MMRotate takes it, stands for all three."""
+    """Returns three values from 0 to 255; a single value, as in MMRotate, stands for all three."""
     values = list(value) if isinstance(value, (list, tuple)) else [value]
     if len(values) not in (1, 3) or any(type(v) is not int or not 0 <= v <= 255 for v in values):
         raise ValueError(f"padding_value: need blue, green and red, whole numbers from 0 to 255, got {value!r}")
@@ -164,7 +165,7 @@ def _colour(value: Any) -> tuple[int, ...]:
 
 _SINGLE, _MULTIPLE = Tiling(), Tiling(gaps=(500,), rates=(0.5, 1.0, 1.5))
 
-#: What MMRotate's ``split_configs`` set for each version of DOTA, at a single scale (ss) and at several (ms).
+#: Settings of MMRotate's ``split_configs`` for each version of DOTA, single-scale (ss) and multi-scale (ms).
 PRESETS = {
     f"dota{version}-{name}": tiling
     for version in ("1.0", "1.5", "2.0")

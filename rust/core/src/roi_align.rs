@@ -161,7 +161,9 @@ fn images_of(rois: &[Roi], images: usize) -> Result<Vec<usize>, String> {
         if image >= 0.0 && image < images as f64 && image.fract() == 0.0 {
             return Ok(image as usize);
         }
-        Err(format!("rois: row {row} is of image {image}, need an integer from 0 to below {images}, the batch's size"))
+        Err(format!(
+            "rois: row {row} has image index {image}, need an integer from 0 to below {images}, the batch's size"
+        ))
     };
     rois.iter().enumerate().map(image_of).collect()
 }

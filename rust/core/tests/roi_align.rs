@@ -95,7 +95,7 @@ fn image_indices_are_checked() {
         let rois = [ROIS[0], [bad, 5.0, 5.0, 4.0, 4.0, 0.0]];
         let mut out = vec![0.0; 2 * SHAPE[1] * 6];
         let error = roi_align_rotated(&input, SHAPE, &rois, &POOLING, 1, &mut out).unwrap_err();
-        assert!(error.contains(&format!("row 1 is of image {bad}, need an integer from 0 to below 2")), "{error}");
+        assert!(error.contains(&format!("row 1 has image index {bad}, need an integer from 0 to below 2")), "{error}");
     }
     assert_eq!(features(&[], [0, 3, 6, 9], &[], &POOLING), []);
     assert_eq!(features(&[], [1, 2, 0, 9], &[ROIS[1]], &POOLING), [0.0; 12], "an image without pixels");

@@ -16,7 +16,8 @@ type Rows<'a> = Vec<&'a [f64]>;
 fn aligned<'a>(points: &'a Floats<'_>, others: &'a Floats<'_>) -> PyResult<(Rows<'a>, Rows<'a>)> {
     let (rows, other_rows) = (point_rows("points", points)?, point_rows("others", others)?);
     if rows.len() != other_rows.len() {
-        let message = format!("points and others: need as many rows, got {} and {}", rows.len(), other_rows.len());
+        let message =
+            format!("points and others: need equal numbers of rows, got {} and {}", rows.len(), other_rows.len());
         return Err(PyValueError::new_err(message));
     }
     Ok((rows, other_rows))
@@ -47,7 +48,7 @@ pub fn convex_iou<'py>(
 ) -> PyResult<()> {
     let (kind, rows, others) = (self::mode(mode)?, point_rows("points", &points)?, point_rows("others", &others)?);
     if out.shape() != [rows.len(), others.len()] {
-        return Err(PyValueError::new_err("out: need a row for every row of points, a column for every one of others"));
+        return Err(PyValueError::new_err("out: need one row per row of points and one column per row of others"));
     }
     let into = out.as_slice_mut()?;
     py.detach(|| iou::pairwise::<Hull>(&rows, &others, kind, jobs, into));
@@ -74,7 +75,11 @@ pub fn convex_giou_backward<'py>(
 ) -> PyResult<Bound<'py, PyArray2<f64>>> {
     let ((rows, others), grad) = (aligned(&points, &others)?, grad.as_slice()?);
     if grad.len() != rows.len() {
-        return Err(PyValueError::new_err(format!("grad: need a number a row, got {} for {}", grad.len(), rows.len())));
+        return Err(PyValueError::new_err(format!(
+            "grad: need one number per row, got {} for {}",
+            grad.len(),
+            rows.len()
+        )));
     }
     let width = points.shape()[1];
     let gradient = py.detach(|| {

@@ -146,7 +146,7 @@ impl Matches {
         let truth = Truth { quads, image, label, ignore: ignore.as_slice()? };
         let (detection_image, weights) = (detection_image.as_slice()?, weights.as_slice()?);
         if detection_image.iter().any(|&i| i as usize >= images) {
-            return Err(PyValueError::new_err("weights: need one for every image"));
+            return Err(PyValueError::new_err("weights: need one per image"));
         }
         let aps =
             py.detach(|| bootstrap(&self.inner, truth, detection_image, (weights, images), threshold, kind, jobs));
@@ -179,7 +179,7 @@ pub fn match_detections(
     let (quads, image, label) = detections.view("detections", images, classes)?;
     let detections = Detections { quads, image, label, scores: scores.as_slice()? };
     if truth.ignore.len() != truth.label.len() || detections.scores.len() != quads.len() {
-        return Err(PyValueError::new_err("ignore and scores: need one for every box"));
+        return Err(PyValueError::new_err("ignore and scores: need one per box"));
     }
     if thresholds.is_empty() || thresholds.len() > 32 {
         return Err(PyValueError::new_err("thresholds: need 1 to 32"));

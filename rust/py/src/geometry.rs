@@ -65,7 +65,7 @@ pub fn box_iou<'py>(
 ) -> PyResult<()> {
     let kind = self::mode(mode)?;
     if out.shape() != [a.shape()[0], b.shape()[0]] {
-        return Err(PyValueError::new_err("out: need a row for every box of a, a column for every box of b"));
+        return Err(PyValueError::new_err("out: need one row per box of a and one column per box of b"));
     }
     let into = out.as_slice_mut()?;
     match (boxes("a", &a)?, boxes("b", &b)?) {
@@ -85,7 +85,10 @@ pub fn box_iou_aligned<'py>(
 ) -> PyResult<Bound<'py, PyArray1<f64>>> {
     let (kind, n) = (self::mode(mode)?, a.shape()[0]);
     if n != b.shape()[0] {
-        return Err(PyValueError::new_err(format!("a and b: need as many boxes, got {n} and {}", b.shape()[0])));
+        return Err(PyValueError::new_err(format!(
+            "a and b: need equal numbers of boxes, got {n} and {}",
+            b.shape()[0]
+        )));
     }
     let out = PyArray1::zeros(py, n, false);
     let mut writer = out.try_readwrite()?;
@@ -110,7 +113,7 @@ pub fn nms<'py>(
     let (n, scores) = (boxes.shape()[0], scores.as_slice()?);
     let labels = labels.as_ref().map(|l| l.as_slice()).transpose()?;
     if scores.len() != n || labels.is_some_and(|l| l.len() != n) {
-        return Err(PyValueError::new_err(format!("scores and labels: need one a box, of {n} boxes")));
+        return Err(PyValueError::new_err(format!("scores and labels: need one per box, for {n} boxes")));
     }
     let keep = match self::boxes("boxes", &boxes)? {
         Boxes::R(boxes) => py.detach(|| core_nms::nms::<RotatedBox>(boxes, scores, labels, iou_threshold)),

@@ -1,8 +1,8 @@
-"""What is wrong with a data set: faults of its files and objects, and what training leaves out of it. No torch.
+"""Checks of datasets: faults of files and objects, and what training leaves out. Needs no torch.
 
-`check_sets` reads every set as far as it can be read (`sets`), looks at each object (`objects`), decodes each image
-(`images`), and puts all faults into one `CheckReport`. `training` says what the datasets of a config leave out, and
-`picture` draws what there is.
+`check_sets` reads all readable parts of each dataset (`sets`), checks every object (`objects`), decodes every image
+(`images`), and collects all faults in one `CheckReport`. `rotx.datasets.check` lists what the datasets of a config
+leave out, and `picture` plots statistics of the objects.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from rotx.annotations.check.sets import CheckedSet, read_set
 
 __all__ = ["KINDS", "TINY", "CheckReport", "CheckedSet", "Fault", "check_sets", "read_set"]
 
-#: Objects with a shorter side, in pixels, are a fault unless said otherwise.
+#: Objects with a shorter side, in pixels, are faults by default.
 TINY = 2.0
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What was found in some sets."""
+    """Result of checking one or several datasets."""
 
     sets: list[CheckedSet]
 
     @property
     def faults(self) -> list[Fault]:
-        """Of all sets, in the order of `KINDS`, and within a kind of the files."""
+        """Faults of all datasets, in the order of `KINDS`; within a kind, in the order of the files."""
         order = {kind: i for i, kind in enumerate(KINDS)}
         return sorted((fault for one in self.sets for fault in one.faults), key=lambda fault: order[fault.kind])
 
     def to_json(self) -> dict[str, Any]:
-        """All faults, and the numbers of each set."""
+        """Returns all faults and the counts of each dataset as plain dicts and lists."""
         sets = [
             {
                 "name": one.name,
@@ -55,12 +55,12 @@ class CheckReport:
 
 
 def check_sets(sets: Sequence[CheckedSet], *, tiny: float = TINY, jobs: int | None = None) -> CheckReport:
-    """Looks for faults in sets, and for images that are in two of them.
+    """Finds faults in datasets, and images that occur in two of them.
 
     Args:
-        sets: as :func:`read_set` gives them; their faults and notices are added to.
-        tiny: objects with a shorter side, in pixels, are a fault.
-        jobs: number of threads that decode images; None: one a core.
+        sets: Datasets from :func:`read_set`; faults and notices are added to them.
+        tiny: Length in pixels; objects with a shorter side are faults.
+        jobs: Number of threads that decode images; None: one per core.
     """
     images = decode_all((path for one in sets for path in one.table.paths if path), jobs)
     for one in sets:

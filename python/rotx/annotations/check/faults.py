@@ -1,4 +1,4 @@
-"""A fault of a data set, and the kinds of them."""
+"""Faults of a dataset and their kinds."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ KINDS = {
     "unreadable": "annotations that cannot be read",
     "zero area": "objects whose corners are on a line; training drops them",
     "self-crossing": "objects whose sides cross: their corners are in the wrong order",
-    "tiny": "objects with a side of fewer pixels than --tiny",
-    "outside": "objects of which more than 30 % is beyond the image: no window holds them",
-    "duplicate": "objects of one class in one place: IoU of more than 0.95",
-    "unknown class": "objects of a class that is not asked for",
+    "tiny": "objects with a side shorter than --tiny pixels",
+    "outside": "objects more than 30 % outside the image: no window holds them",
+    "duplicate": "objects of one class that overlap with an IoU above 0.95",
+    "unknown class": "objects of unexpected classes",
     "missing image": "annotated images without a file",
     "missing label": "images without annotations",
-    "similar names": "names that differ in their letters' case only, or two files for one image",
-    "bad image": "files that hold no whole image",
-    "wrong size": "images of another size than their annotations say",
-    "same image": "images of the same pixels, in one set or in two",
+    "similar names": "names that differ only in case, or two files for one image",
+    "bad image": "images that are damaged or incomplete",
+    "wrong size": "images whose size differs from the annotations",
+    "same image": "images with the same pixels, in one dataset or in two",
 }
 
 
 class Fault(NamedTuple):
-    """Something that is wrong with a data set."""
+    """One fault of a dataset."""
 
     kind: str
     """One of `KINDS`."""
     file: str
     line: int
-    """Of the file, from 1; 0: the file as a whole, or a json."""
+    """Line number from 1; 0 for the whole file, or for JSON."""
     text: str
-    """What is wrong."""
+    """Description of the fault."""
     annotation: int | str | None = None
-    """Of a json: the ``id`` of the object, or its place from 0."""
+    """Identifies the object in JSON: its ``id``, or else its index from 0."""
 
     def __str__(self) -> str:
         return f"{self.place}: {self.text}"
 
     @property
     def place(self) -> str:
-        """File and line."""
+        """The file and line, or the annotation in a JSON file."""
         if self.annotation is not None:
             return f"{self.file}: annotation {self.annotation}"
         return f"{self.file}:{self.line}" if self.line else self.file

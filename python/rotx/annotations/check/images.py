@@ -1,4 +1,4 @@
-"""Faults of images: every one is decoded once, in bands of rows, on all cores."""
+"""Faults of images: each is decoded once, in bands of rows, on all cores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rotx.images.files import UnreadableImage, read_image
 from rotx.images.preview import bands
 from rotx.images.window_cache import open_image
 
-#: How the reasons begin that no other decoder can do anything about.
+#: First words of the reasons for which no other decoder is tried.
 _BROKEN = ("is cut off", "is damaged", "is empty", "no such file")
 
 T = TypeVar("T")
@@ -26,29 +26,29 @@ R = TypeVar("R")
 
 
 class DecodedImage(NamedTuple):
-    """What decoding an image shows."""
+    """Result of decoding an image."""
 
     size: tuple[int, int] | None
     """Height and width; None if it cannot be decoded."""
     digest: bytes
-    """The same for the same pixels and size, whatever the format of the file."""
+    """Digest of the pixels and the size, independent of the file format."""
     problem: str = ""
-    """Why it cannot be decoded."""
+    """Why the image cannot be decoded; "" if it can."""
 
 
 def decode_all(paths: Iterable[Path], jobs: int | None = None) -> dict[Path, DecodedImage]:
-    """Decodes images, each once; shows how far it is.
+    """Decodes each image once and shows a progress bar.
 
     Args:
-        paths: of the files.
-        jobs: number of threads; None: one a core.
+        paths: Paths of the image files.
+        jobs: Number of threads; None: one per core.
     """
     unique = list(dict.fromkeys(paths))
     return dict(zip(unique, in_threads(decode, unique, "images", jobs), strict=True))
 
 
 def in_threads(work: Callable[[T], R], items: Sequence[T], what: str, jobs: int | None) -> Iterator[R]:
-    """What ``work`` makes of each item, in turn; shows how far it is, and ends at once when it is interrupted."""
+    """Yields ``work`` of each item, in order; runs threads, shows a progress bar, and stops at once on Ctrl-C."""
     pool = ThreadPoolExecutor(jobs or cpu_count())
     try:
         yield from tqdm(pool.map(work, items), total=len(items), desc=what, unit="image", leave=False, delay=1)
@@ -57,11 +57,11 @@ def in_threads(work: Callable[[T], R], items: Sequence[T], what: str, jobs: int 
 
 
 def decode(path: Path) -> DecodedImage:
-    """Decodes an image in bands."""
+    """Decodes an image in bands of rows; falls back on OpenCV for formats that have no band decoder."""
     try:
         return _by_bands(path)
     except UnreadableImage as error:
-        # Of what is whole, the decoders of bands know fewer kinds than OpenCV, which training reads with.
+        # OpenCV, which training reads with, knows more formats than the band decoders.
         if error.reason.startswith(_BROKEN):
             return DecodedImage(None, b"", error.reason)
     try:
@@ -85,15 +85,15 @@ def _by_bands(path: Path) -> DecodedImage:
 
 
 def _person(size: tuple[int, int]) -> bytes:
-    """Makes digests of images of different sizes different."""
+    """BLAKE2 personalization by size: images of different sizes get different digests."""
     return b"".join(side.to_bytes(8, "little") for side in size)
 
 
 def check_images(checked: CheckedSet, images: dict[Path, DecodedImage]) -> list[tuple[int, int] | None]:
-    """Adds the faults of the images of a set.
+    """Adds the faults of the images of a dataset.
 
     Returns:
-        Height and width of each image, of its file, or else of its annotations.
+        Height and width of each image, from its file if it can be decoded, else from the annotations.
     """
     sizes = list(checked.table.sizes)
     for i, path in enumerate(checked.table.paths):
@@ -105,13 +105,13 @@ def check_images(checked: CheckedSet, images: dict[Path, DecodedImage]) -> list[
             continue
         sizes[i] = image.size
         if said is not None and said != image.size:
-            text = f"is said to be {said[1]} × {said[0]}; {path} is {image.size[1]} × {image.size[0]}"
+            text = f"is annotated as {said[1]} × {said[0]}; {path} is {image.size[1]} × {image.size[0]}"
             checked.faults.append(Fault("wrong size", checked.table.files[i], 0, f"'{checked.table.images[i]}' {text}"))
     return sizes
 
 
 def check_same(sets: Sequence[CheckedSet], images: dict[Path, DecodedImage]) -> None:
-    """Adds images whose pixels are those of another one, to the set of the later of both."""
+    """Adds images with the same pixels as another one, as faults of the dataset that holds the later one."""
     first: dict[bytes, tuple[int, Path]] = {}
     for number, checked in enumerate(sets):
         for path in filter(None, checked.table.paths):

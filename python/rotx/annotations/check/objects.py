@@ -12,11 +12,11 @@ from rotx.annotations.limits import HUGE, LEAST_SIDE
 from rotx.annotations.sniff import nearest
 from rotx.geometry import box_iou, box_iou_aligned, nms, quad_to_rbox, rbox_to_quad
 
-#: Two objects of a class that overlap more are one that is annotated twice.
+#: Two objects of a class with a greater IoU are one object annotated twice.
 SAME = 0.95
-#: A larger share of an object beyond the image is a fault: splitting drops what is inside by less (``iof_thr`` 0.7).
+#: Share of an object beyond the image from which on it is a fault: splitting drops it (``iof_thr`` 0.7).
 BEYOND = 0.3
-#: Nobody annotates more exactly than by so many pixels.
+#: Precision of annotations in pixels: smaller distances do not count.
 _NEAR = 1.0
 
 Points = NDArray[np.float64]
@@ -26,10 +26,10 @@ def check_objects(checked: CheckedSet, tiny: float) -> None:
     """Adds the faults of objects that do not depend on the image.
 
     Args:
-        checked: the set.
-        tiny: objects with a shorter side, in pixels, are a fault.
+        checked: The dataset; faults are added to it.
+        tiny: Length in pixels; objects with a shorter side are faults.
     """
-    finite = np.asarray((np.abs(checked.quads) <= HUGE).all(axis=1))  # NaN is not either
+    finite = np.asarray((np.abs(checked.quads) <= HUGE).all(axis=1))  # False for NaN
     for row in np.flatnonzero(~finite).tolist():
         checked.add("unreadable", row, f"a coordinate is not finite, or beyond {HUGE:.0e} pixels")
     rboxes = quad_to_rbox(checked.quads)
@@ -49,11 +49,11 @@ def check_objects(checked: CheckedSet, tiny: float) -> None:
 
 
 def check_inside(checked: CheckedSet, sizes: Sequence[tuple[int, int] | None]) -> None:
-    """Adds the objects that are beyond their image.
+    """Adds objects that reach beyond their image.
 
     Args:
-        checked: the set.
-        sizes: height and width of each image; None: not known.
+        checked: The dataset; faults are added to it.
+        sizes: Height and width of each image; None if unknown.
     """
     if not len(checked.quads):
         return
@@ -62,11 +62,11 @@ def check_inside(checked: CheckedSet, sizes: Sequence[tuple[int, int] | None]) -
     x, y = checked.quads[:, 0::2], checked.quads[:, 1::2]
     reach = np.max([-x.min(1), -y.min(1), x.max(1) - width, y.max(1) - height], axis=0)
     rboxes = quad_to_rbox(checked.quads)
-    # Rectangles, for what crosses itself has less area than it covers, and what has none overlaps nothing.
+    # Use rectangles: a self-crossing quad has less area than it covers, and one without area overlaps nothing.
     rows = np.flatnonzero(np.isfinite(reach) & (reach > 0) & (rboxes[:, 2:4].min(axis=1) >= LEAST_SIDE))
     none = np.zeros(len(rows))
     image = np.stack([none, none, width[rows], none, width[rows], height[rows], none, height[rows]], axis=1)
-    # An image of unknown size has no border at the right and below.
+    # An image of unknown size has no right and bottom border.
     image[~np.isfinite(image)] = 1e9
     outside = 1 - box_iou_aligned(rbox_to_quad(rboxes[rows]), image, "iof")
     for row, share in zip(rows.tolist(), outside.tolist(), strict=True):
@@ -83,7 +83,7 @@ def check_inside(checked: CheckedSet, sizes: Sequence[tuple[int, int] | None]) -
 
 
 def crossing(quads: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether two opposite sides of each quad (N, 8) cross, touching not included: (N,) bool."""
+    """Whether opposite sides of each quad (N, 8) cross; touching does not count. Returns (N,) bool."""
     a, b, c, d = quads.reshape(-1, 4, 2).swapaxes(0, 1)
     return np.asarray(_cross(a, b, c, d) | _cross(b, c, d, a))
 
@@ -92,7 +92,7 @@ def _cross(a: Points, b: Points, c: Points, d: Points) -> NDArray[np.bool_]:
     """Whether the segments a–b and c–d, each (N, 2), cross."""
 
     def side(p: Points, q: Points, r: Points) -> NDArray[np.float64]:
-        """On which side of the line p–q the point r is."""
+        """Positive or negative by the side of the line p–q on which the point r lies."""
         u, v = q - p, r - p
         return np.asarray(np.sign(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]))
 
@@ -101,9 +101,9 @@ def _cross(a: Points, b: Points, c: Points, d: Points) -> NDArray[np.bool_]:
 
 
 def _duplicates(checked: CheckedSet) -> Iterator[tuple[int, int, float]]:
-    """Objects that are an earlier one of their image and class: the later, the earlier, and their IoU."""
+    """Yields duplicates within an image and class: the later object, the earlier one, and their IoU."""
     key = checked.table.image.astype(np.int64) * max(len(checked.table.classes), 1) + checked.table.label
-    # Of equal scores the first comes first: what is suppressed is like an earlier one.
+    # Equal scores keep the first, so a suppressed object duplicates an earlier one.
     kept = nms(checked.quads, np.zeros(len(key)), SAME, key)
     single = np.zeros(len(key), np.bool_)
     single[kept] = True
@@ -113,7 +113,7 @@ def _duplicates(checked: CheckedSet) -> Iterator[tuple[int, int, float]]:
     keys, centres = key[kept], centre[kept]
     for row in np.flatnonzero(~single).tolist():
         group = slice(*np.searchsorted(keys, (key[row], key[row] + 1)).tolist())
-        # Boxes that are nearly the same have nearly the same centre; for odd shapes all of the group are tried.
+        # Near-duplicates have almost the same centre; for irregular shapes all objects of the group are compared.
         reach = centre[row] - width[row] / 4, centre[row] + width[row] / 4
         near = slice(*(group.start + np.searchsorted(centres[group], reach)).tolist())
         for part in (near, group):
@@ -126,7 +126,7 @@ def _duplicates(checked: CheckedSet) -> Iterator[tuple[int, int, float]]:
 
 
 def _check_classes(checked: CheckedSet) -> None:
-    """Adds the objects of classes that are not wanted."""
+    """Adds objects of classes that are not expected."""
     if checked.wanted is None:
         return
     for label, name in enumerate(checked.table.classes):

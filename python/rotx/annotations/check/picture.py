@@ -1,4 +1,4 @@
-"""Sizes, shapes, angles and numbers of the objects of sets as one picture. matplotlib: ``rotx[plots]``."""
+"""A plot of the sizes, shapes, angles and counts of the objects of datasets. Needs matplotlib (``rotx[plots]``)."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from rotx.annotations.check.sets import CheckedSet
 from rotx.atomic import write_bytes
 from rotx.geometry import quad_to_rbox
 
-#: After Okabe and Ito: told apart by the colour-blind too.
+#: Colours by Okabe and Ito, distinguishable with colour blindness.
 _COLOURS = ("#3b82c4", "#d97706", "#12977a", "#8a8a8a", "#b0568a")
-#: Classes that are named; the rarer ones are one bar.
+#: Number of classes with a bar of their own; the rarer ones share one bar.
 _NAMED = 30
 _BINS = 48
 
 
 def write_picture(sets: Sequence[CheckedSet], file: str | Path) -> None:
-    """Draws side lengths, side ratios, angles (le90), objects an image, and objects of each class.
+    """Plots side lengths, aspect ratios, angles (le90), objects per image, and objects per class.
 
     Args:
-        sets: one colour each.
-        file: a PNG, replaced if it is there.
+        sets: Datasets; each gets its own colour.
+        file: Path of the PNG to write; an existing file is replaced.
 
     Raises:
-        ImportError: without matplotlib.
-        OSError: if the file cannot be written.
+        ImportError: Without matplotlib.
+        OSError: If the file cannot be written.
     """
     try:
         from matplotlib.figure import Figure
@@ -77,7 +77,7 @@ def write_picture(sets: Sequence[CheckedSet], file: str | Path) -> None:
 
 
 def _draw_classes(panel: Any, sets: Sequence[CheckedSet], names: list[str]) -> None:
-    """A bar for each class and set, the most frequent class on top."""
+    """Draws a bar for each class and dataset, with the most frequent class on top."""
     place = np.arange(len(names))[::-1]
     thick = 0.8 / len(sets)
     for i, one in enumerate(sets):
@@ -98,7 +98,7 @@ def _draw_classes(panel: Any, sets: Sequence[CheckedSet], names: list[str]) -> N
 
 
 def _class_names(sets: Sequence[CheckedSet]) -> list[str]:
-    """The classes, the most frequent first; the rarest of many as one."""
+    """Class names, most frequent first; the rarest of many share one entry."""
     totals: dict[str, int] = {}
     for one in sets:
         counts = np.bincount(one.table.label, minlength=len(one.table.classes)).tolist()
@@ -109,7 +109,7 @@ def _class_names(sets: Sequence[CheckedSet]) -> list[str]:
 
 
 def _boxes(one: CheckedSet) -> NDArray[np.float64]:
-    """Least rectangles (N, 5), le90."""
+    """Minimum-area rectangles (N, 5) of the objects, le90."""
     boxes = quad_to_rbox(one.quads)
     return boxes[np.isfinite(boxes).all(axis=1)]
 
@@ -119,7 +119,7 @@ def _ratio(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _on_images(one: CheckedSet) -> NDArray[np.int64]:
-    """Numbers of objects, of images that have any."""
+    """Number of objects of each image that has any."""
     counts = np.bincount(one.table.image, minlength=len(one.table.images))
     return counts[counts > 0]
 

@@ -1,4 +1,4 @@
-"""The sets that are checked: annotations, read as far as they can be, and the files of their images."""
+"""Reading datasets for checking: all readable annotations, and the files of their images."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from rotx.geometry import thread_count
 from rotx.images.files import image_size, list_images
 from rotx.records import FileProblem, InstanceTable
 
-#: So many lines that cannot be read are named; of more, only the number is said.
+#: Number of unreadable lines that are listed; further ones are only counted.
 _KEPT = 10_000
-#: What folders of images are called, beside annotations or above them.
+#: Usual names of image folders, beside the annotations or above them.
 _FOLDERS = ("images", "JPEGImages", "AllImages", "img", "")
 
 
 @dataclass(eq=False)
 class CheckedSet:
-    """A set of annotated images, as far as it can be read.
+    """The readable part of a dataset, and the faults found in it.
 
     Attributes:
-        name: Name of the set in messages.
-        annotations: The file or folder of the annotations.
+        name: Name of the dataset in messages.
+        annotations: File or folder of the annotations.
         folder: Folder of the images; None if there is none.
         table: The images and their objects.
-        ids: The ``id`` of each object of a json; [] for other formats.
-        wanted: The classes that there should be; None: any.
+        ids: The ``id`` of each object in JSON; [] for other formats.
+        wanted: Expected class names; None: any.
         faults: Faults found so far.
     """
 
@@ -57,17 +57,17 @@ class CheckedSet:
 
     @property
     def notices(self) -> list[str]:
-        """What the user should know, a sentence each."""
+        """Notes for the user, one sentence each."""
         return self.table.notices
 
     def add(self, kind: str, row: int, text: str) -> None:
-        """Adds the fault of an object."""
+        """Adds a fault of the object in a row of the table."""
         annotation = self.ids[row] if self.ids else None
         line = 0 if self.ids else int(self.table.line[row])
         self.faults.append(Fault(kind, self.table.files[self.table.image[row]], line, text, annotation))
 
     def place(self, row: int) -> str:
-        """Where an object stands, within its file."""
+        """Position of an object in its file."""
         return f"annotation {self.ids[row]}" if self.ids else f"line {self.table.line[row]}"
 
 
@@ -80,20 +80,20 @@ def read_set(
     suffix: str | None = None,
     jobs: int | None = None,
 ) -> CheckedSet:
-    """Reads a set.
+    """Reads a dataset.
 
     Args:
-        annotations: COCO-style json, YOLO-OBB's labels or the set that they are in, or what
-            :func:`rotx.annotations.formats.read_annotations` takes.
-        images: the folder of the images; None: the one that is found beside the annotations.
-        name: in messages; the path unless given.
-        names: a file that lists the images of the set.
-        suffix: only files that end so are images, such as ``"png"``; None: any that images have.
-        jobs: number of threads; None: one a core.
+        annotations: COCO-style JSON, a YOLO-OBB dataset or its labels, or any other annotations that
+            :func:`rotx.annotations.formats.read_annotations` reads.
+        images: Folder of the images; None: search beside the annotations.
+        name: Name of the dataset in messages; default: the path.
+        names: File that lists the images of the dataset.
+        suffix: Suffix of the image files, such as ``"png"``; None: any image suffix.
+        jobs: Number of threads; None: one per core.
 
     Raises:
-        ValueError: if nothing can be read.
-        OSError: if the images cannot be listed.
+        ValueError: If nothing can be read.
+        OSError: If the images cannot be listed.
     """
     name = name or str(annotations)
     if annotations.suffix.lower() == ".json" and not annotations.is_dir():
@@ -109,7 +109,7 @@ def read_set(
     checked = CheckedSet(name, annotations, images, table)
     skipped = sum(table.skipped.values()) - (0 if names is None else _listed(checked, names))
     _add_unreadable(checked, table.problems, skipped)
-    # One file for many images, or a list of images, may leave out some of the folder.
+    # A file for many images, or a list of images, need not name all images of the folder.
     _find_files(checked, suffix, complete=names is None and bool(have.subjects))
     return checked
 
@@ -120,20 +120,20 @@ def _text_files(annotations: Path) -> AnnotationFiles:
     except FormatError:
         if annotations.is_dir() and labelme.find(annotations):  # says so itself if there is COCO's
             raise FormatError(
-                f"{annotations}: holds labelme's json, which is not checked as it is: first rotx convert it"
+                f"{annotations}: holds labelme JSON, which cannot be checked: convert it with rotx convert first"
             ) from None
         raise
 
 
 def _add_unreadable(checked: CheckedSet, problems: Sequence[FileProblem], count: int) -> None:
-    """Adds the problems of lines, of which there are ``count`` in all."""
+    """Adds the listed problems of lines; ``count`` is the number of all problems."""
     checked.faults += [Fault("unreadable", p.file, p.line, p.text) for p in problems]
     if count > len(problems):
         checked.notices.append(f"{checked.name}: {count - len(problems):,} more lines cannot be read")
 
 
 def _listed(checked: CheckedSet, names: Path) -> int:
-    """Adds the images of a list that are not annotated; returns how many."""
+    """Adds the listed images without annotations as faults; returns their number."""
     wanted, lines, _ = _rust.read_names(str(names), names)
     have = set(checked.table.images)
     absent = [(name, line) for name, line in zip(wanted, lines, strict=True) if name not in have]
@@ -152,7 +152,7 @@ def _read_json(file: Path, images: Path | None, name: str) -> CheckedSet:
 
 
 def _read_yolo(labels: yolo.Labels, annotations: Path, images: Path | None, name: str, jobs: int | None) -> CheckedSet:
-    """A set whose coordinates are shares of the images' sides; an image without labels is one without objects."""
+    """Reads YOLO-OBB, whose coordinates are fractions of the image size; no label file means no objects."""
     lines = yolo.read_lines(labels, _KEPT, jobs)
     found, looked = lines.found, yolo.Images(labels.folder, images)
     paths = looked.find(lines.inside)
@@ -175,7 +175,7 @@ def _read_yolo(labels: yolo.Labels, annotations: Path, images: Path | None, name
     known = np.isfinite(scale[table.image, 0])
     if not known.all():
         count = int((~known).sum())
-        table.notices.append(f"{name}: {count:,} objects are on images whose size is not known: not looked at")
+        table.notices.append(f"{name}: {count:,} objects are on images of unknown size and are not checked")
     table.keep_objects(known)
     folder = images or (looked.folders(Path())[0] if any(paths) else None)
     checked = CheckedSet(name, annotations, folder, table)
@@ -186,7 +186,7 @@ def _read_yolo(labels: yolo.Labels, annotations: Path, images: Path | None, name
 
 
 def _find_files(checked: CheckedSet, suffix: str | None, *, complete: bool) -> None:
-    """Finds the images of a set; ``complete``: all images of the folder should be annotated."""
+    """Finds the image files; ``complete``: every image in the folder should be annotated."""
     listed: dict[str, list[str]] = {}
     wanted = set(checked.table.images)
     given = [checked.folder] if checked.folder else []
@@ -201,7 +201,7 @@ def _find_files(checked: CheckedSet, suffix: str | None, *, complete: bool) -> N
             files = listed.get(name, [])
             checked.table.paths[i] = checked.folder / files[0] if files else None
             if len(files) > 1:
-                text = f"its image may be any of {', '.join(files)}: keep one, or say img_suffix in the config"
+                text = f"its image may be any of {', '.join(files)}: keep one, or set img_suffix in the config"
                 checked.faults.append(Fault("similar names", checked.table.files[i], 0, text))
         for name in others if complete else ():
             text = f"has no annotations in {checked.annotations}"
@@ -210,37 +210,35 @@ def _find_files(checked: CheckedSet, suffix: str | None, *, complete: bool) -> N
 
 
 def _add_missing(checked: CheckedSet, others: Sequence[str]) -> None:
-    """Adds what is to be said of images without a file, and of names that are nearly the same."""
+    """Adds faults for images without a file and for similar names."""
     if checked.folder is None:
-        text = "none of its images is found beside it, so images are not looked at; name them by --images"
+        text = "no images are found beside it, so images are not checked; name their folder with --images"
         checked.notices.append(f"{checked.name}: {text}")
         return
     small = {name.lower(): name for name in others}
     for i, path in enumerate(checked.table.paths):
         if path is None:
             other = small.get(checked.table.images[i].lower())
-            hint = f"; '{other}' is: write both alike" if other else ""
+            hint = f"; '{other}' is: use one spelling" if other else ""
             text = f"image '{checked.table.images[i]}' is not in {checked.folder}{hint}"
             checked.faults.append(Fault("missing image", checked.table.files[i], 0, text))
     first: dict[str, str] = {}
     for name, file in zip(checked.table.images, checked.table.files, strict=True):
         other = first.setdefault(name.lower(), name)
         if other != name:
-            text = (
-                f"image '{name}' differs from '{other}' in letters' case only: one replaces the other on some systems"
-            )
+            text = f"image '{name}' differs from '{other}' only in case: one replaces the other on some systems"
             checked.faults.append(Fault("similar names", file, 0, text))
 
 
 def _candidates(annotations: Path) -> list[Path]:
-    """Where the images of annotations may be, the likeliest first: in, beside and above them."""
+    """Folders in, beside and above the annotations that may hold the images, likeliest first."""
     bases = [annotations, annotations.parent, annotations.parent.parent]
     split = annotations.stem
     return [base / folder for base in bases for name in _FOLDERS for folder in (Path(name, split), Path(name))]
 
 
 def _xml_sizes(have: AnnotationFiles, jobs: int | None) -> dict[str, tuple[int, int]]:
-    """Height and width of each image whose xml says them."""
+    """Height and width of each image, from the XML files that give them."""
     _, sizes = _rust.read_image_info([(file.shown, "", file.data) for file in have.files], thread_count(jobs))
     pairs = zip(have.subjects, sizes.tolist(), strict=True)
     return {name: (height, width) for name, (width, height) in pairs if width and height}

@@ -1,7 +1,7 @@
-"""Annotations from one format into another. Needs no torch.
+"""Conversion of annotations between formats. Needs no torch.
 
-Reads all formats of :func:`rotx.annotations.formats.read_annotations`, COCO's json, YOLO-OBB and labelme's json;
-writes those of `FORMATS`. A report says how many images and objects there were, and what the target cannot hold.
+Reads all formats of :func:`rotx.annotations.formats.read_annotations`, COCO JSON, YOLO-OBB and labelme JSON; writes
+those of `FORMATS`. A report gives the numbers of images and objects, and what the target format cannot hold.
 """
 
 from __future__ import annotations
@@ -27,28 +27,27 @@ def convert(
     jobs: int | None = None,
     progress: bool = False,
 ) -> ConversionReport:
-    """Reads annotations, whose format is found by looking at them, and writes them in another format.
+    """Detects the format of annotations, reads them, and writes them in another format.
 
-    ``out`` appears when it is complete. What this function has written there before is replaced; anything else is
-    never touched.
+    ``out`` appears when it is complete. It replaces an earlier output of this function, and nothing else.
 
     Args:
-        source: a folder, file or archive of annotations.
-        out: a folder that is new or empty; for ``coco`` a file ``.json``.
-        to: one of `FORMATS`.
-        images: the folder of the images, for their sizes; None: what the annotations say, or for YOLO the folder
-            beside theirs. All formats but ``dota`` need sizes.
-        lenient: skip and count what is wrong.
-        jobs: number of threads; None: one a core.
-        progress: show a bar.
+        source: Folder, file or archive of annotations.
+        out: A new or empty folder; for ``coco`` the path of a ``.json`` file.
+        to: Format to write, one of `FORMATS`.
+        images: Folder of the images, to read their sizes from; None: take the sizes from the annotations, or for YOLO
+            the folder beside the labels. All formats but ``dota`` need sizes.
+        lenient: Whether to skip and count errors instead of raising.
+        jobs: Number of threads; None: one per core.
+        progress: Whether to show a progress bar.
 
     Raises:
-        ValueError: for annotations that are wrong, names that the target cannot hold, a size that is not known, or
-            an ``out`` that holds something else.
-        OSError: if something cannot be read or written.
+        ValueError: For invalid annotations, names that the target cannot hold, an unknown image size, or an ``out``
+            that holds other files.
+        OSError: If a file cannot be read or written.
     """
     if to not in FORMATS:
-        raise ValueError(f"--to: there is no format {to!r}: there are {', '.join(FORMATS)}")
+        raise ValueError(f"--to: unknown format {to!r}; choose one of {', '.join(FORMATS)}")
     out = Path(out)
     check_target(out, to, Path(source))
     folder = None if images is None else Path(images)
@@ -56,7 +55,7 @@ def convert(
     if to != "dota":
         add_sizes(data, folder, lenient, progress)
     elif folder is not None and not any(data.paths):
-        data.notices.append("--images: not needed, dota has no place for sizes")
+        data.notices.append("--images: not needed, dota stores no sizes")
     report = report_of(data, out)
     report.lost += write(data, out, to, jobs=jobs, progress=progress)
     return report

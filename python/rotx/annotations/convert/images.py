@@ -1,4 +1,4 @@
-"""The sizes of images, from the first bytes of their files."""
+"""Image sizes, from the headers of the files."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from rotx.images.files import UnreadableImage, list_images
 from rotx.images.window_cache import open_image
 from rotx.records import InstanceTable
 
-_WORKERS = 8  # reading waits for the disk more than it computes
+_WORKERS = 8  # threads; reading headers is bound by the disk
 
 
 def add_sizes(data: InstanceTable, folder: Path | None, lenient: bool, progress: bool) -> None:
-    """Sees to it that the size of every image is known.
+    """Fills in the size of every image.
 
     Args:
-        data: whose ``sizes`` and ``image_files`` are filled in.
-        folder: of the images whose files are not found yet; what files say counts more than what annotations say.
-        lenient: leave out and count images whose size is not known, instead of failing.
-        progress: show a bar.
+        data: Table whose ``sizes`` and ``image_files`` are filled in.
+        folder: Folder of the images not found yet; sizes in the files take precedence over those in the annotations.
+        lenient: Whether to skip and count images of unknown size instead of failing.
+        progress: Whether to show a progress bar.
 
     Raises:
-        FormatError: for an image whose size is not known, or whose file cannot be read.
+        FormatError: For an image of unknown size, or a file that cannot be read.
     """
     data.sizes = data.sizes or [None] * len(data.images)
     said, before = list(data.sizes), list(data.paths)
@@ -40,18 +40,16 @@ def add_sizes(data: InstanceTable, folder: Path | None, lenient: bool, progress:
     if other:
         (h, w), (h0, w0) = data.sizes[other[0]] or (0, 0), said[other[0]] or (0, 0)
         data.notices.append(
-            f"{len(other):,} images have other sizes than the annotations say, first {data.images[other[0]]!r}: "
-            f"{w} x {h}, not {w0} x {h0}; those of the files are taken"
+            f"{len(other):,} images have sizes that differ from the annotations, first {data.images[other[0]]!r}: "
+            f"{w} x {h}, not {w0} x {h0}; using the sizes of the files"
         )
     known = np.array([size is not None for size in data.sizes], np.bool_)
     if known.all():
         return
     missing = [data.images[i] for i in np.flatnonzero(~known)]
-    reason = "its size is not known: name the folder of the images by --images"
+    reason = "its size is unknown: name the image folder with --images"
     if folder is not None:
-        reason = (
-            f"no readable file of it in {folder}, and its size is needed: name the folder of the images by --images"
-        )
+        reason = f"no readable file in {folder}, and its size is needed: name the image folder with --images"
     if not lenient or len(missing) == len(data.images):
         more = f" (and {len(missing) - 1:,} more)" if len(missing) > 1 else ""
         raise FormatError(f"image {missing[0]!r}{more}: {reason}")
@@ -60,10 +58,10 @@ def add_sizes(data: InstanceTable, folder: Path | None, lenient: bool, progress:
 
 
 def one_file(folder: Path, listed: Mapping[str, Sequence[str]], name: str) -> Path | None:
-    """The file of an image by its name, of those that ``list_images`` says; None if there is none.
+    """Finds the file of an image by name in the result of ``list_images``; None if there is none.
 
     Raises:
-        FormatError: if two could be meant.
+        FormatError: If two files match.
     """
     files = listed.get(name, ())
     if len(files) > 1:
@@ -72,7 +70,7 @@ def one_file(folder: Path, listed: Mapping[str, Sequence[str]], name: str) -> Pa
 
 
 def _find(data: InstanceTable, folder: Path) -> None:
-    """Finds the files of images that have none yet."""
+    """Finds the files of images that have no file yet."""
     with clear_errors(folder):
         listed = list_images(folder)
     for i, (name, file) in enumerate(zip(data.images, data.image_files, strict=True)):
@@ -83,7 +81,7 @@ def _find(data: InstanceTable, folder: Path) -> None:
 
 
 def _read(data: InstanceTable, which: list[int], lenient: bool, progress: bool) -> None:
-    """Reads the sizes of some images, whose files are known."""
+    """Reads the sizes of the images at the indices ``which`` from their files."""
     with ThreadPoolExecutor(_WORKERS) as pool:
         sizes = pool.map(lambda i: _size(data.paths[i], lenient), which)
         for i, size in zip(which, tqdm(sizes, "images", len(which), disable=not progress), strict=True):
@@ -94,7 +92,7 @@ def _read(data: InstanceTable, which: list[int], lenient: bool, progress: bool) 
 
 
 def _size(path: Path | None, lenient: bool) -> tuple[int, int] | None:
-    """Height and width as the image is shown; None (lenient) if they cannot be read."""
+    """Height and width of the displayed image; None if they cannot be read and ``lenient``."""
     try:
         reader = open_image(Path(path or ""))
     except UnreadableImage as error:

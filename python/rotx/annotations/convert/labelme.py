@@ -1,4 +1,4 @@
-"""Reading json as labelme writes it: a file an image, a shape an object."""
+"""Reading labelme JSON: one file per image, one shape per object."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HELD = {"difficult", "truncated"}
 
 
 class _Wrong(ValueError):
-    """What is wrong with a shape or a file, and the short name it is counted under."""
+    """Error of a shape or a file, with the short name under which it is counted."""
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)
@@ -28,7 +28,7 @@ class _Wrong(ValueError):
 
 
 def find(folder: Path) -> list[Path]:
-    """The json files of a folder, if the first of them has shapes; else none."""
+    """JSON files of a folder if the first one has shapes; else []."""
     with clear_errors(folder):
         names = [name for name in list_files(folder) if name[0] != "."]
         files = [folder / name for name in names if name.lower().endswith(".json")]
@@ -37,7 +37,7 @@ def find(folder: Path) -> list[Path]:
         first: dict[str, str] = {}
         for file in files:
             if first.setdefault(file.stem, file.name) != file.name:
-                raise FormatError(f"{file}: image {file.stem!r} has a file already: {first[file.stem]}")
+                raise FormatError(f"{file}: image {file.stem!r} already has a file: {first[file.stem]}")
         return files
     others = any(map(is_wanted, names)) or (folder / "labels").is_dir() or (folder / "labelTxt").is_dir()
     if b'"annotations"' in head and not others:
@@ -46,13 +46,13 @@ def find(folder: Path) -> list[Path]:
 
 
 def read(files: list[Path], lenient: bool) -> InstanceTable:
-    """Reads the objects of one image a file.
+    """Reads label files, one per image.
 
-    A polygon of four corners is kept as it is, as is a ``rotation`` of X-AnyLabeling; other polygons become the least
-    rectangles around them. The flags ``difficult`` and ``truncated`` of a shape are its difficulty.
+    A polygon of four corners is kept, as is a ``rotation`` of X-AnyLabeling; other polygons become minimum-area
+    rectangles. The flags ``difficult`` and ``truncated`` of a shape give its difficulty.
 
     Raises:
-        FormatError: for the first shape or file that is wrong, unless lenient.
+        FormatError: For the first invalid shape or file, unless ``lenient``.
     """
     objects = _Objects()
     said: list[tuple[str, int, int]] = []
@@ -108,7 +108,7 @@ def _side(record: dict[str, Any], key: str) -> int:
 
 
 class _Objects:
-    """The objects of all files, in turn."""
+    """Collects the objects of all files."""
 
     def __init__(self) -> None:
         self._classes: dict[str, int] = {}
@@ -116,12 +116,12 @@ class _Objects:
         self._image: list[int] = []
         self._label: list[int] = []
         self._difficult: list[int] = []
-        self._others = 0  # polygons of more or fewer corners
+        self._others = 0  # polygons that do not have four corners
         self._scores = 0
         self._entries: Counter[str] = Counter()
 
     def add(self, shape: Any, image: int) -> None:
-        """Adds a shape of an image."""
+        """Adds a shape of the image at an index."""
         if not isinstance(shape, dict):
             raise _Wrong("damaged shape", f"need an object, got {shape!r:.40}")
         label = shape.get("label")
@@ -141,10 +141,10 @@ class _Objects:
         self._entries.update(flags - _HELD)
 
     def data_set(self, files: list[Path], said: list[tuple[str, int, int]], notices: list[str]) -> InstanceTable:
-        """All of them, with what the files say of their images: names and sizes."""
+        """Builds the table of all objects, with the names and sizes of the images from the files."""
         lost = []
         if self._others:
-            lost.append(f"{self._others:,} polygons not of four corners: kept as the least rectangles")
+            lost.append(f"{self._others:,} polygons without four corners: kept as minimum-area rectangles")
         if self._scores:
             lost.append(f"{self._scores:,} scores: not kept")
         if self._entries:
@@ -169,7 +169,7 @@ class _Objects:
 
 
 def _quad(shape: dict[str, Any]) -> tuple[list[float], bool]:
-    """The corners of a shape, and whether they are only those of the least rectangle around it."""
+    """Four corners of a shape, and whether they are only the minimum-area rectangle around it."""
     kind = shape.get("shape_type") or "polygon"
     points = _points(shape.get("points"))
     if kind == "rectangle" and len(points) == 2:
@@ -189,6 +189,6 @@ def _points(points: Any) -> list[list[float]]:
     if not isinstance(points, list) or not all(isinstance(point, list) and len(point) == 2 for point in points):
         raise _Wrong("damaged shape", f"points: need [[x, y], ...], got {points!r:.40}")
     for v in (v for point in points for v in point):
-        if type(v) not in (int, float) or not abs(v) <= HUGE:  # NaN is not either
+        if type(v) not in (int, float) or not abs(v) <= HUGE:  # also true for NaN
             raise _Wrong("damaged shape", f"points: need numbers up to {HUGE:.0e}, got {v!r:.40}")
     return [[float(x), float(y)] for x, y in points]

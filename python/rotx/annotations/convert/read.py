@@ -1,4 +1,4 @@
-"""Reading annotations of any format that is known, which is found by looking at them."""
+"""Reading annotations of any known format, which is detected from the files."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def read(
     jobs: int | None = None,
     progress: bool = False,
 ) -> InstanceTable:
-    """Reads annotations.
+    """Reads annotations of any known format.
 
     Args:
-        source: a file ``.json`` as COCO's; a folder of labelme's json, one an image; a YOLO-OBB data set, or its
-            folder ``labels`` or one in it; or whatever :func:`rotx.annotations.formats.read_annotations` takes.
-        images: the folder of the images, which YOLO's coordinates need; None: beside the labels.
-        lenient: skip and count what is wrong; a file as COCO's has to be right.
-        jobs: number of threads; None: one a core.
-        progress: show a bar.
+        source: A COCO-style ``.json`` file; a folder of labelme JSON files; a YOLO-OBB dataset, its ``labels`` folder
+            or a folder in it; or anything that :func:`rotx.annotations.formats.read_annotations` reads.
+        images: Folder of the images, which YOLO's relative coordinates need; None: beside the labels.
+        lenient: Whether to skip and count errors instead of raising; errors in COCO-style files always raise.
+        jobs: Number of threads; None: one per core.
+        progress: Whether to show a progress bar.
 
     Raises:
-        FormatError: for the first thing that is wrong, unless lenient; always if nothing can be read.
+        FormatError: For the first error, unless ``lenient``; always if nothing can be read.
     """
     path = Path(source)
     if path.suffix.lower() == ".json" and not path.is_dir():
@@ -56,11 +56,11 @@ _COCO_KEYS = {"id", "image_id", "category_id", "segmentation", "bbox", "area", "
 def _read_coco(path: Path) -> InstanceTable:
     data, table, *_ = read_coco(path, [path.parent])
     things = data.get("annotations", [])
-    far = np.flatnonzero(~(np.abs(table.boxes) <= HUGE).all(axis=1))  # NaN is not either
+    far = np.flatnonzero(~(np.abs(table.boxes) <= HUGE).all(axis=1))  # includes NaN
     if len(far):
         raise FormatError(f"{path}: annotations[{far[0]}]: need finite coordinates up to {HUGE:.0e} pixels")
     outlines = sum(_is_other_polygon(thing) for thing in things)
-    table.lost += _lost(outlines, "polygons or masks: kept as the least rectangles")
+    table.lost += _lost(outlines, "polygons or masks: kept as minimum-area rectangles")
     table.lost += _lost(sum("score" in thing for thing in things), "scores: not kept")
     others = [key for thing in things for key in thing.keys() - _COCO_KEYS - {"score"}]
     if others:

@@ -1,4 +1,4 @@
-"""Quads as rectangles, for formats that hold centre, sides and angle."""
+"""Replacing quads by rectangles, for formats that store centre, sides and angle."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from rotx.geometry import quad_to_rbox, rbox_to_quad
 
 Floats = NDArray[np.float64]
 
-#: A quad whose corners are this near to those of a rectangle, in pixels, is taken for that one.
+#: Tolerance in pixels within which the corners of a quad count as those of a rectangle.
 NEAR = 0.01
 
 
 def rectangles(quads: Floats) -> tuple[Floats, Floats]:
-    """Rectangles in the place of quads.
+    """Replaces quads by rectangles.
 
-    A rectangle keeps its first corner, or the one before if it turns the other way; any other quad becomes the least
-    rectangle around it, whose first corner is the one nearest to the quad's.
+    A rectangle keeps its first corner, or the previous one if it turns the other way. Any other quad becomes the
+    minimum-area rectangle around it, starting at the corner nearest to the quad's first one.
 
     Args:
-        quads: (N, 8) float64, corners in pixels.
+        quads: Corners (N, 8) float64, in pixels.
 
     Returns:
-        (N, 8) corners, clockwise on the screen; (N,) how far the corner that moves most does, in pixels.
+        Corners (N, 8), clockwise on the screen; the greatest displacement of a corner of each quad, (N,), in pixels.
     """
     points = quads.reshape(-1, 4, 2)
     turned = np.where((_signed_area(points) < 0)[:, None, None], points[:, ::-1], points)
@@ -35,13 +35,13 @@ def rectangles(quads: Floats) -> tuple[Floats, Floats]:
 
 
 def _signed_area(points: Floats) -> Floats:
-    """(N,): positive where quads (N, 4, 2) turn clockwise on the screen."""
+    """Signed areas (N,), positive where quads (N, 4, 2) turn clockwise on the screen."""
     across, down = points[:, 2] - points[:, 0], points[:, 3] - points[:, 1]
     return across[:, 0] * down[:, 1] - across[:, 1] * down[:, 0]
 
 
 def _from_sides(points: Floats) -> Floats:
-    """The rectangles (N, 4, 2) with the centre, the mean sides and the direction of the longer side of quads."""
+    """Rectangles (N, 4, 2) with the centre, the mean sides and the direction of the longer side of quads."""
     u = 0.5 * (points[:, 1] - points[:, 0] + points[:, 2] - points[:, 3])
     v = 0.5 * (points[:, 3] - points[:, 0] + points[:, 2] - points[:, 1])
     w, h = np.hypot(*u.T), np.hypot(*v.T)
@@ -51,7 +51,7 @@ def _from_sides(points: Floats) -> Floats:
 
 
 def _around(points: Floats) -> tuple[Floats, Floats]:
-    """The least rectangles (N, 4, 2) around quads, started where that moves corners least, and how far (N,)."""
+    """Minimum-area rectangles (N, 4, 2) around quads, started where corners move least; displacements (N,)."""
     corners = rbox_to_quad(quad_to_rbox(points.reshape(-1, 8))).reshape(-1, 4, 2)
     starts = np.stack([np.roll(corners, -k, axis=1) for k in range(4)])
     moved = np.hypot(*np.moveaxis(starts - points, 3, 0)).max(axis=2, initial=0)  # (4, N)

@@ -1,4 +1,4 @@
-"""What a conversion says at its end."""
+"""The summary of a conversion."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from rotx.records import InstanceTable
 
 @dataclass
 class ConversionReport:
-    """What was converted.
+    """Summary of a conversion.
 
     Attributes:
-        out: where to.
-        format: the source's, as it was found to be.
-        images: how many.
-        empty: how many of them have no objects.
-        classes: the number of objects of each class, as the source calls it.
-        lost: what the target does not hold and what was done about it, a sentence each.
-        notices: what else the user should know, a sentence each.
+        out: Path of the output.
+        format: Detected format of the source.
+        images: Number of images.
+        empty: Number of images without objects.
+        classes: Number of objects of each class, by the name in the source.
+        lost: What the target format does not hold and how it was handled, one sentence each.
+        notices: Other notes for the user, one sentence each.
     """
 
     out: Path
@@ -34,11 +34,11 @@ class ConversionReport:
 
     @property
     def objects(self) -> int:
-        """How many."""
+        """Number of objects."""
         return sum(self.classes.values())
 
     def lines(self) -> list[str]:
-        """All of it, a line a fact; the notices apart."""
+        """The summary as lines, without the notices."""
         empty = f" ({self.empty:,} without objects)" if self.empty else ""
         counts = ", ".join(f"{name} {count:,}" for name, count in self.classes.items())
         return [
@@ -49,7 +49,7 @@ class ConversionReport:
 
 
 def report_of(data: InstanceTable, out: Path) -> ConversionReport:
-    """The report of what was read."""
+    """Builds the report of the table that was read."""
     counts = np.bincount(data.label, minlength=len(data.classes)).tolist()
     empty = len(data.images) - len(np.unique(data.image))
     classes = dict(zip(data.classes, counts, strict=True))

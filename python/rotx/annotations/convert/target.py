@@ -1,4 +1,4 @@
-"""Where a conversion goes: a folder or a file that appears when it is complete, and replaces only its like."""
+"""The output of a conversion: a folder or file that appears when it is complete, and replaces only earlier outputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from rotx.annotations.files import FormatError
 from rotx.atomic import OutputLock
 
-#: The first bytes of a file, and the name of a file in a folder, that say who has made them.
+#: The first bytes of a file, and the name of a file in a folder, that mark outputs of ``rotx convert``.
 HEAD = b'{"info": {"description": "made by rotx convert"}'
 MARK = ".rotx-convert.json"
 
@@ -20,22 +20,22 @@ _ANOTHER = "name another place, or remove this one"
 
 
 def check_target(out: Path, to: str, source: Path | None = None) -> None:
-    """Raises FormatError unless ``out`` is new, empty, or made by an earlier conversion and not changed since.
+    """Raises FormatError unless ``out`` is new, empty, or an unchanged output of an earlier conversion.
 
-    It must not be, nor hold, the ``source`` either.
+    ``out`` must neither be the ``source`` nor contain it.
     """
     if to == "coco" and out.suffix.lower() != ".json":
-        raise FormatError(f"{out}: coco is one file: name it with .json at its end")
+        raise FormatError(f"{out}: coco is one file: need a name that ends with .json")
     if out.exists() and out.samefile("."):
         raise FormatError(f"{out}: is the current folder: name a folder in it")
     if out.exists() and out.is_dir() == (to == "coco"):
         raise FormatError(f"{out}: is a {'folder' if out.is_dir() else 'file'}; name a {_kind(to)}")
     if source and out.exists() and any(path.exists() and path.samefile(out) for path in (source, *source.parents)):
-        raise FormatError(f"{out}: the annotations are read from here: name another place to write to")
+        raise FormatError(f"{out}: the annotations are read from here; name another output")
     if out.is_dir():
         _check_folder(out)
     elif out.exists() and not _head(out).startswith(HEAD):
-        raise FormatError(f"{out}: is there already, and not made by rotx convert: {_ANOTHER}")
+        raise FormatError(f"{out}: exists, and was not written by rotx convert: {_ANOTHER}")
 
 
 def _kind(to: str) -> str:
@@ -60,18 +60,18 @@ def _check_folder(folder: Path) -> None:
     changed = [file for file in files if file.stat().st_mtime_ns > when]
     if changed or len(files) != count + 1:
         what = f"{min(changed).relative_to(folder)} is newer" if changed else f"{len(files) - 1:,} files, not {count:,}"
-        raise FormatError(f"{folder}: has been changed since rotx convert made it ({what}): {_ANOTHER}")
+        raise FormatError(f"{folder}: has been changed since rotx convert wrote it ({what}): {_ANOTHER}")
 
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` to be filled, which takes its place at the end; after an error nothing is left of it.
+    """Context with a folder beside ``out`` to fill: it replaces ``out`` at the end, or is removed after an error.
 
-    It is not forced onto the disk: that would take longer than to convert again after a power cut.
+    The files are not synced to disk: that would take longer than converting again after a power failure.
 
     Raises:
-        ValueError: If another run is writing it.
-        OSError: If it cannot be made.
+        ValueError: If another run is writing ``out``.
+        OSError: If the folder cannot be made.
     """
     out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ def new_folder(out: Path) -> Iterator[Path]:
 
 
 def _empty(folder: Path) -> None:
-    """Removes what a killed run has left."""
+    """Removes the leftovers of a killed run."""
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
@@ -101,7 +101,7 @@ def _empty(folder: Path) -> None:
 
 
 def _put(folder: Path, out: Path) -> None:
-    """Puts a folder into the place of another, which is removed."""
+    """Replaces a folder by another one; the old one is removed."""
     old = out.with_name(f".{out.name}.rotx-convert.old")
     shutil.rmtree(old, ignore_errors=True)
     if out.exists():

@@ -1,4 +1,4 @@
-"""Writing annotations: what the target cannot hold is changed and said, then batches of images go to Rust."""
+"""Writing annotations: fits the data to the target format, then writes batches of images in Rust."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from rotx.geometry import thread_count
 from rotx.images.files import SUFFIXES
 from rotx.records import InstanceTable
 
-#: The formats that can be written.
+#: Formats that can be written.
 FORMATS = ("dota", "coco", "yolo", "voc", "rolabelimg", "hrsc", "labelme")
 
 _BATCH = 4096  # images
 
 
 def _fit(data: InstanceTable, to: str) -> list[str]:
-    """Changes the data so that the format can hold it; returns what is lost by that, a sentence each.
+    """Changes the data so that the format can hold it; returns what is lost, one sentence each.
 
     Raises:
-        FormatError: for names that it cannot hold.
+        FormatError: For names that the format cannot hold.
     """
     _check_names(data, to)
     lost = []
@@ -52,14 +52,14 @@ def _fit(data: InstanceTable, to: str) -> list[str]:
             lost.append(f"{beyond:,} objects reach beyond their images: kept, but some trainers refuse them")
     if to == "dota":
         if any(data.sizes):
-            lost.append("sizes of images: not kept, dota has no place for them")
+            lost.append("sizes of images: not kept, dota stores no sizes")
         lost += _without_spaces(data)
     if to in ("rolabelimg", "hrsc"):
         data.boxes, moved = rectangles(data.quads)
         others = int((moved > NEAR).sum())
         if others:
             most = f"corners moved by up to {moved.max():,.2f} px"
-            lost.append(f"{others:,} objects are no rectangles: written as the least ones around them, {most}")
+            lost.append(f"{others:,} objects are not rectangles: written as the minimum-area ones around them, {most}")
     if to == "hrsc":
         lost += _numbers_of_ships(data)
     return lost + _files(data, to)
@@ -70,12 +70,12 @@ def _check_names(data: InstanceTable, to: str) -> None:
         try:
             name.encode()
         except UnicodeEncodeError:
-            raise FormatError(f"{name!a}: a name that is no text; rename it") from None
+            raise FormatError(f"{name!a}: the name is not valid text; rename it") from None
         if not name or any(ord(c) < 32 or 127 <= ord(c) < 160 for c in name):
-            raise FormatError(f"{name!r}: a name with control characters, or an empty one; rename it")
+            raise FormatError(f"{name!r}: the name is empty or has control characters; rename it")
     for name in data.classes:
         if name != name.strip():
-            raise FormatError(f"class {name!r}: a name with spaces at its ends; rename it")
+            raise FormatError(f"class {name!r}: the name starts or ends with a space; rename it")
     if to == "coco":
         return
     for name in data.images:
@@ -84,7 +84,7 @@ def _check_names(data: InstanceTable, to: str) -> None:
             fix = f"convert {folder} and the others one at a time, or use --to coco"
             raise FormatError(f"image {name!r}: images of one name in several folders: {fix}")
         if not is_wanted(f"{name}.txt") or len(name.encode()) > 240:
-            raise FormatError(f"image {name!r}: a file of this name would be passed over by readers: rename the image")
+            raise FormatError(f"image {name!r}: readers skip a file of this name: rename the image")
 
 
 def _without_spaces(data: InstanceTable) -> list[str]:
@@ -100,19 +100,19 @@ def _without_spaces(data: InstanceTable) -> list[str]:
 
 
 def _numbers_of_ships(data: InstanceTable) -> list[str]:
-    """Puts HRSC2016's numbers in the place of classes."""
+    """Replaces class names by HRSC2016's class numbers."""
     numbers = {name: number for number, name in HRSC_CLASSES.items()}
     counts = np.bincount(data.label, minlength=len(data.classes))
     others = [name for name, n in zip(data.classes, counts, strict=True) if n and name not in numbers]
     if others:
-        raise FormatError(f"class {others[0]!r}: hrsc holds ships alone, by HRSC2016's numbers of them: use --to voc")
+        raise FormatError(f"class {others[0]!r}: hrsc stores HRSC2016 ship classes only: use --to voc")
     kinds = int(sum(n for name, n in zip(data.classes, counts, strict=True) if name != "ship"))
     data.classes = [numbers.get(name, "") for name in data.classes]
     return [f"{kinds:,} objects are of a kind of ship: most readers take them for 'ship'"] if kinds else []
 
 
 def _files(data: InstanceTable, to: str) -> list[str]:
-    """Names the files of the images as far as the source says, and says how many endings it does not."""
+    """Names the image files as far as the source gives them; notes how many suffixes are unknown."""
     if to in ("dota", "yolo"):
         return []
     unknown = 0
@@ -125,7 +125,7 @@ def _files(data: InstanceTable, to: str) -> list[str]:
             data.image_files[i] = name + suffix
     if not unknown:
         return []
-    return [f"{unknown:,} images: how their files end is not known, so it is left out: name their folder by --images"]
+    return [f"{unknown:,} images: file suffixes are unknown and left out: name the image folder with --images"]
 
 
 def write(
@@ -134,24 +134,24 @@ def write(
     """Writes annotations; see :func:`rotx.annotations.convert.convert`.
 
     Args:
-        data: the images and objects; changed so that the format can hold them, and put into the order of the images.
-        out: a file for ``coco``, else a folder; it appears when all is written.
-        to: one of `FORMATS`.
-        jobs: number of threads; None: one a core.
-        progress: show a bar.
+        data: Images and objects; sorted by image, and changed so that the format can hold them.
+        out: A file for ``coco``, else a folder; it appears when it is complete.
+        to: Format to write, one of `FORMATS`.
+        jobs: Number of threads; None: one per core.
+        progress: Whether to show a progress bar.
 
     Returns:
-        What the format does not hold, and what was done about it, a sentence each.
+        What the format does not hold and how it was handled, one sentence each.
 
     Raises:
-        FormatError: for names that the format cannot hold, a size that is not known, or an ``out`` that holds
-            something else.
-        OSError: if something cannot be written.
+        FormatError: For names that the format cannot hold, an unknown image size, or an ``out`` that holds other
+            files.
+        OSError: If a file cannot be written.
     """
     check_target(Path(out), to)
     data.sizes = data.sizes or [None] * len(data.images)
     if to != "dota" and None in data.sizes:
-        raise FormatError(f"image {data.images[data.sizes.index(None)]!r}: its size is not known, which {to} needs")
+        raise FormatError(f"image {data.images[data.sizes.index(None)]!r}: its size is unknown, and {to} needs it")
     data.convert("quad")
     if not data.image_files:
         data.image_files = ["" if path is None else path.name for path in data.paths] or [""] * len(data.images)
@@ -182,7 +182,7 @@ def _write_files(data: InstanceTable, out: Path, to: str, threads: int, bar: tqd
 
 @dataclass(frozen=True)
 class _Batch:
-    """Images in a row and their objects, as Rust takes them."""
+    """A batch of consecutive images and their objects, in the form that Rust takes."""
 
     names: list[str]
     files: list[str]
@@ -230,7 +230,7 @@ def _write_coco(data: InstanceTable, out: Path, threads: int, bar: tqdm) -> None
 
 
 def _coco(data: InstanceTable, threads: int, bar: tqdm) -> Iterator[bytes]:
-    """The file, piece by piece."""
+    """Yields the COCO file in pieces."""
     yield HEAD + b',\n"categories": [\n'
     yield _lines({"id": i, "name": name} for i, name in enumerate(data.classes, 1))
     yield b'\n],\n"images": [\n'
@@ -252,7 +252,7 @@ def _lines(entries: Iterator[dict[str, object]]) -> bytes:
 
 
 def _yaml(classes: list[str]) -> str:
-    """The file that YOLO's trainers ask for."""
+    """The ``data.yaml`` that YOLO trainers need."""
     import yaml  # only YOLO needs it
 
     record = {"path": ".", "train": "images", "val": "images", "names": dict(enumerate(classes))}

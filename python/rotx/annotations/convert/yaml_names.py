@@ -1,4 +1,4 @@
-"""The names of the classes in the YAML file of a YOLO data set."""
+"""Class names in the YAML file of a YOLO dataset."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from rotx.annotations.files import FormatError, clear_errors
 if TYPE_CHECKING:
     from yaml.nodes import Node
 
-#: Size in bytes beyond which a file is not parsed: no list of names is that long.
+#: Size limit in bytes; larger files are not parsed.
 MOST_BYTES = 1 << 18
 
-# Files without such a line are not parsed: the folder may hold YAML of any kind, not all of it valid.
+# Only files with such a line are parsed: the folder may hold other YAML files, not all of them valid.
 _KEY = re.compile(r"""^(["']?)names\1[ \t]*:|\A\s*\{""", re.MULTILINE)
 
 
 def read_names(file: Path) -> list[str] | None:
-    """The class names under the key ``names`` of a YAML file: a list, or a mapping from numbers to names.
+    """Reads the class names under the key ``names`` of a YAML file: a list, or a mapping from numbers to names.
 
     Names are taken as they are written: ``no`` and ``1`` are names, not a boolean and a number. No other part of
     the file is evaluated, so tags and aliases have no effect there.
@@ -53,7 +53,7 @@ def _find(file: Path, text: str) -> Node | None:
         where = f"{file}:{mark.line + 1}" if mark else str(file)
         reason = getattr(error, "problem", None) or getattr(error, "reason", None)
         raise FormatError(f"{where}: is not valid YAML{f': {reason}' if reason else ''}") from None
-    except (ValueError, OverflowError) as error:  # numbers that no character or version has
+    except (ValueError, OverflowError) as error:  # a number out of range, of a character or a version
         raise FormatError(f"{file}: is not valid YAML: {error}") from None
     except RecursionError:
         raise FormatError(f"{file}: is nested too deeply") from None

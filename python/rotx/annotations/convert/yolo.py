@@ -1,4 +1,4 @@
-"""Reading YOLO-OBB: ``label x1 y1 ... x4 y4`` a line, as shares of the image's sides; names in a yaml file."""
+"""Reading YOLO-OBB: lines ``label x1 y1 ... x4 y4`` with coordinates as fractions of the image size; names in YAML."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from rotx.geometry import thread_count
 from rotx.images.files import list_images
 from rotx.records import FileProblem, InstanceTable
 
-_LOOKED_AT = 25  # files whose lines are looked at
+_LOOKED_AT = 25  # files that are sampled to detect the format
 _NAMES = "classes.txt"
 _Files = list[tuple[str, str, bytes | PathLike[str]]]
 
 
 @dataclass
 class Labels:
-    """The files of labels of a data set: those in ``folder`` and all in it."""
+    """Label files of a dataset: those in ``folder`` and its subfolders."""
 
     folder: Path
     files: list[Path]
 
 
 def find(path: Path) -> Labels | None:
-    """The files of labels in a folder, or in its sub-folder ``labels``; None if they are of another format."""
+    """Finds the label files in a folder or its subfolder ``labels``; None if they are of another format."""
     folder = path / "labels" if (path / "labels").is_dir() else path
     deep = "labels" in folder.absolute().parts
     with clear_errors(path):
@@ -51,9 +51,9 @@ def find(path: Path) -> Labels | None:
 
 
 def _is_label(words: list[str], sure: bool) -> bool:
-    """Whether the words of a line are a label and shares of sides, as those of a horizontal box or a polygon are.
+    """Whether the words of a line are a label with fractions, as horizontal boxes and polygons also have.
 
-    ``sure``: so are a label and any eight numbers, which are wrong then.
+    ``sure``: a label with any eight numbers also counts; reading then reports numbers out of range.
     """
     try:
         label, *shares = map(float, words)
@@ -64,27 +64,28 @@ def _is_label(words: list[str], sure: bool) -> bool:
 
 
 class Lines(NamedTuple):
-    """What the files of labels say."""
+    """Content of label files."""
 
     inside: list[Path]
-    """The path of each, without suffix, in their folder."""
+    """Path of each file without suffix, relative to their folder."""
     subjects: list[str]
-    """What its image is called."""
+    """Name of the image of each file."""
     found: dict[str, Any]
-    """As `rotx._rust.read_detections` gives it: shares of sides, the line of each object, and what is wrong."""
+    """Result of `rotx._rust.read_detections`: boxes as fractions, the line of each object, and the problems."""
     notices: list[str]
 
 
 def read_lines(labels: Labels, kept: int | None, jobs: int | None) -> Lines:
-    """Reads labels as they are written.
+    """Reads label files without resolving their images.
 
     Args:
-        labels: what :func:`find` has found.
-        kept: skip and count lines that are wrong, and keep the text of so many; None: the first is an error.
-        jobs: number of threads; None: one a core.
+        labels: Label files from :func:`find`.
+        kept: Number of problems to keep with their text while skipping and counting all; None: the first problem
+            raises.
+        jobs: Number of threads; None: one per core.
 
     Raises:
-        FormatError: for the first line that is wrong, unless they are skipped.
+        FormatError: For the first invalid line, unless problems are skipped.
     """
     names, notices = _names(labels.folder)
     inside = [file.relative_to(labels.folder).with_suffix("") for file in labels.files]
@@ -100,25 +101,25 @@ def read_lines(labels: Labels, kept: int | None, jobs: int | None) -> Lines:
 
 
 def read(labels: Labels, images: Path | None, lenient: bool, jobs: int | None, progress: bool) -> InstanceTable:
-    """Reads the objects of one image a file.
+    """Reads label files, one per image.
 
     Args:
-        labels: what :func:`find` has found.
-        images: the folder of the images, with the sub-folders of the labels; None: that of the labels with its
-            part ``labels`` called ``images``, or that of the labels itself.
-        lenient: skip and count lines that are wrong, and images without a file.
-        jobs: number of threads; None: one a core.
-        progress: show a bar.
+        labels: Label files from :func:`find`.
+        images: Folder of the images, with the subfolders of the labels; None: the path of the labels with ``labels``
+            replaced by ``images``, or the folder of the labels itself.
+        lenient: Whether to skip and count invalid lines, and images without a file.
+        jobs: Number of threads; None: one per core.
+        progress: Whether to show a progress bar.
 
     Raises:
-        FormatError: for the first line that is wrong, or an image without a file, unless lenient.
+        FormatError: For the first invalid line, or an image without a file, unless ``lenient``.
     """
     inside, _, found, notices = read_lines(labels, 20 if lenient else None, jobs)
     folders = sorted({path.parent.as_posix() for path in inside})
     lost = []
     if len(folders) > 1:
         first = ", ".join(folders[:3]) + (", ..." if len(folders) > 3 else "")
-        lost.append(f"{len(folders)} folders ({first}): put together; convert one at a time to keep them apart")
+        lost.append(f"{len(folders)} folders ({first}): merged; convert one at a time to keep them apart")
     if found["skipped"]:
         counts = ", ".join(f"{reason} {count:,}" for reason, count in found["skipped"])
         notices.append(f"skipped lines or files: {counts}")
@@ -148,14 +149,14 @@ def read(labels: Labels, images: Path | None, lenient: bool, jobs: int | None, p
 
 @dataclass
 class Images:
-    """Where the images of labels are; each folder is listed once."""
+    """Finds the images of label files; lists each folder once."""
 
     labels: Path
     folder: Path | None
     _listed: dict[Path, dict[str, list[str]]] = field(default_factory=dict)
 
     def find(self, inside: list[Path]) -> list[Path | None]:
-        """The file of each image by its path in the folder of the labels."""
+        """Finds the image file of each label file, given by its path in the folder of the labels."""
         if self.folder is not None:
             with clear_errors(self.folder):
                 self._listed[self.folder] = list_images(self.folder)
@@ -170,7 +171,7 @@ class Images:
         return None
 
     def folders(self, sub: Path) -> list[Path]:
-        """Where the images of a sub-folder of the labels may be."""
+        """Folders that may hold the images of a subfolder of the labels."""
         if self.folder is not None:
             return [self.folder / sub, self.folder]
         parts = list((self.labels.absolute() / sub).parts)
@@ -181,7 +182,7 @@ class Images:
 
 
 def _names(folder: Path) -> tuple[list[str] | None, list[str]]:
-    """The names of the classes, from a yaml file or ``classes.txt`` in the folder or above; and notices."""
+    """Class names from a YAML file or ``classes.txt`` in the folder or above; and notices."""
     for place in (folder, *folder.absolute().parents[:3]):
         found = [(file, names) for file in sorted(place.glob("*.y*ml")) if (names := read_names(file)) is not None]
         if file := next((file for file in (place / _NAMES,) if file.is_file()), None):
@@ -190,10 +191,10 @@ def _names(folder: Path) -> tuple[list[str] | None, list[str]]:
             found.append((file, [line.strip() for line in lines if line.strip()]))
         if len({tuple(names) for _, names in found}) > 1:
             files = " and ".join(str(file) for file, _ in found)
-            raise FormatError(f"{files}: name different classes; leave one of them there")
+            raise FormatError(f"{files}: name different classes; keep only one of them")
         if found:
             file, names = found[0]
             if len(set(names)) < len(names):
-                raise FormatError(f"{file}: a name of a class stands twice")
-            return names, [f"names of classes from {file}"]
-    return None, [f"{folder}: no names of classes (data.yaml, {_NAMES}): they are called by their numbers"]
+                raise FormatError(f"{file}: a class name occurs twice")
+            return names, [f"class names from {file}"]
+    return None, [f"{folder}: no class names (data.yaml, {_NAMES}): classes are named by their numbers"]

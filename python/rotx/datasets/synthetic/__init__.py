@@ -1,7 +1,7 @@
-"""Made-up aerial scenes of ships, planes, vehicles and storage tanks, written as a DOTA-style set. Needs no torch.
+"""Synthetic aerial scenes of ships, planes, vehicles and storage tanks, written in DOTA format. Needs no torch.
 
-The demo and the tests learn from it. Pixels and annotations depend on the seed alone: an image is the same
-whatever the number of images, and on every machine.
+The demo and the tests train on it. Pixels and annotations depend only on the seed: an image is the same whatever the
+number of images, and on every machine.
 """
 
 from rotx.datasets.synthetic.objects import CLASSES

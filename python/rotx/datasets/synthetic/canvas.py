@@ -1,4 +1,4 @@
-"""What the scenes are painted on: the image, what lies where, and the objects placed so far."""
+"""The canvas of a scene: the image, a map of the ground, and the objects placed so far."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 Points = NDArray[np.float64]
-"""(P, 2): x, y in pixels."""
+"""Points (P, 2): x, y in pixels."""
 Colour = tuple[int, int, int]
 """Blue, green, red."""
 
-#: cv2 draws in fixed point, 4 bits after the point: integers, so the pixels are the same on every machine.
+#: Fraction bits of cv2's fixed-point coordinates; integers give the same pixels on every machine.
 SHIFT = 4
 
 
 class Zone(IntEnum):
-    """What a pixel of the ground is; an object stands on one kind."""
+    """Kinds of ground; each class of objects stands on one kind."""
 
     LAND = 0
     WATER = 1
@@ -32,43 +32,43 @@ class Zone(IntEnum):
 
 @dataclass(frozen=True)
 class Pose:
-    """A frame in the image: its origin in pixels, its x axis turned by ``angle`` radians, clockwise."""
+    """A local coordinate frame: its origin in pixels, and its x axis rotated by ``angle`` radians, clockwise."""
 
     x: float
     y: float
     angle: float
 
     def at(self, points: Iterable[tuple[float, float]]) -> Points:
-        """(P, 2): points of the frame in the image."""
+        """Maps points of the frame to points (P, 2) of the image."""
         cos, sin = math.cos(self.angle), math.sin(self.angle)
         return np.array([(self.x + px * cos - py * sin, self.y + px * sin + py * cos) for px, py in points])
 
     def moved(self, px: float, py: float, turn: float = 0.0) -> Pose:
-        """The frame whose origin is at a point of this one."""
+        """Returns a frame with its origin at a point of this one, rotated by ``turn`` radians."""
         ((x, y),) = self.at([(px, py)]).tolist()
         return Pose(x, y, self.angle + turn)
 
     def rectangle(self, length: float, width: float) -> Points:
-        """(4, 2): corners of the rectangle about the origin."""
+        """Corners (4, 2) of the rectangle centred on the origin."""
         x, y = length / 2, width / 2
         return self.at([(-x, -y), (x, -y), (x, y), (-x, y)])
 
     def disc(self, radius: float, corners: int = 24) -> Points:
-        """(P, 2): the circle about the origin."""
+        """Points (P, 2) of the circle around the origin."""
         turns = [2 * math.pi * i / corners for i in range(corners)]
         return self.at([(radius * math.cos(t), radius * math.sin(t)) for t in turns])
 
 
 @dataclass
 class Canvas:
-    """A square image in the making.
+    """A square image that is being painted.
 
     Attributes:
-        rng: all chance comes from it.
+        rng: Generator of all random choices.
         image: (S, S, 3) uint8, BGR.
-        zone: (S, S) uint8, of ``Zone``.
-        sun: where shadows fall, in pixels for one pixel of height.
-        quads, labels, difficult: of the objects placed so far.
+        zone: (S, S) uint8, the `Zone` of each pixel.
+        sun: Offset of shadows, in pixels per pixel of height.
+        quads, labels, difficult: Annotations of the objects placed so far.
     """
 
     rng: np.random.Generator
@@ -81,7 +81,7 @@ class Canvas:
 
     @classmethod
     def blank(cls, size: int, rng: np.random.Generator) -> Canvas:
-        """Black land."""
+        """Returns a black canvas, all land."""
         turn = rng.uniform(0, 2 * math.pi)
         image, zone = np.zeros((size, size, 3), np.uint8), np.full((size, size), Zone.LAND, np.uint8)
         return cls(rng, image, zone, (math.cos(turn), math.sin(turn)))
@@ -92,26 +92,26 @@ class Canvas:
         return int(self.image.shape[0])
 
     def chance(self, probability: float) -> bool:
-        """Whether something happens."""
+        """Draws True with a probability."""
         return bool(self.rng.random() < probability)
 
     def between(self, low: float, high: float) -> float:
-        """A number drawn evenly."""
+        """Draws a number uniformly."""
         return float(self.rng.uniform(low, high))
 
     def anywhere(self) -> Pose:
-        """A pose drawn evenly over the image and all directions."""
+        """Draws a pose uniformly over the image and all directions."""
         return Pose(self.between(0, self.size), self.between(0, self.size), self.between(0, 2 * math.pi))
 
     def colour(self, *choices: Colour, spread: int = 10) -> Colour:
-        """One of the colours, a little changed: lighter or darker as a whole, and each channel by itself."""
+        """Draws one of the colours, with small random changes of lightness and of each channel."""
         base = choices[int(self.rng.integers(len(choices)))]
         shift = int(self.rng.integers(-spread, spread + 1))
         blue, green, red = (int(self.rng.integers(-spread // 3, spread // 3 + 1)) + shift + c for c in base)
         return lighter((blue, green, red), 0)
 
     def paint(self, points: Points, colour: Colour, alpha: float = 1.0) -> None:
-        """Fills a polygon with soft edges, which reach beyond it a little; ``alpha`` counts in sixteenths."""
+        """Fills an anti-aliased polygon, whose edges reach slightly beyond it; ``alpha`` is rounded to sixteenths."""
         window = self._window(points, margin=2)
         if window is None:
             return
@@ -119,7 +119,7 @@ class Canvas:
         if alpha >= 1:
             cv2.fillPoly(view, [_fixed(points - offset)], colour, cv2.LINE_AA, SHIFT)
             return
-        # Sixteenths, so that products are exact and round alike with and without fused multiplication.
+        # With sixteenths, products are exact with and without fused multiply-add.
         weight = round(alpha * 16) / 16
         filled = cv2.fillPoly(view.copy(), [_fixed(points - offset)], colour, cv2.LINE_AA, SHIFT)
         cv2.addWeighted(filled, weight, view, 1 - weight, 0, view)
@@ -129,19 +129,19 @@ class Canvas:
         cv2.polylines(self.image, [_fixed(points)], closed, colour, thickness, cv2.LINE_AA, SHIFT)
 
     def shadow(self, points: Points, height: float) -> None:
-        """Darkens where something of this shape and height takes the sun."""
+        """Paints the shadow of something of this shape and height."""
         self.paint(points + np.array(self.sun) * height, (20, 18, 16), 0.5)
 
     def claim(self, points: Points, zone: Zone) -> None:
-        """Marks a polygon as ground of a kind."""
+        """Marks a polygon as a kind of ground."""
         cv2.fillPoly(self.zone, [_fixed(points)], int(zone), cv2.LINE_8, SHIFT)
 
     def fits(self, points: Points, zone: Zone, inside: bool = True) -> bool:
-        """Whether all of a polygon is ground of one kind; ``inside``: and all of it in the image."""
+        """Whether all of a polygon is one kind of ground and, with ``inside``, lies in the image."""
         if inside and not (points.min() >= 0 and points.max() <= self.size - 1):
             return False
         window = self._window(points, margin=0)
-        # Most places that do not fit show it at the first corner.
+        # Most misfits are found at the first corner.
         if window is None or self.ground(*points[0].tolist()) not in (zone, None):
             return False
         other = self.zone[window] != zone
@@ -150,7 +150,7 @@ class Canvas:
         return not bool((mask.view(bool) & other).any())
 
     def ground(self, x: float, y: float) -> Zone | None:
-        """What lies at a point; None outside the image."""
+        """Kind of ground at a point; None outside the image."""
         column, row = round(x), round(y)
         inside = 0 <= column < self.size and 0 <= row < self.size
         return Zone(int(self.zone[row, column])) if inside else None
@@ -163,7 +163,7 @@ class Canvas:
 
 
 def lighter(colour: Colour, by: int) -> Colour:
-    """The colour with ``by`` added to each channel."""
+    """Returns the colour with ``by`` added to each channel."""
     blue, green, red = (min(255, max(0, c + by)) for c in colour)
     return blue, green, red
 

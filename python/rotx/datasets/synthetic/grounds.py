@@ -1,4 +1,4 @@
-"""The ground of the scenes and what stands on it that is no object: fields, water, buildings, trees."""
+"""The background of the scenes: fields, water, buildings, trees."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ SOILS: tuple[tuple[Colour, ...], ...] = (
 
 
 def texture(canvas: Canvas, cells: int, amplitude: int) -> NDArray[np.uint8]:
-    """(S, S) values of 0 .. 2·amplitude that change smoothly over ``cells`` cells a side."""
+    """Smooth noise (S, S) in 0 .. 2·amplitude, with ``cells`` cells per side."""
     coarse = canvas.rng.integers(0, 2 * amplitude + 1, (cells, cells), dtype=np.uint8)
-    # The exact kind gives the same bytes on every processor.
+    # INTER_LINEAR_EXACT gives the same bytes on every processor.
     side = (canvas.size, canvas.size)
     return np.asarray(cv2.resize(coarse, side, interpolation=cv2.INTER_LINEAR_EXACT), np.uint8)
 
 
 def add(canvas: Canvas, values: NDArray[np.uint8], amplitude: int) -> None:
-    """Adds values about ``amplitude`` to all channels."""
+    """Adds noise, less its mean ``amplitude``, to all channels."""
     cv2.addWeighted(canvas.image, 1, cv2.merge([values] * 3), 1, -amplitude, canvas.image)
 
 
 def fields(canvas: Canvas) -> None:
-    """Parcels of one kind of soil, some with furrows, and their texture."""
+    """Paints parcels of one kind of soil, some with furrows, and their texture."""
     soil = SOILS[int(canvas.rng.integers(len(SOILS)))]
     canvas.image[:] = canvas.colour(*soil)
     frame = Pose(canvas.size / 2, canvas.size / 2, canvas.between(0, math.pi))
@@ -53,7 +53,7 @@ def fields(canvas: Canvas) -> None:
 
 
 def _cuts(canvas: Canvas) -> list[float]:
-    """Where parcels meet along one axis, from the centre of the image."""
+    """Boundaries of parcels along one axis, from the centre of the image."""
     cuts = [-0.75 * canvas.size]
     while cuts[-1] < 0.75 * canvas.size:
         cuts.append(cuts[-1] + canvas.between(70, 190))
@@ -61,7 +61,7 @@ def _cuts(canvas: Canvas) -> list[float]:
 
 
 def coast(canvas: Canvas) -> Pose:
-    """Water on one side of the image; returns a frame on the shore whose y axis points to the sea."""
+    """Paints water on one side of the image; returns a frame on the shore whose y axis points to the sea."""
     frame = Pose(canvas.size / 2, canvas.size / 2, canvas.between(0, 2 * math.pi))
     shore = frame.moved(0, canvas.between(-0.15, 0.2) * canvas.size)
     steps = np.linspace(-canvas.size, canvas.size, 2 * canvas.size // 36)
@@ -85,7 +85,7 @@ def coast(canvas: Canvas) -> Pose:
 
 
 def rocks(canvas: Canvas) -> None:
-    """Islets, buoys and white caps: what might be a ship."""
+    """Paints islets, buoys and white caps, which resemble ships."""
     for _ in range(int(canvas.rng.integers(1, 3 + canvas.size // 128))):
         pose, radius = canvas.anywhere(), canvas.between(3, 15)
         shape = blob(canvas, pose, radius)
@@ -98,14 +98,14 @@ def rocks(canvas: Canvas) -> None:
 
 
 def blob(canvas: Canvas, pose: Pose, radius: float, corners: int = 11) -> Points:
-    """(P, 2): a round thing that is not quite round."""
+    """Points (P, 2) of an irregular circle."""
     turns = [2 * math.pi * i / corners for i in range(corners)]
     radii = (canvas.rng.uniform(0.78, 1.1, corners) * radius).tolist()
     return pose.at([(r * math.cos(t), r * math.sin(t)) for r, t in zip(radii, turns, strict=True)])
 
 
 def building(canvas: Canvas, pose: Pose, length: float, width: float) -> bool:
-    """A roof with its shadow, on free land."""
+    """Paints a roof with its shadow; returns whether there was free land."""
     shape = pose.rectangle(length, width)
     if not canvas.fits(pose.rectangle(length + 6, width + 6), Zone.LAND, inside=False):
         return False
@@ -124,7 +124,7 @@ def building(canvas: Canvas, pose: Pose, length: float, width: float) -> bool:
 
 
 def tree(canvas: Canvas, pose: Pose, radius: float) -> bool:
-    """A round crown with its shadow, on free land."""
+    """Paints a round crown with its shadow; returns whether there was free land."""
     if not canvas.fits(pose.rectangle(2 * radius, 2 * radius), Zone.LAND, inside=False):
         return False
     crown = canvas.colour((35, 70, 45), (45, 85, 65), (40, 95, 80), (30, 60, 40))
@@ -136,7 +136,7 @@ def tree(canvas: Canvas, pose: Pose, radius: float) -> bool:
 
 
 def pond(canvas: Canvas, pose: Pose, radius: float) -> bool:
-    """Round water or a round field: what might be a tank."""
+    """Paints a pond or a round field, which resemble tanks; returns whether there was free land."""
     shape = pose.disc(radius)
     if not canvas.fits(pose.disc(radius + 3), Zone.LAND, inside=False):
         return False
@@ -148,7 +148,7 @@ def pond(canvas: Canvas, pose: Pose, radius: float) -> bool:
 
 
 def clutter(canvas: Canvas) -> None:
-    """Buildings in rows, trees alone and in groves, ponds: as many as the image has room for."""
+    """Paints rows of buildings, trees and groves, and ponds, in proportion to the size of the image."""
     area = canvas.size * canvas.size / 512**2
     for _ in range(max(1, round(canvas.between(1, 4) * area))):
         row, length, width = canvas.anywhere(), canvas.between(22, 60), canvas.between(14, 34)

@@ -1,4 +1,4 @@
-"""The objects of the scenes. Each is drawn in a rectangle about its pose and touches all four sides of it."""
+"""The objects of the scenes. Each is drawn inside a rectangle around its pose and touches all four sides of it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import cv2
 from rotx.datasets.synthetic.canvas import Canvas, Pose, Zone, lighter
 
 CLASSES = ("ship", "plane", "vehicle", "tank")
-#: Share of the objects that are drawn faint and marked as difficult.
+#: Fraction of the objects that are drawn faint and annotated as difficult.
 DIFFICULT = 0.06
-#: How far the soft edges of cv2 reach beyond the polygon that is filled, in pixels (measured by area).
+#: Distance in pixels by which anti-aliased edges reach beyond a filled polygon in cv2 (measured by area).
 SOFT_EDGE = 0.67
 
 
 def place(canvas: Canvas, name: str, pose: Pose, length: float, width: float, zone: Zone, gap: float = 4) -> bool:
-    """Draws an object and notes its quad, if there is room for it and ``gap`` pixels between it and others.
+    """Draws an object and records its quad, if there is room for it with ``gap`` pixels around it.
 
     Args:
-        canvas: to draw on.
-        name: one of ``CLASSES``.
-        pose: the centre, and the direction of the bow, nose or front.
-        length, width: of the object in pixels, along and across that direction.
-        zone: what it stands on.
-        gap: in pixels.
+        canvas: Canvas to draw on.
+        name: Class of the object, one of ``CLASSES``.
+        pose: Centre of the object, and direction of its bow, nose or front.
+        length, width: Size of the object in pixels, along and across that direction.
+        zone: Kind of ground that the object needs.
+        gap: Least distance to other objects, in pixels.
 
     Returns:
         Whether there was room.
@@ -45,7 +45,7 @@ def place(canvas: Canvas, name: str, pose: Pose, length: float, width: float, zo
 
 
 def draw_ship(canvas: Canvas, pose: Pose, length: float, width: float) -> None:
-    """A hull with a pointed bow, hatches and a bridge near the stern."""
+    """Draws a hull with a pointed bow, hatches and a bridge near the stern."""
     x, y = length / 2, width / 2
     hull = canvas.colour((60, 60, 150), (95, 90, 85), (120, 70, 45), (60, 60, 60), (200, 200, 200))
     deck = canvas.colour((150, 160, 170), (110, 130, 150), (120, 150, 120), (90, 95, 160))
@@ -65,7 +65,7 @@ def draw_ship(canvas: Canvas, pose: Pose, length: float, width: float) -> None:
 
 
 def draw_plane(canvas: Canvas, pose: Pose, length: float, width: float) -> None:
-    """A fuselage with swept wings, tail and engines; ``width`` is the span."""
+    """Draws a fuselage with swept wings, tail and engines; ``width`` is the span."""
     x, y = length / 2, width / 2
     skin = canvas.colour((225, 225, 225), (210, 215, 220), (200, 195, 190))
     body = 0.055 * length
@@ -92,7 +92,7 @@ def draw_plane(canvas: Canvas, pose: Pose, length: float, width: float) -> None:
 
 
 def draw_vehicle(canvas: Canvas, pose: Pose, length: float, width: float) -> None:
-    """A car, or a lorry with its load if it is long."""
+    """Draws a car or, if it is long, a lorry with its load."""
     paints = (
         (225, 225, 225),
         (35, 35, 38),
@@ -117,7 +117,7 @@ def draw_vehicle(canvas: Canvas, pose: Pose, length: float, width: float) -> Non
 
 
 def draw_tank(canvas: Canvas, pose: Pose, length: float, width: float) -> None:
-    """A round storage tank with rim, roof and a stair."""
+    """Draws a round storage tank with rim, roof and stairs."""
     radius = length / 2
     roof = canvas.colour((215, 215, 215), (190, 195, 200), (150, 165, 185), (130, 135, 135))
     canvas.shadow(pose.disc(radius), 0.16 * length)

@@ -1,4 +1,4 @@
-"""One scene: the ground, the sites with their objects, the clutter, and the camera."""
+"""Composing a scene: the ground, the sites with their objects, the clutter, and the camera."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from rotx.datasets.synthetic.canvas import Canvas
 from rotx.datasets.synthetic.grounds import add, clutter, coast, fields, texture
 from rotx.datasets.synthetic.sites import harbour, pads, road
 
-#: Least side of an image: the longest objects still fit.
+#: Least side of an image in pixels: the longest objects still fit.
 LEAST_SIZE = 128
-#: Share of the images without any object.
+#: Fraction of images without any object.
 EMPTY = 0.04
 
 
@@ -38,10 +38,10 @@ def make_scene(rng: np.random.Generator, size: int = 512) -> Scene:
     """Draws a scene of ``size`` × ``size`` pixels; objects are 16 to 110 pixels long whatever the size.
 
     Raises:
-        ValueError: if ``size`` is below 128.
+        ValueError: If ``size`` is below 128.
     """
     if size < LEAST_SIZE:
-        raise ValueError(f"size: {size} pixels are too few for the objects; take {LEAST_SIZE} or more")
+        raise ValueError(f"size: {size} pixels are too few for the objects; need {LEAST_SIZE} or more")
     canvas = Canvas.blank(size, rng)
     fields(canvas)
     if not canvas.chance(EMPTY):
@@ -58,7 +58,7 @@ def make_scene(rng: np.random.Generator, size: int = 512) -> Scene:
 
 
 def camera(canvas: Canvas) -> None:
-    """Uneven light, a little blur, and grain."""
+    """Adds uneven light, slight blur, and grain."""
     add(canvas, texture(canvas, 3, 12), 12)
     cv2.GaussianBlur(canvas.image, (3, 3), 0.5, canvas.image)
     side = (canvas.size, canvas.size)

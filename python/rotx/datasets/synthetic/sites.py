@@ -1,4 +1,4 @@
-"""Where the objects of the scenes stand: harbours, roads, aprons, car parks, tank farms."""
+"""The sites where objects stand: harbours, roads, aprons, car parks, tank farms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rotx.datasets.synthetic.objects import place
 
 
 def harbour(canvas: Canvas, shore: Pose) -> None:
-    """Piers, moored ships and ships under way; ``shore`` as :func:`coast` gives it."""
+    """Paints piers, moored ships and ships under way; ``shore`` is the frame from :func:`coast`."""
     for _ in range(int(canvas.rng.integers(0, 2 + canvas.size // 256))):
         pier(canvas, shore.moved(canvas.between(-0.45, 0.45) * canvas.size, 0, math.pi / 2))
     rocks(canvas)
@@ -21,7 +21,7 @@ def harbour(canvas: Canvas, shore: Pose) -> None:
             break
         pose, (length, width) = canvas.anywhere(), ship_size(canvas)
         under_way = canvas.chance(0.6)
-        # The wake belongs to the ship's room, not to its quad.
+        # The wake needs room, too, but is not part of the quad.
         room = pose.moved(-0.3 * length, 0).rectangle(1.7 * length, 1.6 * width) if under_way else None
         if room is not None and not canvas.fits(room, Zone.WATER, inside=False):
             continue
@@ -34,13 +34,13 @@ def harbour(canvas: Canvas, shore: Pose) -> None:
 
 
 def ship_size(canvas: Canvas) -> tuple[float, float]:
-    """Length and width in pixels."""
+    """Draws the length and width of a ship, in pixels."""
     length = canvas.between(38, 110)
     return length, length * canvas.between(0.25, 0.34)
 
 
 def wake(canvas: Canvas, pose: Pose, length: float, width: float) -> None:
-    """Foam behind a ship and the two waves of its bow."""
+    """Paints foam behind a ship and its two bow waves."""
     x, y = length / 2, width / 2
     canvas.paint(
         pose.at([(-x, -0.5 * y), (-1.9 * x, -0.9 * y), (-2.1 * x, 0.5 * y), (-x, 0.5 * y)]), (210, 205, 190), 0.5
@@ -54,7 +54,7 @@ def wake(canvas: Canvas, pose: Pose, length: float, width: float) -> None:
 
 
 def pier(canvas: Canvas, pose: Pose) -> None:
-    """A pier from the shore to the sea, ships along it."""
+    """Paints a pier from the shore into the sea, with ships along it."""
     length, width = canvas.between(70, 150), canvas.between(8, 15)
     middle = pose.moved(length / 2 - 10, 0)
     shape = middle.rectangle(length, width)
@@ -71,7 +71,7 @@ def pier(canvas: Canvas, pose: Pose) -> None:
 
 
 def road(canvas: Canvas) -> None:
-    """A road right through the image, over water too, with traffic in both directions."""
+    """Paints a road across the image, over water too, with traffic in both directions."""
     middle = canvas.size / 2
     reach = 0.3 * canvas.size
     offset = canvas.between(-reach, reach), canvas.between(-reach, reach)
@@ -94,13 +94,13 @@ def road(canvas: Canvas) -> None:
 
 
 def vehicle_size(canvas: Canvas) -> tuple[float, float]:
-    """Length and width in pixels: cars, and one lorry in five."""
+    """Draws the length and width of a vehicle, in pixels: a car, or in one of five cases a lorry."""
     length = canvas.between(26, 36) if canvas.chance(0.2) else canvas.between(16, 22)
     return length, min(13.0, length * canvas.between(0.44, 0.52))
 
 
 def pad(canvas: Canvas, length: float, width: float, colour: Colour) -> Pose | None:
-    """A paved rectangle on free land, which the border of the image may cut; None if there is no room."""
+    """Paints a paved rectangle on free land, which may reach beyond the image; None if there is no room."""
     low, high = 0.15 * canvas.size, 0.85 * canvas.size
     for _ in range(25):
         pose = Pose(canvas.between(low, high), canvas.between(low, high), canvas.between(0, 2 * math.pi))
@@ -114,7 +114,7 @@ def pad(canvas: Canvas, length: float, width: float, colour: Colour) -> Pose | N
 
 
 def apron(canvas: Canvas) -> None:
-    """Concrete slabs with planes in a row, and the ring of a helipad."""
+    """Paints concrete slabs with planes in a row, and the ring of a helipad."""
     largest = canvas.between(44, 84)
     length, width = canvas.between(2.2, 4.2) * (largest + 8), canvas.between(1.4, 1.6) * largest
     pose = pad(canvas, length, width, canvas.colour((150, 155, 155), (125, 130, 130), (165, 170, 175)))
@@ -136,7 +136,7 @@ def apron(canvas: Canvas) -> None:
 
 
 def car_park(canvas: Canvas) -> None:
-    """Rows of bays, some with a vehicle, some with a container."""
+    """Paints rows of bays, some with a vehicle, some with a container."""
     bays, rows = int(canvas.rng.integers(5, 10)), int(canvas.rng.integers(1, 3))
     bay, depth, lane = 18, 30, 16
     length, width = bays * bay + 14, rows * (depth + lane) + 4
@@ -159,7 +159,7 @@ def car_park(canvas: Canvas) -> None:
 
 
 def tank_farm(canvas: Canvas) -> None:
-    """Tanks of one size in a grid, with pipes."""
+    """Paints tanks of one size in a grid, with pipes."""
     size = canvas.between(24, 58)
     columns, rows = (int(n) for n in canvas.rng.integers(2, 4, 2))
     step = size * canvas.between(1.3, 1.5)
@@ -175,12 +175,12 @@ def tank_farm(canvas: Canvas) -> None:
             if canvas.chance(0.85):
                 spot = pose.moved((column - (columns - 1) / 2) * step, y)
                 diameter = size * canvas.between(0.9, 1)
-                # A round thing has no direction: its box is upright.
+                # A round object has no direction: its box is upright.
                 place(canvas, "tank", Pose(spot.x, spot.y, 0), diameter, diameter, Zone.PAD, gap=1)
 
 
 def pads(canvas: Canvas) -> None:
-    """Aprons, a tank farm, and a car park where there is room left."""
+    """Paints aprons, a tank farm, and a car park if there is room left."""
     first: tuple[Callable[[Canvas], None], ...] = (apron, tank_farm)
     for site in first if canvas.chance(0.55) else reversed(first):
         site(canvas)

@@ -1,4 +1,4 @@
-"""Writing scenes as a DOTA-style set: images and labelTxt for training and for validation."""
+"""Writing scenes as a DOTA-style dataset: images and labelTxt for training and validation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rotx.atomic import write_text
 from rotx.datasets.synthetic.objects import CLASSES
 from rotx.datasets.synthetic.scene import LEAST_SIZE, Scene, make_scene
 
-#: The file that says how a set was made; a folder without it is somebody else's.
+#: File with the settings of a generated dataset; a folder without it is never replaced.
 MADE_BY = "synthetic.json"
 SPLITS = ("train", "val")
 
@@ -27,27 +27,27 @@ def write_dataset(
     seed: int = 0,
     progress: Callable[[Iterable[tuple[str, int]]], Iterable[tuple[str, int]]] = iter,
 ) -> dict[str, int]:
-    """Writes ``out``/{train,val}/{images,labelTxt}; a set that this function made there before is replaced.
+    """Writes ``out``/{train,val}/{images,labelTxt}; replaces a dataset that this function wrote there before.
 
     Args:
-        out: the folder, which need not exist.
-        train, val: how many images.
-        size: of the images in pixels, at least 128.
-        seed: not negative. The image of a number is the same whatever ``train`` and ``val`` are.
-        progress: wraps what is gone through, an (split, number) an image; such as tqdm.
+        out: Folder to write to; made if it does not exist.
+        train, val: Numbers of training and validation images.
+        size: Side of the images in pixels, at least 128.
+        seed: Random seed, not negative. An image depends on its number only, not on ``train`` and ``val``.
+        progress: Wraps the iterable of images, (split, number) each, to show progress; such as tqdm.
 
     Returns:
-        How many objects of each class were written, ``difficult`` ones among them.
+        Number of objects of each class, including ``difficult`` ones.
 
     Raises:
-        ValueError: if a number is out of range, or if ``out`` holds files that this function did not make.
-        OSError: if a file cannot be written.
+        ValueError: If a number is out of range, or if ``out`` holds files that this function did not write.
+        OSError: If a file cannot be written.
     """
     out = Path(out)
     if min(train, val) < 0 or train + val == 0:
-        raise ValueError(f"train {train}, val {val}: give numbers of images, at least one in all")
+        raise ValueError(f"train {train}, val {val}: need numbers of images, at least one in all")
     if size < LEAST_SIZE:
-        raise ValueError(f"size: {size} pixels are too few for the objects; take {LEAST_SIZE} or more")
+        raise ValueError(f"size: {size} pixels are too few for the objects; need {LEAST_SIZE} or more")
     if seed < 0:
         raise ValueError(f"seed: {seed} is negative")
     clear(out)
@@ -68,22 +68,22 @@ def write_dataset(
 
 
 def clear(out: Path) -> None:
-    """Removes the files of a set made before, and nothing else.
+    """Removes the files of an earlier dataset, and nothing else.
 
     Raises:
-        ValueError: if the folder holds something, but no set.
+        ValueError: If the folder holds other files.
     """
     if not out.is_dir() or not any(out.iterdir()):
         return
     if not (out / MADE_BY).is_file():
-        raise ValueError(f"{out}: holds files that are no synthetic set; name a new or empty folder")
+        raise ValueError(f"{out}: holds files other than a synthetic dataset; name a new or empty folder")
     for split in SPLITS:
         for path in [*out.glob(f"{split}/images/{split}_*.png"), *out.glob(f"{split}/labelTxt/{split}_*.txt")]:
             path.unlink()
 
 
 def label_text(scene: Scene) -> str:
-    """The annotation file of a scene."""
+    """Returns the text of the annotation file of a scene."""
     lines = ["imagesource:synthetic", "gsd:0.5"]
     for quad, label, difficult in zip(
         scene.quads.tolist(), scene.labels.tolist(), scene.difficult.tolist(), strict=True
@@ -93,8 +93,8 @@ def label_text(scene: Scene) -> str:
 
 
 def write_png(path: Path, scene: Scene) -> None:
-    """Writes the image, complete or not at all."""
-    # The grain leaves little to compress: this takes two thirds of the time for a third more bytes.
+    """Writes the image of a scene as PNG, completely or not at all."""
+    # Grain compresses poorly: this setting saves two thirds of the time for a third more bytes.
     done, data = cv2.imencode(".png", scene.image, [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE])
     if not done:
         raise OSError(f"{path}: OpenCV could not encode the image")

@@ -1,1 +1,1 @@
-"""What is done to images and their objects before a detector sees them."""
+"""Transforms of images and their objects before a detector sees them."""

@@ -1,4 +1,4 @@
-"""Random affine moves, as YOLOX trains with; no torch. Calling them: see `rotx.datasets.transforms.loading`."""
+"""Random affine transforms, as in YOLOX; no torch. See `rotx.datasets.transforms.loading` for the protocol."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from rotx.datasets.transforms.warp import Geometric, Warp, per_channel, touching
 
 
 class RandomAffine(Geometric):
-    """Scales, turns, shears and shifts the image about its origin. Objects outside are dropped.
+    """Scales, rotates, shears and shifts the image about its origin. Objects outside are dropped.
 
     Args:
-        max_rotate_degree: Greatest turn in degrees, either way.
-        max_translate_ratio: Greatest shift, in parts of the image's sides, either way.
+        max_rotate_degree: Greatest rotation in degrees, either way.
+        max_translate_ratio: Greatest shift, as a fraction of the image's sides, either way.
         scaling_ratio_range: Least and greatest factor of both sides.
         max_shear_degree: Greatest shear along each axis in degrees, either way.
-        border: Pixels to add at the left and right, and at the top and below; negative ones are cut off, as after a
-            Mosaic: the image shrinks at its right and lower side.
-        border_val: Value of pixels from outside; one number, or B, G, R.
+        border: Pixels to add at the left and right, and at the top and bottom; negative numbers crop the image at its
+            right and lower side, as after a Mosaic.
+        border_val: Value of pixels outside the image; one number, or B, G, R.
         bbox_clip_border: Clip horizontal boxes to the image; other boxes are never cut.
     """
 
@@ -53,10 +53,10 @@ class RandomAffine(Geometric):
         self.bbox_clip_border = bbox_clip_border
 
     def warp(self, sample: Sample, rng: np.random.Generator) -> Warp:
-        """The move that is drawn."""
+        """Draws the transform."""
         height, width = sample.size[0] + 2 * self.border[1], sample.size[1] + 2 * self.border[0]
         if min(height, width) < 1:
-            raise ValueError(f"RandomAffine: border {self.border} leaves nothing of an image of {sample.size}")
+            raise ValueError(f"RandomAffine: border {self.border} crops away all of an image of size {sample.size}")
         turn = radians(rng.uniform(-self.max_rotate_degree, self.max_rotate_degree))
         factor = rng.uniform(*self.scaling_ratio_range)
         x, y = (tan(radians(angle)) for angle in rng.uniform(-self.max_shear_degree, self.max_shear_degree, 2))

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 
 def probability(prob: float) -> float:
-    """A probability; ValueError for what is none."""
+    """Returns a probability; raises ValueError for a number outside [0, 1]."""
     if not isinstance(prob, int | float) or not 0 <= prob <= 1:
         raise ValueError(f"prob: need a number in [0, 1], got {prob!r}")
     return prob
 
 
 def shares(prob: float | Sequence[float], count: int, of: str) -> NDArray[np.float64]:
-    """The upper bounds of ``count`` parts of [0, 1]: equal ones that are ``prob`` together, or of its sizes."""
+    """Upper bounds of ``count`` intervals in [0, 1]: of equal lengths that sum to ``prob``, or of lengths ``prob``."""
     probs = [prob / count] * count if isinstance(prob, int | float) else list(prob or ())
     if (
         len(probs) != count
@@ -29,5 +29,5 @@ def shares(prob: float | Sequence[float], count: int, of: str) -> NDArray[np.flo
 
 
 def drawn(bounds: NDArray[np.float64], rng: np.random.Generator) -> int:
-    """Which part a random number is in; ``len(bounds)`` for none."""
+    """Draws a number and returns the index of its interval; ``len(bounds)`` if it lies in none."""
     return int(np.searchsorted(bounds, rng.random(), side="right"))

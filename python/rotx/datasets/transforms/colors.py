@@ -1,4 +1,4 @@
-"""Transforms that change colours; no torch. Calling them: see `rotx.datasets.transforms.loading`."""
+"""Transforms that change colours; no torch. See `rotx.datasets.transforms.loading` for the protocol."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rotx.datasets.sample import Sample
 
 
 class Normalize:
-    """Takes ``mean`` from the image and divides it by ``std``: float32 from here on.
+    """Subtracts ``mean`` from the image and divides it by ``std``; the image is float32 afterwards.
 
-    For configs that have it in their pipeline; a DetDataPreprocessor with mean and std does the same later, on
-    the device of the model. Colours are changed before it.
+    For configs that have it in their pipeline; a DetDataPreprocessor with mean and std does the same later, on the
+    device of the model. Other colour transforms come before it.
 
     Args:
-        mean, std: of the three channels, after the change of their order.
-        to_rgb: turn the channels around.
+        mean, std: Mean and standard deviation of each channel, in the channel order after ``to_rgb``.
+        to_rgb: Whether to reverse the order of the channels, from BGR to RGB.
     """
 
     def __init__(self, *, mean: Sequence[float], std: Sequence[float], to_rgb: bool = True) -> None:
@@ -38,15 +38,15 @@ class Normalize:
 
 
 class PhotoMetricDistortion:
-    """Changes brightness, contrast, saturation and hue, and the order of the channels, each every other time.
+    """Changes brightness, contrast, saturation, hue and channel order, each with probability 1/2.
 
     Paper: Liu et al., SSD: Single Shot MultiBox Detector, ECCV 2016. Contrast changes before or after
     saturation and hue. MMDetection computes in float32; here every step rounds to 8 bits.
 
     Args:
-        brightness_delta: greatest change, of 255.
-        contrast_range, saturation_range: least and greatest factor.
-        hue_delta: greatest turn, in degrees.
+        brightness_delta: Greatest change of brightness, on the scale of 0 to 255.
+        contrast_range, saturation_range: Least and greatest factor of contrast and saturation.
+        hue_delta: Greatest shift of hue, in degrees.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class PhotoMetricDistortion:
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Changes the colours of the image."""
         if sample.image.dtype != np.uint8:
-            raise ValueError("PhotoMetricDistortion: needs an image of 8 bits: it has to stand before Normalize")
+            raise ValueError("PhotoMetricDistortion: needs an image of 8 bits: it must come before Normalize")
         (brighter, contrasted, early, saturated, turned, swapped) = rng.random(6) < 0.5
         shift = rng.uniform(-self.brightness_delta, self.brightness_delta) if brighter else 0.0
         factor = rng.uniform(*self.contrast_range) if contrasted else 1.0
@@ -79,7 +79,7 @@ class PhotoMetricDistortion:
         saturation = rng.uniform(*self.saturation_range) if saturated else 1.0
         hue = rng.uniform(-self.hue_delta, self.hue_delta) if turned else 0.0
         if saturation != 1 or hue:
-            # OpenCV's full range: 256 steps of hue make a turn.
+            # OpenCV's full range has 256 steps of hue for 360 degrees.
             steps = np.rint(values + hue * 256 / 360) % 256
             table = np.stack([steps, np.clip(np.rint(values * saturation), 0, 255), values], axis=-1)
             hsv = cv2.LUT(cv2.cvtColor(image, cv2.COLOR_BGR2HSV_FULL), table.astype(np.uint8).reshape(1, 256, 3))

@@ -1,4 +1,4 @@
-"""Transforms that cut a part out of the image; no torch. Calling them: see `rotx.datasets.transforms.loading`."""
+"""Transforms that crop the image; no torch. See `rotx.datasets.transforms.loading` for the protocol."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ CropType = Literal["absolute", "absolute_range", "relative", "relative_range"]
 
 
 class RandomCrop(Geometric):
-    """Cuts a random window out of the image. Objects of which nothing is left are dropped.
+    """Crops the image to a random window. Objects outside it are dropped.
 
     Args:
-        crop_size: width and height: in pixels; for ``"relative"`` types in parts of the image, at most 1.
+        crop_size: Width and height in pixels; for ``"relative"`` types as fractions of the image, at most 1.
         crop_type: ``"absolute"``: the size itself; ``"absolute_range"``: sides drawn between the two numbers of
-            ``crop_size``; ``"relative"``: those parts; ``"relative_range"``: parts drawn between them and 1.
-        allow_negative_crop: the window may miss all objects; otherwise one that would is drawn anew around the
+            ``crop_size``; ``"relative"``: these fractions; ``"relative_range"``: fractions drawn between them and 1.
+        allow_negative_crop: Whether the window may miss all objects; otherwise such a window is drawn again around the
             centre of a random object.
-        recompute_bbox: Only False.
+        recompute_bbox: Must be False: boxes are not recomputed from masks.
         bbox_clip_border: Clip horizontal boxes to the window; other boxes are never cut.
 
     Raises:
-        ValueError: for another type or a size that is not positive.
+        ValueError: For another type or a size that is not positive.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class RandomCrop(Geometric):
         bbox_clip_border: bool = True,
     ) -> None:
         if recompute_bbox:
-            raise ValueError("recompute_bbox: boxes are not made from masks here; leave it out")
+            raise ValueError("recompute_bbox: boxes are not recomputed from masks; leave it out")
         if crop_type not in get_args(CropType):
             raise ValueError(f"crop_type: need one of {', '.join(map(repr, get_args(CropType)))}, got {crop_type!r}")
         self.crop_size = positive_pair("crop_size", crop_size)
@@ -51,7 +51,7 @@ class RandomCrop(Geometric):
         self.bbox_clip_border = bbox_clip_border
 
     def warp(self, sample: Sample, rng: np.random.Generator) -> Warp:
-        """The move to the window; objects outside it are dropped."""
+        """Draws the window and returns the crop; objects outside it are dropped."""
         height, width = sample.size
         w, h = self._window(width, height, rng)
         x, y = int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1))
@@ -79,7 +79,7 @@ class RandomCrop(Geometric):
 
 
 def _start(center: float, length: int, full: int, rng: np.random.Generator) -> int:
-    """Where a window of a length starts so that it holds ``center``, if that lies in the image."""
+    """Draws the start of a window of a length so that it contains ``center``, if that lies in the image."""
     least = min(max(int(np.ceil(center)) - length, 0), full - length)
     most = min(max(int(center), 0), full - length)
     return int(rng.integers(least, max(most, least) + 1))

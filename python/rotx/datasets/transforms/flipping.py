@@ -1,4 +1,4 @@
-"""Transforms that mirror the image; no torch. Calling them: see `rotx.datasets.transforms.loading`."""
+"""Transforms that flip the image; no torch. See `rotx.datasets.transforms.loading` for the protocol."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from rotx.datasets.transforms.warp import Geometric, Warp
 
 
 class RandomFlip(Geometric):
-    """Mirrors the image, or leaves it.
+    """Flips the image at random.
 
     Args:
-        prob: of mirroring; with several directions each has an equal part of it; or one for each of them.
-        direction: ``"horizontal"``, ``"vertical"``, ``"diagonal"`` (both), or several.
+        prob: Probability of flipping, shared equally by several directions; or one probability for each direction.
+        direction: ``"horizontal"``, ``"vertical"``, ``"diagonal"`` (both), or several of these.
 
     Raises:
-        ValueError: for another direction, or probabilities that are more than 1 together.
+        ValueError: For another direction, or probabilities that sum to more than 1.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class RandomFlip(Geometric):
         self.bounds = shares(prob, len(self.directions), "direction")
 
     def warp(self, sample: Sample, rng: np.random.Generator) -> Warp | None:
-        """The mirroring that is drawn; None for none."""
+        """Draws the flip; None to leave the image."""
         chosen = drawn(self.bounds, rng)
         if chosen == len(self.directions):
             return None

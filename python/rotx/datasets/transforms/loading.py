@@ -1,8 +1,9 @@
-"""Transforms that load a sample or say how its objects are written; no torch.
+"""Transforms that load a sample or choose the kind of its boxes; no torch.
 
 Every transform is called with a :class:`~rotx.datasets.sample.Sample` and a random generator, and returns the
-sample, changed in place. The generator alone decides what is drawn. Those that move pixels say how, and
-`rotx.datasets.transforms.warp` moves image, boxes and masks. Names and keywords are MMRotate's and MMDetection's.
+sample, changed in place. All random choices come from the generator. Transforms that move pixels return a `Warp`, and
+`rotx.datasets.transforms.warp` applies it to image, boxes and masks. Names and keywords are MMRotate's and
+MMDetection's.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ BoxType = Literal["hbox", "rbox", "qbox"]
 
 
 class LoadImageFromFile:
-    """Reads the image of the sample's record: 8 bits, three channels, BGR; grey and 16 bits are converted.
+    """Reads the image of the sample's record as (H, W, 3) uint8, BGR; greyscale and 16-bit images are converted.
 
-    The record then says the size that the file, or the window of it, has.
+    The record then has the size of the file, or of the window in it.
 
     Raises:
-        UnreadableImage: when called, for a file that is absent or holds no image.
+        UnreadableImage: When called, for a file that is missing or holds no image.
     """
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -36,14 +37,14 @@ class LoadImageFromFile:
 
 
 class LoadAnnotations:
-    """Takes the objects of the sample's record, in pixels of the file.
+    """Copies the objects of the sample's record, in pixels of the file.
 
-    After a Resize, as test pipelines have it, they stay in those pixels.
+    After a Resize, as in test pipelines, the objects stay in pixels of the file.
 
     Args:
-        box_type: ``"hbox"``: the horizontal boxes around the objects; ``"qbox"`` and ``"rbox"``: their corners, as
-            annotated; None: horizontal boxes if the dataset has them, else corners.
-        with_mask: Also take their masks; an object without a mask is then ignored, as in MMDetection.
+        box_type: ``"hbox"``: the horizontal boxes around the objects; ``"qbox"`` and ``"rbox"``: quads, as annotated;
+            None: horizontal boxes if the dataset has them, else quads.
+        with_mask: Whether to copy the masks, too; objects without a mask are then ignored, as in MMDetection.
     """
 
     def __init__(self, *, with_mask: bool = False, box_type: BoxType | None = None) -> None:
@@ -51,7 +52,7 @@ class LoadAnnotations:
         self.with_mask = with_mask
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Takes a copy of the objects."""
+        """Copies the objects of the record into the sample."""
         known = sample.record.instances
         upright = self.box_type == "hbox" or (self.box_type is None and known.kind == "hbox")
         ignored = np.zeros(len(known), np.bool_) if known.ignored is None else known.ignored.copy()
@@ -65,11 +66,11 @@ class LoadAnnotations:
 
 
 class ConvertBoxType:
-    """Says how the objects are written. Rotated boxes travel as corners, so only ``"hbox"`` changes them.
+    """Converts the boxes of the objects. Rotated boxes are kept as quads, so only ``"hbox"`` has an effect.
 
     Args:
-        box_type_mapping: ``dict(gt_bboxes=...)``, one of ``"qbox"``, ``"rbox"``, which change nothing, and
-            ``"hbox"``: the horizontal boxes around the objects.
+        box_type_mapping: ``dict(gt_bboxes=...)`` with ``"hbox"`` for the horizontal boxes around the objects;
+            ``"qbox"`` and ``"rbox"`` change nothing.
     """
 
     def __init__(self, *, box_type_mapping: Mapping[str, BoxType]) -> None:
@@ -84,10 +85,10 @@ class ConvertBoxType:
 
 
 class ConvertMask2BoxType(ConvertBoxType):
-    """As :class:`ConvertBoxType`: the boxes of objects with masks are those around their masks already.
+    """Same as :class:`ConvertBoxType`: the boxes of objects with masks already enclose these masks.
 
     Args:
-        box_type: as ``box_type_mapping.gt_bboxes`` there.
+        box_type: Kind of boxes, as ``gt_bboxes`` of `ConvertBoxType`.
     """
 
     def __init__(self, *, box_type: BoxType = "rbox") -> None:
@@ -95,10 +96,10 @@ class ConvertMask2BoxType(ConvertBoxType):
 
 
 class PackDetInputs:
-    """Changes nothing: the loader makes tensors of every sample."""
+    """Does nothing: the loader turns every sample into tensors."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Returns the sample as it is."""
+        """Returns the sample unchanged."""
         return sample
 
 

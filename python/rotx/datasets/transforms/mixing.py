@@ -1,7 +1,7 @@
 """Transforms that mix further samples into a sample; no torch.
 
-A dataset that has one in its pipeline asks it which further images it wants, brings these through the transforms that
-stand before it, and has it mix them in. All that is random comes from the random generator of the sample itself.
+A dataset with such a transform in its pipeline asks it for the indices of further images, sends these through the
+transforms before it, and lets it mix them in. All random choices come from the generator of the sample itself.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ class Mixing:
     """A transform that mixes further samples into a sample."""
 
     def draw(self, records: Sequence[ImageRecord], rng: np.random.Generator) -> list[int]:
-        """Indices of the images to mix in; none to leave the sample as it is."""
+        """Draws the indices of the images to mix in; [] to leave the sample unchanged."""
         raise NotImplementedError
 
     def mix(self, sample: Sample, others: Sequence[Sample], rng: np.random.Generator) -> Sample:
-        """The sample with the others in it."""
+        """Mixes the other samples into the sample."""
         raise NotImplementedError
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Raises TypeError: a single sample does not do."""
-        raise TypeError(f"{type(self).__name__}: needs further samples: it only works in the pipeline of a dataset")
+        """Raises TypeError: the transform needs further samples."""
+        raise TypeError(f"{type(self).__name__}: needs further samples, so it only works in the pipeline of a dataset")
 
 
 class Mosaic(Mixing):
-    """Puts four images around a random point of a canvas twice as wide and high as ``img_scale`` (YOLOv4).
+    """Places four images around a random point of a canvas twice the width and height of ``img_scale`` (YOLOv4).
 
-    Each image is made to fit into ``img_scale`` and touches the point with a corner: the sample itself lies top left,
-    the further ones top right, bottom left and bottom right. Objects outside the canvas are dropped.
+    Each image is resized to fit into ``img_scale`` and touches the point with a corner: the sample itself at the top
+    left, the others at the top right, bottom left and bottom right. Objects outside the canvas are dropped.
 
     Args:
-        img_scale: Width and height that an image has to fit into.
-        center_ratio_range: Least and greatest place of the point, in parts of ``img_scale``.
+        img_scale: Width and height into which each image is fitted.
+        center_ratio_range: Range of the position of the point, as a fraction of ``img_scale``.
         bbox_clip_border: Clip horizontal boxes to the canvas; other boxes are never cut.
         pad_val: Value of pixels without an image; one number, or B, G, R.
         prob: Probability of mixing.
@@ -64,12 +64,12 @@ class Mosaic(Mixing):
         self.prob = probability(prob)
 
     def draw(self, records: Sequence[ImageRecord], rng: np.random.Generator) -> list[int]:
-        """Three images, any."""
+        """Draws three images."""
         drawn: list[int] = rng.integers(len(records), size=3).tolist() if rng.random() < self.prob else []
         return drawn
 
     def mix(self, sample: Sample, others: Sequence[Sample], rng: np.random.Generator) -> Sample:
-        """The four images on one canvas."""
+        """Places the four images on one canvas."""
         size = 2 * self.height, 2 * self.width
         x = int(rng.uniform(*self.center_ratio_range) * self.width)
         y = int(rng.uniform(*self.center_ratio_range) * self.height)
@@ -96,17 +96,17 @@ class Mosaic(Mixing):
 
 
 class MixUp(Mixing):
-    """Adds half of another image to half of the sample's (Zhang et al., mixup, ICLR 2018; as YOLOX does).
+    """Averages the image with another one (Zhang et al., mixup, ICLR 2018; as in YOLOX).
 
-    The other image fits into ``img_scale``, padded at the right and below, is then scaled by a random factor and
-    perhaps mirrored, and is cropped or padded to the size of the sample. Objects outside are dropped.
+    The other image is fitted into ``img_scale`` with padding at the right and bottom, scaled by a random factor,
+    flipped at random, and cropped or padded to the size of the sample. Objects outside are dropped.
 
     Args:
-        img_scale: Width and height that the other image has to fit into.
-        ratio_range: Least and greatest factor.
-        flip_ratio: Probability of mirroring the other image.
+        img_scale: Width and height into which the other image is fitted.
+        ratio_range: Least and greatest scale factor.
+        flip_ratio: Probability of flipping the other image horizontally.
         pad_val: Value of padding; one number, or B, G, R.
-        max_iters: Number of draws after which an image without objects is taken, which leaves the sample as it is.
+        max_iters: Number of draws in search of an image with objects; without success, the sample stays unchanged.
         bbox_clip_border: Clip horizontal boxes to the image; other boxes are never cut.
     """
 
@@ -130,14 +130,14 @@ class MixUp(Mixing):
         self.bbox_clip_border = bbox_clip_border
 
     def draw(self, records: Sequence[ImageRecord], rng: np.random.Generator) -> list[int]:
-        """An image with objects."""
+        """Draws an image with objects."""
         for index in rng.integers(len(records), size=self.max_iters).tolist():
             if len(records[index].instances):
                 return [index]
         return []
 
     def mix(self, sample: Sample, others: Sequence[Sample], rng: np.random.Generator) -> Sample:
-        """The mean of both images, with the objects of both."""
+        """Averages both images and joins their objects."""
         (other,), (height, width) = others, sample.size
         factor, mirrored = rng.uniform(*self.ratio_range), rng.random() < self.flip_ratio
         _fit(other, self.width, self.height)
@@ -161,7 +161,7 @@ class MixUp(Mixing):
 
 
 def _fit(sample: Sample, width: int, height: int) -> None:
-    """Resizes a sample to the greatest size of its shape within a width and height."""
+    """Resizes a sample to the largest size that fits into a width and height and keeps the aspect ratio."""
     factor = min(height / sample.size[0], width / sample.size[1])
     _resize(sample, sample.size[1] * factor, sample.size[0] * factor)
 

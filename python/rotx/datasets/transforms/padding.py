@@ -1,4 +1,4 @@
-"""Transforms that add pixels around the image; no torch. Calling them: see `rotx.datasets.transforms.loading`."""
+"""Transforms that pad the image; no torch. See `rotx.datasets.transforms.loading` for the protocol."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from rotx.datasets.transforms.warp import Geometric, Warp, per_channel
 
 
 class Pad(Geometric):
-    """Adds pixels at the right and below.
+    """Pads the image at the right and bottom.
 
     Args:
-        size: width and height that the image has at least afterwards.
-        size_divisor: width and height become multiples of it.
-        pad_val: of the pixels; one number, or B, G, R; or ``dict(img=...)``.
+        size: Least width and height of the padded image.
+        size_divisor: Number of which width and height become multiples.
+        pad_val: Value of the padding; one number, or B, G, R; or ``dict(img=...)``.
 
     Raises:
-        ValueError: unless one of ``size`` and ``size_divisor`` is given, and positive.
+        ValueError: Unless exactly one of ``size`` and ``size_divisor`` is given, and positive.
     """
 
     training_only = False
@@ -40,7 +40,7 @@ class Pad(Geometric):
         self.pad_val = per_channel("pad_val", value)
 
     def warp(self, sample: Sample, rng: np.random.Generator) -> Warp | None:
-        """The larger image, with objects where they were; None if it is large enough."""
+        """Returns the padding; None if the image is large enough."""
         height, width = sample.size
         if self.size is not None:
             size = max(int(self.size[1]), height), max(int(self.size[0]), width)

@@ -1,4 +1,4 @@
-"""Transforms that change the scale of the image; no torch. Calling them: see `rotx.datasets.transforms.loading`."""
+"""Transforms that resize the image; no torch. See `rotx.datasets.transforms.loading` for the protocol."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ Scale = int | tuple[int, int]
 
 
 class Resize(Geometric):
-    """Resizes to a size, or by a factor.
+    """Resizes the image to a size or by a factor.
 
     Args:
-        scale: width and height in pixels; with ``keep_ratio`` the longer side fits the greater of the two and
-            the shorter side the lesser.
-        scale_factor: instead of ``scale``: of both sides, or of width and height.
-        keep_ratio: the image keeps its shape.
+        scale: Width and height in pixels; with ``keep_ratio``, limits: the greater one of the longer side, the lesser
+            one of the shorter side.
+        scale_factor: Factor of both sides, or of width and height; replaces ``scale``.
+        keep_ratio: Whether to keep the aspect ratio.
         interpolation: ``"nearest"``, ``"bilinear"``, ``"bicubic"``, ``"area"`` or ``"lanczos"``.
         clip_object_border: Clip horizontal boxes to the image; other boxes are never cut.
 
     Raises:
-        ValueError: unless one of ``scale`` and ``scale_factor`` is given, and positive.
+        ValueError: Unless exactly one of ``scale`` and ``scale_factor`` is given, and positive.
     """
 
     training_only = False
@@ -52,7 +52,7 @@ class Resize(Geometric):
         self.clip = clip_object_border
 
     def warp(self, sample: Sample, rng: np.random.Generator) -> Warp | None:
-        """The scaling; None if the image has the size already."""
+        """Returns the resizing; None if the image already has the size."""
         height, width = sample.size
         if self.factors is not None:
             scale = (int(width * self.factors[0] + 0.5), int(height * self.factors[1] + 0.5))
@@ -63,13 +63,13 @@ class Resize(Geometric):
 
 
 class RandomResize(Geometric):
-    """Resizes to a size drawn anew for every image.
+    """Resizes the image to a random size.
 
     Args:
-        scale: width and height to multiply by a random factor of ``ratio_range``; or two of them: the longer
-            and the shorter side are drawn between theirs.
-        ratio_range: least and greatest factor; needed with one ``scale``.
-        keep_ratio, interpolation, clip_object_border: as of :class:`Resize`.
+        scale: Width and height, which are multiplied by a random factor of ``ratio_range``; or two pairs, between whose
+            longer and shorter sides the sides are drawn.
+        ratio_range: Least and greatest factor; needed with a single ``scale``.
+        keep_ratio, interpolation, clip_object_border: See :class:`Resize`.
     """
 
     training_only = False
@@ -95,7 +95,7 @@ class RandomResize(Geometric):
         self.clip = clip_object_border
 
     def warp(self, sample: Sample, rng: np.random.Generator) -> Warp | None:
-        """The scaling; None if the image has the size already."""
+        """Returns the resizing; None if the image already has the size."""
         if self.ratio_range is not None:
             ratio = rng.uniform(*self.ratio_range)
             scale = (int(self.scales[0, 0] * ratio), int(self.scales[0, 1] * ratio))
@@ -109,11 +109,11 @@ class RandomResize(Geometric):
 
 
 class RandomChoiceResize(Geometric):
-    """Resizes to one of several sizes.
+    """Resizes the image to a random one of several sizes.
 
     Args:
-        scales: widths and heights to choose from.
-        keep_ratio, interpolation, clip_object_border: as of :class:`Resize`.
+        scales: Sizes to choose from.
+        keep_ratio, interpolation, clip_object_border: See :class:`Resize`.
     """
 
     training_only = False
@@ -139,16 +139,16 @@ class RandomChoiceResize(Geometric):
         ]
 
     def warp(self, sample: Sample, rng: np.random.Generator) -> Warp | None:
-        """The scaling; None if the image has the size already."""
+        """Returns the resizing; None if the image already has the size."""
         return self.resizes[rng.integers(len(self.resizes))].warp(sample, rng)
 
 
 def fitting(size: tuple[int, int], scale: tuple[int, int]) -> tuple[int, int]:
-    """The greatest width and height of an image's shape: longer side at most the longer of ``scale``, likewise shorter.
+    """Largest width and height with the aspect ratio of an image that fit into ``scale``, in either orientation.
 
     Args:
-        size: width and height of the image.
-        scale: width and height, either first.
+        size: Width and height of the image.
+        scale: Width and height, either first.
     """
     factor = min(max(scale) / max(size), min(scale) / min(size))
     return max(int(size[0] * factor + 0.5), 1), max(int(size[1] * factor + 0.5), 1)
@@ -157,13 +157,13 @@ def fitting(size: tuple[int, int], scale: tuple[int, int]) -> tuple[int, int]:
 def scaling(
     size: tuple[int, int], scale: tuple[int, int], keep_ratio: bool, interpolation: int, clip: bool
 ) -> Warp | None:
-    """The move of an image to a width and height; None if it has them already.
+    """Returns the resizing of an image to a width and height; None if it already has them.
 
     Args:
         size: Height and width of the image.
-        scale: Width and height afterwards, at least 1; with ``keep_ratio`` what they have to fit into.
-        keep_ratio: Keep the shape of the image; see `fitting`.
-        interpolation: OpenCV's number.
+        scale: Width and height to resize to, at least 1; with ``keep_ratio``, to fit into.
+        keep_ratio: Whether to keep the aspect ratio; see `fitting`.
+        interpolation: OpenCV's interpolation flag.
         clip: Whether hboxes are clipped to the image.
     """
     height, width = size
@@ -174,7 +174,7 @@ def scaling(
 
 
 def positive_pair(name: str, value: float | Sequence[float]) -> tuple[float, float]:
-    """Two positive numbers."""
+    """Returns a number or pair as two positive numbers."""
     pair = (value, value) if isinstance(value, int | float) else tuple(value or ())
     if len(pair) != 2 or not all(isinstance(side, int | float) for side in pair) or min(pair) <= 0:
         raise ValueError(f"{name}: need a positive number or two, got {value!r}")

@@ -1,4 +1,4 @@
-"""Transforms that turn the image; no torch. Calling them: see `rotx.datasets.transforms.loading`."""
+"""Transforms that rotate the image; no torch. See `rotx.datasets.transforms.loading` for the protocol."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rotx.datasets.transforms.warp import Color, Geometric, Warp, interpolation_
 
 
 class Rotate(Geometric):
-    """Turns image and objects about the image's centre; the image keeps its size.
+    """Rotates the image about its centre; the image keeps its size.
 
     Objects whose centre leaves the image are dropped.
 
     Args:
-        rotate_angle: in degrees, clockwise.
-        img_border_value: of pixels from outside; one number, or B, G, R.
+        rotate_angle: Angle in degrees, clockwise.
+        img_border_value: Value of pixels outside the image; one number, or B, G, R.
         interpolation: ``"nearest"``, ``"bilinear"``, ``"bicubic"``, ``"area"`` or ``"lanczos"``.
     """
 
@@ -39,19 +39,19 @@ class Rotate(Geometric):
         self.interpolation = interpolation_flag(interpolation)
 
     def warp(self, sample: Sample, rng: np.random.Generator) -> Warp | None:
-        """The turn; None for a whole one."""
+        """Returns the rotation; None for full turns."""
         return turning(sample, self.rotate_angle, self.border, self.interpolation)
 
 
 class RandomRotate(Geometric):
-    """Turns the image by a random angle; see :class:`Rotate`.
+    """Rotates the image by a random angle; see :class:`Rotate`.
 
     Args:
-        prob: of turning it.
-        angle_range: greatest angle in degrees, either way.
-        rect_obj_labels: an image with an object of one of these labels turns by ±90 or 180 degrees instead:
-            their boxes are horizontal by convention, as those of round things. Places in ``classes``, from 0.
-        img_border_value, interpolation: as of :class:`Rotate`.
+        prob: Probability of rotating.
+        angle_range: Greatest angle in degrees, either way.
+        rect_obj_labels: Labels of objects with horizontal boxes by convention, such as round ones: an image with such
+            an object is rotated by ±90 or 180 degrees instead. Indices into ``classes``, from 0.
+        img_border_value, interpolation: See :class:`Rotate`.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class RandomRotate(Geometric):
         self.turn = _turner(img_border_value, interpolation)
 
     def warp(self, sample: Sample, rng: np.random.Generator) -> Warp | None:
-        """The turn that is drawn; None for none."""
+        """Draws the rotation; None to leave the image."""
         if rng.random() >= self.prob:
             return None
         angle = rng.uniform(-self.angle_range, self.angle_range)
@@ -81,12 +81,12 @@ class RandomRotate(Geometric):
 
 
 class RandomChoiceRotate(Geometric):
-    """Turns the image by one of several angles; see :class:`Rotate`.
+    """Rotates the image by one of several angles; see :class:`Rotate`.
 
     Args:
-        angles: in degrees, clockwise.
-        prob: of turning it, by each angle alike; or one for each angle.
-        rect_obj_labels, img_border_value, interpolation: as of :class:`RandomRotate`.
+        angles: Angles in degrees, clockwise.
+        prob: Probability of rotating, shared equally by the angles; or one probability for each angle.
+        rect_obj_labels, img_border_value, interpolation: See :class:`RandomRotate`.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class RandomChoiceRotate(Geometric):
         self.turn = _turner(img_border_value, interpolation)
 
     def warp(self, sample: Sample, rng: np.random.Generator) -> Warp | None:
-        """The turn that is drawn; None for none."""
+        """Draws the rotation; None to leave the image."""
         chosen = drawn(self.bounds, rng)
         if chosen == len(self.angles):
             return None
@@ -115,13 +115,13 @@ class RandomChoiceRotate(Geometric):
 
 
 def _turner(img_border_value: float | Sequence[float], interpolation: str) -> Callable[[Sample, float], Warp | None]:
-    """What turns a sample by an angle in degrees, clockwise."""
+    """Returns a function that rotates a sample by an angle in degrees, clockwise."""
     border = per_channel("img_border_value", img_border_value)
     return partial(turning, border=border, interpolation=interpolation_flag(interpolation))
 
 
 def turning(sample: Sample, degrees: float, border: Color, interpolation: int) -> Warp | None:
-    """The turn of a sample about its centre ((width − 1)/2, (height − 1)/2); None if it changes nothing.
+    """Returns the rotation of a sample about its centre ((width − 1)/2, (height − 1)/2); None if it changes nothing.
 
     Objects whose centre leaves the image are dropped.
     """
@@ -129,10 +129,10 @@ def turning(sample: Sample, degrees: float, border: Color, interpolation: int) -
     turn = float(degrees) % 360
     if turn == 0:
         return None
-    # OpenCV's angles turn the other way.
+    # OpenCV's angles are counter-clockwise.
     matrix = np.vstack([cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), -turn, 1), [0, 0, 1]])
     if turn % 90 == 0:
-        matrix = matrix.round(6)  # whole and half numbers, but for rounding
+        matrix = matrix.round(6)  # removes rounding errors: the exact entries are multiples of a half
     centers = corners(sample.instances.boxes, sample.instances.kind).mean(axis=1)
     x, y = (centers @ matrix[:2, :2].T + matrix[:2, 2]).T
     inside = (x >= 0) & (x <= width) & (y >= 0) & (y <= height)
@@ -140,7 +140,7 @@ def turning(sample: Sample, degrees: float, border: Color, interpolation: int) -
 
 
 def _labels(labels: Sequence[int] | None) -> tuple[int, ...]:
-    """ValueError unless these are labels: a name would never be found among the numbers of the objects."""
+    """Checks that these are labels; class names would never match the numbers of the objects."""
     if labels is None:
         return ()
     if not isinstance(labels, list | tuple) or not all(type(label) is int and label >= 0 for label in labels):

@@ -1,9 +1,9 @@
-"""Moving a sample: one function moves image, boxes and masks by one matrix.
+"""Moving a sample: one function moves image, boxes and masks by one 3x3 matrix.
 
-Boxes and masks move by the matrix itself. Of pixels, matrices that resize, mirror, shift by whole pixels or make right
-angles are exact copies or plain resizes, as OpenCV has them; any other matrix moves the centres of pixels, which are
-whole numbers. As in MMRotate a resize therefore takes x to x · factor and a flip to width − x, which is off by up to a
-pixel where the centres of pixels are whole numbers.
+Boxes and masks are transformed by the matrix itself. For pixels, resizes, flips, shifts by whole pixels and rotations
+by right angles are exact copies or plain resizes, as in OpenCV; any other matrix maps pixel centres, which have whole
+numbers as coordinates. As in MMRotate, a resize therefore takes x to x · factor and a flip to width − x, which differ
+by up to a pixel from mapping pixel centres.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _INTERPOLATIONS = {
     "area": cv2.INTER_AREA,
     "lanczos": cv2.INTER_LANCZOS4,
 }
-# What OpenCV flips, by whether x and y are mirrored.
+# OpenCV's flip code, by whether x and y are flipped.
 _FLIPS = {(True, False): 1, (False, True): 0, (True, True): -1}
-# Quarter turns, by the four numbers of their matrix.
+# OpenCV's codes of right-angle rotations, by the four numbers of the matrix.
 _TURNS = {(0, -1, 1, 0): cv2.ROTATE_90_CLOCKWISE, (0, 1, -1, 0): cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
@@ -44,10 +44,10 @@ class Warp:
     Attributes:
         matrix: (3, 3) float64, from pixels before to pixels after.
         size: Height and width of the image afterwards.
-        interpolation: OpenCV's number.
-        border: B, G, R of pixels from outside the image.
-        keep: (M,) bool, the objects that stay; None: all.
-        reason: Why the others are dropped.
+        interpolation: OpenCV's interpolation flag.
+        border: B, G, R of pixels outside the image.
+        keep: (M,) bool, the objects to keep; None: all.
+        reason: Reason under which the others are counted as dropped.
         clip: Whether hboxes are clipped to the image; boxes of other kinds are never cut.
     """
 
@@ -61,17 +61,17 @@ class Warp:
 
 
 class Geometric:
-    """A transform that moves the image with its objects; subclasses say how."""
+    """Base class of transforms that move the image with its objects."""
 
-    #: Whether it moves objects in a way that evaluation does not undo.
+    #: Whether the transform moves objects in a way that evaluation does not undo.
     training_only = True
 
     def warp(self, sample: Sample, rng: np.random.Generator) -> Warp | None:
-        """How to move a sample; None: not at all."""
+        """Returns how to move a sample; None to leave it."""
         raise NotImplementedError
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Moves image, objects and masks."""
+        """Moves image, boxes and masks of the sample in place."""
         warp = self.warp(sample, rng)
         if warp is not None:
             move(sample, warp)
@@ -79,7 +79,7 @@ class Geometric:
 
 
 def move(sample: Sample, warp: Warp) -> None:
-    """Moves a sample in place, and drops and counts the objects that do not stay."""
+    """Moves a sample in place; drops and counts the objects that are not kept."""
     if warp.keep is not None:
         sample.keep(warp.keep, warp.reason)
     sample.instances = move_instances(sample.instances, sample.size, warp)
@@ -88,7 +88,7 @@ def move(sample: Sample, warp: Warp) -> None:
 
 
 def move_instances(instances: Instances, size: tuple[int, int], warp: Warp) -> Instances:
-    """The objects of an image of a size after a move."""
+    """Returns the objects of an image, of height and width ``size``, after a move."""
     boxes = move_boxes(instances.boxes, instances.kind, warp.matrix)
     if warp.clip and instances.kind == "hbox":
         height, width = warp.size
@@ -98,7 +98,7 @@ def move_instances(instances: Instances, size: tuple[int, int], warp: Warp) -> I
 
 
 def move_masks(masks: Masks, size: tuple[int, int], warp: Warp) -> Masks:
-    """Masks of an image of a size after a move: polygons by their corners, run lengths by their pixels."""
+    """Returns masks of an image after a move: polygons move by their corners, RLE by pixels."""
     moved = []
     for item in masks:
         if isinstance(item, dict):
@@ -111,7 +111,7 @@ def move_masks(masks: Masks, size: tuple[int, int], warp: Warp) -> Masks:
 
 
 def move_pixels(image: Pixels, warp: Warp) -> Pixels:
-    """An image (H, W, 3), or a mask (H, W), after a move."""
+    """Returns an image (H, W, 3), or a mask (H, W), after a move."""
     height, width = image.shape[:2]
     (a, b, x), (c, d, y) = warp.matrix[:2].tolist()
     if warp.matrix[2].tolist() == [0, 0, 1]:
@@ -129,14 +129,14 @@ def move_pixels(image: Pixels, warp: Warp) -> Pixels:
 
 
 def _shift(factor: float, offset: float, length: int) -> int | None:
-    """Where the first pixel of an axis, mirrored if the factor is negative, goes; None if to no whole pixel."""
+    """New position of the first pixel of an axis, which a negative factor flips; None if it is not a whole pixel."""
     if factor < 0:
         return 0 if offset in (length, length - 1) else None
     return int(offset) if offset.is_integer() else None
 
 
 def _placed(image: Pixels, left: int, top: int, warp: Warp) -> Pixels:
-    """An image whose first pixel goes to (left, top) of one of another size."""
+    """Copies an image to (left, top) of an image of another size."""
     rows, columns = warp.size
     part = image[max(-top, 0) : max(rows - top, 0), max(-left, 0) : max(columns - left, 0)]
     if part.shape[:2] == warp.size:
@@ -150,7 +150,7 @@ def _placed(image: Pixels, left: int, top: int, warp: Warp) -> Pixels:
 
 def _warped(image: Pixels, warp: Warp) -> Pixels:
     border, size = (*warp.border, 0.0), warp.size[::-1]
-    # OpenCV moves four channels in half the time that it needs for three, to the same pixels.
+    # OpenCV warps four channels in half the time of three, with the same pixels.
     three = image.ndim == 3
     source = cv2.cvtColor(image, cv2.COLOR_BGR2BGRA) if three else image
     if warp.matrix[2].tolist() == [0, 0, 1]:
@@ -161,7 +161,7 @@ def _warped(image: Pixels, warp: Warp) -> Pixels:
 
 
 def touching(quads: NDArray[np.float64], window: tuple[int, int, int, int]) -> NDArray[np.bool_]:
-    """Whether each quad (N, 8) has a part in the window ``x, y, w, h``."""
+    """Whether each quad (N, 8) intersects the window ``x, y, w, h``: (N,) bool."""
     x, y, w, h = window
     corners = np.array([[x, y, x + w, y, x + w, y + h, x, y + h]], np.float64)
     inside: NDArray[np.bool_] = box_iou(quads, corners, "iof", jobs=1)[:, 0] > 0
@@ -169,14 +169,14 @@ def touching(quads: NDArray[np.float64], window: tuple[int, int, int, int]) -> N
 
 
 def interpolation_flag(name: str) -> int:
-    """OpenCV's number for an interpolation. ValueError for an unknown one."""
+    """OpenCV's flag for the name of an interpolation; raises ValueError for an unknown one."""
     if name not in _INTERPOLATIONS:
         raise ValueError(f"interpolation: need one of {', '.join(map(repr, _INTERPOLATIONS))}, got {name!r}")
     return _INTERPOLATIONS[name]
 
 
 def per_channel(name: str, value: float | Sequence[float]) -> Color:
-    """One number for each of three channels. ValueError unless ``value`` is one or three."""
+    """Returns one number for each of three channels; raises ValueError unless ``value`` is one or three."""
     values = (value,) * 3 if isinstance(value, int | float) else tuple(value)
     if len(values) != 3:
         raise ValueError(f"{name}: need one number or three, got {value!r}")

@@ -1,4 +1,4 @@
-"""What is written of a run over many images: results come one by one, memory does not grow with them.
+"""Writers of results, one per format. They take images one by one, so memory does not grow with their number.
 
 Works without torch.
 """
@@ -27,23 +27,22 @@ FORMATS = ("json", "dota", "coco", "yolo", "geojson")
 
 
 def check(formats: Sequence[str], inputs: Sequence[tuple[str, Path]], classes: Sequence[str]) -> None:
-    """Raises what the writers would raise later, as far as it can be known before the work.
+    """Raises errors of the writers, as far as they can be detected before the run.
 
     Args:
-        formats: Some of `FORMATS`.
-        inputs: Names, as results will have them, and files of what will be looked at.
-        classes: Names of the classes, in the order of the labels.
+        formats: Output formats, from `FORMATS`.
+        inputs: Names in the results, and files, of all inputs.
+        classes: Class names in the order of the labels.
 
     Raises:
-        ValueError: For an unknown format, for names that a format cannot hold, for an image without georeference
-            if GeoJSON is asked for.
+        ValueError: If a format is unknown or cannot store a name, or an image for GeoJSON has no georeference.
         ImportError: If a format needs an extra that is not installed.
     """
     for name in formats:
         if name not in FORMATS:
-            raise ValueError(f"format '{name}': need some of {', '.join(FORMATS)}")
+            raise ValueError(f"format '{name}': need {', '.join(FORMATS)}")
         if formats.count(name) > 1:
-            raise ValueError(f"format '{name}': named twice")
+            raise ValueError(f"format '{name}': given twice")
     if "dota" in formats:
         check_names([name for name, _ in inputs], classes)
     if "geojson" in formats:
@@ -59,23 +58,23 @@ def _check_places(files: Sequence[Path]) -> None:
         except NotPlaced as error:
             unplaced.append(str(error))
         except UnreadableImage:
-            pass  # it is said when it is looked at, and stops nothing else
+            pass  # reported when the image is processed; other images are not affected
     if unplaced:
-        more = f"; so are {len(unplaced) - 1:,} more files" if len(unplaced) > 1 else ""
-        raise ValueError(f"{unplaced[0]}{more}: leave out geojson, or what cannot be on the map")
+        more = f" (and {len(unplaced) - 1:,} more)" if len(unplaced) > 1 else ""
+        raise ValueError(f"{unplaced[0]}{more}: leave out geojson, or these images")
 
 
 def open_writers(formats: Sequence[str], out: Path, classes: Sequence[str]) -> list[Writer]:
-    """The writers of some formats; leftovers of killed writers are removed.
+    """Opens the writers of some formats; removes temporary files of killed runs.
 
     Args:
-        formats: Some of `FORMATS`, each once.
-        out: Folder that they write to; made if it is not there.
-        classes: Names of the classes, in the order of the labels.
+        formats: Output formats, from `FORMATS`, each once.
+        out: Output folder, created if it does not exist.
+        classes: Class names in the order of the labels.
 
     Raises:
-        ValueError: For names of classes that a format cannot hold.
-        OSError: If a file cannot be made; none is left then.
+        ValueError: If a format cannot store the class names.
+        OSError: If a file cannot be created; no file is left then.
     """
     makers: dict[str, Callable[[], Writer]] = {
         "json": lambda: JsonWriter(out, classes),

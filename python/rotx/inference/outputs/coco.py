@@ -1,4 +1,4 @@
-"""coco.json: images, categories and annotations with scores, for COCO's tools and `rotx.datasets.coco`."""
+"""Writer of coco.json: images, categories and annotations with scores, for COCO's tools and `rotx.datasets.coco`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from rotx.records import ImageRecord, Instances
 
 
 class CocoWriter:
-    """One file; images, annotations and categories are counted from 1.
+    """Writes one file; the ids of images, annotations and categories start at 1.
 
-    ``segmentation`` is the polygon of the box ``[[x1, y1, ..., x4, y4]]``, or the object's mask as run lengths,
-    ``bbox`` the upright box around the object, ``area`` that of polygon or mask. ``file_name`` is the image's name
-    with the suffix of its file.
+    ``segmentation`` is the polygon of the box ``[[x1, y1, ..., x4, y4]]``, or the object's mask as run lengths;
+    ``bbox`` is the horizontal box around the object, ``area`` the area of the polygon or mask. ``file_name`` is the
+    image's name with the suffix of its file.
     """
 
     def __init__(self, out: Path, classes: Sequence[str]) -> None:
@@ -81,7 +81,7 @@ class CocoWriter:
 
 
 def _shapes(found: Instances, height: int, width: int) -> list[tuple[Any, float]]:
-    """The outline of each object, and its area."""
+    """Returns the segmentation of each object, and its area."""
     masks = found.file_masks
     if masks is None:
         return list(zip([[quad] for quad in found.quads.tolist()], area(found.boxes, found.kind).tolist(), strict=True))

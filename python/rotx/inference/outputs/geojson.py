@@ -1,4 +1,4 @@
-"""geojson/<name>.geojson: what was found in a GeoTIFF, as polygons on the map."""
+"""Writer of geojson/<name>.geojson: the objects in a GeoTIFF as polygons on the map."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from rotx.records import ImageRecord
 
 
 class GeoJsonWriter:
-    """A FeatureCollection an image, in the image's CRS; images that the map has no place for are left out, and said.
+    """Writes a FeatureCollection per image, in the image's CRS; skips images without georeference, with a warning.
 
-    Properties of a polygon are ``class``, ``score``, ``angle`` (of the box in the image: radians, clockwise), and
-    ``length_m`` and ``width_m``, metres on the ground, or null for what lies beyond the earth's edge.
+    The properties of a polygon are ``class``, ``score``, ``angle`` (of the box in the image: radians, clockwise), and
+    ``length_m`` and ``width_m`` in metres on the ground, or null for objects outside the earth's disk.
     """
 
     def __init__(self, out: Path, classes: Sequence[str]) -> None:
@@ -33,12 +33,12 @@ class GeoJsonWriter:
         try:
             place = Georeference.of(result.path, size_of(result))
         except (NotPlaced, UnreadableImage) as error:
-            warnings.warn(f"{error}; left out of geojson", stacklevel=2)
+            warnings.warn(f"{error}; skipped in geojson", stacklevel=2)
             return
         self._folder.write(f"{result.name}.geojson", json.dumps(self._collection(result, place)).encode())
 
     def close(self) -> list[Path]:
-        """Puts the files in place; returns their folder."""
+        """Moves the files into place; returns their folder."""
         return [self._folder.close()]
 
     def discard(self) -> None:

@@ -1,4 +1,4 @@
-"""Where the pixels of a GeoTIFF lie: coordinates of its CRS, and sizes on the ground. Needs rasterio."""
+"""Georeference of a GeoTIFF: coordinates of its CRS, and sizes on the ground. Needs rasterio."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Floats = NDArray[np.float64]
 
 
 class NotPlaced(ValueError):
-    """An image that the map has no place for."""
+    """An image has no usable georeference."""
 
 
 def need_rasterio() -> None:
-    """Raises ImportError, with what to do, if rasterio is not there."""
+    """Raises ImportError, with the fix, if rasterio is not installed."""
     try:
         import rasterio  # noqa: F401
     except ImportError:
@@ -31,13 +31,14 @@ def need_rasterio() -> None:
 
 @dataclass(frozen=True, eq=False)
 class Georeference:
-    """Where an image lies.
+    """Position of an image on the earth.
 
     Attributes:
-        transform: (2, 3): x and y of the CRS from column, row and 1, where the corner of the first pixel is (0, 0).
-        crs: of rasterio.
-        crs_name: as GeoJSON's ``crs`` names it for GDAL and QGIS; None for longitude and latitude of WGS 84, which
-            need no name.
+        transform: Affine transform (2, 3) from (column, row, 1) to x and y of the CRS; the corner of the first pixel is
+            (0, 0).
+        crs: Coordinate reference system, as rasterio's ``CRS``.
+        crs_name: Name of the CRS in GeoJSON's ``crs``, for GDAL and QGIS; None for longitude and latitude of WGS 84,
+            the default of GeoJSON.
     """
 
     transform: Floats
@@ -46,21 +47,21 @@ class Georeference:
 
     @classmethod
     def of(cls, file: Path, size: tuple[int, int] | None = None) -> Georeference:
-        """That of a file.
+        """Reads the georeference of a file.
 
         Args:
-            file: a GeoTIFF, or what else GDAL reads.
-            size: width and height that it was seen with; None: any.
+            file: GeoTIFF, or any other file that GDAL reads.
+            size: Expected width and height; None: any.
 
         Raises:
-            NotPlaced: with the file and what is missing.
-            UnreadableImage: for a file that should be an image and that GDAL cannot open.
+            NotPlaced: If the image has no usable georeference; the message names the file and what is missing.
+            UnreadableImage: If GDAL cannot open the file although it should be an image.
         """
         import rasterio
         from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
         if file.exists() and not file.is_file():  # opening a pipe would wait for ever
-            raise UnreadableImage(file, "is no regular file")
+            raise UnreadableImage(file, "is not a regular file")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -69,25 +70,25 @@ class Georeference:
         except RasterioError:
             if file.suffix.lower() in SUFFIXES:
                 raise UnreadableImage(file, "GDAL cannot read it") from None
-            raise NotPlaced(f"{file}: is no GeoTIFF") from None
+            raise NotPlaced(f"{file}: is not a GeoTIFF") from None
         if lacks:
             raise NotPlaced(f"{file}: {lacks}")
         if size is not None and size != there:
             raise NotPlaced(
-                f"{file}: is placed as {there[0]} x {there[1]} pixels, but shows {size[0]} x {size[1]}: "
+                f"{file}: has a georeference for {there[0]} x {there[1]} pixels, but is read as {size[0]} x {size[1]}: "
                 "remove its orientation tag"
             )
         return cls(np.array([[t.a, t.b, t.c], [t.d, t.e, t.f]]), crs, _crs_name(crs))
 
     def at(self, points: Floats) -> Floats:
-        """Points (..., 2) of the image in the CRS.
+        """Converts points (..., 2) of the image to the CRS.
 
         The centre of the first pixel is (0, 0) in rotx, and (0.5, 0.5) in the transform.
         """
         return (points + 0.5) @ self.transform[:, :2].T + self.transform[:, 2]
 
     def rings(self, quads: Floats) -> Floats:
-        """Quads (N, 8) of the image as closed rings (N, 5, 2) of the CRS, counter-clockwise with y up."""
+        """Converts quads (N, 8) of the image to closed rings (N, 5, 2) of the CRS, counter-clockwise with y up."""
         corners = self.at(quads.reshape(-1, 4, 2))
         x, y = np.moveaxis(corners - corners[:, :1], 2, 0)
         turning = (x * np.roll(y, -1, axis=1) - np.roll(x, -1, axis=1) * y).sum(1)
@@ -95,10 +96,10 @@ class Georeference:
         return np.concatenate([corners, corners[:, :1]], axis=1)
 
     def ground_size(self, rboxes: Floats) -> tuple[Floats, Floats]:
-        """Length and width (N,) of rboxes (N, 5), in metres: between the middles of opposite sides.
+        """Returns length and width (N,) of rboxes (N, 5) in metres, between the middles of opposite sides.
 
-        They are measured on the ellipsoid, whatever the map makes of them: Web Mercator's metres at 60° N are half
-        as long. NaN for what the CRS has no place on the earth for, such as the sky around it in a satellite's view.
+        They are measured on the ellipsoid, independent of the map's distortion: in Web Mercator, sizes at 60° N appear
+        twice as large. They are NaN outside the CRS's range, such as the sky around the earth in a satellite's view.
         """
         corners = rbox_to_quad(rboxes).reshape(-1, 4, 2)
         middles = self.at((corners + np.roll(corners, -1, axis=1)) / 2)
@@ -108,7 +109,7 @@ class Georeference:
 
 
 def _degrees(crs: Any, points: Floats) -> Floats:
-    """Longitude and latitude (N, 2) of points (N, 2) of a CRS; NaN where it has none."""
+    """Converts points (N, 2) of a CRS to longitude and latitude (N, 2), in degrees; NaN outside the CRS's range."""
     from rasterio._err import CPLE_BaseError  # it has no public name
     from rasterio.warp import transform
 
@@ -117,7 +118,7 @@ def _degrees(crs: Any, points: Floats) -> Floats:
     try:
         found = np.stack(transform(crs, "EPSG:4326", *points.T), -1)
         return np.where(np.isfinite(found), found, np.nan)
-    except CPLE_BaseError:  # for all, if one has none
+    except CPLE_BaseError:  # one point outside the range fails all
         if len(points) == 1:
             return np.full((1, 2), np.nan)
         half = len(points) // 2
@@ -125,15 +126,15 @@ def _degrees(crs: Any, points: Floats) -> Floats:
 
 
 def _lacking(image: Any) -> str:
-    """What an open dataset of rasterio lacks, and what helps; empty if it lacks nothing."""
+    """Returns what the georeference of an open rasterio dataset lacks, with the fix; "" if it is complete."""
     placed, points, models = not image.transform.is_identity, image.gcps[0], image.rpcs
     if not placed and (points or models):
         means = "ground control points" if points else "a sensor model (RPC)"
-        return f"is placed by {means} only, without an affine transform: warp it first (gdalwarp)"
+        return f"is georeferenced by {means} only, without an affine transform: warp it first (gdalwarp)"
     if not placed:
         return "has a CRS, but no affine transform" if image.crs else "has no georeference: no CRS, no affine transform"
     if not image.crs:
-        return "has an affine transform, but no CRS: say it first (gdal_edit.py -a_srs EPSG:...)"
+        return "has an affine transform, but no CRS: set it first (gdal_edit.py -a_srs EPSG:...)"
     if image.transform.is_degenerate:
         return "has an affine transform that maps all pixels to a line"
     if not (image.crs.is_geographic or image.crs.is_projected):
@@ -142,7 +143,7 @@ def _lacking(image: Any) -> str:
 
 
 def _crs_name(crs: Any) -> str | None:
-    """A URN if the CRS is in a list of such; else its WKT, which GDAL reads there too."""
+    """Returns the URN of a CRS from a registry; otherwise its WKT, which GDAL also accepts."""
     authority = crs.to_authority()
     if authority in (("EPSG", "4326"), ("OGC", "CRS84")):
         return None

@@ -1,4 +1,4 @@
-"""Drawn images; of huge ones a preview."""
+"""Writer of drawn images; large ones are reduced to a preview."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from rotx.records import ImageRecord
 
 
 def draw(result: ImageRecord, classes: Sequence[str], picture: str | Path, longest: int = 4096) -> None:
-    """Writes a JPEG of an image with what was found on it; an image that is larger is averaged to a preview.
+    """Draws the objects on an image and writes it as a JPEG; larger images are downsampled.
 
     Args:
-        result: The image; all its objects are drawn.
-        classes: Names of the classes, in the order of the labels.
-        picture: Path of the picture, which ends in ``.jpg``; folders are made.
-        longest: Greatest length of the longer side of the picture, in pixels.
+        result: Image; all its objects are drawn.
+        classes: Class names in the order of the labels.
+        picture: Path of the picture, ending in ``.jpg``; its folders are created.
+        longest: Maximum length of the picture's longer side, in pixels.
 
     Raises:
-        UnreadableImage: For a file that holds no image.
+        UnreadableImage: If the file is not an image.
         OSError: If the picture cannot be written.
     """
     shown = preview(result.path, longest)
@@ -35,7 +35,7 @@ def draw(result: ImageRecord, classes: Sequence[str], picture: str | Path, longe
     found = result.instances
     rboxes = found.rboxes.copy()
     rboxes[:, :2] = (rboxes[:, :2] + 0.5) * (across, down) - 0.5
-    rboxes[:, 2:4] *= math.sqrt(across * down)  # they differ by the rounding of the sides alone
+    rboxes[:, 2:4] *= math.sqrt(across * down)  # the factors differ only by rounding
     names = [classes[label] for label in found.labels.tolist()]
     captions = [f"{name} {score:.2f}" for name, score in zip(names, found.scores, strict=True)]
     draw_onto(shown, rboxes, found.labels, captions, names)

@@ -1,4 +1,4 @@
-"""predictions.json: all that is known of each image."""
+"""Writer of predictions.json: complete results of each image."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rotx.records import ImageRecord
 
 
 class JsonWriter:
-    """A list with ``name``, ``file``, ``width``, ``height`` and ``objects`` for each image, one image a line.
+    """Writes a list with ``name``, ``file``, ``width``, ``height`` and ``objects`` of each image, one image per line.
 
-    An object is what `Prediction.objects` says; numbers are read as those that were written.
+    For the format of objects see `Prediction.objects`; numbers are written in full precision.
     """
 
     def __init__(self, out: Path, classes: Sequence[str]) -> None:

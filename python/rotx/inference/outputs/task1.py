@@ -1,4 +1,4 @@
-"""Task1/Task1_<class>.txt: DOTA's results, as `rotx-eval score` and the DOTA server take them."""
+"""Writer of Task1/Task1_<class>.txt: DOTA's result format, for `rotx-eval score` and the DOTA server."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from rotx.records import ImageRecord
 
 
 class Task1Writer:
-    """A file for every class, the lines of `rotx.evaluation.write_task1`; best first in each image.
+    """Writes a file for each class, with the lines of `rotx.evaluation.write_task1`.
 
-    Over all images they are in the order of the images: no protocol asks for more, and sorting would need all.
+    Lines are in the order of the images, best first within each image: no protocol needs more, and sorting by score
+    would keep all results in memory.
     """
 
     def __init__(self, out: Path, classes: Sequence[str]) -> None:
@@ -33,7 +34,7 @@ class Task1Writer:
             raise
 
     def add(self, result: ImageRecord) -> None:
-        """Writes the lines of an image; ValueError for a name with spaces."""
+        """Writes the lines of an image; raises ValueError if its name has spaces."""
         check_names([result.name], [])
         found = result.instances
         image, labels = np.zeros(len(found), np.int32), found.labels.astype(np.int32)
@@ -43,7 +44,7 @@ class Task1Writer:
             self._files[label].write(text)
 
     def close(self) -> list[Path]:
-        """Puts the files in place."""
+        """Moves the files into place."""
         return [file.close() for file in self._files]
 
     def discard(self) -> None:

@@ -1,4 +1,4 @@
-"""labels/<name>.txt: the text of YOLO-OBB, with confidences."""
+"""Writer of labels/<name>.txt: YOLO-OBB's text format, with confidences."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rotx.records import ImageRecord
 
 
 class YoloWriter:
-    """A file an image, ``class x1 y1 ... x4 y4 confidence`` a line, best first; empty if nothing was found.
+    """Writes a file per image with lines ``class x1 y1 ... x4 y4 confidence``, best first; empty without objects.
 
-    Coordinates are shares of the image's width and height, to nine digits; they are not clipped: objects at the
-    border reach below 0 or beyond 1.
+    Coordinates are fractions of the image's width and height, with nine digits. They are not clipped: objects at the
+    border may have coordinates below 0 or above 1.
     """
 
     def __init__(self, out: Path) -> None:
@@ -33,7 +33,7 @@ class YoloWriter:
         self._folder.write(f"{result.name}.txt", "".join(lines).encode())
 
     def close(self) -> list[Path]:
-        """Puts the files in place; returns their folder."""
+        """Moves the files into place; returns their folder."""
         return [self._folder.close()]
 
     def discard(self) -> None:

@@ -1,4 +1,4 @@
-"""What an assigner compares boxes by: IoU of rotated, horizontal or circumscribed boxes.
+"""What an assigner compares boxes by: IoU of rotated, horizontal or circumscribed boxes, or of point sets and quads.
 
 Each is called with boxes ``a`` (N, ·), boxes ``b`` (M, ·) and a mode, ``"iou"`` or ``"iof"``, the share of
 ``a`` that is common, and returns (N, M), in float32 at least, without a gradient.
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rotx.boxes import BoxKind, check_boxes, rbox2hbox
-from rotx.ops import box_iou_rotated
+from rotx.ops import box_iou_rotated, convex_iou
 
 Mode = Literal["iou", "iof"]
 
@@ -32,7 +32,7 @@ _MOST_MOVED = 1e-5
 class Overlaps(Protocol):
     """Overlaps (N, M) of boxes (N, D) with boxes (M, D)."""
 
-    #: Kind of both boxes; an assigner converts objects to it.
+    #: Kind of the boxes; an assigner converts objects to it.
     kind: BoxKind
 
     def __call__(self, a: Tensor, b: Tensor, mode: Mode = "iou") -> Tensor:
@@ -80,6 +80,16 @@ class FakeRBboxOverlaps2D:
     def __call__(self, a: Tensor, b: Tensor, mode: Mode = "iou") -> Tensor:
         """(N, M) overlaps; ValueError for boxes of another kind."""
         return _hbox_overlaps(rbox2hbox(_checked("a", a, "rbox")), rbox2hbox(_checked("b", b, "rbox")), mode)
+
+
+class ConvexOverlaps:
+    """Overlaps of the convex hulls of point sets (N, 2k) with those of quads (M, 8)."""
+
+    kind: BoxKind = "quad"
+
+    def __call__(self, a: Tensor, b: Tensor, mode: Mode = "iou") -> Tensor:
+        """(N, M) overlaps; ValueError for other shapes."""
+        return convex_iou(*_one_dtype(a.detach(), b.detach()), mode)
 
 
 def _hbox_overlaps(a: Tensor, b: Tensor, mode: Mode) -> Tensor:

@@ -1,1 +1,1 @@
-"""Backbones: images → feature maps of several strides, with ``out_channels`` to size what follows."""
+"""Backbones: images → feature maps of several strides; ``out_channels`` gives their numbers of channels."""

@@ -1,4 +1,4 @@
-"""MobileNetV2 (Sandler et al., 2018) on torchvision's, with its key names."""
+"""MobileNetV2 (Sandler et al., 2018), built from torchvision's layers, with torchvision's key names."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from torchvision.models import mobilenet_v2
 from rotx.models.checkpoints import Pretrained
 from rotx.models.layers import BN, Norm, freeze, norms_to_eval
 
-#: The last of torchvision's ``features`` in each stage: the stem (0) and the seven groups of inverted residuals.
-#: Their strides: 2, 2, 4, 8, 16, 16, 32, 32.
+#: Index in torchvision's ``features`` of the last layer of each stage: the stem (0) and the seven groups of inverted
+#: residuals. The strides of the stages are 2, 2, 4, 8, 16, 16, 32 and 32.
 LAST = (0, 1, 3, 6, 10, 13, 16, 17)
 
 
 class MobileNetV2(nn.Module):
     """MobileNetV2 without its classifier: images → feature maps.
 
-    Keys of the state dict are torchvision's (``features.0.0.weight``, …); stages that come after the last of
+    The keys of the state dict are torchvision's (``features.0.0.weight``, …). Stages after the last of
     ``out_indices`` are not built.
 
     Args:
-        widen_factor: multiplies the channels of every layer.
-        out_indices: the stages whose outputs are returned, from 1 to 7, numbered as MMDetection does. The default
-            has strides 4, 8, 16 and 32.
-        frozen_stages: -1 trains everything, 0 freezes the stem, k the stem and stages 1 to k.
-        norm_cfg: makes the normalisation layers.
-        norm_eval: keeps all batch normalisations in eval mode while training.
-        init_cfg: the weights to start from, loaded by :meth:`init_weights`; None: random ones.
+        widen_factor: Factor of the number of channels of every layer.
+        out_indices: Numbers of the stages whose outputs are returned, from 1 to 7, as in MMDetection. The default
+            stages have strides 4, 8, 16 and 32.
+        frozen_stages: Stages that are not trained: -1 for none, 0 for the stem, k for the stem and stages 1 to k.
+        norm_cfg: Factory of the normalisation layers.
+        norm_eval: Whether all batch normalisations stay in eval mode during training.
+        init_cfg: Initial weights, loaded by :meth:`init_weights`; None: random weights.
 
     Attributes:
-        out_channels: channels of each feature map returned.
+        out_channels: Number of channels of each returned feature map.
 
     Raises:
-        ValueError: for another stage.
+        ValueError: If a stage does not exist.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class MobileNetV2(nn.Module):
     ) -> None:
         super().__init__()
         if not out_indices or list(out_indices) != sorted(set(out_indices) & set(range(1, 8))):
-            raise ValueError(f"out_indices: need rising stages from 1 to 7, got {tuple(out_indices)!r}")
+            raise ValueError(f"out_indices: need increasing stages from 1 to 7, got {tuple(out_indices)!r}")
         if not -1 <= frozen_stages <= out_indices[-1]:
             raise ValueError(f"frozen_stages: need -1 to {out_indices[-1]}, got {frozen_stages!r}")
         self.out_indices = tuple(out_indices)

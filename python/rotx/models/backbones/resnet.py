@@ -10,7 +10,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from rotx.models.checkpoints import Pretrained
 from rotx.models.layers import BN, Norm, freeze, norms_to_eval
 
-#: Depth → kind of block, and the number of blocks of each of the four stages.
+#: Depth → type of block, and number of blocks in each of the four stages.
 DEPTHS: dict[int, tuple[type[BasicBlock | Bottleneck], tuple[int, int, int, int]]] = {
     18: (BasicBlock, (2, 2, 2, 2)),
     34: (BasicBlock, (3, 4, 6, 3)),
@@ -23,26 +23,28 @@ DEPTHS: dict[int, tuple[type[BasicBlock | Bottleneck], tuple[int, int, int, int]
 class ResNet(nn.Module):
     """ResNet without its classifier: images → feature maps of strides 4, 8, 16 and 32.
 
-    Keys of the state dict are torchvision's (``conv1``, ``bn1``, ``layer1.0.conv1``, …), so ImageNet weights load.
+    The keys of the state dict are torchvision's (``conv1``, ``bn1``, ``layer1.0.conv1``, …), so ImageNet weights load.
 
     Args:
-        depth: 18, 34, 50, 101 or 152.
-        num_stages: how many of the four stages are built.
-        out_indices: the stages whose outputs are returned, from 0.
-        base_channels: width of the stem and the first stage; each further stage doubles it. ImageNet weights have 64.
-        frozen_stages: -1 trains everything, 0 freezes the stem, k the stem and the first k stages: their
-            parameters get no gradient and their normalisations stay in eval mode.
-        norm_cfg: makes the normalisation layers.
-        norm_eval: keeps all batch normalisations in eval mode while training.
-        style: ``pytorch`` puts a bottleneck's stride on its 3×3 convolution, ``caffe`` on the first 1×1.
-        zero_init_residual: without weights to start from, blocks start as the identity.
-        init_cfg: the weights to start from, loaded by :meth:`init_weights`; None: random ones.
+        depth: Number of layers: 18, 34, 50, 101 or 152.
+        num_stages: Number of stages to build, 1 to 4.
+        out_indices: Indices of the stages whose outputs are returned, from 0.
+        base_channels: Number of channels of the stem and first stage, doubled by each later stage; ImageNet weights
+            need 64.
+        frozen_stages: Stages that are not trained: -1 for none, 0 for the stem, k for the stem and the first k stages.
+            Their parameters get no gradient and their normalisations stay in eval mode.
+        norm_cfg: Factory of the normalisation layers.
+        norm_eval: Whether all batch normalisations stay in eval mode during training.
+        style: Layer of a bottleneck that has the stride: the 3×3 convolution for ``pytorch``, the first 1×1
+            convolution for ``caffe``.
+        zero_init_residual: Whether blocks start as the identity, if no initial weights are loaded.
+        init_cfg: Initial weights, loaded by :meth:`init_weights`; None: random weights.
 
     Attributes:
-        out_channels: channels of each feature map returned.
+        out_channels: Number of channels of each returned feature map.
 
     Raises:
-        ValueError: for another depth, stage or style.
+        ValueError: If the depth, a stage or the style is not supported.
     """
 
     def __init__(
@@ -87,7 +89,7 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            # Zero scale where a block ends: it starts as the identity.
+            # A block whose last normalisation has scale 0 starts as the identity.
             elif isinstance(module, BasicBlock) and zero_init_residual:
                 nn.init.zeros_(module.bn2.weight)
             elif isinstance(module, Bottleneck) and zero_init_residual:
@@ -109,7 +111,7 @@ class ResNet(nn.Module):
         return tuple(outputs)
 
     def train(self, mode: bool = True) -> ResNet:
-        """As ``nn.Module.train``; what is frozen stays in eval mode."""
+        """Sets the mode like ``nn.Module.train``; frozen layers stay in eval mode."""
         super().train(mode)
         if self.frozen_stages >= 0:
             freeze([self.conv1, self.bn1, *(self.get_submodule(stage) for stage in self.stages[: self.frozen_stages])])
@@ -139,7 +141,7 @@ def _check(
     if not 1 <= num_stages <= 4:
         raise ValueError(f"num_stages: need 1 to 4, got {num_stages!r}")
     if not out_indices or list(out_indices) != sorted(set(out_indices) & set(range(num_stages))):
-        raise ValueError(f"out_indices: need rising stages from 0 to {num_stages - 1}, got {tuple(out_indices)!r}")
+        raise ValueError(f"out_indices: need increasing stages from 0 to {num_stages - 1}, got {tuple(out_indices)!r}")
     if base_channels < 1:
         raise ValueError(f"base_channels: need at least 1, got {base_channels!r}")
     if not -1 <= frozen_stages <= num_stages:

@@ -1,4 +1,4 @@
-"""Any feature backbone of timm, by its name there."""
+"""Backbones of timm, selected by name."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ except ModuleNotFoundError as error:
 
 
 class TIMMBackbone(nn.Module):
-    """A model of timm without its classifier: images → feature maps.
+    """timm model without its classifier: images → feature maps.
 
-    Keys of the state dict are timm's after ``timm_model.``, as in MMPretrain.
+    The keys of the state dict are timm's with the prefix ``timm_model.``, as in MMPretrain.
 
     Args:
-        model_name: as in ``timm.list_models()``, with or without the tag of its weights.
-        features_only: must be True; so that MMPretrain's configs can be read.
-        pretrained: whether :meth:`init_weights` loads timm's weights, downloaded unless cached.
-        in_channels: of the images.
-        out_indices: which of the model's feature maps are returned, from 0; None: all.
-        norm_eval: keeps all batch normalisations in eval mode while training.
-        init_cfg: the weights to start from instead, loaded by :meth:`init_weights`; a file with timm's keys.
-        options: further keywords of the model's own, for ``timm.create_model``.
+        model_name: Name from ``timm.list_models()``, with or without the tag of the weights.
+        features_only: Must be True; accepted so that MMPretrain's configs can be read.
+        pretrained: Whether :meth:`init_weights` loads timm's weights, downloading them unless cached.
+        in_channels: Number of channels of the images.
+        out_indices: Indices of the feature maps to return, from 0; None: all.
+        norm_eval: Whether all batch normalisations stay in eval mode during training.
+        init_cfg: Initial weights used instead of timm's, from a file with timm's keys; :meth:`init_weights` loads them.
+        options: Further keyword arguments of ``timm.create_model``.
 
     Attributes:
-        out_channels: channels of each feature map returned.
-        strides: pixels of the image per pixel of each feature map.
+        out_channels: Number of channels of each returned feature map.
+        strides: Stride of each returned feature map, in pixels of the image.
 
     Raises:
-        ValueError: for a name that timm does not know, or feature maps that the model does not have.
+        ValueError: If timm does not know the name, or the model lacks a requested feature map.
     """
 
     def __init__(
@@ -72,31 +72,31 @@ class TIMMBackbone(nn.Module):
         try:
             self.timm_model = self._create(pretrained=False)
         except (AssertionError, IndexError, RuntimeError, TypeError) as error:
-            raise ValueError(f"timm cannot make {model_name} with {self._arguments}: {error}") from None
+            raise ValueError(f"timm cannot create {model_name} with {self._arguments}: {error}") from None
         self.out_channels = tuple(self.timm_model.feature_info.channels())
         self.strides = tuple(self.timm_model.feature_info.reduction())
-        # Swin and its like have the channels last.
+        # Swin and some other models return channels-last maps.
         self._channels_last = str(getattr(self.timm_model, "output_fmt", "")).endswith("NHWC")
 
     def _create(self, pretrained: bool) -> Any:
         return timm.create_model(self._name, features_only=True, pretrained=pretrained, **self._arguments)
 
     def init_weights(self) -> None:
-        """Loads the weights of ``init_cfg``, or timm's if ``pretrained``.
+        """Loads the weights of ``init_cfg``, or else timm's if ``pretrained``.
 
         Raises:
-            OSError: if timm's cannot be downloaded; says how to go on without them.
+            OSError: If timm's weights cannot be downloaded; the message says how to continue without them.
         """
         if self.init_cfg is not None:
             self.init_cfg.load_into(self.timm_model)
         elif self.pretrained:
             try:
-                # timm loads weights only while it makes a model.
+                # timm loads weights only while it creates a model.
                 self.timm_model.load_state_dict(self._create(pretrained=True).state_dict())
             except (OSError, RuntimeError) as error:
                 raise OSError(
                     f"cannot get timm's weights of {self._name} ({str(error).splitlines()[0]}): fill timm's cache, "
-                    "give a file of yours as init_cfg, or start from random weights with pretrained=False"
+                    "set init_cfg to a local file, or start from random weights with pretrained=False"
                 ) from None
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -104,7 +104,7 @@ class TIMMBackbone(nn.Module):
         return tuple(y.permute(0, 3, 1, 2) if self._channels_last else y for y in self.timm_model(x))
 
     def train(self, mode: bool = True) -> TIMMBackbone:
-        """As ``nn.Module.train``; what is frozen stays in eval mode."""
+        """Sets the mode like ``nn.Module.train``; frozen layers stay in eval mode."""
         super().train(mode)
         if self.norm_eval:
             norms_to_eval(self)

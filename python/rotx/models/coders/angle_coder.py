@@ -1,7 +1,7 @@
-"""Coders of angles, for heads that predict the angle apart from the box, and the plainest of them.
+"""Protocol of angle coders, for heads that predict the angle separately from the box, and the identity coder.
 
-``encode`` takes angles (N, 1) in radians and gives (N, encode_size); ``decode`` takes predictions
-(..., encode_size) and gives angles (...), or (..., 1) with ``keepdim``.
+``encode`` converts angles (N, 1) in radians to targets (N, encode_size); ``decode`` converts predictions
+(..., encode_size) to angles (...), or (..., 1) with ``keepdim``.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from torch import Tensor
 
 
 class AngleCoder(Protocol):
-    """What every coder here is."""
+    """Interface of all angle coders."""
 
     encode_size: int
 
     def encode(self, angles: Tensor) -> Tensor:
-        """Targets (N, encode_size) for angles (N, 1)."""
+        """Returns targets (N, encode_size) for angles (N, 1)."""
 
     def decode(self, predictions: Tensor, keepdim: bool = False) -> Tensor:
-        """Angles from predictions (..., encode_size)."""
+        """Returns angles from predictions (..., encode_size)."""
 
 
 class PseudoAngleCoder:
-    """The angle as it is."""
+    """Identity: the code of an angle is the angle itself."""
 
     encode_size = 1
 
     def encode(self, angles: Tensor) -> Tensor:
-        """The angles (N, 1) themselves."""
+        """Returns the angles (N, 1) unchanged."""
         return angles
 
     def decode(self, predictions: Tensor, keepdim: bool = False) -> Tensor:
-        """Angles from predictions (..., 1)."""
+        """Returns the predictions (..., 1) as angles."""
         return predictions if keepdim else predictions.squeeze(-1)

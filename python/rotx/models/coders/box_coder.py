@@ -1,4 +1,4 @@
-"""What every coder of boxes offers."""
+"""Protocol of box coders."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from rotx.boxes import BoxKind
 
 
 class BoxCoder(Protocol):
-    """What every coder here is."""
+    """Interface of all box coders."""
 
-    #: Number of values that stand for a box.
+    #: Number of values per encoded box.
     encode_size: int
-    #: Kind of the boxes that are encoded and decoded.
+    #: Kind of the encoded and decoded boxes.
     box_kind: BoxKind
 
     def encode(self, priors: Tensor, gts: Tensor) -> Tensor:
-        """Targets (N, encode_size) for priors (N, D) and gts (N, D'), boxes of ``box_kind``."""
+        """Returns targets (N, encode_size) for priors (N, D) and gts (N, D') of kind ``box_kind``."""
 
     def decode(self, priors: Tensor, deltas: Tensor, max_shape: tuple[int, ...] | None = None) -> Tensor:
-        """Boxes (N, D') from priors (N, D) and deltas (N, encode_size).
+        """Returns boxes (N, D') from priors (N, D) and deltas (N, encode_size).
 
         Args:
-            priors: Priors.
-            deltas: Encoded boxes.
+            priors: Priors (N, D).
+            deltas: Encoded boxes (N, encode_size).
             max_shape: Height and width of the image, for coders that clip boxes to it.
         """

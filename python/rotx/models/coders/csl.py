@@ -14,28 +14,28 @@ Window = Literal["gaussian", "triangle", "rect", "pulse"]
 
 
 class CSLCoder:
-    """Circular Smooth Label: a class for every ``omega`` degrees, smoothed over its neighbours.
+    """Circular Smooth Label: one class per ``omega`` degrees, smoothed over its neighbours.
 
-    Paper: Yang and Yan, Arbitrary-Oriented Object Detection with Circular Smooth Label, ECCV 2020.
+    Yang and Yan, "Arbitrary-Oriented Object Detection with Circular Smooth Label", ECCV 2020.
 
-    Two things differ from MMRotate for ``oc`` alone. MMRotate decodes to [0, π/2), while its boxes, as ours,
-    have angles in [−π/2, 0), so that every decoded box lies across its object; here angles are decoded to
-    the range that boxes have. And angles below 0 get the class they lie in, not the one above it.
+    For ``oc`` two things differ from MMRotate. MMRotate decodes to [0, π/2), although its boxes, like ours, have angles
+    in [−π/2, 0), so every decoded box is perpendicular to its object; here angles are decoded to the range of the
+    boxes. And negative angles get the class that contains them, not the next higher one.
 
     Args:
-        angle_version: of the boxes.
-        omega: degrees a class; should divide 90, for ``oc``, or 180.
-        window: how a label falls off: ``gaussian``; ``triangle``, linearly; ``rect``, 1 within the radius;
-            ``pulse``, 1 for the class alone.
-        radius: of the window, in classes.
-        window_form: of the gaussian window. ``"mmrotate"``, the default, is what MMRotate's published configs
-            trained with: exp(−x²) / (2 r²), which is exp(−x² / (2 r²)) with a bracket misplaced, so that a
-            label's peak is 1 / (2 r²), 0.014 for r = 6, and its width is always the same. With ``omega`` > 1
-            it moreover steps by classes through a window that is measured in degrees, and the far end, where
-            the value is 0, overwrites the peak: **all labels are 0**. ``"gaussian"`` is the window of the paper.
+        angle_version: Angle version of the boxes.
+        omega: Degrees per class; should divide 90 for ``oc`` and 180 for the other versions.
+        window: Shape of the smoothing window: ``gaussian``; ``triangle``, linear; ``rect``, 1 within the radius;
+            ``pulse``, 1 for the class only.
+        radius: Radius of the window, in classes.
+        window_form: Formula of the gaussian window. ``"mmrotate"``, the default, is the one that MMRotate's published
+            models were trained with: exp(−x²) / (2 r²), which is exp(−x² / (2 r²)) with a misplaced bracket. The
+            peak of a label is therefore 1 / (2 r²), 0.014 for r = 6, and its width does not depend on r. With
+            ``omega`` > 1, MMRotate also indexes a window in degrees by classes, and its far end, where the value
+            is 0, overwrites the peak: **all labels are 0**. ``"gaussian"`` is the window of the paper.
 
     Raises:
-        ValueError: for an unknown version, window or form, or sizes that are not positive.
+        ValueError: If the angle version, window or window form is unknown, or a size is not positive.
     """
 
     def __init__(
@@ -63,29 +63,29 @@ class CSLCoder:
             self._window = _window(window, self.encode_size, radius)
 
     def encode(self, angles: Tensor) -> Tensor:
-        """Labels (N, encode_size) in [0, 1] for angles (N, 1)."""
+        """Returns labels (N, encode_size) in [0, 1] for angles (N, 1) in radians."""
         turned = (angles * degrees(1) + self.angle_offset) % self.angle_range
         index = (turned / self.omega).long()
         classes = torch.arange(self.encode_size, device=angles.device)
         return self._window.to(angles)[(classes - index) % self.encode_size]
 
     def decode(self, predictions: Tensor, keepdim: bool = False) -> Tensor:
-        """Angles in the middle of the classes with the highest scores, from scores (..., encode_size)."""
+        """Returns the central angles of the classes with the highest scores, from scores (..., encode_size)."""
         index = predictions.argmax(dim=-1, keepdim=keepdim)
         middle = (index.to(predictions.dtype) + 0.5) * self.omega
         return (middle % self.angle_range - self.angle_offset) * radians(1)
 
     def _mmrotate_gaussian(self, radius: float) -> Tensor:
-        # For each class the last of the degrees −range/2 .. range/2 − 1 that are a multiple of the number of
-        # classes away from it: MMRotate writes them all, in this order, on the CPU.
+        # MMRotate writes the degrees −range/2 .. range/2 − 1 to their classes, modulo the number of classes, in this
+        # order, so the last one written to each class remains.
         last = self.angle_range // 2 - 1
         degree = last - (last - torch.arange(self.encode_size)) % self.encode_size
         return torch.exp(-degree.float().square()) / (2 * radius**2)
 
 
 def _window(window: Window, size: int, radius: float) -> Tensor:
-    """The label of class 0: (size,), its neighbours above first."""
-    x = (torch.arange(size) + size // 2) % size - size // 2  # the signed number of classes away
+    """Returns the label (size,) of class 0, starting with class 0 itself."""
+    x = (torch.arange(size) + size // 2) % size - size // 2  # signed distance, in classes
     if window == "gaussian":
         return torch.exp(-x.float().square() / (2 * radius**2))
     if window == "triangle":

@@ -1,4 +1,4 @@
-"""Horizontal boxes relative to horizontal priors."""
+"""Coder of horizontal boxes relative to horizontal priors."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ from rotx.models.coders.deltas import (
 
 
 class DeltaXYWHHBBoxCoder:
-    """hbox priors, hboxes: shift of the centre in prior sizes, logarithms of the ratios of the sizes.
+    """Encodes hboxes by the centre's shift, in units of the prior's size, and the logarithms of the size ratios.
+
+    The priors are hboxes, too.
 
     Args:
-        target_means: subtracted from the targets.
-        target_stds: what they are divided by then.
-        clip_border: decoded boxes are cut at the image, if its shape is given.
-        add_ctr_clamp: decoded centres stay within ``ctr_clamp`` of the prior's, and sizes may shrink freely.
-        ctr_clamp: in pixels.
+        target_means: Means subtracted from the targets.
+        target_stds: Standard deviations that the targets are divided by.
+        clip_border: Whether to clip decoded boxes to the image, if its shape is given.
+        add_ctr_clamp: Whether decoded centres stay within ``ctr_clamp`` of the prior's; sizes may then shrink freely.
+        ctr_clamp: Greatest distance of a decoded centre from the prior's along x and y, in pixels.
     """
 
     encode_size = 4
@@ -50,7 +52,7 @@ class DeltaXYWHHBBoxCoder:
         self.ctr_clamp = ctr_clamp if add_ctr_clamp else None
 
     def encode(self, priors: Tensor, gts: Tensor) -> Tensor:
-        """Targets (N, 4) for hbox priors (N, 4) and hbox gts (N, 4)."""
+        """Returns targets (N, 4) for hbox priors (N, 4) and hbox gts (N, 4)."""
         prior, gt = centered(at_least_float32(priors)), centered(at_least_float32(gts))
         shift = (gt[..., :2] - prior[..., :2]) / positive_size(prior)
         return normalize(torch.cat([shift, log_ratio(positive_size(gt), prior)], dim=-1), self.means, self.stds)
@@ -62,16 +64,16 @@ class DeltaXYWHHBBoxCoder:
         max_shape: tuple[int, ...] | None = None,
         wh_ratio_clip: float = WH_RATIO_CLIP,
     ) -> Tensor:
-        """Boxes from deltas.
+        """Returns the boxes of deltas.
 
         Args:
-            priors: hboxes (..., 4).
-            deltas: (..., 4), or (..., 4 · K) for K classes.
-            max_shape: height and width of the image, to cut the boxes at.
-            wh_ratio_clip: a size changes at most by this factor and its inverse.
+            priors: Prior hboxes (..., 4).
+            deltas: Encoded boxes (..., 4), or (..., 4 · K) for K classes.
+            max_shape: Height and width of the image that boxes are clipped to; None: boxes are not clipped.
+            wh_ratio_clip: Greatest change of a size: by this factor or its inverse.
 
         Returns:
-            hboxes of the shape of ``deltas``.
+            Hboxes in the shape of ``deltas``.
         """
         values = denormalize(deltas, self.means, self.stds)
         prior = centered(priors)[..., None, :]

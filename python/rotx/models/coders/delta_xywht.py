@@ -1,4 +1,4 @@
-"""Rotated boxes relative to rotated or horizontal priors."""
+"""Coders of rotated boxes relative to rotated or horizontal priors."""
 
 from __future__ import annotations
 
@@ -26,18 +26,19 @@ from rotx.models.coders.deltas import (
 
 
 class DeltaXYWHTRBBoxCoder:
-    """rbox priors, rboxes: as DeltaXYWHHBBoxCoder, with the difference of the angles as fifth value.
+    """Encodes rboxes relative to rbox priors like DeltaXYWHHBBoxCoder, with the angle difference as fifth value.
 
     Args:
-        target_means: subtracted from the targets.
-        target_stds: what they are divided by then.
-        angle_version: how boxes are written; ``r360``, boxes with a heading, can be decoded only.
-        norm_factor: angles are divided by this times π.
-        edge_swap: a gt's w and h change places where its angle is then nearer to the prior's. Decoded boxes
-            have w ≥ h.
-        proj_xy: shifts are along the prior's sides, not along x and y.
-        add_ctr_clamp: decoded centres stay within ``ctr_clamp`` of the prior's, and sizes may shrink freely.
-        ctr_clamp: in pixels; along the prior's sides with ``proj_xy``, where MMRotate leaves it out.
+        target_means: Means subtracted from the targets.
+        target_stds: Standard deviations that the targets are divided by.
+        angle_version: Angle version of the boxes; ``r360``, boxes with a heading, supports decoding only.
+        norm_factor: Angle differences are divided by ``norm_factor`` · π; None: they stay in radians.
+        edge_swap: Whether to exchange w and h of a gt where that brings its angle closer to the prior's. Decoded boxes
+            then have w ≥ h.
+        proj_xy: Whether shifts are along the prior's sides instead of along x and y.
+        add_ctr_clamp: Whether decoded centres stay within ``ctr_clamp`` of the prior's; sizes may then shrink freely.
+        ctr_clamp: Greatest distance of a decoded centre from the prior's along each axis, in pixels. With ``proj_xy``
+            the axes are the prior's sides; MMRotate does not clamp there.
     """
 
     encode_size = 5
@@ -55,7 +56,7 @@ class DeltaXYWHTRBBoxCoder:
         ctr_clamp: int = 32,
     ) -> None:
         self.means, self.stds = statistics(target_means, target_stds, self.encode_size)
-        norm_angle(torch.zeros(0), angle_version)  # an unknown version fails here, not in the first step
+        norm_angle(torch.zeros(0), angle_version)  # an unknown version fails here, not in the first training step
         self.angle_version = angle_version
         self.angle_unit = norm_factor * pi if norm_factor else 1.0
         self.edge_swap = edge_swap
@@ -63,7 +64,7 @@ class DeltaXYWHTRBBoxCoder:
         self.ctr_clamp = ctr_clamp if add_ctr_clamp else None
 
     def encode(self, priors: Tensor, gts: Tensor) -> Tensor:
-        """Targets (N, 5) for rbox priors (N, 5) and rbox gts (N, 5)."""
+        """Returns targets (N, 5) for rbox priors (N, 5) and rbox gts (N, 5)."""
         prior, gt = at_least_float32(priors), regularize(at_least_float32(gts), self.angle_version)
         shift = gt[..., :2] - prior[..., :2]
         if self.proj_xy:
@@ -78,7 +79,7 @@ class DeltaXYWHTRBBoxCoder:
         return normalize(deltas, self.means, self.stds)
 
     def _nearer(self, turn: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
-        """The lesser turn of the two by which a gt can be reached, and w and h (..., 2) for it."""
+        """Returns the smaller of the two rotations to a gt, and its w and h (..., 2) in that representation."""
         straight = norm_angle(turn, self.angle_version)
         swapped = norm_angle(turn + pi / 2, self.angle_version)
         keep = straight.abs() < swapped.abs()
@@ -91,16 +92,16 @@ class DeltaXYWHTRBBoxCoder:
         max_shape: tuple[int, ...] | None = None,
         wh_ratio_clip: float = WH_RATIO_CLIP,
     ) -> Tensor:
-        """Boxes from deltas.
+        """Returns the boxes of deltas.
 
         Args:
-            priors: rboxes (..., 5).
-            deltas: (..., 5), or (..., 5 · K) for K classes.
-            max_shape: height and width of the image, whose pixels the centres are kept on.
-            wh_ratio_clip: a size changes at most by this factor and its inverse.
+            priors: Prior rboxes (..., 5).
+            deltas: Encoded boxes (..., 5), or (..., 5 · K) for K classes.
+            max_shape: Height and width of the image that centres are clamped to; None: they are not clamped.
+            wh_ratio_clip: Greatest change of a size: by this factor or its inverse.
 
         Returns:
-            rboxes of the shape of ``deltas``.
+            Rboxes in the shape of ``deltas``.
         """
         values = denormalize(deltas, self.means, self.stds)
         prior = priors[..., None, :]
@@ -120,9 +121,9 @@ class DeltaXYWHTRBBoxCoder:
 
 
 class DeltaXYWHTHBBoxCoder:
-    """hbox priors, rboxes: as DeltaXYWHTRBBoxCoder with the priors taken as rboxes of angle 0.
+    """Encodes rboxes relative to hbox priors: DeltaXYWHTRBBoxCoder with the priors as rboxes of angle 0.
 
-    The arguments are the same, but for ``proj_xy``, which would change nothing.
+    The arguments are the same except for ``proj_xy``, which would have no effect.
     """
 
     encode_size = 5
@@ -150,7 +151,7 @@ class DeltaXYWHTHBBoxCoder:
         )
 
     def encode(self, priors: Tensor, gts: Tensor) -> Tensor:
-        """Targets (N, 5) for hbox priors (N, 4) and rbox gts (N, 5)."""
+        """Returns targets (N, 5) for hbox priors (N, 4) and rbox gts (N, 5)."""
         return self._rotated.encode(centered(at_least_float32(priors)), gts)
 
     def decode(
@@ -160,8 +161,8 @@ class DeltaXYWHTHBBoxCoder:
         max_shape: tuple[int, ...] | None = None,
         wh_ratio_clip: float = WH_RATIO_CLIP,
     ) -> Tensor:
-        """rboxes of the shape of ``deltas``, (..., 5) or (..., 5 · K), from hbox priors (..., 4).
+        """Returns rboxes in the shape of ``deltas``, (..., 5) or (..., 5 · K), from hbox priors (..., 4).
 
-        ``max_shape`` changes nothing: as in MMRotate, centres may leave the image.
+        ``max_shape`` has no effect: as in MMRotate, centres may lie outside the image.
         """
         return self._rotated.decode(centered(priors), deltas, wh_ratio_clip=wh_ratio_clip)

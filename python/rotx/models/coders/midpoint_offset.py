@@ -1,4 +1,4 @@
-"""Rotated boxes relative to horizontal priors, by their corners: Oriented R-CNN's coder."""
+"""Oriented R-CNN's coder of rotated boxes relative to horizontal priors."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ from rotx.models.coders.deltas import (
 
 
 class MidpointOffsetCoder:
-    """hbox priors, rboxes: the box's circumscribed hbox, and where two of its corners lie on it.
+    """Encodes rboxes by their circumscribed hbox and the positions of two corners on it.
 
-    Oriented R-CNN's. The first four values are those of DeltaXYWHHBBoxCoder for the hbox; then come how far
-    right of the middle of the top side the top corner lies, in widths, and how far below the middle of the
-    right side the rightmost one, in heights.
+    Xie et al., "Oriented R-CNN for Object Detection", ICCV 2021. The first four values are those of
+    DeltaXYWHHBBoxCoder for the hbox. The fifth is the offset of the top corner from the middle of the top side, in
+    widths, to the right; the sixth that of the rightmost corner from the middle of the right side, in heights,
+    downwards.
 
-    MMRotate looks for two top corners and for two right ones apart from each other. In a long box at a slight
-    angle it finds two of one kind alone and encodes the two ends of a diagonal, a box without area; this does not.
+    MMRotate checks for two top corners and for two right corners independently. For a long box at a small angle only
+    one check succeeds; it then encodes both ends of a diagonal, a box without area. This coder requires both.
 
     Args:
-        target_means: subtracted from the targets.
-        target_stds: what they are divided by then.
-        angle_version: how decoded boxes are written.
+        target_means: Means subtracted from the targets.
+        target_stds: Standard deviations that the targets are divided by.
+        angle_version: Angle version of the decoded boxes.
     """
 
     encode_size = 6
@@ -49,18 +50,18 @@ class MidpointOffsetCoder:
         angle_version: AngleVersion = "oc",
     ) -> None:
         self.means, self.stds = statistics(target_means, target_stds, self.encode_size)
-        regularize(torch.zeros(0, 5), angle_version)  # an unknown version fails here, not in the first step
+        regularize(torch.zeros(0, 5), angle_version)  # an unknown version fails here, not in the first training step
         self.angle_version = angle_version
 
     def encode(self, priors: Tensor, gts: Tensor) -> Tensor:
-        """Targets (N, 6) for hbox priors (N, 4) and rbox gts (N, 5)."""
+        """Returns targets (N, 6) for hbox priors (N, 4) and rbox gts (N, 5)."""
         prior, gts = centered(at_least_float32(priors)), regularize(at_least_float32(gts), self.angle_version)
         gt = centered(rbox2hbox(gts))
         corners = rbox2qbox(gts)
         x, y = corners[..., 0::2], corners[..., 1::2]
         up, left = y - y.amin(dim=-1, keepdim=True), x.amax(dim=-1, keepdim=True) - x
-        # A box that lies straight, to a tenth of a pixel, has two top corners and two right ones: the right of
-        # those and the lower of these count.
+        # An axis-parallel box, to 0.1 px, has two top and two right corners: use the right one of the former and the
+        # lower one of the latter.
         straight = ((up <= 0.1).sum(dim=-1) > 1) & ((left <= 0.1).sum(dim=-1) > 1)
         slack = straight[..., None] * 0.1
         top = x.masked_fill(up > slack, -torch.inf).amax(dim=-1)
@@ -76,22 +77,22 @@ class MidpointOffsetCoder:
         max_shape: tuple[int, ...] | None = None,
         wh_ratio_clip: float = WH_RATIO_CLIP,
     ) -> Tensor:
-        """rboxes (..., 5) from hbox priors (..., 4) and deltas (..., 6).
+        """Returns rboxes (..., 5) from hbox priors (..., 4) and deltas (..., 6).
 
-        The values describe a parallelogram; the shorter diagonal is drawn out to the length of the longer,
-        which makes it a rectangle. ``max_shape`` changes nothing, as in MMRotate.
+        The values describe a parallelogram; extending its shorter diagonal to the length of the longer one makes it a
+        rectangle. ``max_shape`` has no effect, as in MMRotate.
         """
         values = denormalize(deltas, self.means, self.stds)[..., 0, :]
         prior = centered(priors)
         center = prior[..., :2] + decoded_shift(prior, values, None)
         size = decoded_size(prior, values, None, wh_ratio_clip)
-        # From the centre to the top corner (da, −gh) and to the right one (gw, db): half of each diagonal.
+        # Half diagonals, from the centre to the top corner (da, −gh) and to the right corner (gw, db).
         gw, gh = (size.clamp(min=MIN_SIZE) * 0.5).unbind(dim=-1)
         da, db = (values[..., 4:].clamp(-0.5, 0.5) * size).unbind(dim=-1)
         top, right = torch.stack([da, -gh], dim=-1), torch.stack([gw, db], dim=-1)
         angle = (torch.atan2(-gh, da) + torch.atan2(db, gw)) / 2
-        # Both diagonals as long as the longer one. The sides are their sum and difference, which are exactly 0
-        # where the two corners coincide or face each other: such a box is none.
+        # Extend both diagonals to the length of the longer one. The sides are their sum and difference, which are
+        # exactly 0 where the two corners coincide or are opposite: such a box has no area.
         lengths = [torch.linalg.vector_norm(half, dim=-1, keepdim=True) for half in (top, right)]
         top, right = top / lengths[0], right / lengths[1]
         sides = [torch.linalg.vector_norm(side, dim=-1, keepdim=True) for side in (right + top, right - top)]

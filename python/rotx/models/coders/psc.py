@@ -11,19 +11,18 @@ from rotx.boxes import AngleVersion
 
 
 class PSCCoder:
-    """Phase-Shifting Coder: the cosines of the doubled angle, shifted by equal phases.
+    """Phase-Shifting Coder: cosines of the doubled angle at equally spaced phase shifts.
 
-    Paper: Yu and Da, Phase-Shifting Coder: Predicting Accurate Orientation in Oriented Object Detection,
-    CVPR 2023.
+    Yu and Da, "Phase-Shifting Coder: Predicting Accurate Orientation in Oriented Object Detection", CVPR 2023.
 
     Args:
-        angle_version: must be ``le90``, the range that a phase decodes to.
-        dual_freq: encode the quadrupled angle too, with which a square looks the same after a quarter turn.
-        num_step: number of phases, 3 at least.
-        thr_mod: a prediction whose squared amplitude is below this decodes to 0: the object has no direction.
+        angle_version: Angle version; must be ``le90``, the range that phases decode to.
+        dual_freq: Whether to encode the quadrupled angle too, so that a square turned by 90° has the same code.
+        num_step: Number of phases, at least 3.
+        thr_mod: Threshold of the squared amplitude; predictions below it have no direction and decode to 0.
 
     Raises:
-        ValueError: for another version or fewer phases.
+        ValueError: If the angle version is not ``le90``, or there are too few phases.
     """
 
     def __init__(
@@ -39,27 +38,27 @@ class PSCCoder:
         self.encode_size = 2 * num_step if dual_freq else num_step
 
     def encode(self, angles: Tensor) -> Tensor:
-        """Cosines (N, encode_size) for angles (N, 1)."""
+        """Returns cosines (N, encode_size) for angles (N, 1) in radians."""
         shifts = self._shifts(angles)
         single = torch.cos(angles * 2 + shifts)
         return torch.cat([single, torch.cos(angles * 4 + shifts)], dim=-1) if self.dual_freq else single
 
     def decode(self, predictions: Tensor, keepdim: bool = False) -> Tensor:
-        """Angles in [−π/2, π/2] from predictions (..., encode_size)."""
+        """Returns angles in [−π/2, π/2] from predictions (..., encode_size)."""
         phase, strength = self._phase(predictions[..., : self.num_step])
         if self.dual_freq:
             double, strength = self._phase(predictions[..., self.num_step :])
-            # Half of the doubled phase is known up to half a turn; the single phase says which.
+            # Half of the doubled phase is ambiguous by π; the single phase resolves this.
             half = double / 2
             phase = torch.where(torch.cos(phase - half) < 0, half % (2 * pi) - pi, half)
         angle = torch.where(strength < self.thr_mod, torch.zeros_like(phase), phase) / 2
         return angle[..., None] if keepdim else angle
 
     def _phase(self, cosines: Tensor) -> tuple[Tensor, Tensor]:
-        """The phase in [−π, π] and the squared amplitude, times (num_step / 2)², of shifted cosines (..., S)."""
+        """Returns the phase in [−π, π] and the squared amplitude, times (num_step / 2)², of cosines (..., S)."""
         shifts = self._shifts(cosines)
         sine, cosine = (cosines * shifts.sin()).sum(dim=-1), (cosines * shifts.cos()).sum(dim=-1)
-        # No phase at all counts as 0; atan2 of two zeros has no gradient.
+        # atan2(0, 0) has no gradient, so an undefined phase is replaced by 0.
         known = torch.where((sine == 0) & (cosine == 0), torch.ones_like(cosine), cosine)
         return -torch.atan2(sine, known), sine**2 + cosine**2
 

@@ -1,4 +1,4 @@
-"""Detectors: a backbone, a neck and heads; one file for each kind."""
+"""Detectors: a backbone, a neck and heads; one file per kind."""
 
 from rotx.models.detectors.detector import Detector, Losses, total_loss
 from rotx.models.detectors.query import Query

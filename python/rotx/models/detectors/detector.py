@@ -1,4 +1,4 @@
-"""What all detectors share: three stages, from images to raw outputs, to candidates, to detections."""
+"""Base class of all detectors, with three stages: images → raw outputs → candidates → detections."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from rotx.models.preprocess import DetDataPreprocessor
 from rotx.models.structures import Batch, Candidates
 from rotx.records import Instances
 
-#: Loss terms by name: a value, or one for each level. Names without "loss" are only shown.
+#: Loss terms by name: one value, or one per level. Names without "loss" are logged but not minimised.
 Losses = Mapping[str, Tensor | list[Tensor]]
 
 
 class Detector(nn.Module):
-    """A backbone, a neck and, in a subclass, heads.
+    """Detector with a backbone and a neck; subclasses add heads.
 
-    A subclass adds ``network``, ``losses``, ``decode`` and ``head``. ``predict`` goes through three stages:
-    ``network`` makes raw outputs, tensors alone; ``decode`` makes a fixed number of candidates of them; ``suppress``
-    keeps the detections. The first two are what an export holds.
+    A subclass defines ``network``, ``losses``, ``decode`` and ``head``. ``predict`` runs three stages: ``network``
+    computes raw outputs, which are only tensors; ``decode`` converts them to a fixed number of candidates;
+    ``suppress`` selects the detections. An exported model contains the first two stages.
 
     Args:
-        backbone: Makes feature maps of images.
-        neck: Makes a pyramid of the maps; None: the maps are used as they are.
-        data_preprocessor: Makes a batch of images.
-        init_cfg: Weights of a whole detector to start from.
+        backbone: Backbone: images → feature maps.
+        neck: Neck: feature maps → feature pyramid; None: the maps go directly to the heads.
+        data_preprocessor: Normalises and pads images to a batch; None: the default settings.
+        init_cfg: Initial weights of the whole detector; None: those of its parts.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Detector(nn.Module):
 
     @property
     def head(self) -> Any:
-        """The head that makes the detections."""
+        """Head that predicts the detections."""
         raise NotImplementedError
 
     @property
@@ -59,8 +59,14 @@ class Detector(nn.Module):
 
     @property
     def box_kind(self) -> BoxKind:
-        """Kind of the boxes of detections."""
+        """Kind of the detected boxes."""
         kind: BoxKind = self.head.box_kind
+        return kind
+
+    @property
+    def target_kind(self) -> BoxKind:
+        """Kind of the boxes that the detector learns from; that of its detections, unless its head says otherwise."""
+        kind: BoxKind = getattr(self.head, "target_kind", self.box_kind)
         return kind
 
     @property
@@ -71,13 +77,13 @@ class Detector(nn.Module):
 
     @property
     def nms_iou(self) -> float | None:
-        """IoU of boxes above which the worse one is suppressed; None where they are not compared as they are."""
+        """IoU above which NMS suppresses the lower-scoring box; None if NMS does not compare the boxes themselves."""
         nms: Any = getattr(self.head, "nms", None)
-        as_they_are = isinstance(nms, NMSRotated) or (isinstance(nms, NMS) and self.box_kind == "hbox")
-        return float(nms.iou_threshold) if as_they_are else None
+        compares_boxes = isinstance(nms, NMSRotated) or (isinstance(nms, NMS) and self.box_kind == "hbox")
+        return float(nms.iou_threshold) if compares_boxes else None
 
     def init_weights(self) -> None:
-        """Sets the weights that training starts from; may download those of the backbone."""
+        """Initialises the weights for training; may download those of the backbone."""
         for child in self.children():
             set_weights = getattr(child, "init_weights", None)
             if set_weights is not None:
@@ -86,70 +92,77 @@ class Detector(nn.Module):
             self.init_cfg.load_into(self)
 
     def extract(self, images: Tensor) -> Sequence[Tensor]:
-        """Feature maps of images (B, 3, H, W), finest first."""
+        """Returns the feature maps of images (B, 3, H, W), finest first."""
         maps: Sequence[Tensor] = self.backbone(images)
         return maps if self.neck is None else self.neck(maps)
 
     def network(self, images: Tensor) -> Any:
-        """Raw outputs for images (B, 3, H, W)."""
+        """Returns the raw outputs for images (B, 3, H, W)."""
         raise NotImplementedError
 
     def outputs(self, batch: Batch, targets: Sequence[Instances] | None = None) -> Any:
-        """Raw outputs for a batch, in training with its targets."""
+        """Returns the raw outputs for a batch; in training, ``targets`` are given."""
         return self.network(batch.images)
 
     def losses(self, raw: Any, targets: Sequence[Instances], batch: Batch) -> Losses:
-        """Loss terms of raw outputs."""
+        """Returns the loss terms of raw outputs."""
         raise NotImplementedError
 
     def decode(self, raw: Any, batch: Batch) -> Candidates:
-        """Scored boxes from raw outputs, in pixels of the batch's images; their number depends on shapes alone."""
+        """Decodes raw outputs to scored boxes in pixels of the batch's images; their number depends on shapes only."""
         raise NotImplementedError
 
     def suppress(self, candidates: Candidates) -> list[Instances]:
-        """The detections of each image, best first."""
+        """Selects the detections of each image, best first."""
         found: list[Instances] = self.head.suppress(candidates)
         return found
 
     def complete(self, found: list[Instances], raw: Any) -> list[Instances]:
-        """The detections with what is predicted for them alone, such as masks; here nothing.
+        """Adds predictions that are made only for detections, such as masks; the base class adds none.
 
         Args:
-            found: Detections of ``suppress``.
-            raw: Raw outputs.
+            found: Detections of each image, from ``suppress``.
+            raw: Raw outputs of ``network``.
         """
         return found
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> list[Instances]:
-        """The detections of each image, best first, in pixels of the batch's images."""
+        """Returns the detections of each image, best first, in pixels of the batch's images."""
         raw = self.outputs(batch)
         return self.complete(self.suppress(self.decode(raw, batch)), raw)
 
     def loss(self, raw: Any, targets: Sequence[Instances], batch: Batch | None = None) -> Losses:
-        """Loss terms of raw outputs.
+        """Returns the loss terms of raw outputs.
 
         Args:
-            raw: Outputs of ``network``.
+            raw: Raw outputs of ``network``.
             targets: Objects of each image.
-            batch: Batch that the outputs are for.
+            batch: Batch that the raw outputs were computed from.
         """
         if isinstance(raw, Batch):
-            message = "detector.loss(batch, targets) is now detector(batch, targets); it goes with the next version"
+            message = "detector.loss(batch, targets) is deprecated and will be removed: use detector(batch, targets)"
             warnings.warn(message, DeprecationWarning, stacklevel=2)
             losses: Losses = self(raw, targets)
             return losses
         if batch is None:
-            raise TypeError("loss: needs the batch, too")
+            raise TypeError("loss: needs the batch")
         return self.losses(raw, targets, batch)
 
     def forward(self, batch: Batch, targets: Sequence[Instances] | None = None) -> Losses | list[Instances]:
-        """The loss terms with targets, the detections without."""
+        """Returns the loss terms if there are targets, else the detections of each image."""
         return self.predict(batch) if targets is None else self.losses(self.outputs(batch, targets), targets, batch)
 
 
 def total_loss(losses: Losses) -> Tensor:
-    """What training minimises: the sum of the terms that are losses, each the mean of its values."""
+    """Returns the value that training minimises: the sum of the losses, each averaged over its values.
+
+    Args:
+        losses: Loss terms by name; terms without "loss" in their names are left out.
+
+    Raises:
+        ValueError: If no term is a loss.
+    """
     total: Tensor | None = None
     for name, term in losses.items():
         if "loss" not in name:

@@ -19,18 +19,18 @@ from rotx.records import Instances
 
 
 class Query(Detector):
-    """A detector with an encoder of features and a decoder of queries: DETR and its kin.
+    """Detector with an encoder of features and a decoder of queries, such as DETR.
 
     Args:
-        backbone: Makes feature maps of images.
-        neck: Makes maps of one width; None: the maps are used as they are.
-        encoder: ``forward(features, padding)`` makes a memory, of whatever form the decoder takes.
-        decoder: ``forward(queries, memory, targets)`` makes what the head takes; ``query_channels`` is the width of a
-            query. Targets are None but in training, where they may make further queries to learn from.
-        bbox_head: Head: ``forward`` on what the decoder makes, and the rest as that of :class:`SingleStage`.
+        backbone: Backbone: images → feature maps.
+        neck: Neck: feature maps → maps with equal numbers of channels; None: no neck.
+        encoder: Encoder; ``forward(features, padding)`` returns the memory in any form that the decoder accepts.
+        decoder: Decoder; ``forward(queries, memory, targets)`` returns the input of the head, ``query_channels`` is the
+            number of channels of a query. Targets are given only in training, where they may add denoising queries.
+        bbox_head: Head; ``forward`` takes the output of the decoder, the rest is as for :class:`SingleStage`.
         num_queries: Number of queries.
-        data_preprocessor: Makes a batch of images.
-        init_cfg: Weights of a whole detector to start from.
+        data_preprocessor: Normalises and pads images to a batch; None: the default settings.
+        init_cfg: Initial weights of the whole detector; None: those of its parts.
     """
 
     def __init__(
@@ -54,37 +54,37 @@ class Query(Detector):
 
     @property
     def head(self) -> Any:
-        """The head that makes the detections."""
+        """Head that predicts the detections."""
         return self.bbox_head
 
     def network(self, images: Tensor, padding: Tensor | None = None, targets: Sequence[Instances] | None = None) -> Any:
-        """Raw outputs of the head.
+        """Returns the raw outputs of the head.
 
         Args:
             images: Images (B, 3, H, W).
-            padding: Where the images are padding, (B, H, W) bool; None: nowhere.
-            targets: Objects of each image, in training.
+            padding: Mask (B, H, W) bool, True in the padding; None: no padding.
+            targets: Objects of each image, in training; None otherwise.
         """
         memory = self.encoder(self.extract(images), padding)
         return self.bbox_head(self.decoder(self.query_embedding.weight, memory, targets))
 
     def outputs(self, batch: Batch, targets: Sequence[Instances] | None = None) -> Any:
-        """Raw outputs for a batch, whose padding the encoder leaves out."""
+        """Returns the raw outputs for a batch; the encoder ignores the padding."""
         return self.network(batch.images, padding_of(batch), targets)
 
     def losses(self, raw: Any, targets: Sequence[Instances], batch: Batch) -> Losses:
-        """Loss terms of raw outputs."""
+        """Returns the loss terms of raw outputs."""
         losses: Losses = self.head.loss(raw, targets, batch)
         return losses
 
     def decode(self, raw: Any, batch: Batch) -> Candidates:
-        """Scored boxes from raw outputs, in pixels of the batch's images."""
+        """Decodes raw outputs to scored boxes, in pixels of the batch's images."""
         candidates: Candidates = self.head.decode(raw, batch)
         return candidates
 
 
 def padding_of(batch: Batch) -> Tensor | None:
-    """Where images of a batch are padding, (B, H, W) bool; None: nowhere."""
+    """Returns the padding of a batch as a mask (B, H, W) bool; None if there is none."""
     height, width = batch.images.shape[-2:]
     if all(size == (height, width) for size in batch.sizes):
         return None

@@ -20,11 +20,11 @@ from rotx.records import Instances
 
 
 class RefineStage(NamedTuple):
-    """What one head makes of images.
+    """Outputs of one head.
 
     Attributes:
-        maps: Outputs of the head.
-        priors: Boxes of each level that the head refines, (B, A, D); None: the head has its own.
+        maps: Raw outputs of the head.
+        priors: Boxes (B, A, D) of each level that the head refines; None: the head has its own priors.
     """
 
     maps: Maps
@@ -32,22 +32,22 @@ class RefineStage(NamedTuple):
 
 
 class Refine(Detector):
-    """A detector with a dense head and others that refine its boxes: R3Det, S2ANet.
+    """Detector with a dense head followed by heads that refine its boxes: R3Det, S2ANet.
 
     Args:
-        backbone: Makes feature maps of images.
-        neck: Makes a pyramid of the maps; None: the maps are used as they are.
-        bbox_head_init: First head: as that of :class:`SingleStage`, with ``refine(raw)``, the box of each place for
-            the next head, a level each (B, A, D).
-        bbox_head_refine: Heads that come after it, in order. They take the boxes of the one before as ``priors``:
+        backbone: Backbone: images → feature maps.
+        neck: Neck: feature maps → feature pyramid; None: the maps go directly to the heads.
+        bbox_head_init: First head; as for :class:`SingleStage`, plus ``refine(raw)``, which returns the boxes
+            (B, A, D) of each level that the next head refines.
+        bbox_head_refine: Refining heads, in order. They take the boxes of the previous head as ``priors``:
             ``forward(features, priors)``, ``loss(raw, targets, batch, priors)``, ``refine(raw, priors)`` and
             ``decode(raw, batch, priors)``.
-        stage_loss_weights: Weight of the losses of each of these; None: 1.
-        data_preprocessor: Makes a batch of images.
-        init_cfg: Weights of a whole detector to start from.
+        stage_loss_weights: Weights of the losses of the refining heads; None: 1 for each.
+        data_preprocessor: Normalises and pads images to a batch; None: the default settings.
+        init_cfg: Initial weights of the whole detector; None: those of its parts.
 
     Raises:
-        ValueError: Without heads that refine, or for another number of weights.
+        ValueError: If there is no refining head, or the number of weights differs from that of the heads.
     """
 
     def __init__(
@@ -65,24 +65,27 @@ class Refine(Detector):
         weights = [1.0] * len(bbox_head_refine) if stage_loss_weights is None else list(stage_loss_weights)
         if not bbox_head_refine or len(weights) != len(bbox_head_refine):
             heads = len(bbox_head_refine)
-            raise ValueError(f"stage_loss_weights: need one for each of at least one head, got {len(weights)}, {heads}")
+            raise ValueError(
+                f"stage_loss_weights: need one weight per refining head, got {len(weights)} for {heads} heads; "
+                "need at least one head"
+            )
         self.bbox_head_init = bbox_head_init
         self.bbox_head_refine = nn.ModuleList(bbox_head_refine)
         self.stage_loss_weights = weights
 
     @property
     def head(self) -> Any:
-        """The head that makes the detections: the last one."""
+        """Head that predicts the detections: the last one."""
         return self.bbox_head_refine[-1]
 
     def init_weights(self) -> None:
-        """Sets the weights that training starts from; may download those of the backbone."""
+        """Initialises the weights for training; may download those of the backbone."""
         for head in self.bbox_head_refine:
             cast("Any", head).init_weights()
         super().init_weights()
 
     def network(self, images: Tensor) -> list[RefineStage]:
-        """Raw outputs of each head for images (B, 3, H, W)."""
+        """Returns the raw outputs of each head for images (B, 3, H, W)."""
         features = self.extract(images)
         head: Any = self.bbox_head_init
         stages = [RefineStage(head(features), None)]
@@ -95,7 +98,7 @@ class Refine(Detector):
         return stages
 
     def losses(self, raw: list[RefineStage], targets: Sequence[Instances], batch: Batch) -> Losses:
-        """Loss terms of all heads, ``loss_cls_init``, ``loss_cls_refine_0`` and so on."""
+        """Returns the loss terms of all heads, named ``loss_cls_init``, ``loss_cls_refine_0`` and so on."""
         first: Any = self.bbox_head_init
         terms: Losses = first.loss(raw[0].maps, targets, batch)
         losses = {f"{name}_init": term for name, term in terms.items()}
@@ -109,7 +112,7 @@ class Refine(Detector):
         return losses
 
     def decode(self, raw: list[RefineStage], batch: Batch) -> Candidates:
-        """Scored boxes from raw outputs of the last head, in pixels of the batch's images."""
+        """Decodes the raw outputs of the last head to scored boxes, in pixels of the batch's images."""
         maps, priors = raw[-1]
         candidates: Candidates = self.head.decode(maps, batch, priors)
         return candidates

@@ -1,4 +1,4 @@
-"""Detectors that find boxes in the features directly."""
+"""Detectors that predict boxes directly from the feature maps."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from rotx.records import Instances
 
 
 class SingleStage(Detector):
-    """A detector with one head on all feature maps: Rotated RetinaNet, Rotated FCOS.
+    """Detector with one head on all feature maps: Rotated RetinaNet, Rotated FCOS.
 
     Args:
-        backbone: Makes feature maps of images.
-        neck: Makes a pyramid of the maps; None: the maps are used as they are.
+        backbone: Backbone: images → feature maps.
+        neck: Neck: feature maps → feature pyramid; None: the maps go directly to the heads.
         bbox_head: Head with ``forward(features)``, ``loss(raw, targets, batch)``, ``decode(raw, batch)`` and
             ``suppress(candidates)``.
-        data_preprocessor: Makes a batch of images.
-        init_cfg: Weights of a whole detector to start from.
+        data_preprocessor: Normalises and pads images to a batch; None: the default settings.
+        init_cfg: Initial weights of the whole detector; None: those of its parts.
     """
 
     def __init__(
@@ -40,19 +40,19 @@ class SingleStage(Detector):
 
     @property
     def head(self) -> Any:
-        """The head that makes the detections."""
+        """Head that predicts the detections."""
         return self.bbox_head
 
     def network(self, images: Tensor) -> Any:
-        """Raw outputs of the head for images (B, 3, H, W)."""
+        """Returns the raw outputs of the head for images (B, 3, H, W)."""
         return self.bbox_head(self.extract(images))
 
     def losses(self, raw: Any, targets: Sequence[Instances], batch: Batch) -> Losses:
-        """Loss terms of raw outputs."""
+        """Returns the loss terms of raw outputs."""
         losses: Losses = self.head.loss(raw, targets, batch)
         return losses
 
     def decode(self, raw: Any, batch: Batch) -> Candidates:
-        """Scored boxes from raw outputs, in pixels of the batch's images."""
+        """Decodes raw outputs to scored boxes, in pixels of the batch's images."""
         candidates: Candidates = self.head.decode(raw, batch)
         return candidates

@@ -1,4 +1,4 @@
-"""Detectors that propose boxes and look at each again."""
+"""Detectors that propose boxes and classify and refine each proposal."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from rotx.records import Instances
 
 
 class TwoStageOutputs(NamedTuple):
-    """What the network of a two-stage detector makes of images; the RoI head goes on from here.
+    """Raw outputs of a two-stage detector's network; the RoI head takes these.
 
     Attributes:
         features: Feature maps (B, C, H, W), finest first.
-        rpn: Outputs of the RPN head.
+        rpn: Raw outputs of the RPN head.
     """
 
     features: list[Tensor]
@@ -28,15 +28,15 @@ class TwoStageOutputs(NamedTuple):
 
 
 class TwoStage(Detector):
-    """A detector with an RPN and a RoI head: Faster R-CNN, Mask R-CNN, Oriented R-CNN, RoI Transformer.
+    """Detector with an RPN and a RoI head: Faster R-CNN, Mask R-CNN, Oriented R-CNN, RoI Transformer.
 
     Args:
-        backbone: Makes feature maps of images.
-        neck: Makes a pyramid of the maps; None: the maps are used as they are.
-        rpn_head: Proposes boxes.
-        roi_head: Turns proposals into detections.
-        data_preprocessor: Makes a batch of images.
-        init_cfg: Weights of a whole detector to start from.
+        backbone: Backbone: images → feature maps.
+        neck: Neck: feature maps → feature pyramid; None: the maps go directly to the heads.
+        rpn_head: RPN head, which proposes boxes.
+        roi_head: RoI head, which turns proposals into detections.
+        data_preprocessor: Normalises and pads images to a batch; None: the default settings.
+        init_cfg: Initial weights of the whole detector; None: those of its parts.
     """
 
     def __init__(
@@ -55,29 +55,29 @@ class TwoStage(Detector):
 
     @property
     def head(self) -> Any:
-        """The head that makes the detections."""
+        """Head that predicts the detections."""
         return self.roi_head
 
     def network(self, images: Tensor) -> TwoStageOutputs:
-        """Features of images (B, 3, H, W), and raw outputs of the RPN head."""
+        """Returns the features of images (B, 3, H, W) and the raw outputs of the RPN head."""
         features = list(self.extract(images))
         return TwoStageOutputs(features, self.rpn_head(features))
 
     def losses(self, raw: TwoStageOutputs, targets: Sequence[Instances], batch: Batch) -> Losses:
-        """Loss terms of both heads."""
+        """Returns the loss terms of both heads."""
         rpn: Any = self.rpn_head
         proposals = rpn.propose(rpn.decode(raw.rpn, batch, rpn.train_proposals), rpn.train_proposals)
         losses = rpn.loss(raw.rpn, targets, batch)
         return {**losses, **self.head.loss(raw.features, proposals, targets, batch)}
 
     def decode(self, raw: TwoStageOutputs, batch: Batch) -> Candidates:
-        """Scored boxes from features and proposals, in pixels of the batch's images."""
+        """Decodes features and proposals to scored boxes, in pixels of the batch's images."""
         rpn: Any = self.rpn_head
         proposals = rpn.propose(rpn.decode(raw.rpn, batch))
         candidates: Candidates = self.head.decode(raw.features, proposals, batch)
         return candidates
 
     def complete(self, found: list[Instances], raw: TwoStageOutputs) -> list[Instances]:
-        """The detections with their masks, if the RoI head predicts any."""
+        """Adds masks to the detections if the RoI head predicts them."""
         add_masks = getattr(self.head, "add_masks", None)
         return found if add_masks is None else list(add_masks(raw.features, found))

@@ -1,7 +1,7 @@
-"""Detectors that see each image in several views in one step of training.
+"""Detectors that train on several views of each image at once.
 
-Yang et al., "H2RBox: Horizontal Box Annotation is All You Need for Oriented Object Detection", ICLR 2023: what is
-found in a turned view must be what was found, turned.
+Yang et al., "H2RBox: Horizontal Box Annotation is All You Need for Oriented Object Detection", ICLR 2023: predictions
+in a rotated view must be the rotated predictions of the original view.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from rotx.records import Instances
 
 
 class ImageView(NamedTuple):
-    """The images of a batch, seen in one way.
+    """One view of the images of a batch.
 
     Attributes:
-        batch: Images as they are seen.
-        targets: Objects of each image as they are seen.
-        matrix: Move (3, 3) from pixels of the batch to pixels of the view.
+        batch: Images of the view.
+        targets: Objects of each image, in pixels of the view.
+        matrix: Transform (3, 3) from pixels of the original batch to pixels of the view.
     """
 
     batch: Batch
@@ -36,25 +36,25 @@ class ImageView(NamedTuple):
 
 
 class ViewMaker(Protocol):
-    """Makes the views of a batch, at least one, all with images of one size."""
+    """Creates the views of a batch: at least one, all with images of the same size."""
 
     def __call__(self, batch: Batch, targets: Sequence[Instances]) -> list[ImageView]:
-        """The views that a step of training sees."""
+        """Returns the views for one training step."""
 
 
 class Views(Detector):
-    """A detector whose head learns from several views of each image: H2RBox, H2RBox-v2.
+    """Detector whose head learns from several views of each image: H2RBox, H2RBox-v2.
 
-    All views of a batch go through the network at once. Predictions see each image as it is.
+    All views of a batch pass the network together. Prediction uses only the original images.
 
     Args:
-        backbone: Makes feature maps of images.
-        neck: Makes a pyramid of the maps; None: the maps are used as they are.
-        bbox_head: Head: as that of :class:`SingleStage`, but with ``loss(raw, views)``; ``raw`` has the B images of
-            the first view, then those of the second, and so on.
-        views: Maker of the views.
-        data_preprocessor: Makes a batch of images.
-        init_cfg: Weights of a whole detector to start from.
+        backbone: Backbone: images → feature maps.
+        neck: Neck: feature maps → feature pyramid; None: the maps go directly to the heads.
+        bbox_head: Head; as for :class:`SingleStage`, but with ``loss(raw, views)``, where ``raw`` contains the B images
+            of the first view, then those of the second, and so on.
+        views: Creates the views of a batch.
+        data_preprocessor: Normalises and pads images to a batch; None: the default settings.
+        init_cfg: Initial weights of the whole detector; None: those of its parts.
     """
 
     def __init__(
@@ -73,25 +73,25 @@ class Views(Detector):
 
     @property
     def head(self) -> Any:
-        """The head that makes the detections."""
+        """Head that predicts the detections."""
         return self.bbox_head
 
     def network(self, images: Tensor) -> Any:
-        """Raw outputs of the head for images (B, 3, H, W)."""
+        """Returns the raw outputs of the head for images (B, 3, H, W)."""
         return self.bbox_head(self.extract(images))
 
     def losses(self, raw: Any, targets: Sequence[Instances], batch: Batch) -> Losses:
-        """Loss terms of raw outputs of the only view that was seen: each image as it is."""
+        """Returns the loss terms of raw outputs of a single view, the original images."""
         losses: Losses = self.head.loss(raw, [ImageView(batch, targets, np.eye(3))])
         return losses
 
     def decode(self, raw: Any, batch: Batch) -> Candidates:
-        """Scored boxes from raw outputs, in pixels of the batch's images."""
+        """Decodes raw outputs to scored boxes, in pixels of the batch's images."""
         candidates: Candidates = self.head.decode(raw, batch)
         return candidates
 
     def forward(self, batch: Batch, targets: Sequence[Instances] | None = None) -> Losses | list[Instances]:
-        """The loss terms of all views with targets, the detections without."""
+        """Returns the loss terms of all views if there are targets, else the detections of each image."""
         if targets is None:
             return self.predict(batch)
         views = self.views(batch, targets)

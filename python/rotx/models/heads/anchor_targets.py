@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -13,10 +12,10 @@ from rotx import boxes as rotx_boxes
 from rotx.models.assigners.assignment import Assigner, assign_usable
 from rotx.models.coders.box_coder import BoxCoder
 from rotx.models.coders.deltas import at_least_float32
-from rotx.models.heads.maps import priors_at
+from rotx.models.heads.maps import priors_at, where_true
 from rotx.models.priors.prior_generator import PriorGenerator
 from rotx.models.processes import mean_over_processes
-from rotx.models.samplers.sampler import Sampler
+from rotx.models.samplers.sampler import PriorSampler
 from rotx.models.structures import Batch, Size
 from rotx.records import Instances
 
@@ -47,7 +46,7 @@ class AnchorTargeter:
     """Assigns objects to anchors, samples, and encodes.
 
     Args:
-        prior_generator: Knows which anchors belong to an image.
+        anchor_generator: Knows which anchors belong to an image.
         bbox_coder: Encodes objects relative to anchors.
         assigner: Decides which anchor stands for which object.
         sampler: Decides which anchors take part.
@@ -60,16 +59,16 @@ class AnchorTargeter:
     def __init__(
         self,
         *,
-        prior_generator: PriorGenerator,
+        anchor_generator: PriorGenerator,
         bbox_coder: BoxCoder,
         assigner: Assigner,
-        sampler: Sampler,
+        sampler: PriorSampler,
         num_classes: int,
         reg_decoded_bbox: bool = False,
         allowed_border: float = -1,
         pos_weight: float = -1,
     ) -> None:
-        self.prior_generator = prior_generator
+        self.anchor_generator = anchor_generator
         self.bbox_coder = bbox_coder
         self.assigner = assigner
         self.sampler = sampler
@@ -102,12 +101,8 @@ class AnchorTargeter:
         def levels(values: Tensor) -> list[Tensor]:
             return [level.flatten() for level in values.split_with_sizes(lengths, dim=1)]
 
-        # One wait for the numbers of positive anchors and one for their indices, however many levels and images.
-        positive = levels(gt_inds > 0)
-        counts = torch.stack([level.sum() for level in positive]).tolist()
-        at = torch.cat(positive).nonzero().squeeze(1)
-        starts = accumulate([0, *(len(level) for level in positive[:-1])])
-        rows = [some - start for some, start in zip(at.split_with_sizes(counts), starts, strict=True)]
+        rows = where_true(levels(gt_inds > 0))
+        counts = [len(some) for some in rows]
         anchors = torch.cat(
             [
                 priors_at(level, some // length, some % length)
@@ -116,7 +111,8 @@ class AnchorTargeter:
         )
         kind = self.bbox_coder.box_kind
         objects = at_least_float32(torch.cat([rotx_boxes.convert(t.boxes, t.kind, kind) for t in targets]))
-        gts = objects[torch.cat(levels(numbers))[at]].to(anchors.dtype)
+        own_numbers = [level[some] for level, some in zip(levels(numbers), rows, strict=True)]
+        gts = objects[torch.cat(own_numbers)].to(anchors.dtype)
         goals = gts if self.reg_decoded_bbox else self.bbox_coder.encode(anchors, gts)
         own = [values.split_with_sizes(counts) for values in (anchors, gts, goals)]
         return [
@@ -140,7 +136,7 @@ class AnchorTargeter:
             own = flat if flat.dim() == 2 else flat[i]
             usable = self._usable(own, featmap_sizes, batch.sizes[i], batch.pad_sizes[i], batch)
             assignment = assign_usable(self.assigner, own, usable, target)
-            samples = self.sampler.sample(assignment, own, target, kind=self.prior_generator.box_kind)
+            samples = self.sampler.sample(assignment, own, target, kind=self.anchor_generator.box_kind)
             gt_inds = torch.full_like(assignment.gt_inds, -1).scatter(0, samples.rows, samples.gt_inds)
             found.append(gt_inds)
             numbers.append(gt_inds + (start - 1))
@@ -154,9 +150,9 @@ class AnchorTargeter:
         """Which anchors (A, D) may stand for objects of an image, (A,) bool; None: all."""
         usable = None
         if pad_size != tuple(batch.images.shape[-2:]):
-            usable = torch.cat(self.prior_generator.valid_flags(featmap_sizes, pad_size, anchors.device))
+            usable = torch.cat(self.anchor_generator.valid_flags(featmap_sizes, pad_size, anchors.device))
         if self.allowed_border >= 0:
-            x1, y1, x2, y2 = rotx_boxes.convert(anchors, self.prior_generator.box_kind, "hbox").unbind(1)
+            x1, y1, x2, y2 = rotx_boxes.convert(anchors, self.anchor_generator.box_kind, "hbox").unbind(1)
             height, width = size
             border = self.allowed_border
             inside = (x1 >= -border) & (y1 >= -border) & (x2 < width + border) & (y2 < height + border)

@@ -18,7 +18,7 @@ from rotx.models.heads.roi_extractor import SingleRoIExtractor, to_rois
 from rotx.models.heads.roi_sampling import RoIs, rois_of, sample_rois
 from rotx.models.heads.shared_2fc import RoITargets, Shared2FCBBoxHead
 from rotx.models.postprocess import Suppression, suppress
-from rotx.models.samplers.sampler import Sampler, Samples
+from rotx.models.samplers.sampler import PriorSampler, SampledPriors
 from rotx.models.structures import Batch, Candidates
 from rotx.records import Instances
 
@@ -50,7 +50,7 @@ class CascadeRoIHead(nn.Module):
         bbox_head: Sequence[Shared2FCBBoxHead],
         # Training
         assigner: Sequence[Assigner],
-        sampler: Sequence[Sampler],
+        sampler: Sequence[PriorSampler],
         pos_weight: Sequence[float],
         # Inference
         score_thr: float = 0.05,
@@ -127,7 +127,7 @@ class CascadeRoIHead(nn.Module):
     def _refine(
         self,
         head: Shared2FCBBoxHead,
-        samples: Sequence[Samples],
+        samples: Sequence[SampledPriors],
         logits: Tensor,
         deltas: Tensor,
         goals: RoITargets,

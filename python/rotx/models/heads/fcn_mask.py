@@ -79,7 +79,7 @@ class FCNMaskHead(nn.Module):
         if not len(rois):
             return rois.new_zeros((0, *mask_size))
         height, width = bitmaps.shape[1:]
-        corners = rois.float().split_with_sizes((2, 2), dim=1)
+        corners = rois[:, :2].float(), rois[:, 2:].float()
         boxes = torch.cat([clipped(corner, width, height) for corner in corners], dim=1)
         # As if each object were an image of a batch: RoIs of one object share its mask.
         indexed = torch.cat([gt_inds[:, None].to(boxes), boxes], dim=1)

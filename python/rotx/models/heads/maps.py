@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -40,6 +41,14 @@ def priors_at(priors: Tensor, images: Tensor, places: Tensor) -> Tensor:
         Priors (..., D).
     """
     return priors[places] if priors.dim() == 2 else priors[images, places]
+
+
+def where_true(masks: Sequence[Tensor]) -> list[Tensor]:
+    """Where each of several masks (n,) is true, rising indices (m,) int64, with two waits for all of them together."""
+    counts = torch.stack([mask.sum() for mask in masks]).tolist()
+    found = torch.cat(list(masks)).nonzero().squeeze(1).split_with_sizes(counts)
+    starts = accumulate([0, *(len(mask) for mask in masks[:-1])])
+    return [at - start for at, start in zip(found, starts, strict=True)]
 
 
 def image_rows(places: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from rotx.models.losses.reduce import Loss
 from rotx.models.postprocess import Suppression, best_pairs, suppress
 from rotx.models.priors.prior_generator import PriorGenerator
 from rotx.models.samplers.pseudo_sampler import PseudoSampler
-from rotx.models.samplers.sampler import Sampler
+from rotx.models.samplers.sampler import PriorSampler
 from rotx.models.structures import Batch, Candidates, Size, join
 from rotx.records import Instances
 
@@ -71,7 +71,7 @@ class RetinaHead(nn.Module):
         reg_decoded_bbox: bool = False,
         loss_bbox_type: Literal["normal", "kfiou"] = "normal",
         assigner: Assigner,
-        sampler: Sampler | None = None,
+        sampler: PriorSampler | None = None,
         allowed_border: float = -1,
         pos_weight: float = -1,
         # Inference
@@ -97,7 +97,7 @@ class RetinaHead(nn.Module):
         self.max_per_img = max_per_img
         self.min_bbox_size = min_bbox_size
         self.targeter = AnchorTargeter(
-            prior_generator=anchor_generator,
+            anchor_generator=anchor_generator,
             bbox_coder=bbox_coder,
             assigner=assigner,
             sampler=sampler or PseudoSampler(),

@@ -12,7 +12,7 @@ from rotx.boxes import BoxKind
 from rotx.models.assigners.assignment import Assigner, assign_usable
 from rotx.models.heads.roi_extractor import SingleRoIExtractor, to_rois
 from rotx.models.heads.shared_2fc import Shared2FCBBoxHead
-from rotx.models.samplers.sampler import Sampler, Samples
+from rotx.models.samplers.sampler import PriorSampler, SampledPriors
 from rotx.models.structures import Candidates
 from rotx.records import Instances
 
@@ -38,13 +38,13 @@ def rois_of(proposals: Candidates) -> list[RoIs]:
 
 def sample_rois(
     assigner: Assigner,
-    sampler: Sampler,
+    sampler: PriorSampler,
     extractor: SingleRoIExtractor,
     head: Shared2FCBBoxHead,
     features: Sequence[Tensor],
     rois: Sequence[RoIs],
     targets: Sequence[Instances],
-) -> list[Samples]:
+) -> list[SampledPriors]:
     """The RoIs of each image that a stage learns from.
 
     Args:

@@ -20,7 +20,7 @@ from rotx.models.layers import normal_init
 from rotx.models.losses.reduce import Loss
 from rotx.models.postprocess import Suppression, best_pairs, suppress_fixed
 from rotx.models.priors.prior_generator import PriorGenerator
-from rotx.models.samplers.sampler import Sampler
+from rotx.models.samplers.sampler import PriorSampler
 from rotx.models.structures import Batch, Candidates, join
 from rotx.records import Instances
 
@@ -77,7 +77,7 @@ class RPNHead(nn.Module):
         loss_cls: Loss,
         loss_bbox: Loss,
         assigner: Assigner,
-        sampler: Sampler,
+        sampler: PriorSampler,
         allowed_border: float = -1,
         pos_weight: float = -1,
         train_proposals: Proposals,
@@ -92,7 +92,7 @@ class RPNHead(nn.Module):
         self.train_proposals = train_proposals
         self.test_proposals = test_proposals
         self.targeter = AnchorTargeter(
-            prior_generator=anchor_generator,
+            anchor_generator=anchor_generator,
             bbox_coder=bbox_coder,
             assigner=assigner,
             sampler=sampler,

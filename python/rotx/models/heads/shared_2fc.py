@@ -18,7 +18,7 @@ from rotx.models.coders.box_coder import BoxCoder
 from rotx.models.layers import normal_init, xavier_init
 from rotx.models.losses.reduce import Loss
 from rotx.models.processes import mean_over_processes
-from rotx.models.samplers.sampler import Samples
+from rotx.models.samplers.sampler import SampledPriors
 from rotx.models.structures import Candidates, Size
 
 
@@ -112,7 +112,7 @@ class Shared2FCBBoxHead(nn.Module):
         return self.fc_cls(x), self.fc_reg(x)
 
     @torch.no_grad()
-    def targets(self, samples: Sequence[Samples], pos_weight: float = -1) -> RoITargets:
+    def targets(self, samples: Sequence[SampledPriors], pos_weight: float = -1) -> RoITargets:
         """What the sampled RoIs of all images are to learn.
 
         Args:

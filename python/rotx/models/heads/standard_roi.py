@@ -21,7 +21,7 @@ from rotx.models.heads.roi_extractor import RoIAlign, SingleRoIExtractor, pair, 
 from rotx.models.heads.roi_sampling import rois_of, sample_rois
 from rotx.models.heads.shared_2fc import RoITargets, Shared2FCBBoxHead
 from rotx.models.postprocess import Suppression, suppress
-from rotx.models.samplers.sampler import Sampler, Samples
+from rotx.models.samplers.sampler import PriorSampler, SampledPriors
 from rotx.models.structures import Batch, Candidates, Size
 from rotx.records import Bitmaps, BoxMasks, Instances
 
@@ -57,7 +57,7 @@ class StandardRoIHead(nn.Module):
         mask_head: FCNMaskHead | None = None,
         # Training
         assigner: Assigner,
-        sampler: Sampler,
+        sampler: PriorSampler,
         pos_weight: float = -1,
         mask_size: int | Sequence[int] = 28,
         # Inference
@@ -153,7 +153,12 @@ class StandardRoIHead(nn.Module):
         return logits
 
     def _mask_loss(
-        self, features: Sequence[Tensor], rois: Tensor, samples: Sequence[Samples], goals: RoITargets, batch: Batch
+        self,
+        features: Sequence[Tensor],
+        rois: Tensor,
+        samples: Sequence[SampledPriors],
+        goals: RoITargets,
+        batch: Batch,
     ) -> Tensor:
         """The loss of the masks of all RoIs that stand for an object."""
         assert self.mask_head is not None

@@ -1,4 +1,4 @@
-"""Activations, by the names of configs."""
+"""Factories of activations; each corresponds to a ``type`` of ``act_cfg``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 
 from torch import nn
 
-#: Makes activation layers: what a config's ``act_cfg`` becomes. Each layer gets its own.
+#: Factory of activation layers, built from a config's ``act_cfg``. Each module gets its own activation.
 Activation = Callable[[], nn.Module]
 
 
@@ -17,17 +17,17 @@ def relu(*, inplace: bool = True) -> Activation:
 
 
 def relu6(*, inplace: bool = True) -> Activation:
-    """ReLU that does not exceed 6, as ``act_cfg=dict(type='ReLU6')``."""
+    """ReLU clipped at 6, as ``act_cfg=dict(type='ReLU6')``."""
     return partial(nn.ReLU6, inplace=inplace)
 
 
 def leaky_relu(*, negative_slope: float = 0.01, inplace: bool = True) -> Activation:
-    """ReLU with a slope below 0, as ``act_cfg=dict(type='LeakyReLU', negative_slope=0.1)``."""
+    """ReLU with a small slope for negative inputs, as ``act_cfg=dict(type='LeakyReLU', negative_slope=0.1)``."""
     return partial(nn.LeakyReLU, negative_slope=negative_slope, inplace=inplace)
 
 
 def silu(*, inplace: bool = True) -> Activation:
-    """SiLU, x · sigmoid(x), as ``act_cfg=dict(type='SiLU')``; also named Swish."""
+    """SiLU (Swish), x · sigmoid(x), as ``act_cfg=dict(type='SiLU')``."""
     return partial(nn.SiLU, inplace=inplace)
 
 

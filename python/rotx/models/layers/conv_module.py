@@ -10,22 +10,22 @@ from rotx.models.layers.norms import Norm
 
 
 class ConvModule(nn.Module):
-    """Convolution, then normalisation, then activation; the last two may be left out.
+    """Convolution, then normalisation, then activation; the last two are optional.
 
     The parameters are named ``conv.*`` and ``bn.*`` or ``gn.*``, as in mmcv.
 
     Args:
         in_channels: Number of channels of the input (B, in_channels, H, W).
         out_channels: Number of channels of the output (B, out_channels, H', W').
-        kernel_size: Size of the kernel, in pixels.
+        kernel_size: Width and height of the kernel, in pixels.
         stride: Stride, in pixels.
-        padding: Padding with zeros, in pixels.
-        dilation: Distance of the kernel's entries, in pixels.
-        groups: Number of groups of channels that are convolved apart.
-        norm: Maker of the normalisation; None for none.
-        act: Maker of the activation; None for none.
-        conv: Maker of the convolution; None for the plain one.
-        bias: Whether the convolution has a bias; None: where no normalisation follows.
+        padding: Zero padding on each side, in pixels.
+        dilation: Spacing of the kernel's entries, in pixels.
+        groups: Number of channel groups that are convolved separately.
+        norm: Factory of the normalisation; None: no normalisation.
+        act: Factory of the activation; None: no activation.
+        conv: Factory of the convolution; None: ``nn.Conv2d``.
+        bias: Whether the convolution has a bias; None: only if there is no normalisation.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Convolutions, by the names of configs."""
+"""Factories of convolutions; each corresponds to a ``type`` of ``conv_cfg``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 
 
 class Conv(Protocol):
-    """Makes convolutions: what a config's ``conv_cfg`` becomes."""
+    """Factory of convolutions, built from a config's ``conv_cfg``."""
 
     def __call__(
         self,
@@ -22,9 +22,9 @@ class Conv(Protocol):
         groups: int,
         bias: bool,
     ) -> nn.Module:
-        """A layer with the parameter ``weight``, and ``bias`` if it has one."""
+        """Returns a layer with the parameter ``weight``, and ``bias`` if requested."""
 
 
 def conv2d() -> Conv:
-    """The plain convolution, as ``conv_cfg=dict(type='Conv2d')``."""
+    """Ordinary convolution, as ``conv_cfg=dict(type='Conv2d')``."""
     return nn.Conv2d

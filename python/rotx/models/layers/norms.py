@@ -1,4 +1,4 @@
-"""Normalisations, by the names of configs."""
+"""Factories of normalisations; each corresponds to a ``type`` of ``norm_cfg``."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import nn
 
 
 class Norm(Protocol):
-    """Makes normalisation layers: what a config's ``norm_cfg`` becomes."""
+    """Factory of normalisation layers, built from a config's ``norm_cfg``."""
 
-    #: Name of the layer within a :class:`ConvModule`, and so in the keys of a checkpoint.
+    #: Name of the layer within a :class:`ConvModule` and therefore in the keys of checkpoints.
     name: str
 
     def __call__(self, channels: int) -> nn.Module:
-        """A layer for feature maps of so many channels."""
+        """Returns a layer for feature maps with this number of channels."""
 
 
 class BN:
@@ -28,12 +28,12 @@ class BN:
         self.requires_grad, self.eps, self.momentum = requires_grad, eps, momentum
 
     def __call__(self, channels: int) -> nn.Module:
-        """A layer for feature maps of so many channels."""
+        """Returns a layer for feature maps with this number of channels."""
         return self.layer(channels, eps=self.eps, momentum=self.momentum).requires_grad_(self.requires_grad)
 
 
 class SyncBN(BN):
-    """Batch normalisation over the images of all processes: trains on CUDA only, as torch's does."""
+    """Batch normalisation over the images of all processes; like torch's, it trains on CUDA only."""
 
     layer = nn.SyncBatchNorm
 
@@ -47,5 +47,5 @@ class GN:
         self.num_groups, self.requires_grad, self.eps = num_groups, requires_grad, eps
 
     def __call__(self, channels: int) -> nn.Module:
-        """A layer for feature maps of so many channels."""
+        """Returns a layer for feature maps with this number of channels."""
         return nn.GroupNorm(self.num_groups, channels, eps=self.eps).requires_grad_(self.requires_grad)

@@ -1,4 +1,4 @@
-"""Initial weights, and weights that do not learn."""
+"""Initialisation and freezing of weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def normal_init(module: nn.Module, std: float = 0.01, bias: float = 0.0) -> None
 
 
 def xavier_init(module: nn.Module) -> None:
-    """Draws the weights of all convolutions and linear layers in ``module`` by Xavier's uniform rule; biases are 0."""
+    """Initialises all convolutions and linear layers in ``module`` by Xavier's uniform rule, with biases 0."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(layer.weight)
@@ -26,12 +26,15 @@ def xavier_init(module: nn.Module) -> None:
 
 
 def bias_for_probability(probability: float) -> float:
-    """The bias at which a sigmoid gives ``probability``: 0.01 keeps the many background places quiet at the start."""
+    """Returns the bias at which a sigmoid gives ``probability``.
+
+    With 0.01, the many background positions do not dominate the loss at the start of training.
+    """
     return -math.log((1 - probability) / probability)
 
 
 def freeze(modules: list[nn.Module]) -> None:
-    """Stops training of the modules' parameters, and the updates of their running statistics."""
+    """Freezes the parameters and the running statistics of modules."""
     for module in modules:
         module.eval()
         for parameter in module.parameters():
@@ -39,7 +42,7 @@ def freeze(modules: list[nn.Module]) -> None:
 
 
 def norms_to_eval(module: nn.Module) -> None:
-    """Makes all batch normalisations in ``module`` use, and no longer update, their running statistics."""
+    """Sets all batch normalisations in ``module`` to eval mode: they use their running statistics without updates."""
     for layer in module.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             layer.eval()

@@ -1,4 +1,4 @@
-"""Focal losses: of classes (RetinaNet) and of smooth angle labels (CSL)."""
+"""Focal losses of class labels (RetinaNet) and of smooth angle labels (CSL)."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ class FocalLoss(Loss):
     Lin et al., "Focal Loss for Dense Object Detection", 2017, equation 5; p_t = p and α_t = alpha for the class
     of the label, 1 − p and 1 − alpha for the others.
 
-    ``pred`` is (N, C): logits, or probabilities if ``activated``. ``target`` is (N,) int64 labels, where
-    anything outside [0, C), such as the background C, is no class; or (N, C) one-hot. The loss of each element
-    is (N, C); ``weight`` is (N,) or (N, C).
+    ``pred`` is (N, C): logits, or probabilities if ``activated``. ``target`` is (N,) int64 labels, where values
+    outside [0, C), such as the background C, belong to no class; or (N, C) one-hot. The loss of each element is
+    (N, C); ``weight`` is (N,) or (N, C).
 
     Args:
-        use_sigmoid: only True is possible; MMRotate's configs say it.
-        gamma: exponent that takes weight from the easy examples.
-        alpha: weight of the positives.
-        reduction: see :class:`~rotx.models.losses.reduce.Loss`.
-        loss_weight: factor of the result.
-        activated: ``pred`` holds probabilities, not logits.
+        use_sigmoid: Must be True; accepted because MMRotate's configs set it.
+        gamma: Focusing exponent; larger values reduce the loss of easy examples more.
+        alpha: Weight of the positives; negatives have 1 − alpha.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``; see :class:`~rotx.models.losses.reduce.Loss`.
+        loss_weight: Factor that multiplies the loss.
+        activated: Whether ``pred`` contains probabilities instead of logits.
 
     Raises:
-        ValueError: for ``use_sigmoid=False``.
+        ValueError: If ``use_sigmoid`` is False.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class FocalLoss(Loss):
         self.activated = activated
 
     def elementwise(self, pred: Tensor, target: Tensor) -> Tensor:
-        """See the class."""
+        """Returns the loss of each element; see the class for shapes."""
         if target.dim() < pred.dim():
-            # The labels are compared, not scattered: the background needs no column of its own.
+            # Comparing the labels, instead of scattering ones, needs no extra column for the background.
             target = target.unsqueeze(-1) == torch.arange(pred.shape[-1], device=pred.device)
         return focal(pred, target.to(pred.dtype), self.gamma, self.alpha, self.activated)
 
@@ -66,10 +66,10 @@ class SmoothFocalLoss(Loss):
     or (N, A).
 
     Args:
-        gamma: exponent that takes weight from the easy examples.
-        alpha: weight of the positives.
-        reduction: see :class:`~rotx.models.losses.reduce.Loss`.
-        loss_weight: factor of the result.
+        gamma: Focusing exponent; larger values reduce the loss of easy examples more.
+        alpha: Weight of the positives; negatives have 1 − alpha.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``; see :class:`~rotx.models.losses.reduce.Loss`.
+        loss_weight: Factor that multiplies the loss.
     """
 
     def __init__(
@@ -80,15 +80,15 @@ class SmoothFocalLoss(Loss):
         self.alpha = alpha
 
     def elementwise(self, pred: Tensor, target: Tensor) -> Tensor:
-        """See the class."""
+        """Returns the loss of each element; see the class for shapes."""
         return focal(pred, target.to(pred.dtype), self.gamma, self.alpha)
 
 
 def focal(pred: Tensor, target: Tensor, gamma: float, alpha: float, activated: bool = False) -> Tensor:
-    """The formula of both classes, not reduced: ``pred`` and ``target`` of one shape and dtype."""
+    """Computes the formula of both classes without reduction; ``pred`` and ``target`` share shape and dtype."""
     if activated:
         probability = pred
-        # Torch forbids this function under autocast, for the sake of half precision, which is never used here.
+        # torch forbids this function under autocast because of half precision, which never occurs here.
         with torch.autocast(pred.device.type, enabled=False):
             entropy = F.binary_cross_entropy(pred, target, reduction="none")
     else:

@@ -1,4 +1,4 @@
-"""Losses that compare rotated boxes as Gaussians: GWD, KLD and its kin, BCD, and KFIoU."""
+"""Losses that compare rotated boxes as Gaussians: GWD, KLD and its variants, BCD, and KFIoU."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from rotx.models.losses.smooth_l1 import smooth_l1
 
 
 class GDLoss(Loss):
-    """Loss of the distance of two Gaussians, with x = fun(distance): 1 − 1 / (tau + x), or x if tau < 1.
+    """Distance of two Gaussians as a loss: 1 − 1 / (tau + x) with x = fun(distance), or x itself if tau < 1.
 
     ``pred`` and ``target`` are (N, 5) rboxes in pixels and radians, compared row by row; ``weight`` is (N,) or
-    (N, 5). With p the prediction and t the target, and with KL(t ‖ p) the Kullback-Leibler divergence, in which
-    the squared distance of the centres is divided by alpha², the distance is
+    (N, 5). Let p be the prediction, t the target, and KL(t ‖ p) the Kullback-Leibler divergence in which the squared
+    distance of the centres is divided by alpha². The distance is
 
-    - ``"gwd"``: the Wasserstein distance, its part of the shapes times alpha, divided by 2 (w_p h_p w_t h_t /
-      16)^¼ if ``normalize``. Yang et al., "Rethinking Rotated Object Detection with Gaussian Wasserstein
-      Distance Loss", 2021;
+    - ``"gwd"``: the Wasserstein distance, with its shape term multiplied by alpha, divided by
+      2 (w_p h_p w_t h_t / 16)^¼ if ``normalize``. Yang et al., "Rethinking Rotated Object Detection with Gaussian
+      Wasserstein Distance Loss", 2021;
     - ``"kld"``: KL(t ‖ p). Yang et al., "Learning High-Precision Bounding Box for Rotated Object Detection via
       Kullback-Leibler Divergence", 2021; MMRotate's "kld-stable";
-    - ``"jd"``, ``"kld_symmax"``, ``"kld_symmin"``: the mean, the greater, the lesser of KL(t ‖ p) and
+    - ``"jd"``, ``"kld_symmax"``, ``"kld_symmin"``: the mean, the maximum and the minimum of KL(t ‖ p) and
       KL(p ‖ t); from the same paper.
 
-    All but ``"gwd"`` are replaced by their square root if ``sqrt``. Square roots are taken of 1e-7 at least: so
-    much is left for equal boxes, where the gradient is 0.
+    ``sqrt`` takes the square root of all of these except ``"gwd"``. Arguments of square roots are clamped to at least
+    1e-7, so equal boxes have a small loss but gradient 0.
 
     Args:
-        loss_type: one of the five.
-        fun: ``"log1p"``, ``"sqrt"`` or ``"none"``.
-        tau: 1 or more bounds the loss by 1.
-        alpha: weight of the shapes against the centres.
-        sqrt: for all but ``"gwd"``.
-        normalize: for ``"gwd"`` only.
-        reduction: see :class:`~rotx.models.losses.reduce.Loss`.
-        loss_weight: factor of the result.
+        loss_type: Name of the distance, one of the five above.
+        fun: Function of the distance: ``"log1p"``, ``"sqrt"`` or ``"none"``.
+        tau: Offset of the denominator; 1 or more keeps the loss below 1, less than 1 disables the fraction.
+        alpha: Weight of the shape term relative to the centre term.
+        sqrt: Whether to use the square root of the distance; ``"gwd"`` ignores it.
+        normalize: Whether to normalise the distance of ``"gwd"`` by the sizes of the boxes.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``; see :class:`~rotx.models.losses.reduce.Loss`.
+        loss_weight: Factor that multiplies the loss.
 
     Raises:
-        ValueError: for an unknown ``loss_type`` or ``fun``.
+        ValueError: If ``loss_type`` or ``fun`` is unknown.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class GDLoss(Loss):
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__(reduction, loss_weight)
-        check_choice("loss_type", loss_type, ("gwd", *_OF_DIVERGENCES))
+        check_choice("loss_type", loss_type, ("gwd", *_DIVERGENCES))
         check_choice("fun", fun, ("log1p", "sqrt", "none"))
         self.loss_type = loss_type
         self.fun = fun
@@ -66,7 +66,7 @@ class GDLoss(Loss):
         self.normalize = normalize
 
     def elementwise(self, pred: Tensor, target: Tensor) -> Tensor:
-        """See the class."""
+        """Returns the loss of each box (N,); see the class."""
         distance = self._distance(pred, target)
         if self.fun == "log1p":
             distance = distance.log1p()
@@ -78,20 +78,20 @@ class GDLoss(Loss):
         if self.loss_type == "gwd":
             distance = squared_wasserstein(pred, target, self.alpha).clamp(min=1e-7).sqrt()
             if self.normalize:
-                # MMRotate limits the product of the determinants, which is the square of this, to 1e-7.
+                # MMRotate clamps the product of the determinants, which is the square of this, to 1e-7.
                 distance = distance / (2 * axes_of(pred, target).product().clamp(min=1e-7**0.5) ** 0.25)
             return distance
-        divergence = _OF_DIVERGENCES[self.loss_type](
+        divergence = _DIVERGENCES[self.loss_type](
             kl_divergence(target, pred, self.alpha), kl_divergence(pred, target, self.alpha)
         )
         return divergence.clamp(min=1e-7).sqrt() if self.sqrt else divergence
 
 
 class GDLoss_v1(Loss):
-    """Loss of the squared distance d of two Gaussians, as the first papers' code had it.
+    """Squared distance d of two Gaussians as a loss, as in the code of the first papers.
 
-    Inputs as of :class:`GDLoss`. The loss is 1 − 1 / (tau + x), where x is log(1 + d) for ``fun="log1p"`` and
-    √d for ``fun="sqrt"``, and d is at least 1e-6:
+    The inputs are those of :class:`GDLoss`. The loss is 1 − 1 / (tau + x), where x is log(1 + d) for ``fun="log1p"``
+    and √d for ``fun="sqrt"``. d is clamped to at least 1e-6:
 
     - ``"gwd"``: the squared Wasserstein distance; with ``fun=""`` the loss is log(1 + √d / (2 (w_p h_p w_t h_t
       / 16)^¼)) instead;
@@ -100,24 +100,23 @@ class GDLoss_v1(Loss):
 
     Papers: see :class:`GDLoss`.
 
-    **The reduction is odd in MMRotate**, and published numbers were trained with it, so it is the default here:
-    with ``reduction_form="mmrotate"`` only the rows with a weight > 0 are kept, but the weight's value, the
-    ``avg_factor`` and the ``reduction`` are all ignored, and what is returned are the losses of these rows,
-    (M, 1), or (M,) for ``"gwd"``. A trainer takes their mean; that is over the rows of one process, and FCOS's
-    centerness does not count. So an object weighs more the fewer there are in its process's images, and several
-    processes do not train as one with all images would. Where no row is left it is a scalar 0. ``"standard"``
-    weights and reduces as all other losses do.
+    **MMRotate reduces this loss in an unusual way.** The published models were trained with it, so it is the default:
+    ``reduction_form="mmrotate"`` selects the rows with a weight > 0, ignores the weights' values, ``avg_factor`` and
+    ``reduction``, and returns the losses of the selected rows, (M, 1), or (M,) for ``"gwd"``; a scalar 0 if there are
+    none. The trainer takes their mean over the rows of one process, and FCOS's centerness has no effect. An object
+    therefore weighs more the fewer objects the images of its process contain, and several processes do not train like
+    one with all images. ``"standard"`` weights and reduces as all other losses do.
 
     Args:
-        loss_type: ``"gwd"``, ``"kld"`` or ``"bcd"``.
-        fun: ``"log1p"``, ``"sqrt"`` or ``""``.
-        tau: 1 or more keeps the loss in [0, 1).
-        reduction: see :class:`~rotx.models.losses.reduce.Loss`.
-        loss_weight: factor of the result.
-        reduction_form: ``"mmrotate"`` or ``"standard"``.
+        loss_type: Name of the distance: ``"gwd"``, ``"kld"`` or ``"bcd"``.
+        fun: Function of the distance: ``"log1p"``, ``"sqrt"`` or ``""``.
+        tau: Offset of the denominator; 1 or more keeps the loss in [0, 1).
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``; see :class:`~rotx.models.losses.reduce.Loss`.
+        loss_weight: Factor that multiplies the loss.
+        reduction_form: How to reduce: ``"mmrotate"`` or ``"standard"``.
 
     Raises:
-        ValueError: for an unknown ``loss_type``, ``fun`` or ``reduction_form``.
+        ValueError: If ``loss_type``, ``fun`` or ``reduction_form`` is unknown.
     """
 
     def __init__(
@@ -139,7 +138,7 @@ class GDLoss_v1(Loss):
         self.reduction_form = reduction_form
 
     def elementwise(self, pred: Tensor, target: Tensor) -> Tensor:
-        """See the class."""
+        """Returns the loss of each box (N,); see the class."""
         if self.loss_type == "gwd":
             distance = squared_wasserstein(pred, target)
         elif self.loss_type == "kld":
@@ -159,7 +158,7 @@ class GDLoss_v1(Loss):
     def reduce(
         self, loss: Tensor, weight: Tensor | None, avg_factor: float | Tensor | None, reduction_override: str | None
     ) -> Tensor:
-        """See the class: MMRotate's odd form, or the usual one."""
+        """Reduces as MMRotate or as the other losses do; see the class."""
         if self.reduction_form == "standard":
             return super().reduce(loss, weight, avg_factor, reduction_override)
         if weight is not None:
@@ -172,25 +171,25 @@ class GDLoss_v1(Loss):
 
 
 class KFLoss(Loss):
-    """KFIoU loss: smooth L1 of the encoded centres plus fun of the Gaussians' overlap.
+    """KFIoU loss: smooth L1 of the encoded centres plus a function of the Gaussians' overlap.
 
-    Yang et al., "The KFIoU Loss for Rotated Object Detection", 2022. KFIoU is V / (V_p + V_t −
-    V), with V_p and V_t the areas of the boxes and V that of the box whose Gaussian is the product of both
-    after their centres are put together; the loss of the shapes is −log(KFIoU + eps) for ``fun="ln"``,
-    exp(1 − KFIoU) − 1 for ``"exp"``, and 1 − KFIoU for ``"none"``.
+    Yang et al., "The KFIoU Loss for Rotated Object Detection", 2022. KFIoU is V / (V_p + V_t − V), where V_p and V_t
+    are the areas of the boxes and V is that of the box whose Gaussian is the product of both after their centres are
+    aligned. The shape loss is −log(KFIoU + eps) for ``fun="ln"``, exp(1 − KFIoU) − 1 for ``"exp"``, and 1 − KFIoU for
+    ``"none"``.
 
-    It is **not 0 for equal boxes**, by the paper's design: there V = V_p / 2, so KFIoU is 1/3 and no more, and
-    the loss is 1.0986 for ``"ln"``, 0.9477 for ``"exp"`` and 2/3 for ``"none"``.
+    By the paper's design, the loss is **not 0 for equal boxes**: there V = V_p / 2, so KFIoU reaches its maximum of
+    1/3, and the loss is 1.0986 for ``"ln"``, 0.9477 for ``"exp"`` and 2/3 for ``"none"``.
 
     Args:
-        fun: ``"ln"``, ``"exp"`` or ``"none"``.
-        reduction: see :class:`~rotx.models.losses.reduce.Loss`.
-        loss_weight: factor of the result.
-        beta: that of the smooth L1.
-        eps: in square pixels beside V, and beside KFIoU in the logarithm.
+        fun: Function of KFIoU: ``"ln"``, ``"exp"`` or ``"none"``.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``; see :class:`~rotx.models.losses.reduce.Loss`.
+        loss_weight: Factor that multiplies the loss.
+        beta: ``beta`` of the smooth L1 loss.
+        eps: Added to the denominator of KFIoU, in square pixels, and to KFIoU in the logarithm.
 
     Raises:
-        ValueError: for an unknown ``fun``.
+        ValueError: If ``fun`` is unknown.
     """
 
     def __init__(
@@ -218,28 +217,28 @@ class KFLoss(Loss):
         pred_decode: Tensor | None = None,
         targets_decode: Tensor | None = None,
     ) -> Tensor:
-        """As :meth:`rotx.models.losses.reduce.Loss.forward`, for encoded and decoded boxes.
+        """Computes the loss from encoded and decoded boxes; else as :meth:`rotx.models.losses.reduce.Loss.forward`.
 
         Args:
-            pred: (N, 5) encoded boxes; only the first two columns, the centres, count.
-            target: as ``pred``.
-            weight: (N,) or (N, 5).
-            avg_factor: see :func:`~rotx.models.losses.reduce.weight_reduce_loss`.
-            reduction_override: replaces the reduction of the constructor.
-            pred_decode: (N, 5) rboxes in pixels and radians, of which the last three columns count.
-            targets_decode: as ``pred_decode``.
+            pred: Encoded boxes (N, 5), of which only the first two columns, the centres, are used.
+            target: Encoded boxes (N, 5), as ``pred``.
+            weight: Weights (N,) or (N, 5).
+            avg_factor: Divisor of the sum; see :func:`~rotx.models.losses.reduce.weight_reduce_loss`.
+            reduction_override: Reduction used instead of the constructor's.
+            pred_decode: Decoded rboxes (N, 5) in pixels and radians, of which only the last three columns are used.
+            targets_decode: Decoded boxes (N, 5) of the targets, as ``pred_decode``.
 
         Raises:
-            ValueError: without decoded boxes.
+            ValueError: If the decoded boxes are missing.
         """
         if pred_decode is None or targets_decode is None:
-            raise ValueError("KFLoss: needs pred_decode and targets_decode, the decoded boxes, too")
+            raise ValueError("KFLoss: needs pred_decode and targets_decode, the decoded boxes")
         pred, target = widen(pred), widen(target)
         centres = smooth_l1(pred[:, :2], target[:, :2], self.beta).sum(dim=-1)
-        shapes = self._of_shapes(widen(pred_decode), widen(targets_decode))
+        shapes = self._shape_loss(widen(pred_decode), widen(targets_decode))
         return self.reduce((centres + shapes).clamp(min=0), weight, avg_factor, reduction_override)
 
-    def _of_shapes(self, pred: Tensor, target: Tensor) -> Tensor:
+    def _shape_loss(self, pred: Tensor, target: Tensor) -> Tensor:
         axes = axes_of(pred, target)
         common = 4 * axes.product() / axes.determinant_of_sum().sqrt()
         areas = 4 * (axes.long_p * axes.short_p + axes.long_t * axes.short_t)
@@ -249,8 +248,8 @@ class KFLoss(Loss):
         return (1 - kfiou).expm1() if self.fun == "exp" else 1 - kfiou
 
 
-#: The distance of GDLoss from KL(t ‖ p) and KL(p ‖ t).
-_OF_DIVERGENCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+#: Distances of GDLoss as functions of KL(t ‖ p) and KL(p ‖ t).
+_DIVERGENCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "kld": lambda tp, _: tp,
     "jd": lambda tp, pt: (tp + pt) / 2,
     "kld_symmax": torch.maximum,

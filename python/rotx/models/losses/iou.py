@@ -1,4 +1,4 @@
-"""Losses of decoded boxes by their overlap: IoU and GIoU, of horizontal and of rotated boxes."""
+"""IoU and GIoU losses of decoded boxes, horizontal and rotated."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class IoULoss(Loss):
     ``x1, y1, x2, y2`` in pixels, compared row by row; ``weight`` is (N,) or (N, 4).
 
     Args:
-        linear: the older way to say ``mode="linear"``.
-        eps: the least IoU; where it is less, the gradient is 0.
-        reduction: see :class:`~rotx.models.losses.reduce.Loss`.
-        loss_weight: factor of the result.
-        mode: ``"log"``, ``"linear"`` or ``"square"``.
+        linear: Older spelling of ``mode="linear"``.
+        eps: Lower bound of the IoU; below it the gradient is 0.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``; see :class:`~rotx.models.losses.reduce.Loss`.
+        loss_weight: Factor that multiplies the loss.
+        mode: Function of the IoU: ``"log"``, ``"linear"`` or ``"square"``.
 
     Raises:
-        ValueError: for another mode.
+        ValueError: If ``mode`` is unknown.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class IoULoss(Loss):
         self.eps = eps
 
     def elementwise(self, pred: Tensor, target: Tensor) -> Tensor:
-        """See the class."""
+        """Returns the loss of each box (N,); see the class."""
         common, union, _ = _hbox_areas(pred, target)
         return _loss_of_iou((common / union.clamp(min=1e-6)).clamp(min=self.eps), self.mode)
 
@@ -49,12 +49,12 @@ class GIoULoss(Loss):
     """Generalized IoU loss of horizontal boxes: 1 − IoU + (C − U) / C.
 
     Rezatofighi et al., "Generalized Intersection over Union", 2019, algorithm 2; U is the area of the union, C
-    that of the smallest horizontal box around both. Shapes as of :class:`IoULoss`.
+    that of the smallest horizontal box around both. Shapes as for :class:`IoULoss`.
 
     Args:
-        eps: the least union and least C, in square pixels.
-        reduction: see :class:`~rotx.models.losses.reduce.Loss`.
-        loss_weight: factor of the result.
+        eps: Lower bound of the union and of C, in square pixels.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``; see :class:`~rotx.models.losses.reduce.Loss`.
+        loss_weight: Factor that multiplies the loss.
     """
 
     def __init__(self, eps: float = 1e-6, reduction: str = "mean", loss_weight: float = 1.0) -> None:
@@ -62,7 +62,7 @@ class GIoULoss(Loss):
         self.eps = eps
 
     def elementwise(self, pred: Tensor, target: Tensor) -> Tensor:
-        """See the class."""
+        """Returns the loss of each box (N,); see the class."""
         common, union, around = _hbox_areas(pred, target)
         union, around = union.clamp(min=self.eps), around.clamp(min=self.eps)
         return 1 - common / union + (around - union) / around
@@ -71,20 +71,19 @@ class GIoULoss(Loss):
 class RotatedIoULoss(Loss):
     """IoU loss of rotated boxes: −log IoU, 1 − IoU or 1 − IoU².
 
-    Zhou et al., "IoU Loss for 2D/3D Object Detection", 2019. The IoU is that of
-    :func:`rotx.ops.diff_iou_rotated`, exact where mmcv's is not: for identical boxes, common edges and zero
-    areas. ``pred`` and ``target`` are (N, 5) rboxes in pixels and radians, compared row by row; ``weight`` is
-    (N,) or (N, 5).
+    Zhou et al., "IoU Loss for 2D/3D Object Detection", 2019. The IoU comes from :func:`rotx.ops.diff_iou_rotated`,
+    which, unlike mmcv's, is exact for identical boxes, shared edges and zero areas. ``pred`` and ``target`` are (N, 5)
+    rboxes in pixels and radians, compared row by row; ``weight`` is (N,) or (N, 5).
 
     Args:
-        linear: the older way to say ``mode="linear"``.
-        eps: the least IoU; where it is less, as for boxes apart, the gradient is 0.
-        reduction: see :class:`~rotx.models.losses.reduce.Loss`.
-        loss_weight: factor of the result.
-        mode: ``"log"``, ``"linear"`` or ``"square"``.
+        linear: Older spelling of ``mode="linear"``.
+        eps: Lower bound of the IoU; below it, as for disjoint boxes, the gradient is 0.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``; see :class:`~rotx.models.losses.reduce.Loss`.
+        loss_weight: Factor that multiplies the loss.
+        mode: Function of the IoU: ``"log"``, ``"linear"`` or ``"square"``.
 
     Raises:
-        ValueError: for another mode.
+        ValueError: If ``mode`` is unknown.
     """
 
     def __init__(
@@ -101,21 +100,21 @@ class RotatedIoULoss(Loss):
         self.eps = eps
 
     def elementwise(self, pred: Tensor, target: Tensor) -> Tensor:
-        """See the class."""
+        """Returns the loss of each box (N,); see the class."""
         return _loss_of_iou(ops.diff_iou_rotated(pred, target).clamp(min=self.eps), self.mode)
 
 
 class RotatedGIoULoss(Loss):
-    """GIoU loss of rotated boxes: 1 − IoU + (C − U) / C, which pulls together boxes that are apart, too.
+    """GIoU loss of rotated boxes: 1 − IoU + (C − U) / C, with a gradient for disjoint boxes, too.
 
-    As :class:`GIoULoss`, with C the area of the smallest rectangle around both boxes that is parallel to the
-    target: it is 0 for equal boxes, however they are written, and :class:`GIoULoss` for parallel ones at angle
-    0. MMRotate has no such loss. Shapes as of :class:`RotatedIoULoss`.
+    Like :class:`GIoULoss`, but C is the area of the smallest rectangle around both boxes that is parallel to the
+    target. The loss is 0 for equal boxes in any representation, and equals :class:`GIoULoss` if both angles are 0.
+    MMRotate has no such loss. Shapes as for :class:`RotatedIoULoss`.
 
     Args:
-        eps: the least C, in square pixels.
-        reduction: see :class:`~rotx.models.losses.reduce.Loss`.
-        loss_weight: factor of the result.
+        eps: Lower bound of C, in square pixels.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``; see :class:`~rotx.models.losses.reduce.Loss`.
+        loss_weight: Factor that multiplies the loss.
     """
 
     def __init__(self, eps: float = 1e-6, reduction: str = "mean", loss_weight: float = 1.0) -> None:
@@ -123,7 +122,7 @@ class RotatedGIoULoss(Loss):
         self.eps = eps
 
     def elementwise(self, pred: Tensor, target: Tensor) -> Tensor:
-        """See the class."""
+        """Returns the loss of each box (N,); see the class."""
         iou = ops.diff_iou_rotated(pred, target)
         # IoU = I / (A − I) with A the sum of both areas, so U = A − I = A / (1 + IoU).
         union = (pred[:, 2] * pred[:, 3] + target[:, 2] * target[:, 3]) / (1 + iou)
@@ -147,7 +146,7 @@ def _hbox_areas(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _area_around(pred: Tensor, target: Tensor) -> Tensor:
-    """Areas (N,) of the smallest rectangles around both rboxes that are parallel to ``target``."""
+    """Areas (N,) of the smallest rectangles parallel to ``target`` around both rboxes."""
     dx, dy = (pred[:, :2] - target[:, :2]).unbind(dim=1)
     cos, sin = target[:, 4].cos(), target[:, 4].sin()
     turn = pred[:, 4] - target[:, 4]

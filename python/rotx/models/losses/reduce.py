@@ -1,4 +1,4 @@
-"""What all losses share: weights, averaging, and the precision they compute in."""
+"""Base class of all losses: weights, averaging and precision."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from torch import Tensor, nn
 def weight_reduce_loss(
     loss: Tensor, weight: Tensor | None = None, reduction: str = "mean", avg_factor: float | Tensor | None = None
 ) -> Tensor:
-    """Multiplies a loss by weights and reduces it, as mmdet 3.3's function of this name.
+    """Multiplies a loss by weights and reduces it, like mmdet 3.3's function of this name.
 
     Args:
-        loss: (N,) or (N, C).
-        weight: broadcastable to ``loss``.
-        reduction: ``"none"``: the weighted loss itself; ``"mean"``: its sum over ``avg_factor``, or over its
-            number of elements if that is None; weights of 0 count as elements; ``"sum"``.
-        avg_factor: what the sum is divided by, after adding 1.19e-7, float32's epsilon, so that 0 is no error.
+        loss: Loss of each element, (N,) or (N, C).
+        weight: Weights, broadcastable to ``loss``.
+        reduction: ``"none"`` keeps the weighted loss; ``"mean"`` divides its sum by ``avg_factor``, or by the number
+            of elements, those of weight 0 included, if ``avg_factor`` is None; ``"sum"`` sums.
+        avg_factor: Divisor of the sum; float32's epsilon, 1.19e-7, is added, so that 0 is allowed.
 
     Returns:
-        As ``loss``, or a scalar. The mean of nothing is 0 and keeps the graph, so that every process of a
-        distributed training runs backward.
+        A tensor of the shape of ``loss``, or a scalar. The mean of an empty loss is 0 and keeps the graph, so that
+        every process of a distributed run can call backward.
 
     Raises:
-        ValueError: for an ``avg_factor`` with ``"sum"``.
+        ValueError: If ``avg_factor`` is given with ``"sum"``.
     """
     if weight is not None:
         loss = loss * weight
@@ -32,22 +32,22 @@ def weight_reduce_loss(
     if avg_factor is None:
         return loss.mean() if reduction == "mean" and loss.numel() else loss.sum()
     if reduction == "sum":
-        raise ValueError("avg_factor: has no meaning with reduction 'sum'")
+        raise ValueError("avg_factor: cannot be combined with reduction 'sum'")
     return loss.sum() / (avg_factor + torch.finfo(torch.float32).eps)
 
 
 class Loss(nn.Module):
-    """The base of all losses: a subclass says what the loss of each element is.
+    """Base class of all losses; a subclass defines the loss of each element.
 
-    float16 and bfloat16 are computed in float32, and the result is float32: squares of pixels and logarithms of
-    areas leave the range of float16, and mixed precision would train on NaN.
+    float16 and bfloat16 inputs are converted to float32, and the result is float32: squared pixels and areas exceed the
+    range of float16, and mixed precision would give NaN.
 
     Args:
-        reduction: ``"none"``, ``"mean"`` or ``"sum"``.
-        loss_weight: factor of the result.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``; see :func:`weight_reduce_loss`.
+        loss_weight: Factor that multiplies the loss.
 
     Raises:
-        ValueError: for another reduction.
+        ValueError: If ``reduction`` is unknown.
     """
 
     def __init__(self, reduction: str = "mean", loss_weight: float = 1.0) -> None:
@@ -57,7 +57,7 @@ class Loss(nn.Module):
         self.loss_weight = loss_weight
 
     def elementwise(self, pred: Tensor, target: Tensor) -> Tensor:
-        """The loss of each element: of each box (N,), or of each number (N, C)."""
+        """Returns the loss of each element: of each box (N,), or of each number (N, C)."""
         raise NotImplementedError
 
     def forward(
@@ -68,28 +68,28 @@ class Loss(nn.Module):
         avg_factor: float | Tensor | None = None,
         reduction_override: str | None = None,
     ) -> Tensor:
-        """The weighted, reduced loss, times ``loss_weight``.
+        """Returns the weighted, reduced loss, times ``loss_weight``.
 
         Args:
-            pred: (N, ...) predictions; the class says what they mean.
-            target: what they should be.
-            weight: one for each element of the loss, for each row, or for each number of a box, of which the
-                mean counts.
-            avg_factor: see :func:`weight_reduce_loss`.
-            reduction_override: replaces the reduction of the constructor.
+            pred: Predictions (N, ...); see the class.
+            target: Targets of the predictions.
+            weight: Weight of each element of the loss, of each row, or of each number of a box; the last are averaged
+                over each box.
+            avg_factor: Divisor of the sum; see :func:`weight_reduce_loss`.
+            reduction_override: Reduction used instead of the constructor's.
 
         Returns:
             A scalar, or the loss of each element if the reduction is ``"none"``.
 
         Raises:
-            ValueError: for weights of another shape, an unknown reduction, or an ``avg_factor`` with ``"sum"``.
+            ValueError: If the weights have a wrong shape, or the reduction is unknown or excludes ``avg_factor``.
         """
         return self.reduce(self.elementwise(widen(pred), widen(target)), weight, avg_factor, reduction_override)
 
     def reduce(
         self, loss: Tensor, weight: Tensor | None, avg_factor: float | Tensor | None, reduction_override: str | None
     ) -> Tensor:
-        """The second half of :meth:`forward`."""
+        """Weights and reduces the loss of each element, as the last part of :meth:`forward`."""
         reduction = reduction_override or self.reduction
         check_choice("reduction_override", reduction, ("none", "mean", "sum"))
         if weight is not None:
@@ -98,28 +98,28 @@ class Loss(nn.Module):
 
 
 def widen(values: Tensor) -> Tensor:
-    """float16 and bfloat16 as float32; anything else as it is."""
+    """Converts float16 and bfloat16 to float32 and returns other dtypes unchanged."""
     if not values.is_floating_point():
         return values
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def check_same_shape(pred: Tensor, target: Tensor) -> None:
-    """Raises ValueError unless both have one shape: torch would broadcast them to a loss of another meaning."""
+    """Raises ValueError unless both shapes are equal: torch would silently broadcast them to a wrong loss."""
     if pred.shape != target.shape:
-        raise ValueError(f"pred and target: need one shape, got {tuple(pred.shape)} and {tuple(target.shape)}")
+        raise ValueError(f"pred and target: need equal shapes, got {tuple(pred.shape)} and {tuple(target.shape)}")
 
 
 def fit_weight(weight: Tensor, loss: Tensor) -> Tensor:
-    """Weights in a shape that multiplies the loss.
+    """Reshapes weights so that they can be multiplied with the loss.
 
     Args:
-        weight: of the loss's shape; (N,) for a loss (N, C); (N, 5) for a loss (N,), of which the mean is taken;
-            or (N·C,) for a loss (N, C).
-        loss: (N,) or (N, C).
+        weight: Weights in the loss's shape; (N,) for a loss (N, C); (N, 5) for a loss (N,), averaged over each row; or
+            (N·C,) for a loss (N, C).
+        loss: Loss of each element, (N,) or (N, C).
 
     Raises:
-        ValueError: for any other shape.
+        ValueError: If the shape of ``weight`` is none of these.
     """
     if weight.shape == loss.shape or weight.shape == (*loss.shape[:-1], 1):
         return weight
@@ -129,7 +129,7 @@ def fit_weight(weight: Tensor, loss: Tensor) -> Tensor:
         return weight.unsqueeze(-1)
     if weight.numel() == loss.numel():
         return weight.reshape(loss.shape)
-    raise ValueError(f"weight: shape {tuple(weight.shape)} fits no loss of shape {tuple(loss.shape)}")
+    raise ValueError(f"weight: shape {tuple(weight.shape)} does not fit a loss of shape {tuple(loss.shape)}")
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Losses of encoded boxes, number by number: L1 and smooth L1."""
+"""L1 and smooth L1: elementwise losses of encoded boxes."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from rotx.models.losses.reduce import Loss, check_same_shape
 class L1Loss(Loss):
     """Absolute difference |pred − target|.
 
-    ``pred`` and ``target`` have one shape, mostly (N, 4) or (N, 5) deltas, and so has the loss of each element.
+    ``pred``, ``target`` and the loss of each element have the same shape, mostly (N, 4) or (N, 5) deltas.
 
     Args:
-        reduction: see :class:`~rotx.models.losses.reduce.Loss`.
-        loss_weight: factor of the result.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``; see :class:`~rotx.models.losses.reduce.Loss`.
+        loss_weight: Factor that multiplies the loss.
     """
 
     def elementwise(self, pred: Tensor, target: Tensor) -> Tensor:
-        """See the class."""
+        """Returns the loss of each element; see the class for shapes."""
         check_same_shape(pred, target)
         return (pred - target).abs()
 
 
 class SmoothL1Loss(Loss):
-    """With d = |pred − target|: d² / (2 beta) where d < beta, else d − beta / 2.
+    """Smooth L1 loss of d = |pred − target|: d² / (2 beta) where d < beta, else d − beta / 2.
 
-    Girshick, "Fast R-CNN", 2015, equation 3, with its corner moved from 1 to beta. Shapes as of :class:`L1Loss`.
+    Girshick, "Fast R-CNN", 2015, equation 3, with the transition at beta instead of 1. Shapes as for :class:`L1Loss`.
 
     Args:
-        beta: where the square becomes a line; > 0, in units of the predictions.
-        reduction: see :class:`~rotx.models.losses.reduce.Loss`.
-        loss_weight: factor of the result.
+        beta: Difference at which the loss changes from quadratic to linear, > 0, in units of the predictions.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``; see :class:`~rotx.models.losses.reduce.Loss`.
+        loss_weight: Factor that multiplies the loss.
 
     Raises:
-        ValueError: for a ``beta`` that is not positive.
+        ValueError: If ``beta`` is not positive.
     """
 
     def __init__(self, beta: float = 1.0, reduction: str = "mean", loss_weight: float = 1.0) -> None:
@@ -45,12 +45,12 @@ class SmoothL1Loss(Loss):
         self.beta = beta
 
     def elementwise(self, pred: Tensor, target: Tensor) -> Tensor:
-        """See the class."""
+        """Returns the loss of each element; see the class for shapes."""
         return smooth_l1(pred, target, self.beta)
 
 
 def smooth_l1(pred: Tensor, target: Tensor, beta: float) -> Tensor:
-    """The formula of :class:`SmoothL1Loss`, not reduced."""
+    """Computes the formula of :class:`SmoothL1Loss` without reduction."""
     check_same_shape(pred, target)
     distance = (pred - target).abs()
     return torch.where(distance < beta, 0.5 * distance * distance / beta, distance - 0.5 * beta)

@@ -1,1 +1,1 @@
-"""Necks: feature maps of a backbone → feature maps of one width for the heads."""
+"""Necks: feature maps of a backbone → feature maps with equal numbers of channels for the heads."""

@@ -11,27 +11,27 @@ from rotx.models.layers import ConvModule, Norm, xavier_init
 
 
 class FPN(nn.Module):
-    """Feature pyramid: maps of several strides → maps of one width, each enriched by the coarser ones.
+    """Feature pyramid: maps of several strides → maps with equal numbers of channels, enriched by the coarser ones.
 
-    Each input gets a 1×1 *lateral* convolution; from the coarsest on, each result is enlarged (nearest pixel) and
-    added to the next finer one; each sum gets a 3×3 convolution. Further, coarser outputs are made by convolutions
-    of stride 2, or by taking every second pixel. Keys of the state dict are MMDetection's.
+    Each input passes a 1×1 *lateral* convolution. From coarse to fine, each result is upsampled (nearest neighbour) and
+    added to the next finer one. Each sum passes a 3×3 convolution. Extra, coarser outputs come from convolutions of
+    stride 2, or from every second pixel of the output before. The keys of the state dict are MMDetection's.
 
     Args:
-        in_channels: channels of each input.
-        out_channels: channels of every output.
-        num_outs: number of outputs.
-        start_level: the first input that is used.
-        end_level: the last input that is used; -1 for the last one there is. Extra outputs need the last one.
-        add_extra_convs: what the first extra output is convolved from: ``on_input`` the last input, ``on_lateral``
-            its sum before the 3×3 convolution, ``on_output`` the last output; True means ``on_input``. False: extra
-            outputs take every second pixel of the one before.
-        relu_before_extra_convs: whether a ReLU precedes the convolutions of all extra outputs but the first.
-        no_norm_on_lateral: leaves out the normalisation of the lateral convolutions.
-        norm_cfg: makes the normalisation of the convolutions; None for none.
+        in_channels: Number of channels of each input.
+        out_channels: Number of channels of every output.
+        num_outs: Number of output maps.
+        start_level: Index of the first input used.
+        end_level: Index of the last input used; -1 for the last one. Extra outputs need the last one.
+        add_extra_convs: Source of the first extra convolution: ``on_input``, the last input; ``on_lateral``, its sum
+            before the 3×3 convolution; ``on_output``, the last output. True means ``on_input``. False: extra outputs
+            take every second pixel of the one before, without a convolution.
+        relu_before_extra_convs: Whether a ReLU precedes each extra convolution except the first.
+        no_norm_on_lateral: Whether the lateral convolutions have no normalisation.
+        norm_cfg: Factory of the normalisation layers; None: no normalisation.
 
     Raises:
-        ValueError: for levels or numbers of outputs that do not fit.
+        ValueError: If the levels or the number of outputs do not fit the inputs.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class FPN(nn.Module):
         if extra < 0 or (extra > 0 and last < len(in_channels) - 1):
             raise ValueError(
                 f"num_outs: got {num_outs}, but levels {start_level} to {last} give {last - start_level + 1}"
-                + (", and further ones need the last input" if extra > 0 else "")
+                + (", and extra outputs need the last input" if extra > 0 else "")
             )
         self.in_channels, self.out_channels = tuple(in_channels), out_channels
         self.num_outs, self.start_level, self.last_level = num_outs, start_level, last
@@ -85,7 +85,7 @@ class FPN(nn.Module):
         xavier_init(self)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """One (B, in_channels[i], H_i, W_i) per input → ``num_outs`` maps (B, out_channels, H_j, W_j)."""
+        """Inputs (B, in_channels[i], H_i, W_i) → ``num_outs`` maps (B, out_channels, H_j, W_j)."""
         sums = [conv(inputs[self.start_level + i]) for i, conv in enumerate(self.lateral_convs)]
         for i in range(len(sums) - 1, 0, -1):
             sums[i - 1] = sums[i - 1] + F.interpolate(sums[i], size=sums[i - 1].shape[-2:], mode="nearest")

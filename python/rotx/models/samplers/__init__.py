@@ -1,5 +1,5 @@
 """Samplers: which of the assigned priors a head is trained with."""
 
-from rotx.models.samplers.sampler import Sampler, Samples
+from rotx.models.samplers.sampler import PriorSampler, SampledPriors
 
-__all__ = ["Sampler", "Samples"]
+__all__ = ["PriorSampler", "SampledPriors"]

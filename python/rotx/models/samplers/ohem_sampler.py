@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rotx.boxes import BoxKind
 from rotx.models.assigners.assignment import Assignment
-from rotx.models.samplers.sampler import Hardness, Samples, sampled_count, with_gts
+from rotx.models.samplers.sampler import Hardness, SampledPriors, sampled_count, with_gts
 from rotx.records import Instances
 
 
@@ -40,8 +40,8 @@ class OHEMSampler:
         kind: BoxKind,
         generator: torch.Generator | None = None,
         hardness: Hardness | None = None,
-    ) -> Samples:
-        """Arguments as of :class:`~.sampler.Sampler`.
+    ) -> SampledPriors:
+        """Arguments as of :class:`~.sampler.PriorSampler`.
 
         Raises:
             ValueError: Without ``hardness``, where there are more candidates than asked for.
@@ -65,4 +65,4 @@ class OHEMSampler:
             number = min(number, int(self.neg_pos_ub * max(1, len(positive))))
         rows = torch.cat([positive, choose((assignment.gt_inds == 0).nonzero().squeeze(1), number)])
         chosen = assignment.gt_inds[rows]
-        return Samples(priors, targets, rows, chosen, avg_factor=sampled_count(chosen), num_added=added)
+        return SampledPriors(priors, targets, rows, chosen, avg_factor=sampled_count(chosen), num_added=added)

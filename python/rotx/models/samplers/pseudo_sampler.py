@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rotx.boxes import BoxKind
 from rotx.models.assigners.assignment import Assignment
-from rotx.models.samplers.sampler import Hardness, Samples
+from rotx.models.samplers.sampler import Hardness, SampledPriors
 from rotx.records import Instances
 
 
@@ -23,8 +23,8 @@ class PseudoSampler:
         kind: BoxKind,
         generator: torch.Generator | None = None,
         hardness: Hardness | None = None,
-    ) -> Samples:
-        """Arguments as of :class:`~.sampler.Sampler`; the last three are not used."""
+    ) -> SampledPriors:
+        """Arguments as of :class:`~.sampler.PriorSampler`; the last three are not used."""
         rows = torch.arange(len(priors), device=priors.device)
         positive = (assignment.gt_inds > 0).sum().clamp(min=1)
-        return Samples(priors, targets, rows, assignment.gt_inds, avg_factor=positive)
+        return SampledPriors(priors, targets, rows, assignment.gt_inds, avg_factor=positive)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rotx.boxes import BoxKind
 from rotx.models.assigners.assignment import Assignment
-from rotx.models.samplers.sampler import Hardness, Samples, sampled_count, with_gts
+from rotx.models.samplers.sampler import Hardness, SampledPriors, sampled_count, with_gts
 from rotx.records import Instances
 
 
@@ -38,8 +38,8 @@ class RandomSampler:
         kind: BoxKind,
         generator: torch.Generator | None = None,
         hardness: Hardness | None = None,
-    ) -> Samples:
-        """Arguments as of :class:`~.sampler.Sampler`; the last is not used."""
+    ) -> SampledPriors:
+        """Arguments as of :class:`~.sampler.PriorSampler`; the last is not used."""
         added = len(targets) if self.add_gt_as_proposals else 0
         if added:
             assignment, priors = with_gts(assignment, priors, targets, kind)
@@ -56,7 +56,7 @@ class RandomSampler:
             most = (number.clamp(min=1) * self.neg_pos_ub).long() + number
             filled &= torch.arange(len(rows), device=rows.device) < most
         chosen = torch.where(filled, gt_inds[rows], -1)
-        return Samples(priors, targets, rows, chosen, avg_factor=sampled_count(chosen), num_added=added)
+        return SampledPriors(priors, targets, rows, chosen, avg_factor=sampled_count(chosen), num_added=added)
 
     def _random(self, number: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
         """A number in [0, 1) for each candidate; the highest are drawn."""

@@ -19,7 +19,7 @@ Hardness = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Samples:
+class SampledPriors:
     """K places for the priors of one image that a head is trained with; some may be empty.
 
     Attributes:
@@ -60,7 +60,7 @@ class Samples:
         return (self.rows < self.num_added) & (self.gt_inds > 0)
 
 
-class Sampler(Protocol):
+class PriorSampler(Protocol):
     """Chooses the priors that a head is trained with."""
 
     def sample(
@@ -72,7 +72,7 @@ class Sampler(Protocol):
         kind: BoxKind,
         generator: torch.Generator | None = None,
         hardness: Hardness | None = None,
-    ) -> Samples:
+    ) -> SampledPriors:
         """Chooses among the priors of one image.
 
         Args:

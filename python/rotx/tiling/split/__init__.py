@@ -1,6 +1,6 @@
 """Splitting large images and their annotations into patches, as MMRotate's ``img_split.py`` does. Needs no torch.
 
-`inputs` finds images and objects, `folder` keeps the folder that is written, `config` reads MMRotate's settings;
+`inputs` finds images and objects, `folder` manages the output folder, `config` reads MMRotate's settings;
 decoding, cutting and encoding are in ``rust/core/src/split``.
 """
 
@@ -27,20 +27,20 @@ from rotx.tiling.windows import TRUNCATED, Tiling, move_quads, patch_name
 
 __all__ = ["EXTENSIONS", "Report", "split"]
 
-#: What patches may be written as.
+#: File formats of patches.
 EXTENSIONS = (".png", ".jpg")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a split has made.
+    """Result of a split.
 
     Attributes:
-        totals: counts over all images: ``images``, ``patches``, and with annotations ``objects``, ``in_patches``
+        totals: Counts over all images: ``images``, ``patches``, and with annotations ``objects``, ``in_patches``
             (an object counts in each of its patches) and ``in_no_patch`` (for each reason).
-        failed: the reason of each image that could not be split, by its file.
-        earlier: images that an earlier run had split.
-        notices: what the user should know, a sentence each.
+        failed: Reason of each image that could not be split, by file.
+        earlier: Number of images that an earlier run had split.
+        notices: Notes for the user, one sentence each.
     """
 
     totals: dict[str, Any]
@@ -60,22 +60,21 @@ def split(
 ) -> Report:
     """Writes the patches of images to ``OUT/images`` and their objects to ``OUT/annfiles``.
 
-    An image that cannot be read is left out and named. A run that was killed is continued by the next one with
-    the same arguments, which also tries the images again that had failed; the files are then those that one run
-    would have written.
+    An image that cannot be read is skipped and reported. Calling again with the same arguments resumes a killed run and
+    retries failed images; the files are then the same as those of an uninterrupted run.
 
     Args:
-        folders: of images, and of their annotations (anything `rotx.annotations.formats.read_annotations` takes). If
-            all annotations are None, none are written.
-        out: an absent or empty folder, or one that an earlier run has begun.
-        tiling: the windows; None: ``Tiling()``.
-        ext: ``".png"`` or ``".jpg"``.
-        jobs: number of threads; None: one a core.
-        progress: show a bar.
+        folders: Image folders, each with its annotations (anything `rotx.annotations.formats.read_annotations` reads).
+            If all annotations are None, none are written.
+        out: A new or empty folder, or one that an earlier run has begun.
+        tiling: Settings of the windows; None: ``Tiling()``.
+        ext: File format of the patches, ``".png"`` or ``".jpg"``.
+        jobs: Number of threads; None: one per core.
+        progress: Whether to show a progress bar.
 
     Raises:
-        ValueError: for bad arguments or annotations, and if ``out`` holds anything else.
-        OSError: if a folder cannot be read, or a file cannot be written.
+        ValueError: For bad arguments or annotations, and if ``out`` holds anything else.
+        OSError: If a folder cannot be read, or a file cannot be written.
     """
     tiling, threads = tiling or Tiling(), thread_count(jobs)
     if ext not in EXTENSIONS:
@@ -98,7 +97,7 @@ def split(
 
 @dataclass(eq=False)
 class _Plan:
-    """An image that is to be split: its size in pixels, its windows (W, 4), and whether the core can read it."""
+    """An image to split: its size in pixels, its windows (W, 4), and whether Rust can read it."""
 
     image: Input
     width: int
@@ -109,8 +108,8 @@ class _Plan:
 
 def _plan(image: Input, tiling: Tiling, failed: dict[str, str]) -> _Plan | None:
     try:
-        if not image.path.is_file():  # opening a pipe would wait for ever
-            raise ValueError("is no regular file")
+        if not image.path.is_file():  # opening a pipe would block
+            raise ValueError("is not a regular file")
         reader = open_image(image.path)
         windows = tiling.windows(reader.width, reader.height)
     except (ValueError, OSError) as error:
@@ -120,7 +119,7 @@ def _plan(image: Input, tiling: Tiling, failed: dict[str, str]) -> _Plan | None:
 
 
 def _decode(path: Path) -> Pixels:
-    """All pixels of an image that the core does not read. ValueError, without the name, if they cannot be read."""
+    """Decodes an image that Rust does not read; raises ValueError, without the name, if that fails."""
     try:
         reader = open_image(path)
         return reader.read(0, 0, reader.width, reader.height)
@@ -162,7 +161,7 @@ def _run(
 
 
 def _cut(plan: _Plan, folder: Folder, tiling: Tiling) -> tuple[dict[str, Any], Any]:
-    """The record of an image for the manifest, and what the core needs to split it."""
+    """Returns the manifest record of an image, and the arguments for Rust."""
     image, windows, objects = plan.image, plan.windows, plan.image.objects
     record: dict[str, Any] = {"file": image.file, **image.fingerprint, "width": plan.width, "height": plan.height}
     record["patches"] = len(windows)
@@ -185,7 +184,7 @@ def _cut(plan: _Plan, folder: Folder, tiling: Tiling) -> tuple[dict[str, Any], A
 def _lines(
     objects: Objects, corners: NDArray[np.int64], index: NDArray[np.uint32], truncated: NDArray[np.bool_]
 ) -> list[str]:
-    """Objects, by their indices (M,), as lines of the windows with these upper left corners (M, 2)."""
+    """Formats objects, given by indices (M,), as lines of the windows with top left corners (M, 2)."""
     quads = move_quads(objects.quads[index], corners).tolist()
     difficult = np.where(truncated, TRUNCATED, objects.difficult[index]).tolist()
     classes = [objects.classes[label] for label in objects.labels[index].tolist()]
@@ -194,7 +193,7 @@ def _lines(
 
 
 def _reasons(quads: NDArray[np.float64], width: int, height: int) -> dict[str, int]:
-    """Why objects (N, 8) are in no patch: how many for each reason."""
+    """Counts the reasons why objects (N, 8) are on no patch."""
     everywhere = np.array([[-(1 << 40), -(1 << 40), 1 << 40, 1 << 40]])
     with_area = np.unique(_rust.tile_cut(quads, everywhere, 0.0)[1])
     x, y = quads[with_area, 0::2], quads[with_area, 1::2]

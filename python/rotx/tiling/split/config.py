@@ -1,4 +1,4 @@
-"""The JSON files that MMRotate's ``img_split.py`` takes, such as ``ss_train.json``."""
+"""JSON settings of MMRotate's ``img_split.py``, such as ``ss_train.json``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from rotx.config.errors import nearest
 from rotx.tiling.windows import Tiling
 
-#: What MMRotate takes where a file has no such key.
+#: MMRotate's defaults for missing keys.
 _DEFAULTS: dict[str, Any] = {
     "sizes": [1024],
     "gaps": [512],
@@ -26,14 +26,14 @@ _OTHERS = ("nproc", "img_dirs", "ann_dirs", "save_dir", "save_ext")
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """What such a file says.
+    """Settings in such a file.
 
     Attributes:
-        folders: of images, and of their annotations.
-        out: the folder to be written; None if it does not say.
-        tiling: the windows.
-        ext: of the patches.
-        nproc: number of workers; None if it does not say.
+        folders: Image folders, each with its annotations.
+        out: Output folder; None if the file does not name it.
+        tiling: Settings of the windows.
+        ext: File format of the patches.
+        nproc: Number of workers; None if the file does not give it.
     """
 
     folders: list[tuple[str | Path, str | Path | None]]
@@ -47,8 +47,8 @@ def read_config(path: str | Path) -> SplitConfig:
     """Reads the settings of a split.
 
     Raises:
-        ValueError: for what MMRotate would not take, keys that it does not know included.
-        OSError: if the file cannot be read.
+        ValueError: For settings that MMRotate would refuse, including unknown keys.
+        OSError: If the file cannot be read.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8-sig"))

@@ -1,7 +1,7 @@
-"""The folder that a split writes: patches, their annotations, the manifest, and the journal of a run not ended.
+"""The output folder of a split: patches, their annotations, the manifest, and the journal of an unfinished run.
 
-The journal holds the settings and a line for each image whose files are all in place. When all images have been
-tried it becomes the manifest. A run that finds either goes on from there.
+The journal holds the settings and a line for each image whose files are complete. When all images have been tried, it
+becomes the manifest. A run that finds either resumes from there.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ Record = dict[str, Any]
 
 
 class Folder:
-    """A folder of patches.
+    """Output folder of a split.
 
     Attributes:
-        ext: of the images.
-        complete: whether an earlier run has tried every image and none has failed.
-        totals: counts over all images, once it is finished.
+        ext: File format of the images.
+        complete: Whether an earlier run has split every image without failure.
+        totals: Counts over all images, after `finish`.
     """
 
     def __init__(self, path: Path, settings: Record) -> None:
         self.path = path
-        self.settings: Record = json.loads(json.dumps(settings))  # tuples are lists, as they are in the files
+        self.settings: Record = json.loads(json.dumps(settings))  # turns tuples into lists, as in the files
         self.ext: str = settings["save_ext"]
         self.complete = False
         self.totals: Record = {}
@@ -42,22 +42,22 @@ class Folder:
         self._open: list[int] = []
 
     def image(self, patch: str) -> str:
-        """The image file of a patch."""
+        """Path of the image file of a patch, relative to the folder."""
         return str(self.path / "images" / (patch + self.ext))
 
     def annotation(self, patch: str) -> str:
-        """The annotation file of a patch."""
+        """Path of the annotation file of a patch, relative to the folder."""
         return str(self.path / "annfiles" / f"{patch}.txt")
 
     def __enter__(self) -> Folder:
-        """Makes the folder, and keeps other runs out of it.
+        """Makes the folder and locks it against other runs.
 
         Raises:
-            ValueError: if it is a file, or another run is writing it.
-            OSError: if it cannot be made.
+            ValueError: If the path is a file, or another run is writing to the folder.
+            OSError: If the folder cannot be made.
         """
         if self.path.exists() and not self.path.is_dir():
-            raise ValueError(f"{self.path}: is a file; name a folder")
+            raise ValueError(f"{self.path}: is a file; need a folder")
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = OutputLock(self.path / LOCK, self.path)
         return self
@@ -68,20 +68,20 @@ class Folder:
         self._lock.release()
 
     def begin(self, inputs: Mapping[str, Record]) -> dict[str, Record]:
-        """Prepares the folder for patches, or takes up what an earlier run has left in it.
+        """Prepares the folder for patches, or resumes an earlier run.
 
         Args:
-            inputs: the files of images, and what tells whether each is still the same.
+            inputs: Image files, each with a fingerprint to detect changes.
 
         Returns:
-            The records of the images that are split already, by file.
+            Records of the images that are already split, by file.
 
         Raises:
-            ValueError: if other files are in it, or patches of other images or settings.
-            OSError: if it cannot be written or read.
+            ValueError: If the folder holds other files, or patches of other images or settings.
+            OSError: If the folder cannot be read or written.
         """
         for name in (MANIFEST, JOURNAL):
-            for left in self.path.glob(f".{name}.*"):  # a run was killed that was writing it
+            for left in self.path.glob(f".{name}.*"):  # leftovers of a killed run
                 left.unlink()
         records = self._earlier()
         counts = [Counter(_files(folder).values()) for folder in self._folders]
@@ -90,7 +90,7 @@ class Folder:
                 raise ValueError(f"{self.path}: holds patches of {file}, which is not among the images: {_ANOTHER}")
             if any(record.get(key) != value for key, value in inputs[file].items()):
                 raise ValueError(f"{self.path}: {file} or its labels have changed since it was split: {_ANOTHER}")
-        # Somebody may have removed patches: then the image is split anew.
+        # If patches have been removed, the image is split again.
         records = {f: r for f, r in records.items() if all(c[Path(f).stem] == r["patches"] for c in counts)}
         if self.complete and len(records) == len(inputs):
             (self.path / JOURNAL).unlink(missing_ok=True)
@@ -105,10 +105,10 @@ class Folder:
         return records
 
     def note(self, record: Record) -> None:
-        """Writes down that all files of an image are in place.
+        """Records in the journal that all files of an image are complete.
 
         Raises:
-            OSError: if that fails.
+            OSError: If writing fails.
         """
         line = _line(record).encode()
         try:
@@ -118,10 +118,10 @@ class Folder:
             raise OSError(error.errno, error.strerror, str(self.path / JOURNAL)) from None
 
     def finish(self, records: list[Record], failed: Mapping[str, str]) -> None:
-        """Writes the manifest, and removes the journal.
+        """Writes the manifest and removes the journal.
 
         Raises:
-            OSError: if that fails.
+            OSError: If writing fails.
         """
         self.totals = _totals(records, self.settings["annotations"])
         names = [{"file": file, "reason": reason} for file, reason in sorted(failed.items())]
@@ -130,7 +130,7 @@ class Folder:
         (self.path / JOURNAL).unlink()
 
     def _sweep(self, names: set[str]) -> None:
-        """Removes what a killed run has left: temporary files, and patches of images that it had not finished."""
+        """Removes the leftovers of a killed run: temporary files, and patches of unfinished images."""
         for folder in self._folders:
             for file, image in _files(folder).items():
                 if (image and image not in names) or (file[0] == "." and file.endswith(".tmp")):
@@ -140,7 +140,7 @@ class Folder:
         return (self.path / MANIFEST).exists() or (self.path / JOURNAL).exists()
 
     def _earlier(self) -> dict[str, Record]:
-        """The records of the journal, or else of the manifest."""
+        """Returns the records of the journal, or else of the manifest."""
         if not self._is_ours():
             first = min((entry.name for entry in os.scandir(self.path) if entry.name != LOCK), default=None)
             if first is not None:
@@ -188,7 +188,7 @@ _ANOTHER = "name another folder, or remove this one"
 
 
 def _files(folder: Path) -> dict[str, str | None]:
-    """The files of a folder, and the image that each is a patch of; None if it is none."""
+    """Maps the files of a folder to the images they are patches of; None for other files."""
     names = [entry.name for entry in os.scandir(folder)] if folder.is_dir() else []
     patches = [PATCH.match(name.rpartition(".")[0]) for name in names]
     return {name: patch and patch["image"] for name, patch in zip(names, patches, strict=True)}
@@ -205,6 +205,6 @@ def _totals(records: list[Record], annotated: bool) -> Record:
             totals[key] = sum(record[key] for record in records)
         counts = Counter[str]()
         for record in records:
-            counts.update(record["in_no_patch"])  # those of 0 too
+            counts.update(record["in_no_patch"])  # keeps zero counts, too
         totals["in_no_patch"] = dict(counts)
     return totals

@@ -1,4 +1,4 @@
-"""The images that are to be split, and the objects on them."""
+"""Finding the images to split and their objects."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from rotx.images.files import list_files
 from rotx.records import InstanceTable
 from rotx.tiling.windows import PATCH
 
-#: What files of images that can be split are called, in any case of letters.
+#: Suffixes of images that can be split, in lower case.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
-_NAMED = 3  # files named in a notice
+_NAMED = 3  # number of files named in a notice
 
 
 @dataclass(eq=False)
 class Objects:
-    """The objects on an image.
+    """Objects on an image.
 
     Attributes:
         quads: (N, 8) float64, corners in pixels, in the order of the file.
-        labels: (N,) index into ``classes``.
-        classes: names.
+        labels: (N,) indices into ``classes``.
+        classes: Class names.
         difficult: (N,) uint8.
     """
 
@@ -40,7 +40,7 @@ class Objects:
     difficult: NDArray[np.uint8]
 
     def digest(self) -> str:
-        """The same for the same objects."""
+        """Digest of the objects, to detect changes."""
         names = "\n".join(self.classes[label] for label in self.labels.tolist())
         content = self.quads.astype("<f8").tobytes() + self.difficult.tobytes() + names.encode()
         return hashlib.sha256(content).hexdigest()[:16]
@@ -48,43 +48,43 @@ class Objects:
 
 @dataclass(eq=False)
 class Input:
-    """An image file; ``objects`` is None if there are no annotations at all."""
+    """An image file and its objects; ``objects`` is None if there are no annotations at all."""
 
     path: Path
     objects: Objects | None
 
     @property
     def file(self) -> str:
-        """The name of the file."""
+        """Name of the file."""
         return self.path.name
 
     @property
     def name(self) -> str:
-        """The name without its suffix."""
+        """Name of the image: the file name without suffix."""
         return self.path.stem
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """What tells whether it is still the same."""
+        """File size and objects, to detect changes."""
         try:
             size = self.path.stat().st_size
         except OSError:
-            size = 0  # it will be said when it is opened
+            size = 0  # opening the file reports the error
         return {"bytes": size} | ({} if self.objects is None else {"labels": self.objects.digest()})
 
 
 def find_inputs(
     folders: Sequence[tuple[str | Path, str | Path | None]], jobs: int | None = None
 ) -> tuple[list[Input], list[str]]:
-    """The images of folders, sorted by name, and what the user should know of them.
+    """Finds the images of folders, sorted by name; also returns notices for the user.
 
     Args:
-        folders: of images, and the annotations of these, or None.
-        jobs: number of threads; None: one a core.
+        folders: Image folders, each with its annotations or None.
+        jobs: Number of threads; None: one per core.
 
     Raises:
-        ValueError: if there is no image, two have one name, or annotations are wrong.
-        OSError: if a folder cannot be listed.
+        ValueError: If there is no image, two images have the same name, or annotations are invalid.
+        OSError: If a folder cannot be listed.
     """
     inputs: list[Input] = []
     notices: list[str] = []
@@ -106,7 +106,7 @@ def find_inputs(
     patches = [image.name for image in inputs if PATCH.match(image.name)]
     if patches:
         notices.append(
-            f"{len(patches):,} images are named as patches are: {_some(patches)}; in the names of their patches "
+            f"{len(patches):,} images have names of patches: {_some(patches)}; in the names of their patches "
             "the last numbers count"
         )
     return inputs, notices
@@ -116,34 +116,36 @@ _NONE = Objects(np.zeros((0, 8)), np.zeros(0, np.int32), [], np.zeros(0, np.uint
 
 
 def _list(folder: Path, notices: list[str]) -> list[Path]:
-    """The files of images in a folder; says what others there are."""
+    """Lists the image files of a folder; adds a notice about other files."""
     files = [file for file in list_files(folder) if not file.startswith(".")]
     images = [file for file in files if file.lower().endswith(SUFFIXES)]
     others = sorted(set(files) - set(images))
     if others:
-        notices.append(f"{folder}: {len(others):,} other files passed over: {_some(others)}")
+        notices.append(f"{folder}: {len(others):,} other files skipped: {_some(others)}")
     for file in images:
         try:
             file.encode()
         except UnicodeEncodeError:
-            raise ValueError(f"{folder / file!a}: the file's name is not UTF-8; rename it") from None
+            raise ValueError(f"{folder / file!a}: the file name is not UTF-8; rename it") from None
     return [folder / file for file in images]
 
 
 def _read(path: Path, names: list[str], jobs: int | None, notices: list[str]) -> dict[str, Objects]:
-    """The objects of each image."""
+    """Reads the objects of each image."""
     read = read_annotations(path, jobs=jobs)
     notices += read.notices
     spaced = next((name for name in read.classes if len(name.split()) != 1), None)
     if spaced is not None:
-        raise ValueError(f"{path}: class {spaced!r} has a space in it: labels of patches cannot hold it")
+        raise ValueError(f"{path}: class {spaced!r} contains a space, which annotations of patches cannot hold")
     found = _by_image(read)
     missing = [name for name in names if name not in found]
     if missing:
-        notices.append(f"{path}: {len(missing):,} images have no annotation, so no objects: {_some(missing)}")
+        notices.append(
+            f"{path}: {len(missing):,} images have no annotations and are split without objects: {_some(missing)}"
+        )
     unused = sorted(found.keys() - set(names))
     if unused:
-        notices.append(f"{path}: {len(unused):,} annotated images are not there: {_some(unused)}")
+        notices.append(f"{path}: {len(unused):,} annotated images are missing: {_some(unused)}")
     return {name: found.get(name, _NONE) for name in names}
 
 

@@ -40,7 +40,7 @@ fn columns(line: &[u8]) -> Result<(&[u8], Quad, f64), Reason> {
     let mut fields = Fields::new(line);
     let (class, quad) = (fields.word(), fields.coordinates()?);
     if let Some(far) = quad.iter().find(|v| v.abs() > MOST) {
-        let text = format!("{far} is no share of an image's side: divide x by its width and y by its height");
+        let text = format!("{far} is not a fraction of an image's side: divide x by its width and y by its height");
         return Err(Reason::line("not normalised", text));
     }
     let score = if fields.clone().word().is_empty() { f64::NAN } else { fields.score()? };
@@ -93,7 +93,7 @@ mod tests {
             ("-1 0 0 1 0 1 1 0 1", "f:1: label '-1' is not a number from 0 on: '-1 0 0 1 0 1 1 0 1'"),
             (
                 "0 0 0 833 0 1 1 0 1",
-                "f:1: 833 is no share of an image's side: divide x by its width and y by its height: '0 0 0 833 0 1 1 0 1'",
+                "f:1: 833 is not a fraction of an image's side: divide x by its width and y by its height: '0 0 0 833 0 1 1 0 1'",
             ),
         ] {
             assert_eq!(parse(line, Some(&names)).expect_err(line).to_string(), reason);
