@@ -28,7 +28,7 @@ from synchronisations import Synchronisations
 LIMITS = {
     "rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota": 4,
     "rotated_fcos/rotated-fcos-le90_r50_fpn_1x_dota": 4,
-    "r3det/r3det-oc_r50_fpn_1x_dota": 8,
+    "r3det/r3det-oc_r50_fpn_1x_dota": 4,
     "rotated_reppoints/rotated-reppoints-qbox_r50_fpn_1x_dota": 4,
     "rotated_fcos/rotated-fcos-le90_r50_fpn_kld_1x_dota": 4,
     "rotated_faster_rcnn/rotated-faster-rcnn-le90_r50_fpn_1x_dota": 10,
