@@ -200,7 +200,7 @@ def test_giou_is_once_differentiable() -> None:
     points, quads = scene("generic", 3)
     value = ops.convex_giou(points.requires_grad_(), quads)
     (grad,) = torch.autograd.grad(value.sum(), points, create_graph=True)
-    with pytest.raises(NotImplementedError, match="convex_giou: the gradient is not differentiable"):
+    with pytest.raises(NotImplementedError, match="convex_giou: its gradient is not differentiable"):
         (grad * points).sum().backward()
 
 

@@ -65,7 +65,7 @@ def test_rboxes_and_quads_and_torch_tensors() -> None:
         metric.update(0, convert(found), scores, labels, convert(boxes), labels, kind=kind)
         results.append(metric.compute().map)
     metric = DetectionMetric(["a", "b"])
-    with pytest.warns(DeprecationWarning, match="boxes: quads need kind='quad'"):
+    with pytest.warns(DeprecationWarning, match="boxes: quads without kind='quad' are deprecated"):
         metric.update(0, geometry.rbox_to_quad(found), scores, labels, boxes, labels)
     results.append(metric.compute().map)
     assert results[0] > 0.5 and len(set(results)) == 1

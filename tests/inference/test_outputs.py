@@ -167,9 +167,9 @@ def test_names_of_any_kind(tmp_path: Path, name: str) -> None:
 
 
 def test_dota_has_no_spaces_in_names(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="image 'day 1': the format has no spaces in names"):
+    with pytest.raises(ValueError, match="image 'day 1': the name is empty or contains spaces"):
         check(["dota"], [("P1", Path("P1.png")), ("day 1", Path("day 1.png"))], CLASSES)
-    with pytest.raises(ValueError, match="image 'day 1': the format has no spaces in names"):
+    with pytest.raises(ValueError, match="image 'day 1': the name is empty or contains spaces"):
         write(tmp_path, [result("day 1")], ["dota"])
     with pytest.raises(ValueError, match="class 'a/b': no name of a file"):
         open_writers(["json", "dota"], tmp_path / "out", ["a/b"])

@@ -103,7 +103,7 @@ def test_weights_of_stages() -> None:
     other = detector(batch, [OBJECTS])
     torch.testing.assert_close(torch.stack(other["loss_cls_refine_0"]), 3 * torch.stack(one["loss_cls_refine_0"]))
     torch.testing.assert_close(torch.stack(other["loss_cls_init"]), torch.stack(one["loss_cls_init"]))
-    with pytest.raises(ValueError, match="stage_loss_weights: need one for each"):
+    with pytest.raises(ValueError, match="stage_loss_weights: need one weight per refining head"):
         refine_detector(stages=0)
 
 

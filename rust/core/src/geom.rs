@@ -42,6 +42,11 @@ pub fn corners(quad: &Quad) -> [Point; 4] {
     [Point { x: x1, y: y1 }, Point { x: x2, y: y2 }, Point { x: x3, y: y3 }, Point { x: x4, y: y4 }]
 }
 
+/// The corners of a horizontal box `xmin, ymin, xmax, ymax`, clockwise from the top left.
+pub fn hbox_to_quad([x0, y0, x1, y1]: [f64; 4]) -> Quad {
+    [x0, y0, x1, y0, x1, y1, x0, y1]
+}
+
 /// The corners of a rotated box: centre ± w/2·(cos a, sin a) ± h/2·(−sin a, cos a).
 ///
 /// They start at the corner that is top left at angle 0 and turn clockwise on the screen.

@@ -3,9 +3,8 @@
 use super::fields::finite;
 use super::names::{Lookup, Names};
 use super::problem::{Problem, Reason, Skipped};
-use super::task1::hbox_to_quad;
 use super::{Annotations, Detections, Options};
-use crate::geom::{Quad, rbox_to_quad};
+use crate::geom::{Quad, hbox_to_quad, rbox_to_quad};
 
 /// The names known before reading, and whether others may come.
 pub(crate) struct Known {

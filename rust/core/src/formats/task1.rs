@@ -9,7 +9,7 @@ use super::problem::Reason;
 use super::rows::{Known, Rows};
 use super::write::text::push_coordinate;
 use super::{Detections, Options, Problem, Source};
-use crate::geom::Quad;
+use crate::geom::{Quad, hbox_to_quad};
 use crate::ranking;
 use std::io::Write;
 
@@ -27,11 +27,6 @@ pub fn read_task1(sources: &[Source<'_>], options: &Options<'_>) -> Result<Detec
 /// As [`read_task1`].
 pub fn read_task2(sources: &[Source<'_>], options: &Options<'_>) -> Result<Detections, Problem> {
     read::<4>(sources, options, "6: image score xmin ymin xmax ymax", hbox_to_quad)
-}
-
-/// The corners of a horizontal box `xmin, ymin, xmax, ymax`, clockwise from the top left.
-pub(crate) fn hbox_to_quad([x0, y0, x1, y1]: [f64; 4]) -> Quad {
-    [x0, y0, x1, y0, x1, y1, x0, y1]
 }
 
 fn read<const N: usize>(
