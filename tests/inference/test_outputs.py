@@ -171,7 +171,7 @@ def test_dota_has_no_spaces_in_names(tmp_path: Path) -> None:
         check(["dota"], [("P1", Path("P1.png")), ("day 1", Path("day 1.png"))], CLASSES)
     with pytest.raises(ValueError, match="image 'day 1': the name is empty or contains spaces"):
         write(tmp_path, [result("day 1")], ["dota"])
-    with pytest.raises(ValueError, match="class 'a/b': no name of a file"):
+    with pytest.raises(ValueError, match="class 'a/b': cannot be a file name"):
         open_writers(["json", "dota"], tmp_path / "out", ["a/b"])
     assert contents(tmp_path / "out") == {}
     check(["json", "coco", "yolo"], [("day 1", Path("day 1.png"))], ["a/b"])

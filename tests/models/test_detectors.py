@@ -265,7 +265,7 @@ def test_wrong_targets_say_what() -> None:
 
 
 def test_old_names_of_targets_and_detections() -> None:
-    with pytest.warns(DeprecationWarning, match=r"rotx\.models\.Targets is now rotx\.records\.Instances"):
+    with pytest.warns(DeprecationWarning, match=r"rotx\.models\.Targets is deprecated .*use rotx\.records\.Instances"):
         old = rotx.models.Targets(BOXES[:1], LABELS[:1], ignored=BOXES[1:])
     assert torch.equal(old.boxes, BOXES) and old.ignored.tolist() == [False, True, True] and old.kind == "rbox"
     with pytest.warns(DeprecationWarning, match=r"rotx\.models\.Detections"):

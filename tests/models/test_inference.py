@@ -285,7 +285,7 @@ def test_names_that_dota_files_cannot_hold(predictor: Predictor, tmp_path: Path,
 
 def test_class_names_that_are_no_files(predictor: Predictor, tmp_path: Path) -> None:
     other = Predictor(predictor.detector, ("ship", "truck w/flatbed", "plane"))
-    with pytest.raises(ValueError, match="class 'truck w/flatbed': no name of a file"):
+    with pytest.raises(ValueError, match="class 'truck w/flatbed': cannot be a file name"):
         other.to_dota(some_objects(), tmp_path)
     assert not list(tmp_path.iterdir())
 
