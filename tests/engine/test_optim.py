@@ -131,7 +131,9 @@ def test_the_optimizers_of_the_configs() -> None:
         wrapper = load_config(path)["optim_wrapper"]
         made = build_optimizer(Net(), wrapper)
         clip = 10 if path.parent.name in ("demo", "hit_uav") else 35
-        assert made.clip_grad == {"max_norm": clip, "norm_type": 2}, path
+        # MMDetection's schedules clip nothing.
+        wanted = None if path.stem.endswith("_coco") else {"max_norm": clip, "norm_type": 2}
+        assert made.clip_grad == wanted, path
         found.add((type(made.optimizer).__name__, made.amp_dtype))
     assert {("SGD", None), ("SGD", torch.float16), ("AdamW", None)} <= found
 
