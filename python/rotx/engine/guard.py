@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rotx import boxes
 from rotx.atomic import write_bytes
+from rotx.boxes import BoxKind
 from rotx.datasets.loader import LoadedImage
 from rotx.engine import distributed
 from rotx.engine.distributed import World
@@ -101,7 +103,12 @@ def describe(what: str, items: Sequence[LoadedImage]) -> str:
     named = [f"{item.path}{f' ({item.name})' * (item.name != item.path.stem)}" for item in items]
     images = ", ".join(named[:NAMED]) + (f" and {len(named) - NAMED} more" if len(named) > NAMED else "")
     number = sum(len(_sought(item)[0]) for item in items)
-    odd = [f"{_numbers(box)} of {item.name}" for item in items for box in _sought(item)[0] if _is_odd(box)]
+    odd = [
+        f"{_numbers(box)} of {item.name}"
+        for item in items
+        for box in _sought(item)[0]
+        if _is_odd(box, item.instances.kind)
+    ]
     suspects = f", among them {'; '.join(odd[:NAMED])}" if odd else ""
     return f"{what} is not finite: images {images}; {number} boxes{suspects}"
 
@@ -132,10 +139,12 @@ def _sought(item: LoadedImage) -> tuple[Tensor, Tensor, Tensor]:
     return found.boxes[~ignored], found.labels[~ignored], found.boxes[ignored]
 
 
-def _is_odd(box: Tensor) -> bool:
+def _is_odd(box: Tensor, kind: BoxKind) -> bool:
     """Whether a box is not finite, thinner than half a pixel, or a hundred times as long as wide."""
-    short, long = sorted(box[2:4].tolist())
-    return not bool(torch.isfinite(box).all()) or short < 0.5 or long > 100 * short
+    if not bool(torch.isfinite(box).all()):
+        return True
+    short, long = boxes.sides(boxes.convert(box, kind, "rbox"), "rbox").sort().values.tolist()
+    return bool(short < 0.5 or long > 100 * short)
 
 
 def _numbers(box: Tensor) -> str:
