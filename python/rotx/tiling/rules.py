@@ -93,10 +93,13 @@ def merge_rows(
     rboxes = rotx_boxes.convert(boxes, kind, "rbox")
     order = np.lexsort((window, image))
     kept = [np.zeros(0, np.int64)]
+    # The windows of each image are found once, not by a look at all windows for every image.
+    by_image = np.argsort(windows.image, kind="stable")
+    starts = np.searchsorted(windows.image[by_image], np.arange(len(windows.sizes) + 1))
     for rows in np.split(order, np.flatnonzero(np.diff(image[order])) + 1):
         if len(rows):
             here = int(image[rows[0]])
-            mine = np.flatnonzero(windows.image == here)
+            mine = by_image[starts[here] : starts[here + 1]]
             places = np.searchsorted(mine, window[rows])
             parts = (rboxes[rows], scores[rows], labels[rows].astype(np.int64), places, windows.areas[mine])
             kept.append(rows[resolve(*parts, windows.sizes[here], iou_threshold)])
