@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from rotx import geometry
 from rotx.boxes.angles import AngleVersion, regularize
 from rotx.boxes.arrays import Array, is_tensor, like, namespace
@@ -147,9 +145,5 @@ def _least_rectangles(boxes: Array, kind: BoxKind) -> Array:
     if is_tensor(boxes):
         flat = flat.detach().cpu().double().numpy()
     rows = flat.reshape(-1, flat.shape[-1])
-    if kind == "quad":
-        rectangles = geometry.quad_to_rbox(rows)
-    else:
-        rectangles = np.stack([geometry.min_area_rect(row.reshape(-1, 2)) for row in rows] or [np.zeros((0, 5))])
-        rectangles = rectangles.reshape(-1, 5)
+    rectangles = geometry.quad_to_rbox(rows) if kind == "quad" else geometry.points_to_rbox(rows)
     return like(rectangles.reshape(*boxes.shape[:-1], 5), boxes)

@@ -11,10 +11,6 @@ from rotx.boxes.kinds import BoxKind, check_boxes
 
 Mode = Literal["iou", "iof"]
 
-# Torch operators for each family of kinds.
-_OVERLAPS = {"quad": "box_iou_quadri", "rbox": "box_iou_rotated"}
-_SUPPRESSIONS = {"quad": "batched_nms_quadri", "rbox": "batched_nms_rotated"}
-
 
 def area(boxes: Array, kind: BoxKind) -> Array:
     """Areas (...,) of hboxes, rboxes, quads (shoelace formula), or the polygons of point sets in their order."""
@@ -50,14 +46,14 @@ def iou(a: Array, b: Array, kind: BoxKind, mode: Mode = "iou") -> Array:
         kind: Their kind; point sets are replaced by their minimum-area rectangles.
         mode: ``"iou"``: intersection over union; ``"iof"``: intersection over the area of the box of ``a``.
     """
-    family = "quad" if kind == "quad" else "rbox"
     first: Any = _comparable(a, kind)
     second: Any = _comparable(b, kind)
     overlaps: Array
     if is_tensor(a):
         from rotx import ops
 
-        overlaps = getattr(ops, _OVERLAPS[family])(first, second, mode)
+        overlap: Any = ops.box_iou_quadri if kind == "quad" else ops.box_iou_rotated
+        overlaps = overlap(first, second, mode)
     else:
         overlaps = cast("Array", geometry.box_iou(first, second, mode))
     return overlaps
@@ -85,7 +81,7 @@ def nms(boxes: Array, scores: Array, labels: Array, kind: BoxKind, iou_threshold
 
         # Centres and sides of hboxes are not rounded, because that could change decisions near the threshold.
         exact = rows.double() if kind == "hbox" else rows
-        suppress = getattr(ops, _SUPPRESSIONS["quad" if kind == "quad" else "rbox"])
+        suppress: Any = ops.batched_nms_quadri if kind == "quad" else ops.batched_nms_rotated
         keep = suppress(_comparable(exact, kind), scores, labels, iou_threshold)
     return keep
 

@@ -41,11 +41,11 @@ def load_config(
     Raises:
         ConfigError: If the config is invalid; one line that names the file and the line.
     """
-    say = notice or warnings.warn
+    warn = notice or warnings.warn
     config = read(path)
     try:
         if is_mmrotate0(config):
-            config = translate(config, lambda text: say(f"{path}: {text}"))
+            config = translate(config, lambda text: warn(f"{path}: {text}"))
         check_names(config)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None

@@ -116,11 +116,9 @@ class Instances:
 
     def convert(self, kind: BoxKind) -> Instances:
         """Returns the objects with boxes of another kind; see `rotx.boxes.convert`."""
-        return (
-            self
-            if kind == self.kind
-            else replace(self, boxes=rotx_boxes.convert(self.boxes, self.kind, kind), kind=kind)
-        )
+        if kind == self.kind:
+            return self
+        return replace(self, boxes=rotx_boxes.convert(self.boxes, self.kind, kind), kind=kind)
 
     def move(self, matrix: ArrayLike) -> Instances:
         """Returns the objects after their image was moved by a matrix (3, 3); see `rotx.boxes.move`."""

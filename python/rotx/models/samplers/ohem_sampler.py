@@ -7,29 +7,18 @@ from torch import Tensor
 
 from rotx.boxes import BoxKind
 from rotx.models.assigners.assignment import Assignment
+from rotx.models.samplers.random_sampler import RandomSampler
 from rotx.models.samplers.sampler import Hardness, SampledPriors, sampled_count, with_gts
 from rotx.records import Instances
 
 
-class OHEMSampler:
-    """Online Hard Example Mining: as :class:`RandomSampler`, but the candidates of the highest loss.
+class OHEMSampler(RandomSampler):
+    """Online Hard Example Mining: as :class:`RandomSampler`, but selects the candidates of the highest loss.
 
     Paper: Shrivastava et al., Training Region-based Object Detectors with Online Hard Example Mining, CVPR 2016.
-    ``sample`` needs ``hardness``, and calls it only where there are more candidates than asked for: once for the
-    positive ones, once for the negative ones.
-
-    Args:
-        num: Number of samples.
-        pos_fraction: Greatest share of positive ones.
-        neg_pos_ub: Greatest number of negative samples for a positive one; negative: no bound.
-        add_gt_as_proposals: Whether gts are candidates too, as priors that overlap them fully.
+    The arguments are those of RandomSampler. ``sample`` needs ``hardness``, and calls it only where there are more
+    candidates than asked for: once for the positive ones, once for the negative ones.
     """
-
-    def __init__(self, num: int, pos_fraction: float, neg_pos_ub: float = -1, add_gt_as_proposals: bool = True) -> None:
-        self.num = num
-        self.pos_fraction = pos_fraction
-        self.neg_pos_ub = neg_pos_ub
-        self.add_gt_as_proposals = add_gt_as_proposals
 
     def sample(
         self,
