@@ -46,7 +46,7 @@ def kernels() -> Any:
     """
     if why := _load():
         raise NoKernelsError(
-            f"rotx cannot load its CUDA kernels: {why}. Or set ROTX_NO_CUDA_EXT=1 to run the ops in plain torch, "
+            f"rotx has no CUDA kernels here: {why}. Or set ROTX_NO_CUDA_EXT=1 to run the ops in plain torch, "
             "which is slower"
         )
     return torch.ops.rotx_cuda
