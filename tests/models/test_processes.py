@@ -18,8 +18,9 @@ from small import VARIANTS, small_config
 
 #: By how much the gradients of a parameter may differ, as a share of their norm: losses are float32.
 TOLERANCE = 1e-6
-#: Of these GDLoss_v1 takes the mean over the positives of its own process, as MMRotate does.
-OWN_MEAN = [name for name in VARIANTS if name.endswith("_kld_1x_dota")]
+#: Losses that take the mean over the positives of their own process in MMRotate's form, the default.
+OWN_MEAN_LOSSES = ("GDLoss_v1", "ConvexGIoULoss")
+OWN_MEAN = [name for name in VARIANTS if name.endswith("_kld_1x_dota") or name.startswith("rotated_reppoints/")]
 #: One of each kind of head.
 FAMILIES = [
     "rotated_retinanet/rotated-retinanet-rbox-le90_r50_fpn_1x_dota",
@@ -39,7 +40,7 @@ Gradients = dict[str, torch.Tensor]
 
 
 def config_of(name: str) -> dict[str, Any]:
-    """A small model whose random samplers keep all; ``name`` may end in ``:standard``, for GDLoss_v1."""
+    """A small model whose random samplers keep all; ``name`` may end in ``:standard``, for OWN_MEAN_LOSSES."""
     name, _, form = name.partition(":")
 
     def change(value: Any) -> Any:
@@ -50,7 +51,7 @@ def config_of(name: str) -> dict[str, Any]:
         value = {key: change(item) for key, item in value.items()}
         if value.get("type") == "RandomSampler":
             value |= {"num": 10**6, "pos_fraction": 0.5}
-        if value.get("type") == "GDLoss_v1" and form:
+        if value.get("type") in OWN_MEAN_LOSSES and form:
             value["reduction_form"] = form
         return value
 
