@@ -1,4 +1,4 @@
-"""Assigners: which prior is trained towards which object."""
+"""Assigners: they decide which prior is trained towards which object."""
 
 from rotx.models.assigners.assignment import Assigner, Assignment, Predictions
 

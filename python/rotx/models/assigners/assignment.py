@@ -1,4 +1,4 @@
-"""What every assigner offers, and the assignment it gives."""
+"""The protocol of assigners and their result."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rotx.records import Instances
 
 
 class Assignment(NamedTuple):
-    """What N priors are trained towards.
+    """The objects that N priors are trained towards.
 
     Attributes:
-        gt_inds: Index of the object plus one, (N,) int64; 0 for the background, −1 for priors that take no part.
-        max_overlaps: Highest overlap with any object, (N,); 0 without objects, −1 within an ignored region.
-        labels: Class of the object, (N,) int64; −1 where there is none.
+        gt_inds: Index of the object plus one, (N,) int64; 0 for background, −1 for ignored priors.
+        max_overlaps: Highest overlap with any object, (N,); 0 without objects, −1 inside ignored regions.
+        labels: Class of the object, (N,) int64; −1 for background and ignored priors.
     """
 
     gt_inds: Tensor
@@ -25,7 +25,7 @@ class Assignment(NamedTuple):
 
 
 class Predictions(NamedTuple):
-    """What a head predicts for N priors of one image, for assigners that look at it.
+    """The predictions of a head for N priors of one image, for assigners that use them.
 
     Attributes:
         logits: Logits (N, K).
@@ -43,9 +43,9 @@ class Assigner(Protocol):
         """Assigns the objects of one image.
 
         Args:
-            priors: Priors (N, D) of the image, such as anchors; of the kind that the assigner is made for.
-            targets: Objects of the image, M of them, as tensors; those that are ``ignored`` are given to no prior.
-            predictions: What the head predicts for the priors, if the assigner asks for it.
+            priors: Priors (N, D) of the image, such as anchors, of the kind that the assigner works on.
+            targets: M objects of the image, as tensors; ``ignored`` ones are assigned to no prior.
+            predictions: Predictions for the priors, for assigners that use them.
         """
 
 
@@ -56,18 +56,18 @@ def assign_usable(
     targets: Instances,
     predictions: Predictions | None = None,
 ) -> Assignment:
-    """Assigns objects to some of the priors; the others take no part.
+    """Assigns objects to the usable priors; the others are ignored.
 
     Args:
         assigner: Assigner.
         priors: Priors (N, D).
-        usable: Which of them may be assigned, (N,) bool; None: all.
+        usable: Whether each prior may be assigned, (N,) bool; None: all.
         targets: Objects of the image.
-        predictions: What the head predicts for the priors.
+        predictions: Predictions for the priors, for assigners that use them.
     """
     if usable is None:
         return assigner.assign(priors, targets, predictions)
-    # A box without area overlaps nothing, so that it takes no object from another.
+    # A box without area overlaps nothing: it cannot take an object from a usable prior.
     found = assigner.assign(torch.where(usable[:, None], priors, 0), targets, predictions)
     gt_inds, labels = (torch.where(usable, values, -1) for values in (found.gt_inds, found.labels))
     return Assignment(gt_inds, torch.where(usable, found.max_overlaps, 0), labels)

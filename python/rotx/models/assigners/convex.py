@@ -1,4 +1,4 @@
-"""Assignment of places to objects by their distance: RepPoints' for its first points."""
+"""Assignment of objects to places by distance, as for the first points of RepPoints."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from rotx import boxes as rotx_boxes
 from rotx.models.assigners.assignment import Assignment, Predictions
 from rotx.records import Instances
 
-# Distances held at a time: 2,000 gts and 22,000 places need 90 pieces of 2 MB, which stay in a cache.
+# Distances computed at once: 2,000 gts and 22,000 places take 90 pieces of 2 MB, which fit a CPU cache.
 _PAIRS = 1 << 19
 
 
 class ConvexAssigner:
-    """Every gt gets the places next to its centre, on the level for its size; every place the gt next to it.
+    """Assigns each gt to the places nearest to its centre, on the level for its size.
 
-    All else is background. Sizes, centres and distances are those of the hboxes around the gts: distances are
-    divided by their width and height, and a gt of w × h px is for the level log2(√(w · h) / ``scale``), rounded down,
-    or the nearest there is. Of equal distances the first place, and the first gt, counts.
+    A place that is nearest to several gts gets the nearest of them; all other places are background. Sizes, centres
+    and distances are those of the hboxes around the gts. Distances are divided by the width and height of the hbox,
+    and a gt of w × h px belongs to level log2(√(w · h) / ``scale``), rounded down and clamped to the existing levels.
+    Ties go to the first place and the first gt.
 
     Yang et al., "RepPoints: Point Set Representation for Object Detection", ICCV 2019, sec. 4.2.
 
     Args:
-        scale: Sides, in strides, of the objects that a level is for.
-        pos_num: Number of places that each gt gets, if none is nearer to another one.
+        scale: Side of the objects that a level is for, in strides.
+        pos_num: Number of places for each gt.
     """
 
     def __init__(self, scale: float = 4.0, pos_num: int = 3) -> None:
@@ -32,10 +33,10 @@ class ConvexAssigner:
         self.pos_num = pos_num
 
     def assign(self, priors: Tensor, targets: Instances, predictions: Predictions | None = None) -> Assignment:
-        """Assigns gts to places. Memory grows with their numbers, not with the product, and nothing waits for values.
+        """Assigns gts to places without synchronising; memory grows with the sum of their numbers, not the product.
 
         Args:
-            priors: Places (N, 3) ``x, y, stride`` in pixels; those of stride 0 get no gt.
+            priors: Places (N, 3) ``x, y, stride`` in pixels; places of stride 0 get no gt.
             targets: The gts, M of them, of any kind.
             predictions: Not used.
         """
@@ -74,7 +75,7 @@ class ConvexAssigner:
 
 
 def _nearest(distances: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The least distances (m, count) of each row of (m, N), and where they are, the first of equal ones first."""
+    """The smallest distances (m, count) of each row of (m, N) and their indices; ties go to the first."""
     found: list[tuple[Tensor, Tensor]] = []
     for i in range(count):
         if i:

@@ -1,4 +1,4 @@
-"""Assignment of point sets by the overlap of their convex hulls: RepPoints' for its refined points."""
+"""Assignment of objects to point sets by the IoU of convex hulls, as for the refined points of RepPoints."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ class MaxConvexIoUAssigner(MaxIoUAssigner):
     """:class:`~.max_iou.MaxIoUAssigner` for priors that are point sets (N, 2k) and gts that are quads.
 
     Args:
-        pos_iou_thr: Overlap from which on a prior gets the gt that it overlaps most.
-        neg_iou_thr: Overlap below which a prior is background; or a pair, for background from the first on and
-            below the second.
-        min_pos_iou: Overlap from which on a gt gets the priors that overlap it most.
-        gt_max_assign_all: Whether, of several priors that overlap a gt most, all get it, not only the first.
-        ignore_iof_thr: Priors of which more than this share lies in an ignored quad are ignored; negative: none.
+        pos_iou_thr: Overlap from which on a prior is assigned the gt that it overlaps most.
+        neg_iou_thr: Overlap below which a prior is background; or a pair: background from the first on and below
+            the second.
+        min_pos_iou: Overlap from which on a gt is assigned to the priors that overlap it most.
+        gt_max_assign_all: Whether a gt is assigned to all priors that tie for its highest overlap, not only the first.
+        ignore_iof_thr: Priors with more than this share of their area in an ignored quad are ignored; negative: none.
     """
 
     def __init__(

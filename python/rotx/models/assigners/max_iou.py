@@ -1,4 +1,4 @@
-"""Assignment by the highest overlap: RetinaNet's and Faster R-CNN's."""
+"""Assignment by highest overlap, as in RetinaNet and Faster R-CNN."""
 
 from __future__ import annotations
 
@@ -10,31 +10,34 @@ from rotx.models.assigners.assignment import Assignment, Predictions
 from rotx.models.assigners.overlaps import BboxOverlaps2D, Overlaps
 from rotx.records import Instances
 
-# Overlaps held at a time: 2,000 gts and 200,000 priors need 100 pieces of 16 MB in float32.
+# Overlaps computed at once: 2,000 gts and 200,000 priors take 100 pieces of 16 MB in float32.
 _PAIRS = 1 << 22
 
 
 class MaxIoUAssigner:
-    """Every prior gets the gt it overlaps most, if by enough; every gt the priors that overlap it most.
+    """Assigns each prior the gt that it overlaps most, and each gt to the priors that overlap it most.
 
-    Priors in ignored regions are ignored. Of the others, by the last rule that applies: one is left out; it is
-    background if its highest overlap is below ``neg_iou_thr``; it gets the gt of its highest overlap from
-    ``pos_iou_thr`` on; it gets the gt that overlaps no other prior more, from ``min_pos_iou`` on, of several the
-    last.
+    Priors in ignored regions are ignored. For all others the last rule that applies decides:
 
-    Two things differ from MMDetection. A gt that overlaps no prior gets none: there, with ``min_pos_iou`` 0,
-    it gets all priors that overlap it by 0. And priors in ignored regions are ignored in images without gts too.
+    1. the prior is ignored;
+    2. it is background if its highest overlap is below ``neg_iou_thr``;
+    3. it is assigned the gt of its highest overlap if that is at least ``pos_iou_thr``;
+    4. it is assigned the gt that overlaps no other prior more, if by at least ``min_pos_iou``; the last of several.
+
+    Two things differ from MMDetection. A gt that overlaps no prior is assigned to none; in MMDetection, with
+    ``min_pos_iou`` 0, it is assigned to all priors that overlap it by 0. And priors in ignored regions are ignored
+    in images without gts too.
 
     Args:
-        pos_iou_thr: Overlap from which on a prior gets the gt that it overlaps most.
-        neg_iou_thr: Overlap below which a prior is background; or a pair, for background from the first on and
-            below the second.
-        min_pos_iou: Overlap from which on a gt gets the priors that overlap it most.
-        gt_max_assign_all: Whether, of several priors that overlap a gt most, all get it, not only the first.
-        ignore_iof_thr: Priors of which more than this share lies in an ignored box are ignored; negative: none.
-        ignore_wrt_candidates: Whether the share is one of the prior; if False, of the ignored box.
-        match_low_quality: Whether gts get their priors by the last rule.
-        iou_calculator: Overlaps to compare by.
+        pos_iou_thr: Overlap from which on a prior is assigned the gt that it overlaps most.
+        neg_iou_thr: Overlap below which a prior is background; or a pair: background from the first on and below
+            the second.
+        min_pos_iou: Overlap from which on a gt is assigned to the priors that overlap it most.
+        gt_max_assign_all: Whether a gt is assigned to all priors that tie for its highest overlap, not only the first.
+        ignore_iof_thr: Priors with more than this share of their area in an ignored box are ignored; negative: none.
+        ignore_wrt_candidates: Whether the share is that of the prior's area; if False, of the ignored box's.
+        match_low_quality: Whether rule 4 applies.
+        iou_calculator: Overlap measure; by default IoU of hboxes.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class MaxIoUAssigner:
         self.iou_calculator: Overlaps = BboxOverlaps2D() if iou_calculator is None else iou_calculator
 
     def assign(self, priors: Tensor, targets: Instances, predictions: Predictions | None = None) -> Assignment:
-        """Assigns gts to priors. Memory grows with their numbers, not with the product, and nothing waits for values.
+        """Assigns gts to priors without synchronising; memory grows with the sum of their numbers, not the product.
 
         Args:
             priors: Priors (N, D), of the kind that ``iou_calculator`` takes.
@@ -95,7 +98,7 @@ class MaxIoUAssigner:
         return Assignment(gt_inds, max_overlaps, torch.where(gt_inds > 0, labels, -1))
 
     def _in_ignored(self, priors: Tensor, gts: Tensor, ignored: Tensor) -> Tensor | None:
-        """Whether each prior lies in an ignored region, (N,) bool; None: none is looked for."""
+        """Whether each prior lies in an ignored region, (N,) bool; None if ``ignore_iof_thr`` switches it off."""
         if self.ignore_iof_thr <= 0:
             return None
         found = torch.zeros(len(priors), dtype=torch.bool, device=priors.device)
@@ -109,7 +112,7 @@ class MaxIoUAssigner:
         return found
 
     def _best_of(self, overlaps: Tensor, start: int) -> Tensor:
-        """One more than the last of the gts from ``start`` on that no prior overlaps more, (N,) int64; 0: none.
+        """Index plus one of the gt that each prior gets by rule 4, (N,) int64; 0: none.
 
         Args:
             overlaps: Overlaps (N, m) of all priors with some gts.

@@ -1,7 +1,7 @@
-"""What an assigner compares boxes by: IoU of rotated, horizontal or circumscribed boxes, or of point sets and quads.
+"""Overlap measures of assigners: IoU of rotated, horizontal or circumscribed boxes, or of point sets and quads.
 
-Each is called with boxes ``a`` (N, ·), boxes ``b`` (M, ·) and a mode, ``"iou"`` or ``"iof"``, the share of
-``a`` that is common, and returns (N, M), in float32 at least, without a gradient.
+Each takes boxes ``a`` (N, ·), boxes ``b`` (M, ·) and a mode, ``"iou"`` or ``"iof"`` (intersection over the area of
+``a``), and returns (N, M) in at least float32, without gradient.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from rotx.ops import box_iou_rotated, convex_iou
 
 Mode = Literal["iou", "iof"]
 
-# The least area divided by: two boxes without area overlap by 0, not by NaN.
+# Smallest divisor: two boxes without area overlap by 0, not by NaN.
 _LEAST_AREA = 1e-6
 
-# Relative error of an overlap and of areas in float32.
+# Relative error of overlaps and areas in float32.
 _ROUNDING = 1e-6
 
 # More anchors of one size than a grid has around a small object: 8 strides wide, with 3 ratios, there are 192.
 _MOST_ALIKE = 1024
 
-# How much an IoU may move where it is rounded as by mmcv.
+# Largest change of an IoU by mmcv's rounding.
 _MOST_MOVED = 1e-5
 
 
 class Overlaps(Protocol):
     """Overlaps (N, M) of boxes (N, D) with boxes (M, D)."""
 
-    #: Kind of the boxes; an assigner converts objects to it.
+    #: Kind of the boxes; the assigner converts objects to it.
     kind: BoxKind
 
     def __call__(self, a: Tensor, b: Tensor, mode: Mode = "iou") -> Tensor:
-        """Overlaps; ``"iof"``: over the area of the box of ``a``."""
+        """Overlaps; with ``"iof"`` the divisor is the area of the box of ``a``."""
 
 
 class BboxOverlaps2D:
@@ -50,12 +50,12 @@ class BboxOverlaps2D:
 
 
 class RBboxOverlaps2D:
-    """Overlaps of rboxes (N, 5) and (M, 5), right for nearly equal boxes too, where mmcv is not.
+    """Overlaps of rboxes (N, 5) and (M, 5), correct for nearly equal boxes too, unlike mmcv's.
 
-    All anchors around a small gt overlap it equally. Which of them an assigner takes for the best is then left
-    to rounding: for one box within the other the IoU is rounded as mmcv rounds it, so that the same are taken.
-    MMRotate's losses depend on it, by several percent where objects are few. No IoU moves by more than 1e-5 for it.
-    Of each gt only the 1024 boxes of ``a`` that overlap it most are rounded so: the best are among them.
+    All anchors that contain a small gt overlap it equally, so rounding decides which of them an assigner takes for
+    the best. Where one box contains the other, the IoU is therefore rounded as mmcv rounds it, which changes it by
+    at most 1e-5: MMRotate's losses depend on this choice, by several percent where objects are few. Only the 1024
+    boxes of ``a`` that overlap a gt most are rounded like this; the best ones are among them.
     """
 
     kind: BoxKind = "rbox"
@@ -66,7 +66,7 @@ class RBboxOverlaps2D:
         overlaps = box_iou_rotated(a, b, mode)
         if mode == "iof":
             return overlaps
-        # Of each box of b, in a number that no value decides, so that nothing waits for the device.
+        # A number that does not depend on values, so that nothing synchronises.
         best, rows = overlaps.topk(min(_MOST_ALIKE, len(a)), dim=0, sorted=False)
         rounded = _rounded_as_mmcv(a[rows.flatten()], b.repeat(len(rows), 1), best.flatten())
         return overlaps.scatter(0, rows, rounded.view_as(best))
@@ -103,23 +103,23 @@ def _hbox_overlaps(a: Tensor, b: Tensor, mode: Mode) -> Tensor:
 
 
 def _rounded_as_mmcv(a: Tensor, b: Tensor, overlap: Tensor) -> Tensor:
-    """IoU (N,) of rboxes a and b (N, 5), row by row, rounded as by mmcv where one lies within the other."""
+    """IoU (N,) of rboxes a and b (N, 5), row by row, rounded as by mmcv where one contains the other."""
     areas_a, areas_b = a[:, 2] * a[:, 3], b[:, 2] * b[:, 3]
     smaller, larger = torch.minimum(areas_a, areas_b), torch.maximum(areas_a, areas_b)
-    # One lies within the other just if the smaller one is all that is common.
+    # One contains the other if the intersection is the smaller one.
     within = (overlap > 0) & ((overlap * larger - smaller).abs() <= _ROUNDING * smaller)
     inner = torch.where((areas_a < areas_b)[:, None], a, b)
     common = _area_as_mmcv(inner, (a[:, :2] + b[:, :2]) / 2)
     rounded = (common / (areas_a + areas_b - common)).clamp(max=1)
-    # mmcv's area is no longer a matter of rounding for long thin boxes: 10 % off for 2000 x 0.001 px.
+    # For long thin boxes mmcv's area is off by more than rounding: by 10 % for 2000 x 0.001 px.
     close = (rounded - overlap).abs() <= _MOST_MOVED
     return torch.where(within & close, rounded, overlap)
 
 
 def _area_as_mmcv(rboxes: Tensor, origins: Tensor) -> Tensor:
-    """w · h (N,), rounded as by mmcv: of two triangles between corners relative to a point (N, 2).
+    """w · h (N,), rounded as by mmcv: the sum of two triangles of corners relative to a point (N, 2).
 
-    They share the corner of least y, of several the one of least x.
+    The triangles share the corner with the smallest y; ties go to the smallest x.
     """
     x, y = (rboxes[:, :2] - origins).unbind(dim=1)
     w, h = rboxes[:, 2], rboxes[:, 3]

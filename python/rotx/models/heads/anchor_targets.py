@@ -1,4 +1,4 @@
-"""What the anchors of a batch are to learn: labels and boxes for the dense heads with anchors."""
+"""Training targets of anchors: labels and boxes for dense heads with anchors."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from rotx.records import Instances
 
 
 class AnchorTargets(NamedTuple):
-    """Targets of the B × A anchors of one level of B images, P of which stand for an object.
+    """Targets of the B × A anchors of one level of B images, P of them positive.
 
     Attributes:
         labels: Classes (B · A,) int64; background is the number of classes.
-        label_weights: Weights (B · A,) of the classification; 0 where an anchor is ignored or was not sampled.
-        rows: Indices (P,) int64 of the anchors that stand for an object.
-        anchors: These anchors (P, D).
-        gt_boxes: The object of each, (P, D'), of the kind of the coder.
-        bbox_targets: What each is to regress, (P, encode_size), or ``gt_boxes`` if the regression is decoded.
-        avg_factor: What sums of losses of all levels are divided by, a scalar tensor: the mean over all processes.
+        label_weights: Weights (B · A,) in the classification loss; 0 for anchors that are ignored or not sampled.
+        rows: Indices (P,) int64 of the positive anchors.
+        anchors: Positive anchors (P, D).
+        gt_boxes: Box of each one's object, (P, D'), of the coder's kind.
+        bbox_targets: Encoded boxes (P, encode_size), or ``gt_boxes`` if the loss compares decoded boxes.
+        avg_factor: Divisor of the losses of all levels, a scalar tensor: the mean over all processes.
     """
 
     labels: Tensor
@@ -43,17 +43,17 @@ class AnchorTargets(NamedTuple):
 
 
 class AnchorTargeter:
-    """Assigns objects to anchors, samples, and encodes.
+    """Assigns objects to anchors, samples anchors and encodes the targets.
 
     Args:
-        anchor_generator: Knows which anchors belong to an image.
-        bbox_coder: Encodes objects relative to anchors.
-        assigner: Decides which anchor stands for which object.
-        sampler: Decides which anchors take part.
-        num_classes: Number of classes, and the label of the background.
-        reg_decoded_bbox: Whether targets are boxes, not encoded.
-        allowed_border: Anchors that reach further out of the image, in pixels, take no part; all do if negative.
-        pos_weight: Weight of positive anchors in the classification; 1 if not positive.
+        anchor_generator: Generator of the anchors; it knows which of them belong to an image.
+        bbox_coder: Coder of boxes relative to anchors.
+        assigner: Assigner of objects to anchors.
+        sampler: Sampler of anchors.
+        num_classes: Number of classes; also the label of the background.
+        reg_decoded_bbox: Whether the targets are boxes instead of encoded boxes.
+        allowed_border: Pixels by which an anchor may reach out of the image without being ignored; negative: any.
+        pos_weight: Weight of positive anchors in the classification loss; 1 if not positive.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class AnchorTargeter:
             targets: Objects of each image.
         """
         gt_inds, numbers, count = self._assign(priors, featmap_sizes, batch, targets)
-        # One more, so that images without objects need no way of their own.
+        # One spare entry: a batch without objects needs no special case.
         classes = torch.cat([*(target.labels for target in targets), numbers.new_zeros(1)])
         labels = torch.where(gt_inds > 0, classes[numbers.clamp(min=0)], self.num_classes)
         weights = torch.where(gt_inds > 0, self.pos_weight, 1.0) * (gt_inds >= 0)
@@ -123,11 +123,11 @@ class AnchorTargeter:
     def _assign(
         self, priors: Sequence[Tensor], featmap_sizes: Sequence[Size], batch: Batch, targets: Sequence[Instances]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """What the anchors of each image stand for.
+        """Assigns the objects of each image to its anchors.
 
         Returns:
-            Index plus one of the object of each anchor, (B, A), 0: background, −1: no part; its index among the
-            objects of all images, (B, A); and how many anchors take part.
+            Index plus one of the object of each anchor, (B, A), 0: background, −1: ignored; the index of the
+            object in the batch, (B, A); and the number of anchors sampled.
         """
         found, numbers, total = [], [], torch.zeros((), device=priors[0].device)
         flat = torch.cat(list(priors), dim=-2)
@@ -147,7 +147,7 @@ class AnchorTargeter:
     def _usable(
         self, anchors: Tensor, featmap_sizes: Sequence[Size], size: Size, pad_size: Size, batch: Batch
     ) -> Tensor | None:
-        """Which anchors (A, D) may stand for objects of an image, (A,) bool; None: all."""
+        """Which anchors (A, D) may be assigned to objects of an image, (A,) bool; None: all."""
         usable = None
         if pad_size != tuple(batch.images.shape[-2:]):
             usable = torch.cat(self.anchor_generator.valid_flags(featmap_sizes, pad_size, anchors.device))

@@ -20,15 +20,15 @@ from rotx.models.structures import Size
 
 
 class AngleBranchRetinaHead(RetinaHead):
-    """As :class:`RetinaHead`, the angle from a code of its own instead of the regression.
+    """A :class:`RetinaHead` with a separate output for the encoded angle.
 
     Args:
         angle_coder: Coder of angles, such as :class:`CSLCoder`.
-        loss_angle: Loss of the code of positive anchors.
-        use_encoded_angle: Whether the code stands for the angle of the encoded box, relative to the anchor; else it
-            stands for the angle of the object.
-        shield_reg_angle: Whether the regression learns no angle.
-        use_normalized_angle_feat: Whether the code's outputs are squeezed into (-1, 1).
+        loss_angle: Loss of the encoded angles of positive anchors.
+        use_encoded_angle: Whether the output encodes the angle of the encoded box, relative to the anchor, instead of
+            the angle of the object.
+        shield_reg_angle: Whether the regression loss leaves the angle out.
+        use_normalized_angle_feat: Whether a sigmoid maps the output to (−1, 1).
         **kwargs: Arguments of :class:`RetinaHead`.
     """
 
@@ -54,12 +54,12 @@ class AngleBranchRetinaHead(RetinaHead):
         self.retina_angle_cls = nn.Conv2d(channels, self.num_anchors * angle_coder.encode_size, 3, padding=1)
 
     def init_weights(self) -> None:
-        """As RetinaNet's; every entry of the code starts with probability 0.01."""
+        """Initialises as RetinaNet does; every entry of the angle code starts with probability 0.01."""
         super().init_weights()
         normal_init(self.retina_angle_cls, std=0.01, bias=bias_for_probability(0.01))
 
     def forward_level(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Logits, encoded boxes and angle codes of one level."""
+        """Logits, encoded boxes and encoded angles of one level."""
         cls, reg = self.towers(x)
         angle = self.retina_angle_cls(reg)
         if self.use_normalized_angle_feat:
@@ -67,19 +67,19 @@ class AngleBranchRetinaHead(RetinaHead):
         return self.retina_cls(cls), self.retina_reg(reg), angle
 
     def level_loss(self, rows: tuple[Tensor, ...], goal: AnchorTargets) -> dict[str, Tensor]:
-        """The loss terms of one level, with that of the angle."""
+        """The loss terms of one level, including that of the angle."""
         boxes = goal.bbox_targets if self.use_encoded_angle else goal.gt_boxes
         wanted = self.angle_coder.encode(boxes[:, 4:5])
         loss_angle = self.loss_angle(rows[2].index_select(0, goal.rows), wanted, avg_factor=goal.avg_factor)
         if self.shield_reg_angle:
-            # What is predicted is what is wanted: no loss and no gradient.
+            # The target takes the place of the prediction: no loss and no gradient.
             logits, deltas = rows[:2]
             angles = deltas[:, 4:5].detach().index_copy(0, goal.rows, goal.bbox_targets[:, 4:5])
             rows = (logits, torch.cat([deltas[:, :4], angles], dim=1))
         return super().level_loss(rows, goal) | {"loss_angle": loss_angle}
 
     def to_boxes(self, outputs: Sequence[Tensor], anchors: Tensor, size: Size) -> Tensor:
-        """Boxes (N, 5) of one image, from encoded boxes and angle codes."""
+        """Boxes (N, 5) of one image from encoded boxes and encoded angles."""
         deltas, codes = outputs
         angle = self.angle_coder.decode(codes, keepdim=True)
         if self.use_encoded_angle:

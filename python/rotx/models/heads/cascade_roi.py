@@ -24,21 +24,21 @@ from rotx.records import Instances
 
 
 class CascadeRoIHead(nn.Module):
-    """Turns proposals into detections in several steps.
+    """Turns proposals into detections in several stages.
 
-    The lists have an entry for each stage.
+    Lists have one entry per stage.
 
     Args:
         num_stages: Number of stages.
-        stage_loss_weights: Weights of the losses.
+        stage_loss_weights: Weights of the stages in the loss.
         bbox_roi_extractor: Extractors of the features of RoIs.
-        bbox_head: Classify and regress RoIs.
+        bbox_head: Box heads.
         assigner: Assigners of objects to RoIs.
         sampler: Samplers of RoIs.
-        pos_weight: Weights of positive RoIs in the classification; 1 if not positive.
-        score_thr: Scores must exceed it.
-        nms: Suppression within each class.
-        max_per_img: Number of detections to keep.
+        pos_weight: Weights of positive RoIs in the classification loss; 1 if not positive.
+        score_thr: Candidates need a score above this.
+        nms: Suppression rule; it applies within each class.
+        max_per_img: Number of detections to keep in an image.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class CascadeRoIHead(nn.Module):
         return self._stages()[-1][1].angle_version
 
     def init_weights(self) -> None:
-        """Those of the box heads."""
+        """Initialises the weights of the box heads."""
         for _, head in self._stages():
             head.init_weights()
 
@@ -133,21 +133,21 @@ class CascadeRoIHead(nn.Module):
         goals: RoITargets,
         batch: Batch,
     ) -> list[RoIs]:
-        """The RoIs of the next stage, by the true class, or the likeliest one where there is none."""
+        """The RoIs of the next stage, refined by the box of the target's class, or of the best class for background."""
         labels = torch.where(goals.labels < head.num_classes, goals.labels, logits[:, :-1].argmax(1))
         counts = [len(sample.rows) for sample in samples]
         refined = []
         for sample, own, encoded, size in zip(
             samples, labels.split_with_sizes(counts), deltas.split_with_sizes(counts), batch.sizes, strict=True
         ):
-            # Objects that were added as RoIs are added again by the next stage.
+            # The sampler of the next stage adds the objects as RoIs again.
             valid = (sample.gt_inds >= 0) & ~sample.is_gt
             refined.append(RoIs(head.refine(sample.boxes, own, encoded, size), valid, head.box_kind))
         return refined
 
     @torch.no_grad()
     def decode(self, features: Sequence[Tensor], proposals: Candidates, batch: Batch) -> Candidates:
-        """A candidate for each class of each proposal; scores are from the mean logits of all stages."""
+        """One candidate per class and proposal; scores come from the mean logits of all stages."""
         logits_of_stages = []
         for stage, (_, head) in enumerate(self._stages()):
             logits, deltas = self(features, to_rois(list(proposals.boxes)), stage)
@@ -162,7 +162,7 @@ class CascadeRoIHead(nn.Module):
         return head.decode(proposals, mean, deltas, batch.sizes, self.score_thr)
 
     def suppress(self, candidates: Candidates) -> list[Instances]:
-        """The detections of each image, best first."""
+        """The detections of each image, sorted by falling score."""
         return suppress(candidates, nms=self.nms, max_per_img=self.max_per_img)
 
     def _stages(self) -> list[tuple[SingleRoIExtractor, Shared2FCBBoxHead]]:

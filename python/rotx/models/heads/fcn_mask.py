@@ -22,12 +22,12 @@ class FCNMaskHead(nn.Module):
         num_classes: Number of classes, K.
         num_convs: Number of convolutions before the upsampling.
         in_channels: Number of input channels.
-        conv_out_channels: Number of channels of these convolutions and of the upsampling.
-        class_agnostic: Whether one mask serves all classes.
-        loss_mask: Loss of the masks of the RoIs' own classes: `CrossEntropyLoss` with ``use_mask``.
+        conv_out_channels: Number of channels of the convolutions and of the upsampling.
+        class_agnostic: Whether a RoI has one mask for all classes instead of one for each.
+        loss_mask: Loss of the mask of each RoI's class: `CrossEntropyLoss` with ``use_mask``.
     """
 
-    #: Cells of a mask along a cell of the features.
+    #: Ratio of mask size to feature size.
     scale_factor = 2
 
     def __init__(
@@ -51,7 +51,7 @@ class FCNMaskHead(nn.Module):
         self.conv_logits = nn.Conv2d(conv_out_channels, 1 if class_agnostic else num_classes, 1)
 
     def init_weights(self) -> None:
-        """Draws the weights of the last two layers by Kaiming's normal rule."""
+        """Initialises the last two layers with Kaiming's normal distribution."""
         for layer in (self.upsample, self.conv_logits):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
             assert layer.bias is not None
@@ -66,9 +66,9 @@ class FCNMaskHead(nn.Module):
 
     @torch.no_grad()
     def targets(self, rois: Tensor, gt_inds: Tensor, bitmaps: Tensor, mask_size: Size) -> Tensor:
-        """The part of each RoI's object that lies within it, as a grid of h × w cells, 0 or 1: (P, h, w).
+        """The part of each RoI's object inside the RoI, as a grid of h × w cells, 0 or 1: (P, h, w).
 
-        A cell belongs to the object if at least half of it does.
+        A cell is 1 if the object covers at least half of it.
 
         Args:
             rois: Positive RoIs of all images, hboxes (P, 4).
@@ -81,13 +81,13 @@ class FCNMaskHead(nn.Module):
         height, width = bitmaps.shape[1:]
         corners = rois[:, :2].float(), rois[:, 2:].float()
         boxes = torch.cat([clipped(corner, width, height) for corner in corners], dim=1)
-        # As if each object were an image of a batch: RoIs of one object share its mask.
+        # Each mask plays an image of the batch: RoIs of one object share it.
         indexed = torch.cat([gt_inds[:, None].to(boxes), boxes], dim=1)
         shares: Tensor = torchvision.ops.roi_align(bitmaps[:, None].to(boxes), indexed, mask_size, 1.0, 0, aligned=True)
         return (shares[:, 0] >= 0.5).to(boxes)
 
     def loss(self, logits: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
-        """The loss of the masks of P positive RoIs, each of its own class; 0 without any.
+        """The mask loss of P positive RoIs; 0 without any.
 
         Args:
             logits: Outputs of the head, (P, K or 1, h, w).
@@ -109,7 +109,7 @@ class FCNMaskHead(nn.Module):
         return self._own_class(logits.float(), labels).sigmoid()
 
     def _own_class(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The logits (N, h, w) of each row's own class."""
+        """The logits (N, h, w) of the class of each row."""
         if self.class_agnostic:
             return logits[:, 0]
         return logits[torch.arange(len(logits), device=logits.device), labels]

@@ -26,15 +26,15 @@ from rotx.models.processes import mean_over_processes
 from rotx.models.structures import Batch, Candidates, join
 from rotx.records import Instances
 
-#: Farther than any object reaches, in pixels; a larger area than any, in square pixels.
+#: A distance in pixels, and an area in square pixels, beyond that of any object.
 INF = 1e8
 
-#: Number of objects that are compared with all points at once; bounds the memory.
+#: Number of objects compared with all points at once; it bounds memory.
 OBJECTS_AT_ONCE = 128
 
 
 class PointTargets(NamedTuple):
-    """What P points are to learn.
+    """Targets of P points.
 
     Attributes:
         labels: Classes (P,) int64; background is the number of classes.
@@ -46,34 +46,34 @@ class PointTargets(NamedTuple):
 
 
 class RotatedFCOSHead(nn.Module):
-    """Classifies every place and regresses the four sides of its object, their angle and its centerness.
+    """Predicts at every place a class, the distances to the four sides of an object, its angle and a centerness.
 
     Args:
-        num_classes: Number of classes K.
+        num_classes: Number of classes, K.
         in_channels: Number of input channels.
-        stacked_convs: Number of layers before each output.
-        feat_channels: Number of channels of those layers.
+        stacked_convs: Number of convolutions before each output.
+        feat_channels: Number of channels of these convolutions.
         strides: Stride of each level, in pixels.
-        regress_ranges: Least and greatest distance to a side, in pixels, that each level is for.
-        center_sampling: Whether only points near the centre of an object stand for it.
-        center_sample_radius: How near, in strides.
-        norm_on_bbox: Whether distances are learnt in strides, not as logarithms of pixels.
-        centerness_on_reg: Whether the centerness comes from the layers of the regression.
+        regress_ranges: Range of the distance to the farthest side, in pixels, that each level is trained for.
+        center_sampling: Whether only points near the centre of an object are assigned to it.
+        center_sample_radius: Radius of the centre region, in strides.
+        norm_on_bbox: Whether distances are predicted in strides instead of as logarithms of pixels.
+        centerness_on_reg: Whether the centerness is predicted from the regression features.
         angle_version: ``"oc"``, ``"le90"`` or ``"le135"``.
-        scale_angle: Whether the angle has a learnt factor.
+        scale_angle: Whether a learnable factor scales the angle.
         norm_cfg: Normalisation of the layers; None for none.
-        angle_coder: Coder of the angle's output.
+        angle_coder: Coder of angles; by default the angle is regressed directly.
         bbox_coder: Coder of points and distances to rboxes.
         loss_cls: Loss of (N, K) logits, with a sigmoid.
-        loss_bbox: Loss of rboxes; of hboxes (distances without the angle) if ``use_hbbox_loss``.
-        loss_centerness: Loss of logits.
-        loss_angle: Loss of the angle's code; required with ``use_hbbox_loss``.
-        use_hbbox_loss: Whether angle and distances are learnt apart.
-        nms_pre: Number of candidates of a level, before suppression.
-        score_thr: Class scores must exceed it.
-        nms: Suppression within each class.
-        max_per_img: Number of detections to keep.
-        min_bbox_size: Width and height, in pixels, must exceed it; no limit if negative.
+        loss_bbox: Loss of rboxes, or of hboxes (the distances without the angle) with ``use_hbbox_loss``.
+        loss_centerness: Loss of the centerness logits.
+        loss_angle: Loss of the encoded angle; ``use_hbbox_loss`` needs it.
+        use_hbbox_loss: Whether angle and distances have separate losses.
+        nms_pre: Number of candidates to keep in each level, before suppression.
+        score_thr: Candidates need a class score above this.
+        nms: Suppression rule; it applies within each class.
+        max_per_img: Number of detections to keep in an image.
+        min_bbox_size: Boxes need a width and a height above this, in pixels; negative: no limit.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class RotatedFCOSHead(nn.Module):
             for layer in self.reg_convs:
                 reg = layer(reg)
             centerness = self.conv_centerness(reg if self.centerness_on_reg else cls)
-            # In float32 from here on: half precision overflows.
+            # float32 from here on: half precision overflows.
             distances = scale(self.conv_reg(reg)).float()
             distances = distances.clamp(min=0) * stride if self.norm_on_bbox else distances.exp()
             angle = self.conv_angle(reg)
@@ -180,7 +180,7 @@ class RotatedFCOSHead(nn.Module):
     def loss(self, raw: Maps, targets: Sequence[Instances], batch: Batch) -> dict[str, Tensor]:
         """The loss terms."""
         levels = self._points(raw)
-        # From here on: (B × P) rows, the points of an image together.
+        # B × P rows from here on, image by image.
         logits, distances, codes, centerness = (
             torch.cat([to_rows(x) for x in outputs], dim=1).flatten(0, 1) for outputs in raw
         )
@@ -211,8 +211,8 @@ class RotatedFCOSHead(nn.Module):
         centerness: Tensor,
         total: Tensor,
     ) -> dict[str, Tensor]:
-        """The loss terms of the points that stand for objects."""
-        # Everything that predicts stays in the graph, also without objects: processes must agree on gradients.
+        """The loss terms of positive points."""
+        # All outputs stay in the graph, even without objects: distributed processes need the same gradients.
         nothing = distances.sum() * 0 + codes.sum() * 0 + centerness.sum() * 0
         encoded = self.bbox_coder.encode(points, boxes)
         goals, angles = encoded[:, :4] / strides, encoded[:, 4:]
@@ -238,7 +238,7 @@ class RotatedFCOSHead(nn.Module):
 
     @torch.no_grad()
     def point_targets(self, levels: Sequence[Tensor], target: Instances) -> PointTargets:
-        """What the points of an image are to learn: each the smallest object that holds it.
+        """Targets of the points of one image: each point gets the smallest object that contains it.
 
         Args:
             levels: Points (P_level, 2) of each level.
@@ -260,7 +260,7 @@ class RotatedFCOSHead(nn.Module):
             if self.center_sampling:
                 near = strides * self.center_sample_radius
                 holds &= (x.abs() < near) & (y.abs() < near)
-            # The farthest side.
+            # Distance to the farthest side.
             reach = torch.maximum(half_w + x.abs(), half_h + y.abs())
             holds &= (reach >= limits[:, :1]) & (reach <= limits[:, 1:])
             area, index = torch.where(holds, areas[None, start : start + OBJECTS_AT_ONCE], INF).min(dim=1)
@@ -273,7 +273,7 @@ class RotatedFCOSHead(nn.Module):
 
     @torch.no_grad()
     def decode(self, raw: Maps, batch: Batch) -> Candidates:
-        """The best candidates of each level; scores are class score × centerness."""
+        """The best candidates of each level; a score is class score × centerness."""
         levels = []
         for outputs, points in zip(zip(*raw, strict=True), self._points(raw), strict=True):
             logits, *others = (to_rows(x) for x in outputs)
@@ -287,7 +287,7 @@ class RotatedFCOSHead(nn.Module):
         return join(levels)
 
     def suppress(self, candidates: Candidates) -> list[Instances]:
-        """The detections of each image, best first."""
+        """The detections of each image, sorted by falling score."""
         return suppress(candidates, nms=self.nms, max_per_img=self.max_per_img, min_bbox_size=self.min_bbox_size)
 
     def _points(self, raw: Maps) -> list[Tensor]:
@@ -300,7 +300,7 @@ class RotatedFCOSHead(nn.Module):
         return regular
 
     def _places(self, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """The distances (P, 2) that the points are for, and their strides (P, 1)."""
+        """The distance ranges (P, 2) of the points, and their strides (P, 1)."""
         lengths, points = [len(level) for level in levels], levels[0]
 
         def make() -> tuple[Tensor, Tensor]:
@@ -312,7 +312,7 @@ class RotatedFCOSHead(nn.Module):
 
 
 def centerness_targets(distances: Tensor) -> Tensor:
-    """How central points lie, (N,) in [0, 1], from their distances (N, 4) to the sides (FCOS, eq. 3)."""
+    """Centerness (N,) in [0, 1] of points from their distances (N, 4) to the sides (FCOS, eq. 3)."""
     left_right, top_bottom = distances[:, 0::2], distances[:, 1::2]
     ratio = left_right.amin(1) / left_right.amax(1) * (top_bottom.amin(1) / top_bottom.amax(1))
     return ratio.sqrt()

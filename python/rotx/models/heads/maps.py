@@ -1,4 +1,4 @@
-"""What all dense heads do with their outputs: maps to rows, a row for each prior."""
+"""Reshaping the output maps of dense heads to rows, one per prior."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rotx.models.structures import Size
 
-#: Outputs of a dense head: for each kind of output its maps (B, C, H, W), one for each level.
+#: Outputs of a dense head: for each kind of output, its maps (B, C, H, W) of all levels.
 Maps = tuple[list[Tensor], ...]
 
 
@@ -20,7 +20,7 @@ def map_sizes(maps: Sequence[Tensor]) -> list[Size]:
 
 
 def to_rows(output: Tensor, priors: int = 1) -> Tensor:
-    """A map (B, priors × C, H, W) as (B, H × W × priors, C), in float32, in the order of the priors of a level.
+    """A map (B, priors × C, H, W) as rows (B, H × W × priors, C) in float32, in the order of the level's priors.
 
     Args:
         output: A head's output for one level.
@@ -33,7 +33,7 @@ def priors_at(priors: Tensor, images: Tensor, places: Tensor) -> Tensor:
     """Some priors of a level.
 
     Args:
-        priors: Priors (N, D) of all images, or (B, N, D) with those of each.
+        priors: Priors (N, D) common to all images, or (B, N, D).
         images: Indices of images, of any shape.
         places: Indices of the priors, of the same shape.
 
@@ -44,7 +44,10 @@ def priors_at(priors: Tensor, images: Tensor, places: Tensor) -> Tensor:
 
 
 def where_true(masks: Sequence[Tensor]) -> list[Tensor]:
-    """Where each of several masks (n,) is true, rising indices (m,) int64, with two waits for all of them together."""
+    """Ascending indices (m,) int64 at which each of several masks (n,) is true.
+
+    All masks together cost two synchronisations with the device.
+    """
     counts = torch.stack([mask.sum() for mask in masks]).tolist()
     found = torch.cat(list(masks)).nonzero().squeeze(1).split_with_sizes(counts)
     starts = accumulate([0, *(len(mask) for mask in masks[:-1])])
@@ -52,5 +55,5 @@ def where_true(masks: Sequence[Tensor]) -> list[Tensor]:
 
 
 def image_rows(places: Tensor) -> Tensor:
-    """The index of the image of each entry of (B, n) places, (B, 1)."""
+    """The image index (B, 1) of places (B, n)."""
     return torch.arange(len(places), device=places.device)[:, None]

@@ -16,7 +16,7 @@ from rotx.models.heads.retina import RetinaHead
 
 
 class R3RefineHead(RetinaHead):
-    """As :class:`RetinaHead` with the boxes of the head before as anchors, on features gathered where they lie.
+    """A :class:`RetinaHead` whose anchors are the boxes of the previous head, on features aligned with them.
 
     Args:
         frm_cfg: Module that refines the features: called with maps (B, C, H, W) and boxes (B, H · W, 5) of each
@@ -34,6 +34,6 @@ class R3RefineHead(RetinaHead):
 
         Args:
             features: Maps (B, C, H, W) of each level.
-            priors: The rbox of each place of each level, (B, H · W, 5), from the head before.
+            priors: The rbox of each place of each level, (B, H · W, 5), from the previous head.
         """
         return super().forward(self.feat_refine_module(features, priors))

@@ -31,29 +31,29 @@ from rotx.records import Instances
 class RetinaHead(nn.Module):
     """Classifies and regresses anchors at every place.
 
-    Where another head predicts the anchors, ``priors`` holds those of each level, (B, A, D); without it they are
-    those of ``anchor_generator``.
+    ``priors`` holds the anchors of each level, (B, A, D), where another head predicts them; by default they come
+    from ``anchor_generator``.
 
     Args:
-        num_classes: Number of classes K.
+        num_classes: Number of classes, K.
         in_channels: Number of input channels.
-        stacked_convs: Number of layers before each output.
-        feat_channels: Number of channels of those layers.
+        stacked_convs: Number of convolutions before each output.
+        feat_channels: Number of channels of these convolutions.
         anchor_generator: Generator of the anchors.
         bbox_coder: Coder of boxes relative to anchors.
         loss_cls: Loss of (N, K) logits, with a sigmoid.
         loss_bbox: Loss of encoded boxes, of decoded ones, or of both; see ``reg_decoded_bbox``, ``loss_bbox_type``.
-        reg_decoded_bbox: Whether the regression loss compares boxes, in pixels, not their encoding.
-        loss_bbox_type: ``"kfiou"``: the regression loss gets encoded and decoded boxes.
+        reg_decoded_bbox: Whether the regression loss compares decoded boxes, in pixels, instead of encoded ones.
+        loss_bbox_type: ``"kfiou"``: the regression loss takes both encoded and decoded boxes.
         assigner: Assigner of objects to anchors.
-        sampler: Sampler of anchors; all take part by default, as the focal loss needs.
-        allowed_border: Anchors that reach further out of the image, in pixels, do not learn; all do if negative.
-        pos_weight: Weight of positive anchors in the classification; 1 if not positive.
-        nms_pre: Number of candidates of a level, before suppression.
-        score_thr: Scores must exceed it.
-        nms: Suppression within each class.
-        max_per_img: Number of detections to keep.
-        min_bbox_size: Width and height, in pixels, must exceed it; no limit if negative.
+        sampler: Sampler of anchors; by default it takes all, as focal loss needs.
+        allowed_border: Pixels by which an anchor may reach out of the image without being ignored; negative: any.
+        pos_weight: Weight of positive anchors in the classification loss; 1 if not positive.
+        nms_pre: Number of candidates to keep in each level, before suppression.
+        score_thr: Candidates need a score above this.
+        nms: Suppression rule; it applies within each class.
+        max_per_img: Number of detections to keep in an image.
+        min_bbox_size: Boxes need a width and a height above this, in pixels; negative: no limit.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class RetinaHead(nn.Module):
         return self.retina_cls(cls), self.retina_reg(reg)
 
     def towers(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What the outputs of classification and of regression are made from, of one level."""
+        """The features that the classification and the regression outputs of one level are computed from."""
         cls, reg = x, x
         for layer in self.cls_convs:
             cls = layer(cls)
@@ -152,7 +152,7 @@ class RetinaHead(nn.Module):
     def loss(
         self, raw: Maps, targets: Sequence[Instances], batch: Batch, priors: Sequence[Tensor] | None = None
     ) -> dict[str, list[Tensor]]:
-        """The loss terms, each a list with a value for each level."""
+        """The loss terms, each a list with one value per level."""
         sizes = map_sizes(raw[0])
         goals = self.targeter(self._priors(raw) if priors is None else priors, sizes, batch, targets)
         losses: dict[str, list[Tensor]] = {}
@@ -166,8 +166,8 @@ class RetinaHead(nn.Module):
         """The loss terms of one level.
 
         Args:
-            rows: Each output with a row for each anchor of each image.
-            goal: What to learn.
+            rows: The outputs of the level, one row per anchor of each image.
+            goal: Targets of the level.
         """
         logits, predicted = rows[0], rows[1].index_select(0, goal.rows)
         wanted, total = goal.bbox_targets, goal.avg_factor
@@ -183,7 +183,7 @@ class RetinaHead(nn.Module):
 
     @torch.no_grad()
     def decode(self, raw: Maps, batch: Batch, priors: Sequence[Tensor] | None = None) -> Candidates:
-        """The best candidates of each level, with their boxes."""
+        """The best candidates of each level."""
         levels = []
         for outputs, level in zip(zip(*raw, strict=True), priors or self._priors(raw), strict=True):
             logits, *others = (to_rows(output, self.num_anchors) for output in outputs)
@@ -197,12 +197,12 @@ class RetinaHead(nn.Module):
         return join(levels)
 
     def suppress(self, candidates: Candidates) -> list[Instances]:
-        """The detections of each image, best first."""
+        """The detections of each image, sorted by falling score."""
         return suppress(candidates, nms=self.nms, max_per_img=self.max_per_img, min_bbox_size=self.min_bbox_size)
 
     @torch.no_grad()
     def refine(self, raw: Maps, priors: Sequence[Tensor] | None = None) -> list[Tensor]:
-        """The box of the best anchor at each place of each level, (B, H × W, D): priors for the next head."""
+        """The decoded box of the best anchor of each place, (B, H × W, D) for each level: priors of the next head."""
         refined = []
         for outputs, level in zip(zip(*raw, strict=True), priors or self._priors(raw), strict=True):
             logits, deltas = (to_rows(output, self.num_anchors) for output in outputs[:2])
@@ -216,7 +216,7 @@ class RetinaHead(nn.Module):
         """Boxes (N, D) of one image.
 
         Args:
-            outputs: The outputs besides the logits, each with a row for each anchor.
+            outputs: The outputs other than the logits, one row per anchor.
             anchors: Anchors (N, D).
             size: Size of the image.
         """

@@ -20,7 +20,7 @@ class RoIAlign:
 
     Args:
         output_size: Height and width of the result.
-        sampling_ratio: Number of samples along each side of a cell; 0: as many as it has pixels.
+        sampling_ratio: Number of samples along each side of a cell; 0: one per pixel.
         aligned: Whether to shift by half a pixel, so that pixel centres lie at whole coordinates.
     """
 
@@ -30,10 +30,10 @@ class RoIAlign:
         self.aligned = aligned
 
     def __call__(self, x: Tensor, rois: Tensor, spatial_scale: float) -> Tensor:
-        """Features (R, C, h, w) of rois (R, 5) ``image, x1, y1, x2, y2``, from one level."""
-        # torchvision wants one dtype for both, and half precision cannot hold the coordinates.
+        """Features (R, C, h, w) of RoIs (R, 5) ``image, x1, y1, x2, y2`` from one level."""
+        # torchvision needs one dtype for both, and half precision is too coarse for coordinates.
         dtype = torch.promote_types(x.dtype, torch.float32)
-        # For a number that is not finite it asks for endless memory.
+        # torchvision allocates without bound for a RoI that is not finite.
         rois = torch.where(rois.isfinite().all(dim=1, keepdim=True), rois, 0)
         features: Tensor = torchvision.ops.roi_align(
             x.to(dtype), rois.to(dtype), self.output_size, spatial_scale, self.sampling_ratio, self.aligned
@@ -46,10 +46,10 @@ class RoIAlignRotated:
 
     Args:
         out_size: Height and width of the result.
-        sample_num: Number of samples along each side of a cell; 0: as many as it has pixels.
+        sample_num: Number of samples along each side of a cell; 0: one per pixel.
         aligned: Whether to shift by half a pixel, so that pixel centres lie at whole coordinates.
-        clockwise: Whether angles turn clockwise on the screen, as everywhere in rotx. MMCV's default is False, which
-            turns features against their boxes; MMRotate's configs always say True.
+        clockwise: Whether angles are clockwise on the screen, as everywhere in rotx. MMCV's default is False, which
+            rotates the features against their boxes; MMRotate's configs always set True.
     """
 
     def __init__(
@@ -61,20 +61,20 @@ class RoIAlignRotated:
         self.clockwise = clockwise
 
     def __call__(self, x: Tensor, rois: Tensor, spatial_scale: float) -> Tensor:
-        """Features (R, C, h, w) of rois (R, 6) ``image, cx, cy, w, h, angle``, from one level."""
+        """Features (R, C, h, w) of RoIs (R, 6) ``image, cx, cy, w, h, angle`` from one level."""
         return ops.roi_align_rotated(
             x, rois, self.out_size, spatial_scale, self.sample_num, self.aligned, self.clockwise
         )
 
 
 class SingleRoIExtractor(nn.Module):
-    """Takes each RoI, horizontal or rotated, from a single level, by the size of its box.
+    """Extracts the features of each RoI, horizontal or rotated, from one level, chosen by the RoI's size.
 
     Args:
         roi_layer: :class:`RoIAlign` or :class:`RoIAlignRotated`.
         out_channels: Number of channels of the features.
         featmap_strides: Stride of each level that is used, in pixels.
-        finest_scale: RoIs smaller than twice this, in pixels (root of the area), come from the first level.
+        finest_scale: RoIs smaller than twice this (square root of the area, in pixels) use the first level.
     """
 
     def __init__(
@@ -93,24 +93,24 @@ class SingleRoIExtractor(nn.Module):
 
     @property
     def rotated(self) -> bool:
-        """RoIs are rboxes."""
+        """Whether RoIs are rboxes."""
         return isinstance(self.roi_layer, RoIAlignRotated)
 
     def forward(self, features: Sequence[Tensor], rois: Tensor) -> Tensor:
         """Features of each RoI.
 
         Args:
-            features: (B, C, H, W) of each level; those past ``featmap_strides`` are not used.
-            rois: (R, 5) ``image, x1, y1, x2, y2``, or (R, 6) ``image, cx, cy, w, h, angle``, in pixels.
+            features: Maps (B, C, H, W) of each level; levels past ``featmap_strides`` are not used.
+            rois: RoIs (R, 5) ``image, x1, y1, x2, y2`` or (R, 6) ``image, cx, cy, w, h, angle``, in pixels.
 
         Returns:
-            (R, C, h, w).
+            Features (R, C, h, w).
         """
         used = features[: len(self.featmap_strides)]
         levels = self.map_levels(rois)
         order = levels.argsort(stable=True)
         counts = torch.stack([(levels == i).sum() for i in range(len(used))]).tolist()
-        # Levels without RoIs too, so that their weights get a gradient.
+        # Levels without RoIs take part too, so that all weights have a gradient.
         levels_rois = rois[order].split_with_sizes(counts)
         parts = [
             self.roi_layer(x, own, 1 / stride)
@@ -119,7 +119,7 @@ class SingleRoIExtractor(nn.Module):
         return torch.cat(parts)[order.argsort()]
 
     def map_levels(self, rois: Tensor) -> Tensor:
-        """The level of each RoI, (R,) int64; the first for one that is not finite, as a diverged model makes them."""
+        """The level of each RoI, (R,) int64; level 0 for RoIs that are not finite, as a diverged model predicts."""
         sides = rois[:, 3:5] if self.rotated else rois[:, 3:5] - rois[:, 1:3]
         scale = sides.prod(dim=1).nan_to_num(0).clamp(min=0).sqrt()
         level = (scale / self.finest_scale + 1e-6).log2().floor()
@@ -127,11 +127,11 @@ class SingleRoIExtractor(nn.Module):
 
 
 def to_rois(boxes: Sequence[Tensor]) -> Tensor:
-    """Boxes (N_i, D) of each image as RoIs (ΣN_i, 1 + D) with the image's index before each box."""
+    """Boxes (N_i, D) of each image as RoIs (ΣN_i, 1 + D), with the image's index first."""
     return torch.cat([torch.cat([b.new_full((len(b), 1), i), b], dim=1) for i, b in enumerate(boxes)])
 
 
 def pair(size: int | Sequence[int]) -> tuple[int, int]:
-    """Height and width, of one number if they are equal."""
+    """Height and width, from a pair or one number for both."""
     height, width = (size, size) if isinstance(size, int) else size
     return int(height), int(width)

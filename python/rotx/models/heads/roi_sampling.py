@@ -1,4 +1,4 @@
-"""What every stage of a RoI head does first: choose RoIs to learn from."""
+"""Sampling of the RoIs that train a stage of a RoI head."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from rotx.records import Instances
 
 
 class RoIs(NamedTuple):
-    """The RoIs of one image that a stage may learn from.
+    """The candidate RoIs of one image.
 
     Attributes:
         boxes: Boxes (R, D).
-        valid: Which places hold a RoI, (R,) bool.
+        valid: Whether each slot holds a RoI, (R,) bool.
         kind: Kind of the boxes.
     """
 
@@ -45,11 +45,11 @@ def sample_rois(
     rois: Sequence[RoIs],
     targets: Sequence[Instances],
 ) -> list[SampledPriors]:
-    """The RoIs of each image that a stage learns from.
+    """Assigns objects to the RoIs of each image and samples the RoIs that train a stage.
 
     Args:
         assigner: Assigner of objects to RoIs.
-        sampler: Sampler of RoIs; the hard ones among them need the rest of the arguments.
+        sampler: Sampler of RoIs; hard example mining uses the remaining arguments.
         extractor: Extractor of the stage.
         head: Box head of the stage.
         features: Feature maps of the batch.
@@ -62,7 +62,7 @@ def sample_rois(
 
         @torch.no_grad()
         def hardness(priors: Tensor, labels: Tensor, image: list[Tensor] = image) -> Tensor:
-            """How badly RoIs are classified now: the loss of each, (n,)."""
+            """The current classification loss (n,) of RoIs."""
             logits, _ = head(extractor(image, to_rois([priors])))
             wanted = torch.where(labels < 0, head.num_classes, labels)
             losses: Tensor = head.loss_cls(logits.float(), wanted, reduction_override="none")

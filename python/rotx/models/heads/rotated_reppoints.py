@@ -1,7 +1,7 @@
 """Rotated RepPoints' head.
 
-Yang et al., "RepPoints: Point Set Representation for Object Detection", ICCV 2019, for rotated objects: rectangles
-and losses of the convex hulls of the points.
+Yang et al., "RepPoints: Point Set Representation for Object Detection", ICCV 2019, for rotated objects: boxes and
+losses come from the convex hulls of the points.
 """
 
 from __future__ import annotations
@@ -29,40 +29,39 @@ from rotx.records import Instances
 
 
 class RotatedRepPointsHead(nn.Module):
-    """Predicts a set of points at every place, refines it, and classifies the features at the first points.
+    """Predicts a point set at every place, refines it, and classifies the features sampled at the first points.
 
-    Raw outputs are the logits, the refined and the first points of each level. Points are written as offsets from
-    their place, in strides, y before x, in the order of a kernel's entries: a deformable convolution takes them.
+    Raw outputs are the logits, the refined points and the first points of each level. Points are offsets from their
+    place, in strides, y before x, in the order of the kernel's entries, as a deformable convolution takes them.
 
     Args:
-        num_classes: Number of classes K.
+        num_classes: Number of classes, K.
         in_channels: Number of input channels.
-        stacked_convs: Number of layers before each output.
-        feat_channels: Number of channels of those layers.
-        point_feat_channels: Number of channels of the features at the points.
-        num_points: Number of points k of a set: 1, 9, 25 and so on.
-        gradient_mul: Share of the gradient that the first points get from what is computed at them.
+        stacked_convs: Number of convolutions before each output.
+        feat_channels: Number of channels of these convolutions.
+        point_feat_channels: Number of channels of the features sampled at the points.
+        num_points: Number of points in a set, k: 1, 9, 25 and so on.
+        gradient_mul: Share of the gradient of the features sampled at the first points that reaches these points.
         point_strides: Stride of each level, in pixels.
-        point_base_scale: Losses of points are computed in units of this many strides.
+        point_base_scale: Unit of the point losses, in strides.
         norm_cfg: Normalisation of the layers; None for none.
         loss_cls: Loss of (N, K) logits, with a sigmoid.
         loss_bbox_init: Loss of the first points: (N, 2k) point sets and (N, 8) quads.
         loss_bbox_refine: Loss of the refined points.
         init_assigner: Assigner of objects to places ``x, y, stride``, for the first points.
         refine_assigner: Assigner of objects to the first point sets, for the refined points and the classes.
-        refine_pos_weight: Weight of positive places in the classification; 1 if not positive.
+        refine_pos_weight: Weight of positive places in the classification loss; 1 if not positive.
         candidate_form: ``"mmrotate"``: the assigner of the second stage sees the first points with x and y of each
             offset exchanged, mirrored about a diagonal through their place, as published models were trained;
             ``"standard"``: it sees the points.
-        nms_pre: Number of candidates of a level, before suppression.
-        score_thr: Scores must exceed it.
-        nms: Suppression within each class.
-        max_per_img: Number of detections to keep.
-        min_bbox_size: Width and height, in pixels, must exceed it; no limit if negative.
+        nms_pre: Number of candidates to keep in each level, before suppression.
+        score_thr: Candidates need a score above this.
+        nms: Suppression rule; it applies within each class.
+        max_per_img: Number of detections to keep in an image.
+        min_bbox_size: Boxes need a width and a height above this, in pixels; negative: no limit.
 
     Raises:
-        ValueError: For a number of points that makes no square kernel with a middle, or an unknown
-            ``candidate_form``.
+        ValueError: If ``num_points`` is not the square of an odd number, or ``candidate_form`` is unknown.
     """
 
     box_kind: BoxKind = "rbox"
@@ -132,7 +131,7 @@ class RotatedRepPointsHead(nn.Module):
         self.reppoints_pts_init_out = nn.Conv2d(point_feat_channels, 2 * num_points, 1)
         self.reppoints_pts_refine_conv = DeformConv2d(feat_channels, point_feat_channels, size)
         self.reppoints_pts_refine_out = nn.Conv2d(point_feat_channels, 2 * num_points, 1)
-        # Where the kernel's entries are without offsets, y and x of each.
+        # y and x of the kernel's entries without offsets.
         along = torch.arange(size, dtype=torch.float32) - size // 2
         usual = torch.stack(torch.meshgrid(along, along, indexing="ij"), dim=-1)
         self.register_buffer("kernel_places", usual.reshape(1, -1, 1, 1), persistent=False)
@@ -157,7 +156,7 @@ class RotatedRepPointsHead(nn.Module):
         for layer in self.reg_convs:
             reg = layer(reg)
         first = _widened(self.reppoints_pts_init_out(F.relu(self.reppoints_pts_init_conv(reg))))
-        # The same value, with a part of its gradient.
+        # The same value with a share of the gradient.
         damped = (1 - self.gradient_mul) * first.detach() + self.gradient_mul * first
         offsets = damped - self.kernel_places
         logits = self.reppoints_cls_out(F.relu(self.reppoints_cls_conv(cls, offsets)))
@@ -165,7 +164,7 @@ class RotatedRepPointsHead(nn.Module):
         return logits, _widened(change) + first.detach(), first
 
     def loss(self, raw: Maps, targets: Sequence[Instances], batch: Batch) -> dict[str, list[Tensor]]:
-        """The loss terms, each a list with a value for each level."""
+        """The loss terms, each a list with one value per level."""
         places = self._places(raw)
         rows = [[to_rows(x).flatten(0, 1) for x in outputs] for outputs in raw]
         quads = torch.cat([rotx_boxes.convert(t.boxes, t.kind, "quad").float() for t in targets])
@@ -176,7 +175,7 @@ class RotatedRepPointsHead(nn.Module):
         lengths = [len(level) for level in places]
         levels = [[x.flatten() for x in gt_inds.split_with_sizes(lengths, dim=1)] for gt_inds in (first, refined)]
         positive = where_true([level > 0 for stage in levels for level in stage])
-        # One more, so that images without objects need no way of their own.
+        # One spare entry: a batch without objects needs no special case.
         classes = torch.cat([*(target.labels for target in targets), first.new_zeros(1)])
         losses: dict[str, list[Tensor]] = {"loss_cls": [], "loss_pts_init": [], "loss_pts_refine": []}
         for i, stride in enumerate(self.point_strides):
@@ -195,7 +194,7 @@ class RotatedRepPointsHead(nn.Module):
 
     @torch.no_grad()
     def decode(self, raw: Maps, batch: Batch) -> Candidates:
-        """The best candidates of each level: the rectangles of least area around their refined points."""
+        """The best candidates of each level: minimum-area rectangles around the refined points."""
         levels = []
         for logits, refined, places, stride in zip(*raw[:2], self._places(raw), self.point_strides, strict=True):
             best = best_pairs(to_rows(logits).sigmoid(), self.score_thr, self.nms_pre)
@@ -206,16 +205,16 @@ class RotatedRepPointsHead(nn.Module):
         return join(levels)
 
     def suppress(self, candidates: Candidates) -> list[Instances]:
-        """The detections of each image, best first."""
+        """The detections of each image, sorted by falling score."""
         return suppress(candidates, nms=self.nms, max_per_img=self.max_per_img, min_bbox_size=self.min_bbox_size)
 
     @torch.no_grad()
     def _assign(
         self, raw: Maps, places: Sequence[Tensor], targets: Sequence[Instances], batch: Batch
     ) -> tuple[Tensor, Tensor]:
-        """What the places (B, P) stand for in each stage: index plus one among the objects of all images.
+        """The object assigned to each place (B, P) in each stage: its index in the batch plus one.
 
-        0: background; −1: no part.
+        0: background; −1: ignored.
         """
         sizes = map_sizes(raw[0])
         priors = torch.cat([F.pad(x, (0, 1), value=s) for x, s in zip(places, self.point_strides, strict=True)])
@@ -258,5 +257,5 @@ def _points(offsets: Tensor, places: Tensor, stride: float, y_first: bool = True
 
 
 def _widened(x: Tensor) -> Tensor:
-    """In float32 at least: half precision is too coarse for coordinates."""
+    """Converts to at least float32: half precision is too coarse for coordinates."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

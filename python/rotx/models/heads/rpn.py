@@ -26,13 +26,13 @@ from rotx.records import Instances
 
 
 class Proposals:
-    """How proposals are chosen among the anchors of an image.
+    """Settings for selecting the proposals of an image.
 
     Args:
-        nms: Suppression within each level.
-        nms_pre: Number of candidates of a level, before suppression.
-        max_per_img: Number of proposals to keep.
-        min_bbox_size: Width and height, in pixels, must exceed it; no limit if negative.
+        nms: Suppression rule; it applies within each level.
+        nms_pre: Number of candidates to keep in each level, before suppression.
+        max_per_img: Number of proposals to keep in an image.
+        min_bbox_size: Boxes need a width and a height above this, in pixels; negative: no limit.
     """
 
     def __init__(
@@ -45,23 +45,23 @@ class Proposals:
 
 
 class RPNHead(nn.Module):
-    """Proposes boxes: hboxes, or rboxes with a coder that makes those (:class:`MidpointOffsetCoder`).
+    """Proposes hboxes, or rboxes where the coder decodes them (:class:`MidpointOffsetCoder`).
 
-    Oriented proposals, too, are suppressed by their horizontal boxes.
+    Suppression compares the horizontal boxes of oriented proposals too.
 
     Args:
         in_channels: Number of input channels.
         feat_channels: Number of channels of the hidden layer.
         anchor_generator: Generator of horizontal anchors.
         bbox_coder: Coder of boxes relative to anchors.
-        loss_cls: Loss of object against background, with a sigmoid.
+        loss_cls: Loss of the objectness logits, with a sigmoid.
         loss_bbox: Loss of encoded boxes.
         assigner: Assigner of objects to anchors.
         sampler: Sampler of anchors.
-        allowed_border: Anchors that reach further out of the image, in pixels, do not learn; all do if negative.
-        pos_weight: Weight of positive anchors in the classification; 1 if not positive.
-        train_proposals: How proposals for the RoI head are chosen while it learns.
-        test_proposals: How proposals are chosen for predictions.
+        allowed_border: Pixels by which an anchor may reach out of the image without being ignored; negative: any.
+        pos_weight: Weight of positive anchors in the classification loss; 1 if not positive.
+        train_proposals: Settings for the proposals that train the RoI head.
+        test_proposals: Settings for the proposals of predictions.
     """
 
     num_classes = 1
@@ -118,7 +118,7 @@ class RPNHead(nn.Module):
 
     @property
     def nms(self) -> Suppression:
-        """Suppression of the proposals in predictions."""
+        """Suppression rule of the proposals in predictions."""
         return self.test_proposals.nms
 
     def init_weights(self) -> None:
@@ -132,8 +132,8 @@ class RPNHead(nn.Module):
         return [self.rpn_cls(x) for x in hidden], [self.rpn_reg(x) for x in hidden]
 
     def loss(self, raw: Maps, targets: Sequence[Instances], batch: Batch) -> dict[str, list[Tensor]]:
-        """The loss terms, each a list with a value for each level."""
-        # An object is an object here, whatever its class.
+        """The loss terms, each a list with one value per level."""
+        # The RPN knows one class: object.
         objects = [replace(target, labels=torch.zeros_like(target.labels)) for target in targets]
         goals = self.targeter(self._anchors(raw), map_sizes(raw[0]), batch, objects)
         losses: dict[str, list[Tensor]] = {"loss_rpn_cls": [], "loss_rpn_bbox": []}
@@ -147,12 +147,12 @@ class RPNHead(nn.Module):
 
     @torch.no_grad()
     def decode(self, raw: Maps, batch: Batch, how: Proposals | None = None) -> Candidates:
-        """The best candidates of each level, labelled with its number.
+        """The best candidates of each level, labelled with the level's index.
 
         Args:
             raw: Outputs of ``forward``.
             batch: Batch, for the sizes of its images.
-            how: How proposals are chosen; None: as for predictions.
+            how: Settings for the proposals; None: those of predictions.
         """
         levels = []
         for number, (logits, deltas, anchors) in enumerate(zip(*raw, self._anchors(raw), strict=True)):
@@ -169,18 +169,18 @@ class RPNHead(nn.Module):
 
     @torch.no_grad()
     def propose(self, candidates: Candidates, how: Proposals | None = None) -> Candidates:
-        """A fixed number of proposals for each image, best first, all of class 0.
+        """A fixed number of proposals per image, sorted by falling score, all of class 0.
 
         Args:
             candidates: Candidates of ``decode``.
-            how: How proposals are chosen; None: as for predictions.
+            how: Settings for the proposals; None: those of predictions.
         """
         how = how or self.test_proposals
         kept = suppress_fixed(candidates, nms=how.nms, max_per_img=how.max_per_img, min_bbox_size=how.min_bbox_size)
         return kept._replace(labels=torch.zeros_like(kept.labels))
 
     def suppress(self, candidates: Candidates) -> list[Instances]:
-        """The proposals of each image, best first."""
+        """The proposals of each image, sorted by falling score."""
         return self.propose(candidates).instances()
 
     def _anchors(self, raw: Maps) -> list[Tensor]:

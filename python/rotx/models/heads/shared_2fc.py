@@ -23,13 +23,13 @@ from rotx.models.structures import Candidates, Size
 
 
 class RoITargets(NamedTuple):
-    """What R RoIs are to learn, P of which stand for an object.
+    """Targets of R RoIs, P of them positive.
 
     Attributes:
         labels: Classes (R,) int64; background is the number of classes.
-        label_weights: Weights (R,) of the classification; 0 where the place of a RoI is empty.
-        rows: Indices (P,) int64 of the RoIs that stand for an object.
-        bbox_targets: Encoded boxes (P, D).
+        label_weights: Weights (R,) in the classification loss; 0 for empty slots.
+        rows: Indices (P,) int64 of the positive RoIs.
+        bbox_targets: Encoded boxes (P, D) of their objects.
     """
 
     labels: Tensor
@@ -42,15 +42,15 @@ class Shared2FCBBoxHead(nn.Module):
     """Classifies and regresses RoIs.
 
     Args:
-        num_classes: Number of classes K.
+        num_classes: Number of classes, K.
         in_channels: Number of input channels.
-        roi_feat_size: Height and width of a RoI's features.
+        roi_feat_size: Height and width of the features of a RoI.
         fc_out_channels: Number of channels of the two shared layers.
         bbox_coder: Coder of boxes relative to RoIs.
-        reg_class_agnostic: Whether a RoI has one box for all classes.
+        reg_class_agnostic: Whether a RoI has one box for all classes instead of one for each.
         loss_cls: Loss of (R, K + 1) logits, with a softmax.
-        loss_bbox: Loss of encoded boxes, or of encoded and decoded ones: ``loss_bbox_type``.
-        loss_bbox_type: ``"kfiou"``: the regression loss gets encoded and decoded boxes.
+        loss_bbox: Loss of encoded boxes, or of encoded and decoded ones; see ``loss_bbox_type``.
+        loss_bbox_type: ``"kfiou"``: the regression loss takes both encoded and decoded boxes.
     """
 
     def __init__(
@@ -113,16 +113,16 @@ class Shared2FCBBoxHead(nn.Module):
 
     @torch.no_grad()
     def targets(self, samples: Sequence[SampledPriors], pos_weight: float = -1) -> RoITargets:
-        """What the sampled RoIs of all images are to learn.
+        """Targets of the sampled RoIs of all images.
 
         Args:
             samples: The samples of each image.
-            pos_weight: Weight of RoIs that stand for an object in the classification; 1 if not positive.
+            pos_weight: Weight of positive RoIs in the classification loss; 1 if not positive.
         """
         gt_inds = torch.cat([sample.gt_inds for sample in samples])
         starts = accumulate([0, *(len(sample.targets) for sample in samples[:-1])])
         numbers = torch.cat([sample.gt_inds + (start - 1) for sample, start in zip(samples, starts, strict=True)])
-        # One more, so that images without objects need no way of their own.
+        # One spare entry: a batch without objects needs no special case.
         classes = torch.cat([*(sample.targets.labels for sample in samples), numbers.new_zeros(1)])
         labels = torch.where(gt_inds > 0, classes[numbers.clamp(min=0)], self.num_classes)
         weights = torch.where(gt_inds > 0, pos_weight if pos_weight > 0 else 1.0, 1.0) * (gt_inds >= 0)
@@ -132,7 +132,7 @@ class Shared2FCBBoxHead(nn.Module):
         return RoITargets(labels, weights, rows, self.bbox_coder.encode(priors, gts[numbers[rows]]).to(priors.dtype))
 
     def loss(self, logits: Tensor, deltas: Tensor, rois: Tensor, goals: RoITargets) -> dict[str, Tensor]:
-        """The loss terms, and the share of RoIs whose class is right, ``acc``, in percent."""
+        """The loss terms, and ``acc``, the share of RoIs classified correctly, in percent."""
         labels, at, wanted = goals.labels, goals.rows, goals.bbox_targets
         logits, deltas = logits.float(), deltas.float()
         total = mean_over_processes((goals.label_weights > 0).sum(), labels.device, at_least=1.0)
@@ -154,7 +154,7 @@ class Shared2FCBBoxHead(nn.Module):
         }
 
     def refine(self, boxes: Tensor, labels: Tensor, deltas: Tensor, size: Size) -> Tensor:
-        """Boxes (R, D') that RoIs become, by the class of each.
+        """The refined boxes (R, D') of RoIs of given classes.
 
         Args:
             boxes: RoIs (R, D) of one image.
@@ -172,14 +172,14 @@ class Shared2FCBBoxHead(nn.Module):
         sizes: Sequence[Size],
         score_thr: float,
     ) -> Candidates:
-        """A candidate for each class of each proposal, (B, N × K).
+        """One candidate per class and proposal, (B, N × K).
 
         Args:
             proposals: N RoIs of each image.
             logits: Logits (B × N, K + 1).
             deltas: Encoded boxes of ``forward``, B × N rows.
             sizes: Size of each image.
-            score_thr: Scores must exceed it.
+            score_thr: Candidates need a score above this.
         """
         count, number = proposals.scores.shape
         scores = logits.float().softmax(dim=1)[:, :-1].reshape(count, number, self.num_classes)

@@ -27,25 +27,25 @@ from rotx.records import Bitmaps, BoxMasks, Instances
 
 
 class StandardRoIHead(nn.Module):
-    """Turns proposals into detections in one step, and finds their masks if it has a mask head.
+    """Turns proposals into detections in one stage, with masks if it has a mask head.
 
     Args:
         bbox_roi_extractor: Extractor of the features of proposals.
-        bbox_head: Classifies and regresses proposals.
-        mask_roi_extractor: Extractor of the features that masks are predicted from.
-        mask_head: Predicts the masks of detections; None: they have none.
+        bbox_head: Box head.
+        mask_roi_extractor: Extractor of the features for the mask head.
+        mask_head: Mask head; None: detections have no masks.
         assigner: Assigner of objects to proposals.
         sampler: Sampler of proposals.
-        pos_weight: Weight of positive proposals in the classification; 1 if not positive.
-        mask_size: Height and width of the masks that the head predicts, one number if they are equal.
-        score_thr: Scores must exceed it.
-        nms: Suppression within each class.
-        max_per_img: Number of detections to keep.
-        mask_thr_binary: Pixels of at least this probability belong to a mask.
+        pos_weight: Weight of positive proposals in the classification loss; 1 if not positive.
+        mask_size: Height and width of the predicted masks; one number if they are equal.
+        score_thr: Candidates need a score above this.
+        nms: Suppression rule; it applies within each class.
+        max_per_img: Number of detections to keep in an image.
+        mask_thr_binary: Probability from which on a pixel belongs to the mask.
 
     Raises:
-        ValueError: For a mask head without an extractor, or for boxes that are not upright; for a ``mask_size`` that
-            the mask head does not predict, or a ``mask_thr_binary`` that is no probability.
+        ValueError: If the mask head has no extractor or the boxes are not horizontal, if ``mask_size`` is not the size
+            of the predicted masks, or if ``mask_thr_binary`` lies outside [0, 1].
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class StandardRoIHead(nn.Module):
         return self.bbox_head.angle_version
 
     def init_weights(self) -> None:
-        """Those of the heads."""
+        """Initialises the weights of the box head and the mask head."""
         self.bbox_head.init_weights()
         if self.mask_head is not None:
             self.mask_head.init_weights()
@@ -131,12 +131,12 @@ class StandardRoIHead(nn.Module):
         return self.bbox_head.decode(proposals, logits, deltas, batch.sizes, self.score_thr)
 
     def suppress(self, candidates: Candidates) -> list[Instances]:
-        """The detections of each image, best first."""
+        """The detections of each image, sorted by falling score."""
         return suppress(candidates, nms=self.nms, max_per_img=self.max_per_img)
 
     @torch.no_grad()
     def add_masks(self, features: Sequence[Tensor], found: Sequence[Instances]) -> list[Instances]:
-        """The detections of each image with the masks within their boxes, if the head predicts any."""
+        """Adds the masks within the boxes to the detections of each image, if there is a mask head."""
         if self.mask_head is None:
             return list(found)
         logits = self._mask_logits(features, to_rois([one.boxes for one in found]))
@@ -160,7 +160,7 @@ class StandardRoIHead(nn.Module):
         goals: RoITargets,
         batch: Batch,
     ) -> Tensor:
-        """The loss of the masks of all RoIs that stand for an object."""
+        """The mask loss of all positive RoIs."""
         assert self.mask_head is not None
         positive = rois[goals.rows]
         starts = accumulate([0, *(len(sample.targets) for sample in samples[:-1])])

@@ -16,18 +16,18 @@ class AnchorGenerator:
     """Horizontal anchors of several sizes and shapes at every place of every level.
 
     Args:
-        strides: of each level in pixels, one number or width and height.
-        ratios: height over width of the anchors.
-        scales: of the anchors, in units of the level's base size.
-        base_sizes: of each level in pixels; by default its lesser stride.
-        scale_major: anchors of one place are ordered by ratio, then scale; if False by scale, then ratio.
-        octave_base_scale: in place of ``scales``: the least scale, and
-        scales_per_octave: the number of scales from it to its double, equally apart on a logarithmic scale.
-        centers: x and y of the first anchors of each level; excludes ``center_offset``.
-        center_offset: of the first anchor's centre, in base sizes, 0 to 1.
+        strides: Stride of each level in pixels, one number or width and height.
+        ratios: Ratios of height to width.
+        scales: Sides of square anchors, in units of the level's base size.
+        base_sizes: Base size of each level in pixels; by default the smaller of its strides.
+        scale_major: Whether the anchors of a place are ordered by ratio, then scale, instead of by scale, then ratio.
+        octave_base_scale: Smallest scale; together with ``scales_per_octave`` it replaces ``scales``.
+        scales_per_octave: Number of scales in an octave, spaced evenly on a logarithmic scale.
+        centers: Centre x, y of the first anchors of each level, in pixels; excludes ``center_offset``.
+        center_offset: Offset of the first anchors' centre, in base sizes, in [0, 1].
 
     Raises:
-        ValueError: for arguments that do not fit together.
+        ValueError: If the arguments do not fit together.
     """
 
     #: Kind of the anchors.
@@ -72,21 +72,21 @@ class AnchorGenerator:
 
     @property
     def num_base_priors(self) -> list[int]:
-        """Number of anchors at one place of each level."""
+        """Number of anchors per place, for each level."""
         return [len(anchors) for anchors in self.base_anchors]
 
     def grid_priors(
         self, featmap_sizes: Sequence[Size], dtype: torch.dtype = torch.float32, device: Device = "cpu"
     ) -> list[Tensor]:
-        """The anchors of every level: hboxes (height · width · anchors a place, 4).
+        """The anchors of each level: hboxes (H · W · anchors per place, 4).
 
         Args:
-            featmap_sizes: height and width of each level.
-            dtype: floating.
-            device: where to put them.
+            featmap_sizes: Height and width of each level.
+            dtype: Floating dtype.
+            device: Device of the result.
 
         Raises:
-            ValueError: unless there is one size a level.
+            ValueError: If the number of sizes is not that of levels.
         """
         check_levels(featmap_sizes, self.num_levels)
         key = ("anchors", tuple(featmap_sizes), dtype, str(device))
@@ -102,12 +102,12 @@ class AnchorGenerator:
     def valid_flags(
         self, featmap_sizes: Sequence[Size], pad_shape: Sequence[int], device: Device = "cpu"
     ) -> list[Tensor]:
-        """Which anchors start inside the image: a bool (N,) for each level, in the order of the anchors.
+        """Whether the place of each anchor lies inside the image: (N,) bool for each level.
 
         Args:
-            featmap_sizes: height and width of each level.
-            pad_shape: height and width of the image, padded as in its batch.
-            device: where to put them.
+            featmap_sizes: Height and width of each level.
+            pad_shape: Height and width of the padded image.
+            device: Device of the result.
         """
         key = ("flags", tuple(featmap_sizes), tuple(pad_shape), str(device))
         return self._cache.get(
@@ -118,7 +118,7 @@ class AnchorGenerator:
 def _base_anchors(
     size: float, scales: Tensor, ratios: Tensor, center: tuple[float, float], scale_major: bool
 ) -> Tensor:
-    """The anchors (A, 4) of a level's first place, in float32."""
+    """The anchors (A, 4) of the first place of a level, in float32."""
     heights = ratios.sqrt()
     widths = 1 / heights
     if scale_major:

@@ -1,4 +1,4 @@
-"""Priors that were made before."""
+"""A cache of priors by feature map size."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import torch
 
 T = TypeVar("T")
 
-#: Number of sizes of images whose priors are kept.
+#: Number of entries kept.
 KEPT = 8
 
 
 class PriorCache:
-    """Keeps the tensors that were made last, by what they were made for; nobody may modify them."""
+    """Keeps the most recently made tensors by key; callers must not modify them."""
 
     def __init__(self) -> None:
         self._made: dict[Hashable, object] = {}
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What ``make`` returned for this key, or returns now."""
-        # Tensors of a graph that is being captured mean nothing outside it.
+        """The cached result for ``key``, or that of ``make``."""
+        # Tensors of a traced graph are invalid outside it.
         if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
             return make()
         if key not in self._made:
-            # Tensors of inference mode could not be used in training.
+            # Inference tensors cannot be used in training.
             with torch.inference_mode(False), torch.no_grad():
                 self._made[key] = make()
             if len(self._made) > KEPT:

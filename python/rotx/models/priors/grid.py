@@ -1,6 +1,6 @@
 """Places of a feature grid.
 
-Features of a level are numbered row by row, and the anchors of one place follow each other.
+Places of a level are ordered row by row; the anchors of a place are adjacent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def check_levels(featmap_sizes: Sequence[Size], levels: int) -> None:
 
 
 def grid_points(size: Size, stride: tuple[int, int], offset: float, dtype: torch.dtype, device: Device) -> Tensor:
-    """x, y of every place of a level: (H·W, 2)."""
+    """x, y of each place of a level: (H · W, 2)."""
     x = ((torch.arange(size[1], device=device) + offset) * stride[0]).to(dtype)
     y = ((torch.arange(size[0], device=device) + offset) * stride[1]).to(dtype)
     grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
@@ -44,7 +44,7 @@ def grid_flags(
     anchors: Sequence[int],
     device: Device,
 ) -> list[Tensor]:
-    """Which anchors of each level start inside an image of a padded height and width: bool (N,)."""
+    """Whether the place of each anchor lies inside the padded image: (N,) bool for each level."""
     check_levels(featmap_sizes, len(strides))
     flags = []
     for (height, width), stride, repeats in zip(featmap_sizes, strides, anchors, strict=True):

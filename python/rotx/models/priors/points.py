@@ -1,4 +1,4 @@
-"""Points as priors."""
+"""Point priors."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class MlvlPointGenerator:
     """One point at every place of every level.
 
     Args:
-        strides: of each level in pixels, one number or width and height.
-        offset: of the first point, in strides.
+        strides: Stride of each level in pixels, one number or width and height.
+        offset: Offset of the first point, in strides.
     """
 
     #: Kind of the priors.
@@ -35,13 +35,13 @@ class MlvlPointGenerator:
 
     @property
     def num_base_priors(self) -> list[int]:
-        """One for each level."""
+        """Number of points per place, for each level: 1."""
         return [1] * self.num_levels
 
     def grid_priors(
         self, featmap_sizes: Sequence[Size], dtype: torch.dtype = torch.float32, device: Device = "cpu"
     ) -> list[Tensor]:
-        """The points of every level: x, y (height · width, 2); arguments as of :class:`AnchorGenerator`."""
+        """The points of each level: x, y (H · W, 2); see :meth:`.prior_generator.PriorGenerator.grid_priors`."""
         check_levels(featmap_sizes, self.num_levels)
         levels = list(zip(featmap_sizes, self.strides, strict=True))
         return self._cache.get(
@@ -52,5 +52,5 @@ class MlvlPointGenerator:
     def valid_flags(
         self, featmap_sizes: Sequence[Size], pad_shape: Sequence[int], device: Device = "cpu"
     ) -> list[Tensor]:
-        """Which points belong to the image: a bool (N,) for each level; as of :class:`AnchorGenerator`."""
+        """Whether each point lies inside the padded image: (N,) bool for each level."""
         return grid_flags(featmap_sizes, pad_shape, self.strides, self.num_base_priors, device)

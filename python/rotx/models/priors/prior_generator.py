@@ -1,4 +1,4 @@
-"""What makes priors for the dense heads."""
+"""The protocol of prior generators."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from rotx.models.priors.grid import Device, Size
 
 
 class PriorGenerator(Protocol):
-    """Makes the priors of feature grids, a level each."""
+    """Makes the priors of feature maps, level by level."""
 
     box_kind: BoxKind
 
     @property
     def num_base_priors(self) -> list[int]:
-        """Number of priors at one place of each level."""
+        """Number of priors per place, for each level."""
 
     def grid_priors(
         self, featmap_sizes: Sequence[Size], dtype: torch.dtype = torch.float32, device: Device = "cpu"
     ) -> list[Tensor]:
-        """Priors (N, D) of each level; they are kept for the next call and must not be modified.
+        """Priors (N, D) of each level; they are cached and must not be modified.
 
         Args:
             featmap_sizes: Height and width of each level.
@@ -35,4 +35,4 @@ class PriorGenerator(Protocol):
     def valid_flags(
         self, featmap_sizes: Sequence[Size], pad_shape: Sequence[int], device: Device = "cpu"
     ) -> list[Tensor]:
-        """Which priors of each level belong to an image of a padded height and width, bool (N,)."""
+        """Whether each prior lies inside the padded image: (N,) bool for each level."""

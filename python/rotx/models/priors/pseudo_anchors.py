@@ -1,4 +1,4 @@
-"""Priors that another head predicts."""
+"""The grid of priors that another head predicts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rotx.models.priors.grid import Device, Size, grid_flags, pair
 
 
 class PseudoRotatedAnchorGenerator:
-    """The places of feature grids, for heads that refine the rboxes of another head: it makes no anchors.
+    """The places of feature maps, for heads that refine the rboxes of another head; it makes no anchors.
 
     Args:
         strides: Stride of each level in pixels, one number or width and height.
@@ -29,15 +29,15 @@ class PseudoRotatedAnchorGenerator:
 
     @property
     def num_base_priors(self) -> list[int]:
-        """One for each level."""
+        """Number of priors per place, for each level: 1."""
         return [1] * self.num_levels
 
     def grid_priors(self, *_: object, **__: object) -> list[Tensor]:
-        """Raises ValueError: the head before this one makes the priors."""
+        """Raises ValueError: the previous head predicts the priors."""
         raise ValueError("priors: need those that the head before this one predicts")
 
     def valid_flags(
         self, featmap_sizes: Sequence[Size], pad_shape: Sequence[int], device: Device = "cpu"
     ) -> list[Tensor]:
-        """Which places belong to the image: a bool (N,) for each level."""
+        """Whether each place lies inside the padded image: (N,) bool for each level."""
         return grid_flags(featmap_sizes, pad_shape, self.strides, self.num_base_priors, device)

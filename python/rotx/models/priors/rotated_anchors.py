@@ -1,4 +1,4 @@
-"""Anchors that are rotated boxes of angle 0."""
+"""Horizontal anchors as rotated boxes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rotx.models.priors.grid import Device, Size
 
 
 class FakeRotatedAnchorGenerator(AnchorGenerator):
-    """The same anchors as rboxes (height · width · anchors a place, 5) of each level, written in an angle version.
+    """The anchors of :class:`AnchorGenerator` as rboxes (H · W · anchors per place, 5), in an angle version.
 
     Args:
-        angle_version: how to write them; None: all with angle 0, as in MMRotate 0.x.
-        strides: these and all others as of :class:`AnchorGenerator`.
+        angle_version: Angle version of the anchors; None: all have angle 0, as in MMRotate 0.x.
+        strides: See :class:`AnchorGenerator`, as for the others.
     """
 
     box_kind: BoxKind = "rbox"

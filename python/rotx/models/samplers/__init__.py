@@ -1,4 +1,4 @@
-"""Samplers: which of the assigned priors a head is trained with."""
+"""Samplers: they select the assigned priors that train a head."""
 
 from rotx.models.samplers.sampler import PriorSampler, SampledPriors
 

@@ -1,4 +1,4 @@
-"""The hardest priors take part."""
+"""Hard example mining."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rotx.records import Instances
 
 
 class OHEMSampler(RandomSampler):
-    """Online Hard Example Mining: as :class:`RandomSampler`, but selects the candidates of the highest loss.
+    """Online Hard Example Mining: a :class:`RandomSampler` that selects the candidates with the highest loss.
 
     Paper: Shrivastava et al., Training Region-based Object Detectors with Online Hard Example Mining, CVPR 2016.
-    The arguments are those of RandomSampler. ``sample`` needs ``hardness``, and calls it only where there are more
-    candidates than asked for: once for the positive ones, once for the negative ones.
+    It takes the arguments of RandomSampler. ``sample`` needs ``hardness``, and calls it only if there are too many
+    candidates: once for the positive ones, once for the negative ones.
     """
 
     def sample(
@@ -30,10 +30,10 @@ class OHEMSampler(RandomSampler):
         generator: torch.Generator | None = None,
         hardness: Hardness | None = None,
     ) -> SampledPriors:
-        """Arguments as of :class:`~.sampler.PriorSampler`.
+        """See :meth:`.sampler.PriorSampler.sample`.
 
         Raises:
-            ValueError: Without ``hardness``, where there are more candidates than asked for.
+            ValueError: If there are too many candidates and no ``hardness``.
         """
         added = len(targets) if self.add_gt_as_proposals else 0
         if added:

@@ -1,4 +1,4 @@
-"""All priors take part."""
+"""No sampling: all priors train the head."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rotx.records import Instances
 
 
 class PseudoSampler:
-    """All priors that are not ignored."""
+    """Takes all priors that are not ignored."""
 
     def sample(
         self,
@@ -24,7 +24,7 @@ class PseudoSampler:
         generator: torch.Generator | None = None,
         hardness: Hardness | None = None,
     ) -> SampledPriors:
-        """Arguments as of :class:`~.sampler.PriorSampler`; the last three are not used."""
+        """See :meth:`.sampler.PriorSampler.sample`; the last three arguments are not used."""
         rows = torch.arange(len(priors), device=priors.device)
         positive = (assignment.gt_inds > 0).sum().clamp(min=1)
         return SampledPriors(priors, targets, rows, assignment.gt_inds, avg_factor=positive)

@@ -1,4 +1,4 @@
-"""Some priors take part, drawn at random."""
+"""Random sampling with a limited share of positive priors."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from rotx.records import Instances
 
 
 class RandomSampler:
-    """A number of priors, of which a share is positive, or fewer if there are not as many; the rest negative.
+    """Draws up to ``num`` priors: positive ones up to a share of them, and negative ones for the rest.
 
-    The number of places is fixed, so that nothing waits for the numbers of candidates.
+    The number of slots is fixed, so that sampling does not synchronise.
 
     Args:
         num: Number of samples.
-        pos_fraction: Greatest share of positive ones.
-        neg_pos_ub: Greatest number of negative samples for a positive one; negative: no bound.
-        add_gt_as_proposals: Whether gts are candidates too, as priors that overlap them fully.
+        pos_fraction: Largest share of positive samples.
+        neg_pos_ub: Largest number of negative samples per positive one; negative: no limit.
+        add_gt_as_proposals: Whether the gts themselves are added to the candidates.
     """
 
     def __init__(self, num: int, pos_fraction: float, neg_pos_ub: float = -1, add_gt_as_proposals: bool = True) -> None:
@@ -39,14 +39,14 @@ class RandomSampler:
         generator: torch.Generator | None = None,
         hardness: Hardness | None = None,
     ) -> SampledPriors:
-        """Arguments as of :class:`~.sampler.PriorSampler`; the last is not used."""
+        """See :meth:`.sampler.PriorSampler.sample`; the last argument is not used."""
         added = len(targets) if self.add_gt_as_proposals else 0
         if added:
             assignment, priors = with_gts(assignment, priors, targets, kind)
         gt_inds = assignment.gt_inds
         keys = self._random(len(priors), priors.device, generator)
         drawn, positive = torch.where(gt_inds > 0, keys, -1).topk(min(int(self.num * self.pos_fraction), len(priors)))
-        # Positive candidates that were drawn go before all negative ones.
+        # Positive candidates that were drawn rank before all negative ones.
         ranks = torch.where(gt_inds == 0, keys, -1)
         ranks = ranks.scatter(0, positive, torch.where(drawn >= 0, 2.0, ranks[positive]))
         values, rows = ranks.topk(min(self.num, len(priors)))
@@ -59,6 +59,6 @@ class RandomSampler:
         return SampledPriors(priors, targets, rows, chosen, avg_factor=sampled_count(chosen), num_added=added)
 
     def _random(self, number: int, device: torch.device, generator: torch.Generator | None) -> Tensor:
-        """A number in [0, 1) for each candidate; the highest are drawn."""
+        """A random number in [0, 1) for each candidate; the highest are drawn."""
         where = device if generator is None else generator.device
         return torch.rand(number, generator=generator, device=where).to(device)

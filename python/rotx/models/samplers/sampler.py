@@ -1,4 +1,4 @@
-"""What every sampler offers, and the samples it gives."""
+"""The protocol of samplers and their result."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from rotx.models.assigners.assignment import Assignment
 from rotx.records import Instances
 
 Hardness = Callable[[Tensor, Tensor], Tensor]
-"""Losses (n,) of candidates, from their boxes (n, D) and labels (n,), −1 for the background; called without grad."""
+"""Losses (n,) of candidates from their boxes (n, D) and labels (n,), −1 for background; called without gradient."""
 
 
 @dataclass(frozen=True)
 class SampledPriors:
-    """K places for the priors of one image that a head is trained with; some may be empty.
+    """K slots for the sampled priors of one image; some may be empty.
 
     Attributes:
-        priors: Priors (A, D): all there were to choose from, added gts first.
+        priors: All candidates (A, D), added gts first.
         targets: The gts of the image.
         rows: Indices (K,) int64 into ``priors``.
-        gt_inds: Index of each prior's gt plus one, (K,) int64; 0 for the background, −1 for an empty place.
-        avg_factor: What a head that adds its losses up divides them by, a scalar tensor: the number of positive
-            and of negative samples, each at least 1, or of the positive ones alone where none was left out.
+        gt_inds: Index plus one of each prior's gt, (K,) int64; 0 for background, −1 for an empty slot.
+        avg_factor: Divisor of summed losses, a scalar tensor: the number of positive plus that of negative samples,
+            each at least 1; without sampling, the number of positive ones.
         num_added: Number of ``priors`` that are added gts.
     """
 
@@ -41,12 +41,12 @@ class SampledPriors:
 
     @property
     def pos_inds(self) -> Tensor:
-        """Indices (P,) of the positive priors, rising."""
+        """Ascending indices (P,) of the positive priors."""
         return self.rows[self.gt_inds > 0].sort().values
 
     @property
     def neg_inds(self) -> Tensor:
-        """Indices (N,) of the negative priors, rising."""
+        """Ascending indices (N,) of the negative priors."""
         return self.rows[self.gt_inds == 0].sort().values
 
     @property
@@ -56,12 +56,12 @@ class SampledPriors:
 
     @property
     def is_gt(self) -> Tensor:
-        """Whether each place holds an added gt, (K,) bool."""
+        """Whether each slot holds an added gt, (K,) bool."""
         return (self.rows < self.num_added) & (self.gt_inds > 0)
 
 
 class PriorSampler(Protocol):
-    """Chooses the priors that a head is trained with."""
+    """Selects the priors that train a head."""
 
     def sample(
         self,
@@ -73,20 +73,20 @@ class PriorSampler(Protocol):
         generator: torch.Generator | None = None,
         hardness: Hardness | None = None,
     ) -> SampledPriors:
-        """Chooses among the priors of one image.
+        """Samples the priors of one image.
 
         Args:
             assignment: Assignment of the priors.
             priors: Priors (A, D).
             targets: The gts of the image.
-            kind: Kind of the priors; gts that are added to them are converted to it.
-            generator: Source of random numbers, whose seed decides the result; None: torch's own.
-            hardness: Losses of candidates, for samplers that ask for them.
+            kind: Kind of the priors; added gts are converted to it.
+            generator: Random generator; None: torch's default.
+            hardness: Losses of candidates, for samplers that use them.
         """
 
 
 def with_gts(assignment: Assignment, priors: Tensor, targets: Instances, kind: BoxKind) -> tuple[Assignment, Tensor]:
-    """The gts before the priors, each assigned to itself; ignored ones take no part."""
+    """Puts the gts before the priors, each assigned to itself; ignored ones stay ignored."""
     boxes = rotx_boxes.convert(targets.boxes, targets.kind, kind)
     own = torch.arange(1, len(targets) + 1, device=priors.device)
     labels = targets.labels
@@ -102,5 +102,5 @@ def with_gts(assignment: Assignment, priors: Tensor, targets: Instances, kind: B
 
 
 def sampled_count(gt_inds: Tensor) -> Tensor:
-    """The ``avg_factor`` of samples: positive and negative ones, each at least 1."""
+    """The ``avg_factor`` of samples: the number of positive plus that of negative ones, each at least 1."""
     return (gt_inds > 0).sum().clamp(min=1) + (gt_inds == 0).sum().clamp(min=1)
