@@ -168,7 +168,7 @@ def old_name(module: str, name: str) -> Any:
     now = NAMES.get((module.removeprefix("rotx."), name))
     if now is None:
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
-    message = f"{module}.{name} is now rotx.{'.'.join(now)}; the old name goes with the next version"
+    message = f"{module}.{name} is now rotx.{'.'.join(now)}; the old name will be removed in the next version"
     warnings.warn(message, DeprecationWarning, stacklevel=3)
     return getattr(import_module(f"rotx.{now[0]}"), now[1])
 
@@ -201,7 +201,7 @@ class _Finder(MetaPathFinder, Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """Makes the stand-in for an old name and warns."""
         old = spec.name.removeprefix("rotx.")
-        message = f"{spec.name} is now rotx.{MODULES[old]}; the old name goes with the next version"
+        message = f"{spec.name} is now rotx.{MODULES[old]}; the old name will be removed in the next version"
         warnings.warn(message, DeprecationWarning, stacklevel=2)
         return _Renamed(old)
 

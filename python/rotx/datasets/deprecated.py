@@ -1,4 +1,4 @@
-"""Deprecated fields of samples, for users' transforms; each warns, and goes with the next version."""
+"""Deprecated fields of samples, for users' transforms; each warns and will be removed in the next version."""
 
 from __future__ import annotations
 
@@ -64,5 +64,5 @@ class OldSampleFields:
 
 
 def _warn(old: str, new: str) -> None:
-    message = f"Sample.{old} is now Sample.{new}; the old name goes with the next version"
+    message = f"Sample.{old} is now Sample.{new}; the old name will be removed in the next version"
     warnings.warn(message, DeprecationWarning, stacklevel=3)

@@ -20,7 +20,7 @@ Window = Sequence[Sequence[LoadedImage]]
 class LaunchedStep:
     """A step that the device may still be computing.
 
-    Its numbers are copied to the CPU behind the step, in one transfer that nobody waits for. Reading one of them
+    Its numbers are copied to the CPU after the step, in one asynchronous transfer. Reading one of them
     waits; by the time the next step has been launched, that takes no time.
 
     Attributes:

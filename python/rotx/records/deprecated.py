@@ -1,4 +1,4 @@
-"""Deprecated constructors of records; each warns, and goes with the next version."""
+"""Deprecated constructors of records; each warns and will be removed in the next version."""
 
 from __future__ import annotations
 
@@ -60,5 +60,5 @@ def Record(
 
 
 def _warn(old: str, new: str) -> None:
-    message = f"{old} is now rotx.records.{new}; the old name goes with the next version"
+    message = f"{old} is now rotx.records.{new}; the old name will be removed in the next version"
     warnings.warn(message, DeprecationWarning, stacklevel=3)

@@ -66,7 +66,7 @@ class WindowedImage:
         if not isinstance(image, Path):
             self._pixels = image
         elif not image.is_file():  # opening a pipe would block
-            raise UnreadableImage(image, "is not a regular file" if image.exists() else "is not there")
+            raise UnreadableImage(image, "is not a regular file" if image.exists() else "does not exist")
         else:
             try:
                 reader = open_in_pieces(image)

@@ -129,6 +129,6 @@ class MaxIoUAssigner:
 
 
 def _pieces(gts: int, priors: int) -> list[tuple[int, int]]:
-    """Where pieces of the gts start and stop, so that each has few enough overlaps with all priors."""
+    """Start and stop of pieces of the gts, each with a bounded number of overlaps with all priors."""
     step = max(_PAIRS // max(priors, 1), 1)
     return [(start, min(start + step, gts)) for start in range(0, gts, step)]

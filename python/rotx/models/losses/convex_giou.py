@@ -9,20 +9,20 @@ from rotx.ops import convex_giou
 
 
 class ConvexGIoULoss(Loss):
-    """1 − GIoU of the convex hulls of point sets with the quads that they should cover.
+    """1 − GIoU of the convex hulls of point sets and their target quads.
 
-    ``pred`` is (N, 2k) ``x1, y1, ..., xk, yk``, ``target`` (N, 8) quads, in any unit common to both; ``weight`` is
-    (N,). The loss lies in [0, 2]. Guo et al., "Beyond Bounding-Box: Convex-hull Feature Adaptation for Oriented and
+    ``pred`` holds point sets (N, 2k) ``x1, y1, ..., xk, yk``, ``target`` quads (N, 8), both in the same unit;
+    ``weight`` is (N,). The loss lies in [0, 2]. Guo et al., "Beyond Bounding-Box: Convex-hull Feature Adaptation for Oriented and
     Densely Packed Object Detection" (CFA), CVPR 2021, with the GIoU of Rezatofighi et al., CVPR 2019.
 
-    **The reduction is odd in MMRotate**, and published numbers were trained with it, so it is the default here: with
-    ``reduction_form="mmrotate"`` the ``avg_factor`` is ignored and ``"mean"`` is over the rows of the call. A head
-    that calls it once for each level gives an object more weight the fewer there are on its level. ``"standard"``
-    divides by the ``avg_factor`` as all other losses do.
+    **MMRotate's reduction is unusual**, and published weights were trained with it, so it is the default: with
+    ``reduction_form="mmrotate"`` the loss ignores ``avg_factor``, and ``"mean"`` is the mean over the rows of the
+    call. A head that calls the loss once per level thus gives objects on sparse levels more weight. ``"standard"``
+    divides by ``avg_factor``, as all other losses do.
 
-    MMRotate's own gradient is no derivative of its loss: it ignores what multiplies the loss later, such as the scale
-    of mixed precision, and a point set of which one coordinate has a gradient over 1 gets another one. Here the
-    gradient is the derivative.
+    MMRotate's gradient is not the derivative of its loss: it ignores factors applied to the loss later, such as the
+    loss scale of mixed precision, and it replaces the gradient of a point set that exceeds 1 at one coordinate. Here
+    the gradient is the derivative.
 
     Args:
         reduction: See :class:`~rotx.models.losses.reduce.Loss`.
@@ -45,7 +45,7 @@ class ConvexGIoULoss(Loss):
     def reduce(
         self, loss: Tensor, weight: Tensor | None, avg_factor: float | Tensor | None, reduction_override: str | None
     ) -> Tensor:
-        """See the class: without the ``avg_factor``, or the usual way."""
+        """Reduces without the ``avg_factor`` or in the usual way; see the class."""
         return super().reduce(
             loss, weight, avg_factor if self.reduction_form == "standard" else None, reduction_override
         )
