@@ -1,8 +1,9 @@
-"""One object of each kind, with every optional field, from a label file through the house and back: the same object."""
+"""One object of each kind, with every optional field, from a label file to a result file: the same object."""
 
 from __future__ import annotations
 
 import json
+from copy import copy
 from dataclasses import replace
 from math import pi
 from pathlib import Path
@@ -12,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from rotx import boxes
+from rotx import boxes, geometry
 from rotx.annotations.convert import FORMATS, read, write
 from rotx.annotations.formats import read_detections
 from rotx.annotations.task1 import write_task1
@@ -23,8 +24,15 @@ from rotx.records import ImageRecord, Instances, InstanceTable, Masks
 torch = pytest.importorskip("torch")
 pytest.importorskip("pycocotools")
 
+from echo import detector_of, teach  # noqa: E402
 from rotx.datasets.loader import LoadedImages  # noqa: E402
 from rotx.datasets.samplers import Draw  # noqa: E402
+from rotx.datasets.tiled import TiledDataset  # noqa: E402
+from rotx.inference.outputs import open_writers  # noqa: E402
+from rotx.inference.windowed import merge_windows  # noqa: E402
+from rotx.models.predict import predict_images  # noqa: E402
+from rotx.tiling.rules import RULES  # noqa: E402
+from rotx.tiling.windowed_image import WindowedImage  # noqa: E402
 
 SIZE = (120, 120)
 LOAD = {"type": "LoadImageFromFile"}
@@ -69,6 +77,13 @@ def dataset_of(folder: Path, kind: str, file: str, load: Any, moves: Any, **sett
     dataset = build({**config, "metainfo": {"classes": ("ship",)}, "pipeline": pipeline, **settings})
     assert isinstance(dataset, Dataset)
     return dataset
+
+
+def tiled(dataset: Dataset) -> TiledDataset:
+    """Windows of the same images; the object is whole on each of the four."""
+    dataset, transforms = copy(dataset), dataset.transforms
+    dataset.transforms = []
+    return TiledDataset(dataset=dataset, sizes=(100,), gaps=(80,), pipeline=transforms)
 
 
 CASES = {
@@ -160,3 +175,65 @@ def test_results_hold_it(walked: tuple[str, ImageRecord, Instances], tmp_path: P
     found = read_detections(tmp_path / "results", images=["P1"], classes=["ship"])
     assert found.scores.tolist() == [0.123456]
     np.testing.assert_allclose(found.quads, back.quads, atol=1e-3)
+
+
+@pytest.fixture(scope="module", params=CASES)
+def detected(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The kind, the record, and by merge rule what a detector finds that has learnt the object on four windows."""
+    kind = request.param
+    whole = CASES[kind](tmp_path_factory.mktemp("detected"))
+    windows = tiled(whole)
+    assert len(windows) == 4
+    loader = LoadedImages(windows, box_kind=kind, angle_version="le90")
+    detector = detector_of(kind)
+    batches, areas = [], []
+    for i in range(len(windows)):
+        loaded = loader[Draw(i, i)]
+        batch = detector.data_preprocessor([loaded.image])
+        teach(detector, replace(loaded.instances, ignored=None), batch)
+        found = predict_images(detector, [loaded.image], [loaded.matrix], "cpu")[0]
+        area = windows.record(i).window.area
+        batches.append((found.move(boxes.translation_matrix(*area[:2])), [len(found)]))
+        areas.append(area)
+    image = WindowedImage(whole.record(0).path)
+    iou = detector.nms_iou or 0.1
+    merged = {rule: merge_windows(batches, np.array(areas), image, rule, iou) for rule in RULES}
+    return kind, replace(whole.record(0), size=SIZE), merged
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_detector_that_has_learnt_it_finds_it_once(detected: Any, rule: str) -> None:
+    kind, record, merged = detected
+    known, found = record.instances, merged[rule]
+    assert found.labels.tolist() == [0] and found.scores[0] > 0.999
+    if kind == "hbox":
+        assert found.kind == "hbox"
+        np.testing.assert_allclose(found.boxes, known.boxes, atol=1e-3)
+        pixels = found.masks.bitmaps(*SIZE), known.masks.bitmaps(*SIZE)
+        assert (pixels[0] != pixels[1]).sum() < 0.1 * pixels[1].sum()  # cells of 28 along a box of 40 pixels
+    else:
+        assert found.kind == "rbox"
+        overlap = geometry.box_iou(found.quads, known.convert("rbox").quads)
+        assert overlap > 1 - 1e-4
+
+
+def test_every_writer_of_results_holds_what_was_found(detected: Any, tmp_path: Path) -> None:
+    _, record, merged = detected
+    result = replace(record, instances=merged["seams"])
+    for writer in open_writers(("json", "dota", "coco", "yolo"), tmp_path, ["ship"]):
+        writer.add(result)
+        writer.close()
+    quad, score = result.instances.quads[0], result.instances.scores[0]
+    (thing,) = json.loads((tmp_path / "predictions.json").read_text())[0]["objects"]
+    (entry,) = json.loads((tmp_path / "coco.json").read_text())["annotations"]
+    task1 = read_detections(tmp_path / "Task1", images=["P1"], classes=["ship"])
+    yolo = np.array((tmp_path / "labels/P1.txt").read_text().split(), float)
+    hbox = [quad[::2].min(), quad[1::2].min(), np.ptp(quad[::2]), np.ptp(quad[1::2])]
+    np.testing.assert_allclose(thing["quad"], quad, atol=1e-6)
+    np.testing.assert_allclose(task1.quads[0], quad, atol=0.01)
+    np.testing.assert_allclose(yolo[1:9] * 120, quad, atol=0.01)
+    np.testing.assert_allclose(entry["bbox"], hbox, atol=1e-6)
+    for written in (thing["score"], entry["score"], task1.scores[0], yolo[9]):
+        assert written == pytest.approx(score, abs=1e-6)
+    if result.instances.masks is not None:
+        assert thing["mask"] == entry["segmentation"] and entry["segmentation"]["size"] == list(SIZE)

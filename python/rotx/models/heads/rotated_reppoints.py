@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from rotx import boxes as rotx_boxes
 from rotx.boxes import AngleVersion, BoxKind, rectangle2rbox, regularize
 from rotx.models.assigners.assignment import Assigner, assign_usable
+from rotx.models.coders.deltas import at_least_float32
 from rotx.models.heads.maps import Maps, map_sizes, to_rows, where_true
 from rotx.models.layers import ConvModule, DeformConv2d, Norm, bias_for_probability, normal_init
 from rotx.models.losses.reduce import Loss
@@ -155,13 +156,14 @@ class RotatedRepPointsHead(nn.Module):
             cls = layer(cls)
         for layer in self.reg_convs:
             reg = layer(reg)
-        first = _widened(self.reppoints_pts_init_out(F.relu(self.reppoints_pts_init_conv(reg))))
+        # Half precision is too coarse for coordinates.
+        first = at_least_float32(self.reppoints_pts_init_out(F.relu(self.reppoints_pts_init_conv(reg))))
         # The same value with a share of the gradient.
         damped = (1 - self.gradient_mul) * first.detach() + self.gradient_mul * first
         offsets = damped - self.kernel_places
         logits = self.reppoints_cls_out(F.relu(self.reppoints_cls_conv(cls, offsets)))
         change = self.reppoints_pts_refine_out(F.relu(self.reppoints_pts_refine_conv(reg, offsets)))
-        return logits, _widened(change) + first.detach(), first
+        return logits, at_least_float32(change) + first.detach(), first
 
     def loss(self, raw: Maps, targets: Sequence[Instances], batch: Batch) -> dict[str, list[Tensor]]:
         """The loss terms, each a list with one value per level."""
@@ -254,8 +256,3 @@ def _points(offsets: Tensor, places: Tensor, stride: float, y_first: bool = True
     """
     pairs = offsets.reshape(*offsets.shape[:-1], offsets.shape[-1] // 2, 2)
     return ((pairs.flip(-1) if y_first else pairs) * stride + places.unsqueeze(-2)).reshape(offsets.shape)
-
-
-def _widened(x: Tensor) -> Tensor:
-    """Converts to at least float32: half precision is too coarse for coordinates."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -12,8 +12,8 @@ class ConvexGIoULoss(Loss):
     """1 − GIoU of the convex hulls of point sets and their target quads.
 
     ``pred`` holds point sets (N, 2k) ``x1, y1, ..., xk, yk``, ``target`` quads (N, 8), both in the same unit;
-    ``weight`` is (N,). The loss lies in [0, 2]. Guo et al., "Beyond Bounding-Box: Convex-hull Feature Adaptation for Oriented and
-    Densely Packed Object Detection" (CFA), CVPR 2021, with the GIoU of Rezatofighi et al., CVPR 2019.
+    ``weight`` is (N,). The loss lies in [0, 2]. Guo et al., "Beyond Bounding-Box: Convex-hull Feature Adaptation for
+    Oriented and Densely Packed Object Detection" (CFA), CVPR 2021, with the GIoU of Rezatofighi et al., CVPR 2019.
 
     **MMRotate's reduction is unusual**, and published weights were trained with it, so it is the default: with
     ``reduction_form="mmrotate"`` the loss ignores ``avg_factor``, and ``"mean"`` is the mean over the rows of the
