@@ -49,9 +49,9 @@ picture: ## draw docs/detections.jpg, the picture in the README, with the detect
 		--out $(SCENE)-results --show-dir $(SCENE)-pictures
 	cp $(SCENE)-pictures/val_0000.jpg docs/detections.jpg
 
-test: dev ## run all tests
+test: dev ## run all tests, with a process for each core
 	cargo test --quiet --package rotx-core
-	$(BIN)/python -m pytest --quiet
+	$(BIN)/python -m pytest --quiet --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: dev ## check format, types and style
 	cargo fmt --all --check

@@ -12,12 +12,21 @@ import pytest
 if TYPE_CHECKING:
     import torch
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # there is a worker for each core
+
 #: Reference numbers; their README says where they come from.
 GOLDENS = Path(__file__).parent / "goldens"
 #: Folder of real images and annotations, which are not part of the repository.
 SHARED = Path(os.environ.get("ROTX_SHARED", Path(__file__).parents[2] / "shared"))
 #: The photograph that some reference numbers were made with; their README says where it can be found.
 PHOTO = SHARED / "goldens/input/P2805__1024__0___0.png"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts files with slow tests first, so that no worker is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture
