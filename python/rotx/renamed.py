@@ -125,6 +125,11 @@ NAMES: dict[tuple[str, str], tuple[str, str]] = {
     ("data.check", "Report"): ("annotations.check", "CheckReport"),
     ("data.check.images", "Image"): ("annotations.check.images", "DecodedImage"),
     ("data.check.sets", "Labelled"): ("annotations.check.sets", "CheckedSet"),
+    ("data.check.training", "Drops"): ("datasets.check", "DatasetUsage"),
+    ("data.check.training", "drops_of"): ("datasets.check", "dataset_usage"),
+    ("data.classes", "Wanted"): ("annotations.classes", "ClassSelection"),
+    ("data.classes", "few"): ("annotations.classes", "first_names"),
+    ("data.classes", "wanted_classes"): ("annotations.classes", "class_selection"),
     ("data.coco", "read_coco"): ("annotations.coco", "read_coco"),
     ("data.convert", "DataSet"): ("records", "InstanceTable"),
     ("data.convert", "Report"): ("annotations.convert", "ConversionReport"),
@@ -155,7 +160,10 @@ NAMES: dict[tuple[str, str], tuple[str, str]] = {
     ("data.transforms", "PhotoMetricDistortion"): ("datasets.transforms.colors", "PhotoMetricDistortion"),
     ("data.turning", "RandomFlip"): ("datasets.transforms.flipping", "RandomFlip"),
     ("data.xml_datasets", "DIORDataset"): ("datasets.dior", "DIORDataset"),
+    ("data.split", "Report"): ("tiling.split", "SplitReport"),
     ("engine.checkpoints", "Keeper"): ("engine.checkpoints", "CheckpointManager"),
+    ("models.structures", "Detections"): ("models.old_records", "Detections"),
+    ("models.structures", "Targets"): ("models.old_records", "Targets"),
 }
 
 

@@ -17,6 +17,7 @@ from rotx.models.detectors import total_loss
 from rotx.records import Instances
 from rotx.registry import load_plugins
 from small import CONFIGS
+from toy_head import ToyHead
 
 CONFIG = """
 _base_ = [{base!r}]
@@ -85,3 +86,11 @@ def test_images_without_objects(file: Path) -> None:
     losses = detector(batch, [Instances(BOXES[:0], "rbox", torch.zeros(0, dtype=torch.int64))] * 2)
     assert total_loss(losses).isfinite()
     assert len(detector.predict(batch)) == 2
+
+
+def test_a_head_of_the_previous_version_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_config(file)
+    load_plugins(config.custom_imports(settings, trusted=True))
+    monkeypatch.delattr(ToyHead, "decode")
+    with pytest.raises(ValueError, match="bbox_head: ToyHead has no method decode"):
+        build_detector(settings["model"])

@@ -111,7 +111,7 @@ _METAINFO = ("classes", "left_out", "palette")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ClassSelection:
     """Classes that a config asks for.
 
     Attributes:
@@ -123,7 +123,7 @@ class Wanted:
     left_out: tuple[str, ...] = ()
 
 
-def wanted_classes(metainfo: Mapping[str, Any] | None, own: Sequence[str] | None, root: Path) -> Wanted:
+def class_selection(metainfo: Mapping[str, Any] | None, own: Sequence[str] | None, root: Path) -> ClassSelection:
     """Reads ``metainfo`` of a dataset's config.
 
     ``classes`` is a tuple of names, or a string: one name, a file with one name per line (beside the data or in the
@@ -157,11 +157,11 @@ def wanted_classes(metainfo: Mapping[str, Any] | None, own: Sequence[str] | None
     both = [name for name in left_out if name in (names or ())]
     if both and classes is not None:
         raise ValueError(f"metainfo: {both[0]!r} is in both classes and left_out")
-    return Wanted(names, left_out)
+    return ClassSelection(names, left_out)
 
 
 def choose_classes(
-    wanted: Wanted, found: Sequence[str], counts: NDArray[np.int64], where: Path, *, subset: bool
+    wanted: ClassSelection, found: Sequence[str], counts: NDArray[np.int64], where: Path, *, subset: bool
 ) -> tuple[tuple[str, ...], NDArray[np.int64], list[str]]:
     """Maps the class names in the data to labels.
 
@@ -203,7 +203,7 @@ def choose_classes(
     return classes, np.array([place.get(name, -1) for name in found], dtype=np.int64), notices
 
 
-def few(names: Sequence[str]) -> str:
+def first_names(names: Sequence[str]) -> str:
     """The first names of a list, in brackets, for messages."""
     return f"({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})"
 

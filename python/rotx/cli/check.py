@@ -13,7 +13,7 @@ from rotx.cli import Number, class_names, user_errors
 
 if TYPE_CHECKING:
     from rotx.annotations.check import CheckedSet, CheckReport
-    from rotx.datasets.check import Drops
+    from rotx.datasets.check import DatasetUsage
 
 #: Number of faults of each kind that are printed.
 _SHOWN = 5
@@ -55,11 +55,11 @@ def check(
             raise ValueError(f"{path}: its folder does not exist")
     sets, config = _read(data, jobs, **where)
     report = check_sets(sets, tiny=TINY if tiny is None else tiny, jobs=jobs)
-    drops: list[Drops] = []
+    drops: list[DatasetUsage] = []
     if config is not None:
-        from rotx.datasets.check import drops_of
+        from rotx.datasets.check import dataset_usage
 
-        drops = drops_of(config, jobs)
+        drops = dataset_usage(config, jobs)
     _print(report, drops)
     if json_file:
         import json
@@ -106,7 +106,7 @@ def _read(
     return sets, None
 
 
-def _print(report: CheckReport, drops: list[Drops]) -> None:
+def _print(report: CheckReport, drops: list[DatasetUsage]) -> None:
     from rotx.annotations.check import KINDS
     from rotx.evaluation.report import table
 
@@ -135,7 +135,7 @@ def _print(report: CheckReport, drops: list[Drops]) -> None:
     click.echo(f"{end}, {joined} {failed} of {len(drops)} datasets cannot be used" if failed else end)
 
 
-def _print_drops(part: Drops) -> None:
+def _print_drops(part: DatasetUsage) -> None:
     if part.error:
         click.echo(f"{part.name}: cannot be used: {part.error}")
         return

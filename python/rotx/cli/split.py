@@ -12,7 +12,7 @@ import click
 from rotx.cli import INTERRUPTED, user_errors
 
 if TYPE_CHECKING:
-    from rotx.tiling.split import Report
+    from rotx.tiling.split import SplitReport
     from rotx.tiling.windows import Tiling
 
 
@@ -90,7 +90,7 @@ def _preset(name: str | None) -> Tiling:
     return PRESETS[name or "dota1.0-ss"]
 
 
-def _print(report: Report, out: str) -> None:
+def _print(report: SplitReport, out: str) -> None:
     for notice in report.notices:
         click.echo(notice)
     totals = report.totals

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from rotx.annotations.check.images import in_threads
 from rotx.annotations.check.sets import CheckedSet, read_set
-from rotx.annotations.classes import wanted_classes
+from rotx.annotations.classes import class_selection
 from rotx.compat import build
 from rotx.datasets.dataset import Dataset
 from rotx.datasets.dior import DIORDataset
@@ -30,7 +30,7 @@ DRAWN = 1000
 
 
 @dataclass(frozen=True)
-class Drops:
+class DatasetUsage:
     """What a dataset of a config uses, and what it leaves out.
 
     Attributes:
@@ -78,7 +78,7 @@ def config_sets(config: Mapping[str, Any], jobs: int | None = None) -> list[Chec
     return list(found.values())
 
 
-def drops_of(config: Mapping[str, Any], jobs: int | None = None) -> list[Drops]:
+def dataset_usage(config: Mapping[str, Any], jobs: int | None = None) -> list[DatasetUsage]:
     """Finds what the datasets of a config leave out, by building them and drawing training samples."""
     drops, seen = [], []
     for key in LOADERS:
@@ -89,14 +89,14 @@ def drops_of(config: Mapping[str, Any], jobs: int | None = None) -> list[Drops]:
         try:
             made = build(dataset, f"{key}.dataset")
             objects = sum(len(made.record(i).instances) for i in range(len(made)))
-            part = Drops(key, len(made), objects, list(made.notices))
+            part = DatasetUsage(key, len(made), objects, list(made.notices))
             drops.append(part if made.test_mode else _draw(made, part, jobs))
         except (ValueError, OSError) as error:
-            drops.append(Drops(key, error=str(error)))
+            drops.append(DatasetUsage(key, error=str(error)))
     return drops
 
 
-def _draw(dataset: Dataset, part: Drops, jobs: int | None) -> Drops:
+def _draw(dataset: Dataset, part: DatasetUsage, jobs: int | None) -> DatasetUsage:
     """Sends evenly spaced images through the pipeline and counts dropped objects."""
     count = min(len(dataset), DRAWN)
     indices = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
@@ -112,7 +112,7 @@ def _draw(dataset: Dataset, part: Drops, jobs: int | None) -> Drops:
     results = [result for result in in_threads(draw, indices, part.name, jobs) if result is not None]
     lost = sum((dropped for _, dropped in results), Counter[str]())
     seen = sum(number for number, _ in results)
-    return Drops(part.name, part.images, part.objects, part.notices, len(results), seen, dict(lost.most_common()))
+    return replace(part, drawn=len(results), seen=seen, lost=dict(lost.most_common()))
 
 
 def _dataset(config: Mapping[str, Any], key: str) -> Any:
@@ -175,7 +175,7 @@ def _read(
     target = _class_of(leaf)
     if issubclass(target, DIORDataset):
         checked.table.classes = [word.lower() for word in checked.table.classes]
-    wanted = wanted_classes(leaf.get("metainfo"), target.own_classes, Path(leaf.get("data_root") or ""))
+    wanted = class_selection(leaf.get("metainfo"), target.own_classes, Path(leaf.get("data_root") or ""))
     # In UCAS-AOD, the folder is the class.
     own = target.lists_classes or issubclass(target, UCASAODDataset) or leaf.get("classwise")
     if wanted.classes is not None and not own:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rotx.annotations.classes import Wanted, choose_classes, wanted_classes
+from rotx.annotations.classes import ClassSelection, choose_classes, class_selection
 from rotx.annotations.limits import LEAST_SIDE
 from rotx.annotations.sniff import nearest
 from rotx.datasets.dataset import Dataset, Transform
@@ -30,7 +30,7 @@ class FileDataset(Dataset):
         ann_file: Path of the annotations, within ``data_root``; ``""``: all images of the folder, without objects.
         data_root: Folder of the data.
         data_prefix: Folder of the images, within ``data_root``: ``dict(img_path="images/")``; ``img`` is a synonym.
-        metainfo: ``dict(classes=..., left_out=...)``; see :func:`rotx.annotations.classes.wanted_classes`.
+        metainfo: ``dict(classes=..., left_out=...)``; see :func:`rotx.annotations.classes.class_selection`.
         filter_cfg: For training only: ``dict(filter_empty_gt=True)`` leaves out images without objects, ``min_size=32``
             images with a side below 32 pixels.
         pipeline: Transforms of the pipeline, in order.
@@ -79,7 +79,7 @@ class FileDataset(Dataset):
         self.transforms = checked_pipeline(pipeline, test_mode)
         self.test_mode = test_mode
         self.dropped: Counter[str] = Counter()
-        wanted = wanted_classes(metainfo, self.own_classes, self.root)
+        wanted = class_selection(metainfo, self.own_classes, self.root)
         self.filter_cfg = filter_cfg
         keep_empty, min_size = checked_filter(filter_cfg)
 
@@ -151,7 +151,7 @@ class FileDataset(Dataset):
         )
         found.keep_images(there)
 
-    def _choose_classes(self, found: InstanceTable, wanted: Wanted) -> tuple[str, ...]:
+    def _choose_classes(self, found: InstanceTable, wanted: ClassSelection) -> tuple[str, ...]:
         """Returns the classes; leaves out objects of other classes and sets the labels of the rest."""
         if not self.ann_file:
             return wanted.classes or ()

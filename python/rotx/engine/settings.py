@@ -101,7 +101,7 @@ def read_settings(config: Mapping[str, Any]) -> Settings:
     """Reads the settings of a training from a config.
 
     Args:
-        config: Config as :func:`rotx.config.load` returns it.
+        config: Config as :func:`rotx.compat.load_config` returns it.
 
     Raises:
         ConfigError: If a key is unknown, a value is invalid or unsupported, or a section is missing; the message names

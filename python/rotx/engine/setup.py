@@ -18,7 +18,7 @@ import torch
 from torch.optim import Optimizer
 
 from rotx import config as configs
-from rotx.annotations.classes import few
+from rotx.annotations.classes import first_names
 from rotx.atomic import write_text
 from rotx.compat import build
 from rotx.datasets.loader import check_shared_memory
@@ -45,7 +45,8 @@ def train(config: Mapping[str, Any], work_dir: str | Path, device: str = "auto")
     Messages go to the loggers ``rotx.…``, those about the course of the training at level INFO.
 
     Args:
-        config: A config as :func:`rotx.config.load` returns it; ``resume`` and ``load_from`` name what to start from.
+        config: Config as :func:`rotx.compat.load_config` returns it; with ``resume`` or ``load_from``, training starts
+            from a checkpoint.
         work_dir: Folder for checkpoints, logs, the config and ``environment.json``.
         device: ``auto``, ``cpu`` or ``cuda``.
 
@@ -164,12 +165,13 @@ def _datasets(settings: Settings, detector: Detector) -> tuple[Any, Any]:
         where = " and ".join(num_classes_paths(settings.model)) or "model"
         raise ValueError(
             f"{where}: the model has {number} classes, but train_dataloader.dataset has {len(classes)} "
-            f"{few(classes)}: set num_classes={len(classes)} there, or the names with metainfo=dict(classes=...) here"
+            f"{first_names(classes)}: set num_classes={len(classes)} there, or the names with "
+            "metainfo=dict(classes=...) here"
         )
     if val_set is not None and val_set.classes != classes:
         raise ValueError(
-            f"val_dataloader.dataset: its classes {few(val_set.classes)} are not those of the training, "
-            f"{few(classes)}: give both the same metainfo=dict(classes=...)"
+            f"val_dataloader.dataset: its classes {first_names(val_set.classes)} are not those of the training, "
+            f"{first_names(classes)}: give both the same metainfo=dict(classes=...)"
         )
     if train_set.test_mode:
         raise ValueError("train_dataloader.dataset.test_mode: must be False: test mode leaves objects out of batches")

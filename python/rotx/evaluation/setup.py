@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from rotx.annotations.classes import few
+from rotx.annotations.classes import first_names
 from rotx.compat import build
 from rotx.datasets.tiled import TiledDataset
 from rotx.evaluation.coco import CocoMetric
@@ -134,6 +134,6 @@ def _check(dataset: Any, where: str, trained: Sequence[str]) -> None:
     nameless = tuple(trained) == tuple(map(str, range(len(trained))))
     if len(classes) != len(trained) or (classes != tuple(trained) and not nameless):
         raise ValueError(
-            f"{where}: its {len(classes)} classes {few(classes)} are not the {len(trained)} that the detector was "
-            f"trained for, {few(trained)}: set metainfo=dict(classes=...) there, in that order"
+            f"{where}: its {len(classes)} classes {first_names(classes)} are not the {len(trained)} that the detector "
+            f"was trained for, {first_names(trained)}: set metainfo=dict(classes=...) there, in that order"
         )

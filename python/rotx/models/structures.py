@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from rotx.boxes import BoxKind
 from rotx.records import Instances
+from rotx.renamed import old_name
 
 #: Height and width in pixels.
 Size = tuple[int, int]
@@ -71,3 +72,7 @@ def join(parts: Sequence[Candidates]) -> Candidates:
     """Concatenates the candidates of several levels to (B, ΣN)."""
     boxes, scores, labels = (torch.cat(values, dim=1) for values in list(zip(*parts, strict=True))[:3])
     return Candidates(boxes, scores, labels, parts[0].kind)
+
+
+def __getattr__(name: str) -> Any:
+    return old_name(__name__, name)

@@ -24,6 +24,9 @@ class SingleStage(Detector):
             ``suppress(candidates)``.
         data_preprocessor: Normalises and pads images to a batch; None: the default settings.
         init_cfg: Initial weights of the whole detector; None: those of its parts.
+
+    Raises:
+        TypeError: If the head lacks one of these methods.
     """
 
     def __init__(
@@ -36,6 +39,9 @@ class SingleStage(Detector):
         init_cfg: Pretrained | None = None,
     ) -> None:
         super().__init__(backbone, neck, data_preprocessor, init_cfg)
+        for stage in ("loss", "decode", "suppress"):
+            if not callable(getattr(bbox_head, stage, None)):
+                raise TypeError(f"bbox_head: {type(bbox_head).__name__} has no method {stage}: see docs/models.md")
         self.bbox_head = bbox_head
 
     @property

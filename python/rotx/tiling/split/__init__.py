@@ -25,14 +25,14 @@ from rotx.tiling.split.folder import Folder
 from rotx.tiling.split.inputs import Input, Objects, find_inputs
 from rotx.tiling.windows import TRUNCATED, Tiling, move_quads, patch_name
 
-__all__ = ["EXTENSIONS", "Report", "split"]
+__all__ = ["EXTENSIONS", "SplitReport", "split"]
 
 #: File formats of patches.
 EXTENSIONS = (".png", ".jpg")
 
 
 @dataclass(frozen=True)
-class Report:
+class SplitReport:
     """Result of a split.
 
     Attributes:
@@ -57,7 +57,7 @@ def split(
     ext: str = ".png",
     jobs: int | None = None,
     progress: bool = False,
-) -> Report:
+) -> SplitReport:
     """Writes the patches of images to ``OUT/images`` and their objects to ``OUT/annfiles``.
 
     An image that cannot be read is skipped and reported. Calling again with the same arguments resumes a killed run and
@@ -92,7 +92,7 @@ def split(
             with tqdm(total=total, initial=done, unit="patch", leave=False, disable=not progress) as bar:
                 _run(plans, folder, tiling, threads, records, failed, bar)
             folder.finish([records[image.file] for image in inputs if image.file in records], failed)
-    return Report(folder.totals, failed, earlier, notices)
+    return SplitReport(folder.totals, failed, earlier, notices)
 
 
 @dataclass(eq=False)
