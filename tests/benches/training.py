@@ -14,6 +14,8 @@ multiplications outside backbone and neck is printed beside the share of the tim
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import resource
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -135,11 +137,13 @@ def watch(detector: Detector, clock: Clock) -> list[list[Tensor]]:
         calls += [(m, "forward", LAYERS) for m in head.modules() if isinstance(m, ConvModule | nn.Conv2d | nn.Linear)]
     if hasattr(detector, "roi_head"):
         rpn, roi = detector.rpn_head, detector.roi_head
-        calls += [(rpn, "targeter", TARGETS), (rpn, "_choose", NMS), (roi.bbox_roi_extractor, "forward", ROIS)]
+        calls += [(rpn, "targeter", TARGETS), (rpn, "decode", NMS), (rpn, "propose", NMS)]
+        calls += [(roi.bbox_roi_extractor, "forward", ROIS)]
         calls += [(roi.assigner, "assign", TARGETS), (roi.sampler, "sample", TARGETS)]
-        calls += [(roi.bbox_head, "targets", TARGETS), (roi.bbox_head, "predict", NMS)]
+        calls += [(roi.bbox_head, "targets", TARGETS), (roi.bbox_head, "decode", NMS), (roi, "suppress", NMS)]
     else:
-        calls += [(detector.bbox_head, "targeter", TARGETS), (detector.bbox_head, "predict", NMS)]
+        head = detector.bbox_head
+        calls += [(head, "targeter", TARGETS), (head, "decode", NMS), (head, "suppress", NMS)]
     for owner, name, part in calls:
         timed = clock.timed(getattr(owner, name), part)
         if isinstance(getattr(owner, name), nn.Module):
@@ -203,12 +207,16 @@ def show(what: str, clock: Clock, steps: int, images: int) -> tuple[float, Count
         ways = {way: clock.seconds[part, way] / total for way in ("forward", "backward")}
         both = f"(forward {ways['forward']:5.1%}, backward {ways['backward']:5.1%})" if ways["backward"] else ""
         print(f"  {part:<42} {parts[part] * steps / total:9.1%} {both}", flush=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"  {'greatest memory of the process':<42} {peak:9,.0f} MB", flush=True)
     return total / steps, parts
 
 
-def measure(name: str, dataset: Any, size: int, steps: int) -> None:
-    """The parts of training steps and of predictions of one detector, batches of two."""
+def measure(name: str, training: bool, size: int, steps: int) -> None:
+    """The parts of training steps or of predictions of one detector, batches of two."""
     torch.manual_seed(0)
+    dataset = make_dataset(size)
+    assert len(DefaultSampler().batches(dataset, 2, seed=0, epoch=0)) > steps
     detector = make_detector(name)
     items = LoadedImages(dataset)
     floor = multiplications(detector, items[Draw(0, 0)].image)
@@ -251,16 +259,17 @@ def measure(name: str, dataset: Any, size: int, steps: int) -> None:
             step(i)
         clock.charge()
 
+    if not training:
+        detector.eval()
+        score_everything(detector)
+        run(predict)
+        show(f"predict with {name}, {size} px", clock, steps, 2)
+        return
     run(train)
     total, parts = show(f"train {name}, {size} px", clock, steps, 2)
     outside, layers = total - parts[BODY], parts[LAYERS]
     print(f"  outside backbone and neck {outside / total:.1%}; {floor:.1%} of the multiplications are there")
     print(f"  outside all layers of the net {(outside - layers) / total:.1%} (at most 25.0%)", flush=True)
-
-    detector.eval()
-    score_everything(detector)
-    run(predict)
-    show(f"predict with {name}, {size} px", clock, steps, 2)
 
 
 def score_everything(detector: Detector) -> None:
@@ -271,11 +280,13 @@ def score_everything(detector: Detector) -> None:
 
 
 def training(size: int = 1024, steps: int = 2) -> None:
-    """Prints all of it."""
-    dataset = make_dataset(size)
-    assert len(DefaultSampler().batches(dataset, 2, seed=0, epoch=0)) > steps
+    """Prints all of it; each part runs in a process of its own, so that its memory is known."""
     for name in MODELS:
-        measure(name, dataset, size, steps)
+        for train in (True, False):
+            child = multiprocessing.get_context("spawn").Process(target=measure, args=(name, train, size, steps))
+            child.start()
+            child.join()
+            assert child.exitcode == 0, name
 
 
 if __name__ == "__main__":
