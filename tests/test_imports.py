@@ -157,7 +157,7 @@ def test_class_names_are_unique() -> None:
 
 
 # An index of the last dimension of an array compared with the width of a kind of boxes.
-KIND_TEST = re.compile(r"shape\[-?1\]\s*(==|!=|in|not in)\s*[({\[]?\s*[458]\b")
+KIND_TEST = re.compile(r"shape\[-?1\]\s*(==|!=|in|not in)\s*([({\[]?\s*[458]\b|width)")
 
 
 def test_kinds_are_told_by_their_value_outside_boxes() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Literal, get_args
 
 BoxKind = Literal["hbox", "rbox", "quad", "points"]
@@ -42,3 +43,17 @@ def check_boxes(boxes: Any, kind: BoxKind, name: str = "boxes") -> None:
     need = width(kind)
     if (columns != need) if need else (columns % 2 or columns < 2):
         raise ValueError(f"{name}: need {kind} boxes (..., {need or '2k'}), got shape {tuple(boxes.shape)}")
+
+
+def kind_by_width(boxes: Any, name: str = "boxes") -> BoxKind:
+    """Deprecated: guesses the kind of boxes given without one: quads if they have eight columns, else rboxes.
+
+    Args:
+        boxes: Array or tensor (N, D).
+        name: Name of the boxes in the warning.
+    """
+    if boxes.shape[-1] != width("quad"):
+        return "rbox"
+    message = f"{name}: quads without kind='quad' are deprecated and will be an error in the next version"
+    warnings.warn(message, DeprecationWarning, 4)
+    return "quad"

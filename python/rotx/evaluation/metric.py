@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rotx.boxes import BoxKind, check_boxes, width
+from rotx.boxes.kinds import kind_by_width
 from rotx.evaluation.protocols import get_protocol
 from rotx.evaluation.score import Evaluation, evaluate_boxes
 from rotx.records import ImageRecord, Instances, InstanceTable
@@ -126,14 +126,7 @@ def _boxes(name: str, boxes: ArrayLike, kind: BoxKind | None) -> tuple[NDArray[n
     array = np.asarray(boxes, dtype=np.float64).copy()
     if array.size == 0:
         array = array.reshape(0, width(kind or "rbox", 2))
-    if kind is None and array.shape[-1] == width("quad"):
-        warnings.warn(
-            f"{name}: quads without kind='quad' are deprecated and will be an error in the next version",
-            DeprecationWarning,
-            3,
-        )
-        kind = "quad"
-    kind = kind or "rbox"
+    kind = kind or kind_by_width(array, name)
     try:
         check_boxes(array, kind, name)
     except ValueError:
