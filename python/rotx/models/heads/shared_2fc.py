@@ -6,7 +6,6 @@ Girshick, "Fast R-CNN", ICCV 2015.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Literal, NamedTuple
 
 import torch
@@ -18,7 +17,7 @@ from rotx.models.coders.box_coder import BoxCoder
 from rotx.models.layers import normal_init, xavier_init
 from rotx.models.losses.reduce import Loss
 from rotx.models.processes import mean_over_processes
-from rotx.models.samplers.sampler import SampledPriors
+from rotx.models.samplers.sampler import SampledPriors, indices_in_batch
 from rotx.models.structures import Candidates, Size
 
 
@@ -120,8 +119,7 @@ class Shared2FCBBoxHead(nn.Module):
             pos_weight: Weight of positive RoIs in the classification loss; 1 if not positive.
         """
         gt_inds = torch.cat([sample.gt_inds for sample in samples])
-        starts = accumulate([0, *(len(sample.targets) for sample in samples[:-1])])
-        numbers = torch.cat([sample.gt_inds + (start - 1) for sample, start in zip(samples, starts, strict=True)])
+        numbers = indices_in_batch(samples)
         # One spare entry: a batch without objects needs no special case.
         classes = torch.cat([*(sample.targets.labels for sample in samples), numbers.new_zeros(1)])
         labels = torch.where(gt_inds > 0, classes[numbers.clamp(min=0)], self.num_classes)

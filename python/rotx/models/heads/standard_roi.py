@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +20,7 @@ from rotx.models.heads.roi_extractor import RoIAlign, SingleRoIExtractor, pair, 
 from rotx.models.heads.roi_sampling import rois_of, sample_rois
 from rotx.models.heads.shared_2fc import RoITargets, Shared2FCBBoxHead
 from rotx.models.postprocess import Suppression, suppress
-from rotx.models.samplers.sampler import PriorSampler, SampledPriors
+from rotx.models.samplers.sampler import PriorSampler, SampledPriors, indices_in_batch
 from rotx.models.structures import Batch, Candidates, Size
 from rotx.records import Bitmaps, BoxMasks, Instances
 
@@ -163,8 +162,7 @@ class StandardRoIHead(nn.Module):
         """The mask loss of all positive RoIs."""
         assert self.mask_head is not None
         positive = rois[goals.rows]
-        starts = accumulate([0, *(len(sample.targets) for sample in samples[:-1])])
-        numbers = torch.cat([sample.gt_inds + (start - 1) for sample, start in zip(samples, starts, strict=True)])
+        numbers = indices_in_batch(samples)
         bitmaps = _bitmaps([sample.targets for sample in samples], (batch.images.shape[-2], batch.images.shape[-1]))
         masks = self.mask_head.targets(positive[:, 1:], numbers[goals.rows], bitmaps, self.mask_size)
         return self.mask_head.loss(self._mask_logits(features, positive), masks, goals.labels[goals.rows])

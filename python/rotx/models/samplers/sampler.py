@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
 import torch
@@ -99,6 +100,12 @@ def with_gts(assignment: Assignment, priors: Tensor, targets: Instances, kind: B
         torch.cat([labels, assignment.labels]),
     )
     return added, torch.cat([boxes.to(priors.dtype), priors])
+
+
+def indices_in_batch(samples: Sequence[SampledPriors]) -> Tensor:
+    """Index of each sampled prior's gt among those of all images, (ΣK,) int64; meaningless for negative ones."""
+    starts = accumulate([0, *(len(sample.targets) for sample in samples[:-1])])
+    return torch.cat([sample.gt_inds + (start - 1) for sample, start in zip(samples, starts, strict=True)])
 
 
 def sampled_count(gt_inds: Tensor) -> Tensor:
