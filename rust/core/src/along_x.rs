@@ -1,22 +1,22 @@
-//! Which of many boxes meet another one: their bounds sorted along x, and a binary search.
+//! Finds the boxes that intersect another one by their bounds, sorted along x, and a binary search.
 
 use crate::bounds::Bounds;
 
-/// Bounds sorted along x, so that those which may meet a box stand together.
+/// Bounds sorted along x: those that may intersect a box are adjacent.
 #[derive(Default)]
 pub(crate) struct AlongX {
-    /// Where each of the sorted bounds stands in the input.
+    /// Input index of each of the sorted bounds.
     index: Vec<u32>,
     x0: Vec<f64>,
     x1: Vec<f64>,
     y0: Vec<f64>,
     y1: Vec<f64>,
-    /// The greatest `x1` of this one and all before it.
+    /// Running maximum of `x1`.
     reach: Vec<f64>,
 }
 
 impl AlongX {
-    /// Takes other bounds, into the same memory.
+    /// Replaces the bounds; reuses the memory.
     pub(crate) fn fill<'a>(&mut self, bounds: impl Iterator<Item = &'a Bounds>) {
         let all: Vec<&Bounds> = bounds.collect();
         let mut keys: Vec<(u64, u32)> = all.iter().map(|b| rising_key(b.x0)).zip(0..).collect();
@@ -35,14 +35,14 @@ impl AlongX {
         }
     }
 
-    /// Puts the input index of all bounds that meet these into `hits`, in no particular order.
+    /// Writes the input indices of all bounds that intersect these to `hits`, in no particular order.
     #[inline(always)]
     pub(crate) fn meeting(&self, bounds: &Bounds, hits: &mut Vec<u32>) {
         hits.clear();
         let mut i = self.reach.partition_point(|&x1| x1 <= bounds.x0);
         let last = self.x0.partition_point(|&x0| x0 < bounds.x1);
         while i < last {
-            // Eight at a time, without branches: most of them miss.
+            // Eight at a time, without branches: most do not intersect.
             let end = last.min(i + 8);
             let columns = self.x0[i..end].iter().zip(&self.x1[i..end]).zip(&self.y0[i..end]).zip(&self.y1[i..end]);
             let mut mask = 0u32;
@@ -58,7 +58,7 @@ impl AlongX {
     }
 }
 
-/// An integer that grows with the number.
+/// An integer that sorts like the number.
 fn rising_key(v: f64) -> u64 {
     let bits = v.to_bits();
     if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }

@@ -1,8 +1,8 @@
-//! The axis-aligned boxes around shapes.
+//! Axis-aligned bounds of shapes.
 
 use crate::geom::Point;
 
-/// The axis-aligned box around a shape. Shapes without area have an empty one, which meets nothing.
+/// Axis-aligned bounds of a shape. Shapes without area have empty bounds, which intersect nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     pub(crate) x0: f64,
@@ -15,7 +15,7 @@ impl Bounds {
     pub(crate) const EMPTY: Bounds =
         Bounds { x0: f64::INFINITY, y0: f64::INFINITY, x1: f64::NEG_INFINITY, y1: f64::NEG_INFINITY };
 
-    /// The box around finite points.
+    /// Bounds of finite points.
     #[inline]
     pub(crate) fn around(points: &[Point]) -> Bounds {
         let mut bounds = Bounds::EMPTY;
@@ -28,14 +28,14 @@ impl Bounds {
         bounds
     }
 
-    /// Whether the insides of both meet.
+    /// Whether the interiors intersect.
     #[inline(always)]
     pub fn meets(&self, other: &Bounds) -> bool {
         // `&`, not `&&`: four comparisons without a branch are cheaper than one mispredicted.
         (self.x0 < other.x1) & (other.x0 < self.x1) & (self.y0 < other.y1) & (other.y0 < self.y1)
     }
 
-    /// Whether both meet when they count as `margin` wider and higher, as boxes of whole pixels do.
+    /// Whether the bounds intersect if both are `margin` wider and higher, as boxes of whole pixels are.
     #[inline]
     pub(crate) fn meets_by(&self, other: &Bounds, margin: f64) -> bool {
         let width = self.x1.min(other.x1) - self.x0.max(other.x0) + margin;

@@ -1,6 +1,6 @@
-//! The convex hulls of point sets and of quads: their overlap, the generalized IoU, and its gradient.
+//! Convex hulls of point sets and quads: overlap, generalized IoU (GIoU) and its gradient.
 //!
-//! A row of numbers `x1, y1, ..., xk, yk` stands for the convex hull of its points.
+//! A row `x1, y1, ..., xk, yk` represents the convex hull of its points.
 
 use std::cmp::Ordering;
 
@@ -8,16 +8,16 @@ use crate::bounds::Bounds;
 use crate::geom::{self, Point};
 use crate::iou::{QuadShape, Shape};
 
-/// A generalized IoU nearer to 1 than this is its greatest: the two hulls are one.
+/// A GIoU closer to 1 than this is taken for 1: the hulls are equal.
 const ROUNDING: f64 = 1e-12;
 
 /// The convex hull of a row of points, ready for intersections.
 ///
-/// A row with a number that is not finite has none: its area is 0.
+/// The hull of a row with a number that is not finite is empty: its area is 0.
 #[derive(Clone, Debug)]
 pub struct Hull<'a> {
     raw: &'a [f64],
-    /// Convex quads side by side that make it up, all turning clockwise on the screen.
+    /// Adjacent convex quads that make up the hull, clockwise on the screen.
     parts: Vec<QuadShape>,
     area: f64,
     bounds: Bounds,
@@ -59,7 +59,7 @@ impl<'a> Shape for Hull<'a> {
     }
 }
 
-/// Quads side by side from the corners of a convex polygon: all from its first corner, the last perhaps a triangle.
+/// Cuts a convex polygon into quads that share its first corner; the last one may be a triangle.
 fn fan(corners: &[Point]) -> impl Iterator<Item = geom::Quad> {
     (1..corners.len().saturating_sub(1)).step_by(2).map(|i| {
         let (a, b, c) = (corners[0], corners[i], corners[i + 1]);
@@ -68,22 +68,22 @@ fn fan(corners: &[Point]) -> impl Iterator<Item = geom::Quad> {
     })
 }
 
-/// IoU less the part of the hull around both that neither covers (Rezatofighi et al. 2019), in [−1, 1].
+/// GIoU, in [−1, 1]: the IoU minus the share of the common hull that neither covers (Rezatofighi et al. 2019).
 ///
-/// Of the convex hulls of two rows of points; 0 if neither has an area nor the hull around both, NaN if a number is
-/// not finite.
+/// Both arguments are rows of points. The result is 0 if the common hull has no area, NaN if a number is not
+/// finite.
 pub fn giou(a: &[f64], b: &[f64]) -> f64 {
     Pair::new(a, b).giou()
 }
 
-/// The gradient of [`giou`] with respect to the points of `a`, into `gradient`.
+/// Writes the gradient of [`giou`] with respect to the points of `a` to `gradient`.
 ///
-/// Where the function has a kink, the derivative to one side of it; 0 where it is 1, its greatest.
+/// At a kink of the function, this is a one-sided derivative; at its maximum, 1, it is 0.
 ///
 /// # Panics
-/// If `gradient` is not as long as `a`.
+/// If `gradient` and `a` differ in length.
 pub fn giou_gradient(a: &[f64], b: &[f64], gradient: &mut [f64]) {
-    assert_eq!(gradient.len(), a.len(), "one number a coordinate");
+    assert_eq!(gradient.len(), a.len(), "one number per coordinate");
     let pair = Pair::new(a, b);
     let giou = pair.giou();
     gradient.fill(if giou.is_nan() { f64::NAN } else { 0.0 });
@@ -101,8 +101,8 @@ pub fn giou_gradient(a: &[f64], b: &[f64], gradient: &mut [f64]) {
             gradient[2 * i + 1] += factor * normal.y;
         }
     };
-    // An area grows by what its border sweeps: along each edge the normal outwards, times the move, which goes evenly
-    // from that of one end to that of the other.
+    // An area grows by what its border sweeps: along each edge, the outward normal times the displacement, which is
+    // interpolated linearly between the ends.
     for (hull, factor) in [(hull_a, of_union), (around, of_whole)] {
         for (i, j) in edges(hull) {
             let normal = outwards(all[i], all[j]);
@@ -110,7 +110,7 @@ pub fn giou_gradient(a: &[f64], b: &[f64], gradient: &mut [f64]) {
             add(j, 0.5 * factor, normal);
         }
     }
-    // Of the common area, the part of the border of a that lies in b.
+    // For the common area, only the part of a's border inside b counts.
     for (i, j) in edges(hull_a) {
         let (p, q) = (all[i], all[j]);
         let (from, to) = part_within(p, q, all, hull_b);
@@ -122,11 +122,11 @@ pub fn giou_gradient(a: &[f64], b: &[f64], gradient: &mut [f64]) {
     }
 }
 
-/// Two rows of points, the hulls that they make by the indices of their corners, and their areas.
+/// Two rows of points, their hulls as indices of corners, and the areas.
 struct Pair {
-    /// The points of the first row, then those of the second, from a corner of the latter.
+    /// The points of both rows, relative to a corner of the second.
     all: Vec<Point>,
-    /// How many are of the first row.
+    /// Number of points of the first row.
     count: usize,
     hull_a: Vec<usize>,
     hull_b: Vec<usize>,
@@ -141,7 +141,7 @@ impl Pair {
         let mut all = geom::points(a);
         let count = all.len();
         all.extend(geom::points(b));
-        // From nearby: products of large coordinates would cancel.
+        // Relative to a nearby point: products of large coordinates would cancel.
         let origin = all[count];
         for p in &mut all {
             *p = Point { x: p.x - origin.x, y: p.y - origin.y };
@@ -154,7 +154,7 @@ impl Pair {
         let (first, second) = (Hull::new(&a), Hull::new(&b));
         let common = first.intersection(&second);
         let union = (first.area + second.area - common).max(0.0);
-        // A hull is no smaller than what lies in it.
+        // Rounding aside, the common hull is at least as large as either hull.
         let whole = area(&around).max(union);
         Pair { all, count, hull_a, hull_b, around, common, union, whole }
     }
@@ -169,18 +169,18 @@ impl Pair {
     }
 }
 
-/// The edges of a closed polygon, by the indices of their ends.
+/// Edges of a closed polygon, as indices of their ends.
 fn edges(hull: &[usize]) -> impl Iterator<Item = (usize, usize)> {
     hull.iter().copied().zip(hull.iter().copied().cycle().skip(1))
 }
 
-/// The normal of an edge of a polygon that turns clockwise on the screen, outwards, as long as the edge.
+/// Outward normal of an edge of a polygon, clockwise on the screen; it is as long as the edge.
 fn outwards(p: Point, q: Point) -> Point {
     Point { x: q.y - p.y, y: p.x - q.x }
 }
 
-/// From where to where, between 0 and 1, the way from `p` to `q` lies in a convex polygon, its border included;
-/// nowhere if the first is not less than the second (Cyrus and Beck 1978).
+/// Interval within [0, 1] in which the segment from `p` to `q` lies in a convex polygon, border included; empty if
+/// its start is not below its end (Cyrus and Beck 1978).
 fn part_within(p: Point, q: Point, points: &[Point], hull: &[usize]) -> (f64, f64) {
     let (mut from, mut to) = (0.0f64, 1.0f64);
     if hull.len() < 3 {

@@ -5,26 +5,26 @@ use std::f64::consts::{FRAC_PI_2, PI};
 
 /// A rotated box `cx, cy, w, h, angle`; the angle in radians, clockwise positive with y down.
 pub type RBox = [f64; 5];
-/// Four corners `x1, y1, x2, y2, x3, y3, x4, y4`, turning either way, perhaps non-convex or self-crossing.
+/// Four corners `x1, y1, x2, y2, x3, y3, x4, y4` in either orientation; may be non-convex or self-intersecting.
 pub type Quad = [f64; 8];
 
-/// A point of the image plane: x to the right, y down.
+/// Point in the image plane: x to the right, y down.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Point {
-    /// To the right.
+    /// Coordinate to the right.
     pub x: f64,
-    /// Down.
+    /// Coordinate down.
     pub y: f64,
 }
 
 impl Point {
-    /// Whether both coordinates are.
+    /// Whether both coordinates are finite.
     pub fn is_finite(self) -> bool {
         self.x.is_finite() && self.y.is_finite()
     }
 }
 
-/// Twice the signed area of the triangle `o, a, b`; positive where it turns clockwise on the screen.
+/// Twice the signed area of the triangle `o, a, b`; positive if clockwise on the screen.
 #[inline(always)]
 pub fn cross(o: Point, a: Point, b: Point) -> f64 {
     (a.x - o.x) * (b.y - o.y) - (a.y - o.y) * (b.x - o.x)
@@ -49,7 +49,7 @@ pub fn hbox_to_quad([x0, y0, x1, y1]: [f64; 4]) -> Quad {
 
 /// The corners of a rotated box: centre ± w/2·(cos a, sin a) ± h/2·(−sin a, cos a).
 ///
-/// They start at the corner that is top left at angle 0 and turn clockwise on the screen.
+/// Clockwise on the screen, from the corner that is top left at angle 0.
 pub fn rbox_to_quad(rbox: &RBox) -> Quad {
     let [cx, cy, w, h, angle] = *rbox;
     let (sin, cos) = angle.sin_cos();
@@ -58,17 +58,17 @@ pub fn rbox_to_quad(rbox: &RBox) -> Quad {
     [cx - ux - vx, cy - uy - vy, cx + ux - vx, cy + uy - vy, cx + ux + vx, cy + uy + vy, cx - ux + vx, cy - uy + vy]
 }
 
-/// The signed area of a quad (shoelace), positive where it turns clockwise on the screen.
+/// Signed area of a quad (shoelace formula); positive if clockwise on the screen.
 ///
-/// A self-crossing quad gives the sum of its lobes, each with its own sign, as in the DOTA devkit.
+/// The area of a self-intersecting quad is the signed sum of its lobes, as in the DOTA devkit.
 #[inline(always)]
 pub fn signed_area(quad: &Quad) -> f64 {
-    // The diagonals' cross product: differences first, so that large coordinates do not cancel.
+    // Cross product of the diagonals: taking differences first avoids cancellation of large coordinates.
     let [p, q, r, s] = corners(quad);
     0.5 * ((r.x - p.x) * (s.y - q.y) - (r.y - p.y) * (s.x - q.x))
 }
 
-/// Whether a quad is simple and strictly convex: all four corners turn the same way.
+/// Whether a quad is strictly convex: all four corners turn the same way.
 #[inline]
 pub fn is_convex(quad: &Quad) -> bool {
     let [p, q, r, s] = corners(quad);
@@ -76,8 +76,8 @@ pub fn is_convex(quad: &Quad) -> bool {
     turns.iter().all(|&t| t > 0.0) || turns.iter().all(|&t| t < 0.0)
 }
 
-/// Whether a point lies in a quad of finite numbers, its border included; a self-crossing quad holds what it winds
-/// around.
+/// Whether a point lies in a quad of finite numbers, border included; a self-intersecting quad contains the points
+/// with a nonzero winding number.
 pub fn point_in_quad(point: Point, quad: &Quad) -> bool {
     let corners = corners(quad);
     let mut winding = 0;
@@ -103,12 +103,12 @@ pub fn convex_hull(points: &[Point]) -> Vec<Point> {
     hull(points.iter().copied().filter(|p| p.is_finite()).collect(), |&p| p)
 }
 
-/// Which points are the corners of [`convex_hull`], in its order, from the leftmost; of equal points the first.
+/// Indices of the corners of [`convex_hull`], in its order, from the leftmost; the first of equal points.
 pub fn hull_indices(points: &[Point]) -> Vec<usize> {
     hull((0..points.len()).filter(|&i| points[i].is_finite()).collect(), |&i| points[i])
 }
 
-/// The corners of the convex hull of things that are `at` finite points (Andrew's monotone chain).
+/// Corners of the convex hull of items located `at` finite points (Andrew's monotone chain).
 #[inline(always)]
 fn hull<T: Copy>(mut things: Vec<T>, at: impl Fn(&T) -> Point) -> Vec<T> {
     let place = |thing: &T| (at(thing).x, at(thing).y);
@@ -135,10 +135,10 @@ fn hull<T: Copy>(mut things: Vec<T>, at: impl Fn(&T) -> Point) -> Vec<T> {
     hull
 }
 
-/// The rotated rectangle of least area around the points, written as le90: w ≥ h, angle in [−π/2, π/2).
+/// Minimum-area rectangle around the points, as le90: w ≥ h, angle in [−π/2, π/2).
 ///
-/// One side of it lies on a side of the convex hull (Freeman and Shapira 1975). No finite point gives
-/// NaNs; points on one line give h = 0.
+/// One of its sides lies on a side of the convex hull (Freeman and Shapira 1975). Without finite points it is NaN;
+/// for collinear points h = 0.
 pub fn min_area_rect(points: &[Point]) -> RBox {
     let hull = convex_hull(points);
     let Some(&origin) = hull.first() else { return [f64::NAN; 5] };
@@ -171,15 +171,15 @@ pub fn min_area_rect(points: &[Point]) -> RBox {
 fn to_le90([cx, cy, w, h, angle]: RBox) -> RBox {
     let (w, h, angle) = if w < h { (h, w, angle + FRAC_PI_2) } else { (w, h, angle) };
     let angle = angle - PI * ((angle + FRAC_PI_2) / PI).floor();
-    // The subtraction may round to or past either end of the range, which are the same direction.
+    // The subtraction may round to or beyond either end of the range; both ends are the same direction.
     let angle = if (-FRAC_PI_2..FRAC_PI_2).contains(&angle) { angle } else { -FRAC_PI_2 };
     [cx, cy, w, h, angle]
 }
 
-/// The part of a convex polygon inside another (Sutherland and Hodgman 1974), turning as `subject` does.
+/// Part of a convex polygon inside another (Sutherland and Hodgman 1974), in the orientation of `subject`.
 ///
-/// `clip` may turn either way. For areas use [`crate::iou`], which needs no decision about which side of
-/// a line a point lies on and is therefore exact for edges that coincide.
+/// `clip` may have either orientation. For areas use [`crate::iou`], which never decides on which side of a line a
+/// point lies and is therefore exact for coinciding edges.
 pub fn clip_convex(subject: &[Point], clip: &[Point]) -> Vec<Point> {
     let turn: f64 = (1..clip.len().saturating_sub(1)).map(|i| cross(clip[0], clip[i], clip[i + 1])).sum();
     let mut output = subject.to_vec();

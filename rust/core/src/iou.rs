@@ -1,13 +1,13 @@
-//! Intersection over union (IoU) and over the first box (IoF) of rotated boxes and of quads.
+//! Intersection over union (IoU) and over the area of the first box (IoF) of rotated boxes and quads.
 //!
 //! No vertex is ever classified as inside or outside. One shape, the window, is mapped to an axis-aligned
-//! box or to the unit triangle; by Green's theorem the area of the other within it is a sum over the other's
-//! edges of ∫ clamp(x) dy, each of them in closed form. Every step is continuous in the input, so edges that
-//! coincide or nearly do, which break clipping by predicates, are nothing special here.
+//! box or to the unit triangle. By Green's theorem the area of the other shape within it is a sum over the
+//! other's edges of ∫ clamp(x) dy, in closed form. Every step is continuous in the input, so coinciding and nearly
+//! coinciding edges, which break clipping by predicates, need no special case.
 //!
-//! For quads the sum counts every point by the product of the two winding numbers: the true area where both
-//! are simple, and where one crosses itself the signed sum of the DOTA devkit's polyiou. IoU and IoF are that
-//! sum over the union or the first area, limited to [0, 1].
+//! For quads, the sum weights every point by the product of the two winding numbers: the true area if both are
+//! simple, and the signed sum of the DOTA devkit's polyiou if one intersects itself. IoU and IoF are this sum over
+//! the union or the first area, clamped to [0, 1].
 
 use std::cmp::Ordering;
 
@@ -17,44 +17,44 @@ use crate::geom::{self, Quad, RBox};
 use crate::lanes::{F4, wide};
 use crate::threads;
 
-/// An intersection smaller than this part of the smaller box is rounding, and counts as none.
+/// An intersection below this share of the smaller box is rounding and counts as 0.
 const NEGLIGIBLE: f64 = 1e-12;
 
-/// What the intersection is divided by.
+/// Divisor of the intersection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// The union of both.
+    /// Area of the union.
     Iou,
-    /// The first box.
+    /// Area of the first box.
     Iof,
 }
 
-/// A box made ready for many intersections.
+/// A box prepared for many intersections.
 pub trait Shape: Send + Sync + Sized {
     /// The numbers that describe one box: `[f64; 5]` or `[f64; 8]`.
     type Raw: Copy + Sync;
 
-    /// Prepares a box. One with a size that is not positive or a number that is not finite has area 0.
+    /// Prepares a box. Boxes with a size that is not positive, or a number that is not finite, have area 0.
     fn new(raw: &Self::Raw) -> Self;
-    /// The box around the shape.
+    /// Bounds of the shape.
     fn bounds(&self) -> &Bounds;
-    /// The area, 0 where the shape is degenerate.
+    /// Area; 0 for degenerate shapes.
     fn area(&self) -> f64;
-    /// Whether the shape is convex: then what it has in common with another such is at most its area.
+    /// Whether the shape is convex: its intersection with another convex shape is then at most its area.
     fn convex(&self) -> bool;
-    /// An order of shapes that does not depend on which of two comes first.
+    /// Total order of shapes, independent of the order of the arguments.
     fn order(&self, other: &Self) -> Ordering;
-    /// The signed area of `self` within `window`, the smaller of the two.
+    /// Signed area of `self` within `window`, the smaller of the two.
     fn area_within(&self, window: &Self) -> f64;
 
-    /// The area common to both, never negative; the same for (a, b) and (b, a). Rounding aside, it is above the
-    /// smaller area only where a quad crosses itself.
+    /// Area of the intersection, never negative; equal for (a, b) and (b, a). Rounding aside, it exceeds the
+    /// smaller area only if a quad intersects itself.
     #[inline(always)]
     fn intersection(&self, other: &Self) -> f64 {
         if !self.bounds().meets(other.bounds()) {
             return 0.0;
         }
-        // The smaller one is the window: coordinates relative to it keep their digits.
+        // The smaller one is the window: coordinates relative to it keep their precision.
         let area = match self.area().partial_cmp(&other.area()) {
             Some(Ordering::Less) => other.area_within(self),
             Some(Ordering::Greater) => self.area_within(other),
@@ -62,11 +62,11 @@ pub trait Shape: Send + Sync + Sized {
             _ => self.area_within(other),
         };
         let smaller = if self.area() < other.area() { self.area() } else { other.area() };
-        // Less is rounding; and NaN, where the numbers overflow, compares as less.
+        // Anything less is rounding; NaN, from overflow, compares as less.
         if area > NEGLIGIBLE * smaller { area } else { 0.0 }
     }
 
-    /// IoU or IoF, between 0 and 1, never NaN; 0 where either has no area.
+    /// IoU or IoF in [0, 1], never NaN; 0 if either shape has no area.
     #[inline(always)]
     fn overlap(&self, other: &Self, mode: Mode) -> f64 {
         let area = self.intersection(other);
@@ -77,12 +77,12 @@ pub trait Shape: Send + Sync + Sized {
             Mode::Iou => self.area() + other.area() - area,
             Mode::Iof => self.area(),
         };
-        // For quads that cross themselves the signed sum may leave less than nothing of the union.
+        // For self-intersecting quads the union may come out negative.
         if area < whole { area / whole } else { 1.0 }
     }
 }
 
-/// A rotated box ready for intersections.
+/// A rotated box prepared for intersections.
 #[derive(Clone, Copy, Debug)]
 pub struct RotatedBox {
     raw: RBox,
@@ -140,12 +140,12 @@ impl Shape for RotatedBox {
         let x = F4([cx + wx + hx, cx - wx + hx, cx - wx - hx, cx + wx - hx]);
         let y = F4([cy + wy + hy, cy - wy + hy, cy - wy - hy, cy + wy - hy]);
         let (xmax, ymax) = (0.5 * window.raw[2], 0.5 * window.raw[3]);
-        // dx/dy of the edges, opposite ones alike.
+        // dx/dy of the edges; opposite edges share theirs.
         let slope = F4([wx, hx, wx, hx]).over(F4([wy, hy, wy, hy]), 0.0);
         // The part of each edge within the window's rows, from (xa, ya) to (xb, yb).
         let ya = y.clamp(F4::all(-ymax), F4::all(ymax));
         let (xa, xb) = (x + (ya - y) * slope, x.next() + (ya - y).next() * slope);
-        // The mean of clamp(x) along it, twice: ma + mb, less what lies beyond the window at either end.
+        // Twice the mean of clamp(x) along it: ma + mb, minus the excess beyond the window at either end.
         let (ma, mb) = (xa.clamp(F4::all(-xmax), F4::all(xmax)), xb.clamp(F4::all(-xmax), F4::all(xmax)));
         let inside = (mb - ma).over(xb - xa, 0.0);
         let mean = (ma + mb) - inside * ((ma - xa) - (xb - mb));
@@ -153,11 +153,11 @@ impl Shape for RotatedBox {
     }
 }
 
-/// A quad ready for intersections.
+/// A quad prepared for intersections.
 #[derive(Clone, Copy, Debug)]
 pub struct QuadShape {
     raw: Quad,
-    /// Positive where the corners turn clockwise on the screen.
+    /// Positive if the corners are clockwise on the screen.
     signed_area: f64,
     bounds: Bounds,
 }
@@ -192,8 +192,8 @@ impl Shape for QuadShape {
         lexicographic(&self.raw, &other.raw)
     }
 
-    /// The window is split along a diagonal into two triangles, each counted with the sign of its turn: the
-    /// same winding numbers, whatever the quad's shape.
+    /// The window is split along a diagonal into two triangles, each with the sign of its orientation: their sum has
+    /// the winding numbers of the quad, whatever its shape.
     #[inline(always)]
     fn area_within(&self, window: &Self) -> f64 {
         let [x0, y0, x1, y1, x2, y2, x3, y3] = window.raw;
@@ -211,14 +211,14 @@ impl Shape for QuadShape {
             let scale = F4::all(scale);
             let u = (dx * F4::all(by) - dy * F4::all(bx)) * scale;
             let v = (dy * F4::all(ax) - dx * F4::all(ay)) * scale;
-            // det is the map's scale; its sign, that of the triangle's turn, appears twice and cancels.
+            // det is the scale of the map; its sign, the triangle's orientation, appears twice and cancels.
             total += turn * det.abs() * within_unit_triangle(u, v);
         }
         if (self.signed_area < 0.0) != (window.signed_area < 0.0) { -total } else { total }
     }
 }
 
-/// ∫ winding number over the triangle (0, 0), (1, 0), (0, 1) of the quad with corners `u`, `v`.
+/// Integral, over the triangle (0, 0), (1, 0), (0, 1), of the winding number of the quad with corners `u`, `v`.
 #[inline(always)]
 fn within_unit_triangle(u: F4, v: F4) -> f64 {
     let (zero, one) = (F4::all(0.0), F4::all(1.0));
@@ -242,17 +242,17 @@ fn lexicographic(a: &[f64], b: &[f64]) -> Ordering {
     a.iter().zip(b).map(|(x, y)| x.total_cmp(y)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
 }
 
-/// Fewer candidate pairs than this a thread are not worth starting one.
+/// Smallest number of candidate pairs per thread that is worth a thread.
 const PAIRS_A_THREAD: usize = 1 << 16;
 
-/// The overlap of every box of `a` with every box of `b`, into `out` (`a.len()` rows of `b.len()`).
+/// Writes the overlap of every box of `a` with every box of `b` to `out` (`a.len()` rows of `b.len()`).
 ///
-/// Only pairs that meet are computed, so that a sparse scene costs little more than writing zeros.
+/// Only pairs whose bounds intersect are computed: a sparse scene costs little more than writing zeros.
 ///
 /// # Panics
-/// If `out` is not of that size.
+/// If `out` has another size.
 pub fn pairwise<S: Shape>(a: &[S::Raw], b: &[S::Raw], mode: Mode, jobs: usize, out: &mut [f64]) {
-    assert_eq!(out.len(), a.len() * b.len(), "one number a pair");
+    assert_eq!(out.len(), a.len() * b.len(), "one number per pair");
     if out.is_empty() {
         return;
     }
@@ -279,7 +279,7 @@ wide! {
 }
 
 wide! {
-    /// The overlap of each box of `a` with the box of `b` at the same place, into `out`.
+    /// Writes the overlap of each box of `a` with the box of `b` at the same index to `out`.
     ///
     /// # Panics
     /// If the lengths differ.

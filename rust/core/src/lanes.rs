@@ -1,13 +1,13 @@
-//! Vector instructions without intrinsics: four numbers side by side, one for each edge of a quad.
+//! SIMD without intrinsics: four numbers, one for each edge of a quad.
 //!
-//! Plain arrays and loops without branches, which the compiler turns into vector instructions.
+//! The compiler turns plain arrays and branch-free loops into vector instructions.
 
 use std::ops::{Add, Div, Mul, Sub};
 
-/// Defines a function that runs compiled for AVX2 where the processor has it.
+/// Defines a function with a second version, compiled for AVX2, which runs on processors that have it.
 ///
-/// The results are the same to the bit: no fused multiply-add is used, only wider registers. Functions that it
-/// calls gain from it if they are inlined; closures are not, so the hot loops below hold none.
+/// The results are bit-identical: only registers are wider, no fused multiply-add is used. Inlined callees profit
+/// too; closures are not inlined, so the hot loops below have none.
 macro_rules! wide {
     ($(#[$doc:meta])* $vis:vis fn $name:ident $(<$T:ident: $bound:path>)? ($($arg:ident: $type:ty),* $(,)?)
      $(-> $result:ty)? $body:block) => {
@@ -55,7 +55,7 @@ elementwise!(Sub, sub, -);
 elementwise!(Mul, mul, *);
 elementwise!(Div, div, /);
 
-/// A difference of coordinates nearer to 0 than this is none.
+/// Coordinate differences closer to 0 than this count as 0.
 const FLAT: f64 = 1e-200;
 
 impl F4 {
@@ -65,40 +65,40 @@ impl F4 {
         F4([v; 4])
     }
 
-    /// Each number limited to the range; the comparisons are ordered so that NaN passes through.
+    /// Clamps each number to the range; the order of comparisons lets NaN through.
     #[inline(always)]
     pub fn clamp(self, low: F4, high: F4) -> F4 {
         self.at_least(low).at_most(high)
     }
 
-    /// The greater of each pair.
+    /// Maximum of each pair.
     #[inline(always)]
     pub fn at_least(self, low: F4) -> F4 {
         F4(std::array::from_fn(|i| if self.0[i] < low.0[i] { low.0[i] } else { self.0[i] }))
     }
 
-    /// The smaller of each pair.
+    /// Minimum of each pair.
     #[inline(always)]
     fn at_most(self, high: F4) -> F4 {
         F4(std::array::from_fn(|i| if self.0[i] > high.0[i] { high.0[i] } else { self.0[i] }))
     }
 
-    /// Each quotient, or `flat` where the divisor is no more than rounding: there the quotient could overflow.
+    /// Quotient of each pair, or `flat` if the divisor is only rounding, where the quotient could overflow.
     #[inline(always)]
     pub fn over(self, divisor: F4, flat: f64) -> F4 {
-        // The quotient is formed in any case: choosing costs less than a branch.
+        // The quotient is always computed: a select costs less than a branch.
         let quotient = self / F4(divisor.0.map(|d| if d.abs() < FLAT { 1.0 } else { d }));
         F4(std::array::from_fn(|i| if divisor.0[i].abs() < FLAT { flat } else { quotient.0[i] }))
     }
 
-    /// The numbers of the next corners: 2nd, 3rd, 4th, 1st.
+    /// Numbers of the next corners: 2nd, 3rd, 4th, 1st.
     #[inline(always)]
     pub fn next(self) -> F4 {
         let [a, b, c, d] = self.0;
         F4([b, c, d, a])
     }
 
-    /// The sum, opposite edges first: theirs are nearly equal and of opposite sign.
+    /// Sum, opposite edges first: their numbers are nearly equal and of opposite sign.
     #[inline(always)]
     pub fn sum(self) -> f64 {
         let [a, b, c, d] = self.0;

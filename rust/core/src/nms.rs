@@ -5,18 +5,18 @@ use crate::iou::{Mode, Shape};
 use crate::lanes::wide;
 use crate::ranking::by_falling_score;
 
-/// The boxes that greedy suppression keeps, best first.
+/// Indices of the boxes that greedy NMS keeps, best first.
 ///
-/// Boxes are taken by falling score, equal ones by index, NaN last; a box is dropped if its IoU with a kept
-/// box of the same label is greater than `threshold` (≥ 0). Without `labels` all boxes are of one class. The
-/// list equals that of comparing all pairs; a grid of the kept boxes makes the cost nearly linear in the
-/// number of boxes at constant density. Boxes without area are always kept: they overlap nothing.
+/// Boxes are visited by falling score, ties by index, NaN last. A box is dropped if its IoU with a kept box of the
+/// same label exceeds `threshold` (≥ 0). Without `labels`, all boxes have one class. The result equals that of
+/// comparing all pairs; a grid of the kept boxes makes the cost nearly linear in the number of boxes at constant
+/// density. Boxes without area are always kept: they overlap nothing.
 ///
 /// # Panics
 /// If the lengths differ or there are 2³² boxes or more.
 pub fn nms<S: Shape>(boxes: &[S::Raw], scores: &[f64], labels: Option<&[i64]>, threshold: f64) -> Vec<u32> {
-    assert_eq!(boxes.len(), scores.len(), "one score a box");
-    assert!(labels.is_none_or(|l| l.len() == boxes.len()), "one label a box");
+    assert_eq!(boxes.len(), scores.len(), "one score per box");
+    assert!(labels.is_none_or(|l| l.len() == boxes.len()), "one label per box");
     let order = by_falling_score(scores);
     greedy::<S>(boxes, &order, labels, threshold)
 }
@@ -27,7 +27,7 @@ wide! {
         let (mut kept, mut grid, mut near) = (Vec::<(S, i64)>::new(), Grid::default(), Vec::new());
         let mut ahead = Vec::with_capacity(AHEAD);
         for some in order.chunks(AHEAD) {
-            // Copied first: the loads of a plain loop overlap, those between long computations would not.
+            // Copied first: loads of a plain loop overlap, loads between long computations do not.
             ahead.clear();
             ahead.extend(some.iter().map(|&i| boxes[i as usize]));
             for (raw, &i) in ahead.iter().zip(some) {
@@ -46,32 +46,32 @@ wide! {
     }
 }
 
-/// The number of boxes that are fetched at a time.
+/// Number of boxes fetched at once.
 const AHEAD: usize = 64;
 
-/// Kept boxes by place: levels of square cells, one level for each factor of four in box size.
+/// Kept boxes in a grid with levels of square cells, one level per factor of four in box size.
 ///
-/// A box lies in the one cell that holds its centre, on the level whose cells are just larger than it; a
-/// look-up visits, on each level, the cells from which such boxes could reach. So neither one huge box among
-/// many small ones nor a far outlier spoils the cost.
+/// A box is stored in the cell of its centre, on the level whose cells are just larger than the box. A look-up visits,
+/// on each level, the cells from which boxes could reach. So neither one huge box among many small ones nor a distant
+/// outlier makes it slow.
 #[derive(Default)]
 struct Grid {
     levels: Vec<Level>,
 }
 
-/// A hash table of cells that grows with the boxes in it. The cells of a row are buckets side by side, so that
-/// a look-up touches few cache lines. Cells that share a bucket by chance cost time alone.
+/// Growing hash table of cells. The cells of a row are adjacent buckets, so a look-up touches few cache lines.
+/// Collisions cost time but change no result.
 struct Level {
     exponent: i32,
-    /// The side of a cell, two to the exponent.
+    /// Exponent of the side of a cell, a power of two.
     cell: f64,
-    /// The last box of each bucket, or NONE.
+    /// Last entry of each bucket, or NONE.
     heads: Vec<u32>,
     entries: Vec<Entry>,
-    /// The cell of each entry.
+    /// Cell of each entry.
     rows: Vec<u64>,
     columns: Vec<i64>,
-    /// Between these are the areas of the boxes; anything, if one of them is not convex.
+    /// Range of the boxes' areas; unbounded if a box is not convex.
     least_area: f64,
     greatest_area: f64,
 }
@@ -79,21 +79,21 @@ struct Level {
 struct Entry {
     around: Around,
     id: u32,
-    /// The box before it in its bucket.
+    /// Previous entry of the bucket.
     next: u32,
 }
 
 const NONE: u32 = u32::MAX;
 
-/// How far from its centre, in cells, a box can reach: half, and a little for rounding.
+/// Reach of a box from its centre, in cells: one half plus a margin for rounding.
 const REACH: f64 = 0.5 + 1e-6;
 
-/// A level holds boxes whose sides differ by up to two to the power of this: small enough that few boxes share a cell,
-/// large enough that there are few levels to look at.
+/// A level holds boxes whose sides differ by up to two to this power: small enough for few boxes per cell, large
+/// enough for few levels.
 const LEVEL_BITS: i32 = 2;
 
 impl Grid {
-    /// Whether the IoU with a kept box of the label is above the threshold. `near` is scratch space.
+    /// Whether the IoU with a kept box of the label exceeds the threshold. `near` is scratch space.
     #[inline(always)]
     fn suppresses<S: Shape>(
         &self,
@@ -107,7 +107,7 @@ impl Grid {
             return false;
         }
         let (own, convex) = (exponent(shape.bounds()), shape.convex());
-        // A box that suppresses this one is most often of its own size: its level comes first.
+        // A suppressing box most often has the same size: its level comes first.
         let others = self.levels.iter().filter(|level| level.exponent != own);
         for level in self.levels.iter().filter(|level| level.exponent == own).chain(others) {
             if convex && level.too_small_or_large(shape.area(), threshold) {
@@ -154,7 +154,7 @@ impl Level {
         }
     }
 
-    /// Whether no box here can reach an IoU above the threshold: it is at most the smaller area over the larger.
+    /// Whether no box here can reach the threshold: the IoU is at most the smaller area over the larger.
     #[inline(always)]
     fn too_small_or_large(&self, area: f64, threshold: f64) -> bool {
         let threshold = threshold * (1.0 - 1e-9); // for rounding
@@ -174,15 +174,14 @@ impl Level {
         self.link(self.entries.len() - 1);
     }
 
-    /// Puts an entry before the others of its bucket.
+    /// Adds an entry at the front of its bucket.
     fn link(&mut self, i: usize) {
         let bucket = self.bucket(self.rows[i], self.columns[i]);
         self.entries[i].next = self.heads[bucket];
         self.heads[bucket] = i as u32;
     }
 
-    /// Adds the boxes of the label whose bounds meet these to `near`, and perhaps a few that only come close or
-    /// are of other labels.
+    /// Adds the boxes of the label whose bounds intersect these to `near`, and possibly a few others.
     #[inline(always)]
     fn meeting(&self, bounds: &Bounds, label: i64, near: &mut Vec<u32>) {
         let reach = REACH * self.cell;
@@ -214,7 +213,7 @@ impl Level {
         (v / self.cell).floor() as i64
     }
 
-    /// Where a row of cells starts: multiply and rotate, so that rows fall far apart.
+    /// First bucket of a row of cells; multiplying and rotating spreads the rows.
     #[inline(always)]
     fn row(&self, y: i64, label: i64) -> u64 {
         let hash = (y as u64).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -237,7 +236,7 @@ impl Entry {
     }
 }
 
-/// Bounds in half the bytes, never smaller than the exact ones: x0, y0, −x1, −y1, each rounded down.
+/// Bounds in half the bytes, never smaller than the exact ones: x0, y0, −x1, −y1, rounded down.
 #[derive(Clone, Copy)]
 struct Around([f32; 4]);
 
@@ -257,10 +256,10 @@ impl Around {
     }
 }
 
-/// The level of a box: cells of two to this are larger than it.
+/// Level of a box: cells with sides of two to this power are larger than it.
 fn exponent(bounds: &Bounds) -> i32 {
     let side = (bounds.x1 - bounds.x0).max(bounds.y1 - bounds.y0);
-    // The exponent field of the number; 0 and subnormal sides share the lowest level.
+    // Exponent field of the number; 0 and subnormal sides share the lowest level.
     let exponent = (side.to_bits() >> 52) as i32 - 1022;
     (exponent + LEVEL_BITS - 1).div_euclid(LEVEL_BITS) * LEVEL_BITS
 }

@@ -1,6 +1,6 @@
-//! The order in which detections are taken: by falling score.
+//! The order in which detections are processed: by falling score.
 
-/// The indices of the scores, highest first, equal ones by index, NaN last.
+/// Indices of the scores, highest first; ties by index, NaN last.
 ///
 /// # Panics
 /// If there are 2³² scores or more.
@@ -9,15 +9,15 @@ pub fn by_falling_score(scores: &[f64]) -> Vec<u32> {
     sort((0..scores.len() as u32).collect(), |i| scores[i as usize])
 }
 
-/// These indices, which rise, by falling score, equal scores by index, NaN last.
+/// Sorts ascending indices by falling score; ties by index, NaN last.
 pub(crate) fn sort(indices: Vec<u32>, score: impl Fn(u32) -> f64) -> Vec<u32> {
-    // Score and index in one key: sorting needs no look-up, and the order is total.
+    // Score and index in one key: sorting needs no look-ups, and the order is total.
     let mut keys: Vec<(u64, u32)> = indices.into_iter().map(|i| (falling_key(score(i)), i)).collect();
     keys.sort_unstable();
     keys.into_iter().map(|(_, i)| i).collect()
 }
 
-/// An integer that grows as the score falls.
+/// An integer that sorts scores in falling order.
 fn falling_key(score: f64) -> u64 {
     if score.is_nan() {
         return u64::MAX;

@@ -1,12 +1,12 @@
 //! RoIAlignRotated: features of rotated boxes, by bilinear samples, forward and backward.
 //!
-//! RoIAlign (He et al. 2017) on a box that may be turned, as in RRPN (Ma et al. 2018) and MMCV: the box is cut
-//! into rows × columns of bins, and each bin's value is the mean of the features at a grid of points in it.
+//! RoIAlign (He et al. 2017) on rotated boxes, as in RRPN (Ma et al. 2018) and MMCV: the box is divided into
+//! rows × columns of bins; the value of a bin is the mean of the features at a grid of points in it.
 //!
-//! Work is split over blocks of channels of an image. A block's planes are copied so that the channels of one
-//! pixel lie side by side: a sample's place and weights are then found once for all of them, and applied by
-//! vector instructions. No two threads write to one number, and the order of sums does not depend on how many
-//! there are, so that neither does the result.
+//! Work is split by image and block of channels. The planes of a block are copied so that the channels of a pixel are
+//! adjacent: position and weights of a sample are computed once for all of them and applied by vector instructions.
+//! No two threads write to the same number, and the order of sums does not depend on the number of threads, so the
+//! result does not either.
 
 use std::ops::{Add, AddAssign, Mul, Range};
 
@@ -22,20 +22,20 @@ pub type Roi = [f64; 6];
 pub struct Pooling {
     /// Rows and columns of bins.
     pub output_size: [usize; 2],
-    /// Pixels of the feature map to one of the original image.
+    /// Size of the feature map relative to the original image.
     pub spatial_scale: f64,
-    /// Samples to a bin along each side; 0: one to each pixel of the feature map, rounded up.
+    /// Number of samples along each side of a bin; 0: one per pixel of the feature map, rounded up.
     pub sampling_ratio: usize,
-    /// Whether the centre of the first pixel is at 0.5, as it is for boxes; otherwise at 0, and no region is
-    /// smaller than one pixel.
+    /// Whether the centre of the first pixel is at 0.5, as for boxes; otherwise it is at 0, and regions are at least
+    /// one pixel wide and high.
     pub aligned: bool,
     /// Whether angles are clockwise on the screen.
     pub clockwise: bool,
 }
 
-/// A number that features are made of.
+/// Number type of features.
 pub trait Real: Copy + Default + Send + Sync + Add<Output = Self> + Mul<Output = Self> + AddAssign {
-    /// The nearest number of this type.
+    /// Rounds to the nearest number of this type.
     fn from_f64(value: f64) -> Self;
 }
 
@@ -53,15 +53,15 @@ impl Real for f64 {
     }
 }
 
-/// The features of every region: `out` is regions × channels × rows × columns of bins.
+/// Writes the features of every region to `out`, regions × channels × rows × columns of bins.
 ///
-/// `input` is images × channels × height × width, of `shape`. Samples outside the image count 0. A region with a
-/// number that is not finite, or if `aligned` with a negative size, has features 0. Under adaptive sampling
-/// (`sampling_ratio` 0) the samples outside the image are skipped without looking at each, so that the cost of
-/// a huge region is at most that of one around the image.
+/// `input` is images × channels × height × width, as `shape` says. Samples outside the image are 0. Regions with a
+/// number that is not finite, or, if `aligned`, with a negative size, have features 0. With adaptive sampling
+/// (`sampling_ratio` 0), samples outside the image are skipped in bulk: a huge region costs no more than one that
+/// covers the image.
 ///
 /// # Errors
-/// If an image index is none of the batch.
+/// If an image index is out of range.
 ///
 /// # Panics
 /// If the lengths of `input` and `out` do not fit, or for 2³² pixels or more.
@@ -107,13 +107,13 @@ pub fn roi_align_rotated<T: Real>(
     Ok(())
 }
 
-/// The gradient with respect to `input`, of that `shape`, from the gradient with respect to the features.
+/// Computes the gradient with respect to `input`, of `shape`, from the gradient with respect to the features.
 ///
-/// `grad` has the shape of the `out` of [`roi_align_rotated`]; `grad_input` is overwritten. The same to the bit for
-/// any number of threads.
+/// `grad` has the shape of `out` of [`roi_align_rotated`]; `grad_input` is overwritten. The result is bit-identical
+/// for any number of threads.
 ///
 /// # Errors
-/// If an image index is none of the batch.
+/// If an image index is out of range.
 ///
 /// # Panics
 /// If the lengths of `grad` and `grad_input` do not fit, or for 2³² pixels or more.
@@ -157,7 +157,7 @@ pub fn roi_align_rotated_backward<T: Real>(
 fn images_of(rois: &[Roi], images: usize) -> Result<Vec<usize>, String> {
     let image_of = |(row, roi): (usize, &Roi)| {
         let image = roi[0];
-        // A comparison that NaN fails.
+        // NaN fails this comparison.
         if image >= 0.0 && image < images as f64 && image.fract() == 0.0 {
             return Ok(image as usize);
         }
@@ -171,7 +171,7 @@ fn images_of(rois: &[Roi], images: usize) -> Result<Vec<usize>, String> {
 /// The number of channels in a block: two cache lines of f32.
 const LANES: usize = 32;
 
-/// Where block `i` of all images lies in an array of that shape.
+/// Range of block `i` of all images in an array of `shape`.
 fn planes(i: usize, [_, channels, height, width]: [usize; 4]) -> Range<usize> {
     let blocks = channels.div_ceil(LANES);
     let (image, first) = (i / blocks, i % blocks * LANES);
@@ -179,10 +179,10 @@ fn planes(i: usize, [_, channels, height, width]: [usize; 4]) -> Range<usize> {
     (image * channels + first) * height * width..(image * channels + last) * height * width
 }
 
-/// Planes of `area` pixels each to pixels of channels; channels that are missing from the block are 0.
+/// Transposes planes of `area` pixels to pixels of channels; missing channels of the block are 0.
 fn pack<T: Real>(planes: &[T], area: usize) -> Vec<[T; LANES]> {
     let mut pixels = vec![[T::default(); LANES]; area];
-    // Some pixels at a time: whole cache lines of every plane.
+    // A few pixels at a time: whole cache lines of every plane.
     for (t, some) in pixels.chunks_mut(TILE).enumerate() {
         for (lane, plane) in planes.chunks_exact(area).enumerate() {
             for (pixel, &value) in some.iter_mut().zip(&plane[t * TILE..]) {
@@ -193,7 +193,7 @@ fn pack<T: Real>(planes: &[T], area: usize) -> Vec<[T; LANES]> {
     pixels
 }
 
-/// The other way.
+/// Transposes pixels of channels to planes.
 fn unpack<T: Real>(pixels: &[[T; LANES]], planes: &mut [T]) {
     for (t, some) in pixels.chunks(TILE).enumerate() {
         for (lane, plane) in planes.chunks_exact_mut(pixels.len()).enumerate() {
@@ -204,7 +204,7 @@ fn unpack<T: Real>(pixels: &[[T; LANES]], planes: &mut [T]) {
     }
 }
 
-/// The number of pixels that are packed at a time.
+/// Number of pixels transposed at once.
 const TILE: usize = 16;
 
 wide! {
@@ -230,7 +230,7 @@ wide! {
 }
 
 wide! {
-    /// Adds the gradient of one region's features to that of the pixels.
+    /// Adds the gradient of one region's features to the gradient of the pixels.
     fn scatter<T: Real>(grad: &[T], grid: &Grid, taps: &mut Vec<Tap<T>>, pixels: &mut [[T; LANES]]) {
         let bins = grid.bins();
         for bin in 0..bins {
@@ -251,13 +251,13 @@ wide! {
     }
 }
 
-/// A sample: four pixels and their weights, which hold the bin's division by the number of its samples.
+/// A sample: four pixels and their weights, already divided by the number of samples of the bin.
 struct Tap<T> {
     pixels: [u32; 4],
     weights: [T; 4],
 }
 
-/// Where one region is sampled, in pixels of the feature map.
+/// Sampling positions of one region, in pixels of the feature map.
 struct Grid {
     cx: f64,
     cy: f64,
@@ -269,14 +269,14 @@ struct Grid {
     width: usize,
 }
 
-/// One direction of a region's own frame: cut into bins, each with as many samples.
+/// One axis of a region's frame: bins with equal numbers of samples.
 struct Axis {
     bins: usize,
-    /// The length of a bin, the number of samples in it, and their distance.
+    /// Length of a bin, number of samples in it, and their spacing.
     bin: f64,
     samples: f64,
     step: f64,
-    /// The image lies between these.
+    /// Range of the image along this axis.
     low: f64,
     high: f64,
 }
@@ -288,7 +288,7 @@ impl Pooling {
 }
 
 impl Grid {
-    /// None if nothing of the region can be sampled.
+    /// Returns None if no sample of the region can lie in the image.
     fn new(roi: &Roi, pooling: &Pooling, height: usize, width: usize) -> Option<Grid> {
         let [_, cx, cy, w, h, angle] = *roi;
         let offset = if pooling.aligned { 0.5 } else { 0.0 };
@@ -304,7 +304,7 @@ impl Grid {
             return None;
         }
         let (sin, cos) = if pooling.clockwise { angle } else { -angle }.sin_cos();
-        // The image, as far as a sample counts, in the region's frame: its middle and how far it reaches.
+        // The sampled area of the image in the region's frame: its centre and half extent.
         let (to_x, to_y) = (0.5 * (width as f64 - 1.0) - cx, 0.5 * (height as f64 - 1.0) - cy);
         let (reach_x, reach_y) = (0.5 * (width as f64 + 1.0), 0.5 * (height as f64 + 1.0));
         let across = (to_x * cos + to_y * sin, reach_x * cos.abs() + reach_y * sin.abs());
@@ -318,7 +318,7 @@ impl Grid {
         self.down.bins * self.across.bins
     }
 
-    /// The samples of a bin that lie in the image.
+    /// Samples of a bin that lie in the image.
     #[inline(always)]
     fn taps<T: Real>(&self, bin: usize, taps: &mut Vec<Tap<T>>) {
         taps.clear();
@@ -337,7 +337,7 @@ impl Grid {
         }
     }
 
-    /// The pixels around a point. Up to one pixel outside the centres of the outer ones counts as on them.
+    /// Pixels around a point. Points up to one pixel outside the outer centres are clamped to them.
     #[inline(always)]
     fn tap<T: Real>(&self, x: f64, y: f64, weight: f64) -> Option<Tap<T>> {
         let (last_x, last_y) = (self.width as f64 - 1.0, self.height as f64 - 1.0);
@@ -361,17 +361,17 @@ impl Axis {
     fn new(size: f64, bins: usize, sampling_ratio: usize, (image, reach): (f64, f64)) -> Axis {
         let bin = size / bins as f64;
         let samples = if sampling_ratio > 0 { sampling_ratio as f64 } else { bin.ceil() };
-        // One pixel more, for rounding.
+        // One pixel of margin for rounding.
         Axis { bins, bin, samples, step: bin / samples, low: image - reach - 1.0, high: image + reach + 1.0 }
     }
 
-    /// The place of sample `i` of a bin, from the region's centre.
+    /// Position of sample `i` of a bin, relative to the region's centre.
     #[inline(always)]
     fn at(&self, bin: usize, i: u64) -> f64 {
         (bin as f64 - 0.5 * self.bins as f64) * self.bin + (i as f64 + 0.5) * self.step
     }
 
-    /// The samples of a bin that may lie in the image: all of them but for a region that is much larger.
+    /// Samples of a bin that may lie in the image: all, unless the region is much larger than the image.
     #[inline(always)]
     fn in_image(&self, bin: usize) -> Range<u64> {
         let start = (bin as f64 - 0.5 * self.bins as f64) * self.bin;
@@ -379,7 +379,7 @@ impl Axis {
             return 0..self.samples as u64;
         }
         let index = |place: f64| (place - start) / self.step;
-        // The casts end at 0 and turn NaN, of a bin without length outside the image, into 0.
+        // The casts saturate at 0 and turn NaN, of an empty bin outside the image, into 0.
         (index(self.low) as u64)..(index(self.high).ceil().min(self.samples) as u64)
     }
 }
@@ -390,7 +390,7 @@ mod tests {
 
     #[test]
     fn samples_left_out_for_speed_are_outside_the_image() {
-        // With few enough samples to look at each.
+        // Few enough samples to test each.
         let pooling =
             Pooling { output_size: [3, 2], spatial_scale: 0.5, sampling_ratio: 40, aligned: true, clockwise: true };
         for roi in [[1.0, -30.0, 40.0, 150.0, 90.0, 1.1], [0.0, 60.0, 2.0, 110.0, 400.0, -0.4]] {

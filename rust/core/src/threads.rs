@@ -1,17 +1,17 @@
-//! The one place that splits work over threads.
+//! Splits work over threads; no other module does.
 
 use std::sync::Mutex;
 use std::thread;
 
-/// The number of workers for `jobs` asked (0: one a core) when there are `items` pieces of work.
+/// Number of workers for `items` pieces of work, given the requested `jobs` (0: one per core).
 pub fn workers(jobs: usize, items: usize) -> usize {
     let jobs = if jobs == 0 { thread::available_parallelism().map_or(1, |n| n.get()) } else { jobs };
     jobs.min(items).max(1)
 }
 
-/// Calls `f` on every item, on up to `jobs` threads (0: one a core), in no particular order.
+/// Calls `f` on every item, on up to `jobs` threads (0: one per core), in no particular order.
 ///
-/// Items are handed out one at a time, so that uneven ones balance. A panic in `f` is passed on.
+/// Items are handed out one at a time, which balances uneven work. A panic in `f` propagates.
 pub fn for_each<I, F>(items: I, jobs: usize, f: F)
 where
     I: ExactSizeIterator + Send,
@@ -25,7 +25,7 @@ where
     let queue = Mutex::new(items);
     let work = || {
         loop {
-            // The lock guards the iterator alone; `f` runs outside it and cannot poison it.
+            // The lock guards only the iterator; `f` runs outside it and cannot poison it.
             let item = queue.lock().ok().and_then(|mut items| items.next());
             match item {
                 Some(item) => f(item),
@@ -41,7 +41,7 @@ where
     });
 }
 
-/// `(0..n).map(f)` on up to `jobs` threads (0: one a core), results in order.
+/// `(0..n).map(f)` on up to `jobs` threads (0: one per core), with results in order.
 pub fn map<R: Send, F: Fn(usize) -> R + Sync>(n: usize, jobs: usize, f: F) -> Vec<R> {
     let mut out: Vec<Option<R>> = (0..n).map(|_| None).collect();
     for_each(out.iter_mut().enumerate(), jobs, |(i, slot)| *slot = Some(f(i)));

@@ -1,39 +1,39 @@
-//! Cutting an image into windows, and the objects that each window gets: the rules of MMRotate's `img_split.py`.
+//! Cuts images into windows and assigns objects to them, by the rules of MMRotate's `img_split.py`.
 
 use crate::geom::{self, Point, Quad};
 
-/// Shares of windows nearer to the greatest than this count as equal to it, where no window has enough of the image.
+/// If no window has enough of the image, shares closer to the largest than this count as equal to it.
 const SAME_SHARE: f64 = 0.01;
 
-/// A rectangle of whole pixels: columns `x0..x1` and rows `y0..y1`. Windows may reach beyond the image.
+/// Rectangle of whole pixels, columns `x0..x1` and rows `y0..y1`. Windows may extend beyond the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
-    /// The first column.
+    /// First column.
     pub x0: i64,
-    /// The first row.
+    /// First row.
     pub y0: i64,
-    /// The column after the last.
+    /// Column after the last.
     pub x1: i64,
-    /// The row after the last.
+    /// Row after the last.
     pub y1: i64,
 }
 
-/// How wide square windows are, and by how many pixels neighbours overlap.
+/// Size of square windows and overlap of neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tiling {
-    /// Pixels of a side.
+    /// Side in pixels.
     pub size: i64,
-    /// Pixels that two neighbours share; less than `size`.
+    /// Overlap of two neighbours in pixels; less than `size`.
     pub gap: i64,
 }
 
-/// The windows of an image: for each tiling the columns from the left, in each column from the top.
+/// Windows of an image: for each tiling, column by column from the left, each from the top.
 ///
-/// The last window of a row or column is moved back to end where the image ends. Of all windows those stay that hold
-/// more than `img_rate_thr` of image, by area; if none does, those that hold most.
+/// The last window of a row or column is moved back to end at the image border. Only windows with an area share of
+/// image above `img_rate_thr` are kept; if there are none, those with the largest share.
 ///
 /// # Panics
-/// Unless every `size` is greater than its `gap`, and that is no less than 0.
+/// Unless every `size` is greater than its `gap`, and the `gap` is at least 0.
 pub fn windows(width: i64, height: i64, tilings: &[Tiling], img_rate_thr: f64) -> Vec<Window> {
     let mut all = Vec::new();
     for tiling @ &Tiling { size, gap } in tilings {
@@ -48,45 +48,44 @@ pub fn windows(width: i64, height: i64, tilings: &[Tiling], img_rate_thr: f64) -
     all.into_iter().zip(shares).filter(|&(_, share)| enough(share)).map(|(window, _)| window).collect()
 }
 
-/// How many windows there are before any is left out.
+/// Number of windows before any is left out.
 pub fn count(width: i64, height: i64, tilings: &[Tiling]) -> u64 {
     let of = |t: &Tiling| (along(width, t) as u64).saturating_mul(along(height, t) as u64);
     tilings.iter().map(of).fold(0, u64::saturating_add)
 }
 
-/// How many windows there are along a side of the image.
+/// Number of windows along a side of the image.
 fn along(length: i64, &Tiling { size, gap }: &Tiling) -> i64 {
     let step = size - gap;
     ((length - size).max(0) - 1).div_euclid(step) + 2
 }
 
-/// Where windows start along a side of the image.
+/// Starts of the windows along a side of the image.
 fn starts(length: i64, tiling: &Tiling) -> impl Iterator<Item = i64> {
     let (step, last) = (tiling.size - tiling.gap, (length - tiling.size).max(0));
     (0..along(length, tiling)).map(move |i| (i * step).min(last))
 }
 
-/// The part of a window that lies on the image.
+/// Part of a window inside the image.
 fn image_share(window: &Window, width: i64, height: i64) -> f64 {
     let area = (window.x1.min(width) - window.x0) * (window.y1.min(height) - window.y0);
     area as f64 / ((window.x1 - window.x0) * (window.y1 - window.y0)) as f64
 }
 
-/// An object that a window gets.
+/// An object assigned to a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
     /// Index of the window.
     pub window: u32,
     /// Index of the object.
     pub object: u32,
-    /// Whether the object reaches beyond the window.
+    /// Whether the object extends beyond the window.
     pub truncated: bool,
 }
 
-/// The objects of each window: those that lie in it with at least `iof_thr` of their area and more than none, in
-/// their order.
+/// Objects of each window, in their order: those with at least `iof_thr` of their area, and more than 0, in it.
 ///
-/// The area of a quad that crosses itself is that of its convex hull. Quads without area are in no window.
+/// The area of a self-intersecting quad is that of its convex hull. Quads without area are in no window.
 pub fn cut(quads: &[Quad], windows: &[Window], iof_thr: f64) -> Vec<Cut> {
     let mut found: Vec<Cut> = Vec::new();
     for (object, quad) in quads.iter().enumerate() {
@@ -103,7 +102,7 @@ pub fn cut(quads: &[Quad], windows: &[Window], iof_thr: f64) -> Vec<Cut> {
             }
             let truncated = low.x < x0 || high.x > x1 || low.y < y0 || high.y > y1;
             let share = || signed_area(&within(&outline, [x0, y0, x1, y1])) / area;
-            // An object that a window merely touches is in no window, whatever the threshold.
+            // An object that only touches a window is not in it, whatever the threshold.
             if !truncated || share() >= iof_thr.max(f64::MIN_POSITIVE) {
                 found.push(Cut { window: window as u32, object: object as u32, truncated });
             }
@@ -113,18 +112,18 @@ pub fn cut(quads: &[Quad], windows: &[Window], iof_thr: f64) -> Vec<Cut> {
     found
 }
 
-/// The corners of a quad, or of its convex hull if two of its edges cross.
+/// Corners of a quad, or of its convex hull if two of its edges cross.
 fn outline(quad: &Quad) -> Vec<Point> {
     let [p, q, r, s] = geom::corners(quad);
     if crosses(p, q, r, s) || crosses(q, r, s, p) { geom::convex_hull(&[p, q, r, s]) } else { vec![p, q, r, s] }
 }
 
-/// Whether the inside of the edge `a`, `b` meets that of the edge `c`, `d`.
+/// Whether the interiors of the edges `a`, `b` and `c`, `d` intersect.
 fn crosses(a: Point, b: Point, c: Point, d: Point) -> bool {
     geom::cross(a, b, c) * geom::cross(a, b, d) < 0.0 && geom::cross(c, d, a) * geom::cross(c, d, b) < 0.0
 }
 
-/// Twice the signed area of a polygon, measured from its first corner so that far coordinates lose nothing.
+/// Twice the signed area of a polygon, relative to its first corner, so that large coordinates keep their precision.
 fn signed_area(polygon: &[Point]) -> f64 {
     let Some(&o) = polygon.first() else { return 0.0 };
     polygon.windows(2).map(|edge| geom::cross(o, edge[0], edge[1])).sum()
@@ -140,9 +139,9 @@ fn bounds(polygon: &[Point]) -> (Point, Point) {
     (low, high)
 }
 
-/// The part of a polygon in an upright rectangle `x0, y0, x1, y1` (Sutherland and Hodgman 1974).
+/// Part of a polygon in a horizontal rectangle `x0, y0, x1, y1` (Sutherland and Hodgman 1974).
 ///
-/// Where a polygon that is not convex falls into pieces, edges along the rectangle join them; their area is 0.
+/// If a non-convex polygon falls into pieces, edges of zero area along the rectangle join them.
 fn within(polygon: &[Point], [x0, y0, x1, y1]: [f64; 4]) -> Vec<Point> {
     let left = keep(polygon, |p| p.x - x0);
     let right = keep(&left, |p| x1 - p.x);
@@ -150,7 +149,7 @@ fn within(polygon: &[Point], [x0, y0, x1, y1]: [f64; 4]) -> Vec<Point> {
     keep(&below, |p| y1 - p.y)
 }
 
-/// The part of a polygon where `inside`, which is linear, is not negative.
+/// Part of a polygon where the linear function `inside` is not negative.
 fn keep(polygon: &[Point], inside: impl Fn(Point) -> f64) -> Vec<Point> {
     let mut kept = Vec::with_capacity(polygon.len() + 1);
     let mut previous = polygon.last().copied();

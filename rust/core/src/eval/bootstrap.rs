@@ -5,10 +5,10 @@ use crate::eval::matching::Matches;
 use crate::eval::truth::Truth;
 use crate::threads;
 
-/// The average precision of every class over many weightings of the images, for bootstrap intervals.
+/// Average precision of every class for many weightings of the images, for bootstrap intervals.
 ///
-/// `weights` holds one row an image set, `images` numbers each: how often each image is in it. The result
-/// has one row a set, one number a class; NaN where a class has no object in the set.
+/// `weights` has one row per sample of images, with `images` numbers: how often each image is in it. The result has
+/// one row per sample, with one number per class; NaN if a class has no object in the sample.
 ///
 /// # Panics
 /// If an image index is out of range.

@@ -1,6 +1,6 @@
 //! Precision, recall and average precision.
 
-/// How a precision-recall curve becomes one number.
+/// Definition of average precision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Average {
     /// Mean of the best precision at 11 recalls, 0 to 1 (PASCAL VOC 2007, DOTA).
@@ -11,20 +11,20 @@ pub enum Average {
     Coco,
 }
 
-/// One point of the curve for each detection that counts, best score first.
+/// Precision-recall curve: one point per counted detection, best score first.
 #[derive(Clone, Debug, Default)]
 pub struct Curve {
-    /// True positives so far, over the number of objects; not defined without objects.
+    /// Recall: true positives so far over the number of objects; undefined without objects.
     pub recall: Vec<f64>,
-    /// True positives so far, over the detections so far.
+    /// Precision: true positives so far over the detections so far.
     pub precision: Vec<f64>,
 }
 
 impl Curve {
-    /// The curve of the verdicts, best score first: `(is a true positive, weight)`, ignored ones left out. A weight
-    /// of 0 leaves one out as well.
+    /// Computes the curve from verdicts `(is a true positive, weight)`, best score first, without ignored
+    /// detections. A detection of weight 0 does not count.
     ///
-    /// `positives` is the number of objects to find, weighted in the same way.
+    /// `positives` is the weighted number of objects to find.
     pub fn new(verdicts: impl Iterator<Item = (bool, f64)>, positives: f64) -> Curve {
         let mut curve = Curve::default();
         let (mut tp, mut fp) = (0.0, 0.0);
@@ -40,7 +40,7 @@ impl Curve {
         curve
     }
 
-    /// The average precision, 0 where there are no detections. Without objects it is not defined.
+    /// Average precision; 0 without detections, undefined without objects.
     pub fn average(&self, kind: Average) -> f64 {
         match kind {
             Average::Voc07 => self.voc07(),
@@ -49,8 +49,8 @@ impl Curve {
         }
     }
 
-    /// The recall thresholds are multiples of the double 0.1, as `numpy.arange` makes them: those at 3, 6
-    /// and 7 tenths lie just above the decimal number, and a recall of exactly 0.3 does not reach its own.
+    /// Recall thresholds are multiples of the double 0.1, as from `numpy.arange`: those at 0.3, 0.6 and 0.7 lie just
+    /// above the decimal number, so a recall of exactly 0.3 does not reach its threshold.
     fn voc07(&self) -> f64 {
         let mut best = [0.0; 11];
         let (mut end, mut highest) = (self.recall.len(), 0.0);
@@ -83,7 +83,7 @@ impl Curve {
         (0..=100).map(at).sum::<f64>() / 101.0
     }
 
-    /// The best precision at this or any higher recall.
+    /// Highest precision at this or any higher recall.
     fn envelope(&self) -> Vec<f64> {
         let mut envelope = self.precision.clone();
         let mut highest = 0.0;

@@ -1,16 +1,16 @@
 //! The arithmetic of the DOTA devkit's `polyiou`, operation by operation.
 //!
 //! The devkit sums, over all pairs of edges, the signed area common to the two triangles that the edges make
-//! with the origin, cutting with an absolute tolerance of 1e-8. Where a decision hangs on rounding its own
-//! result is what counts, so this module keeps its order of operations. Everything else uses [`crate::iou`],
-//! which is faster and does not lose digits far from the origin.
+//! with the origin, cutting with an absolute tolerance of 1e-8. Where rounding decides, the devkit's own result
+//! counts, so this module keeps its order of operations. Everything else uses [`crate::iou`], which is faster and
+//! stays precise far from the origin.
 
 use crate::geom::{Point, Quad, corners};
 
 const EPS: f64 = 1e-8;
 const ORIGIN: Point = Point { x: 0.0, y: 0.0 };
 
-/// −1, 0 or 1: the sign of a number, 0 within the tolerance (and for NaN).
+/// Sign of a number, −1, 0 or 1; 0 within the tolerance and for NaN.
 fn sign(d: f64) -> i32 {
     i32::from(d > EPS) - i32::from(d < -EPS)
 }
@@ -19,7 +19,7 @@ fn same(a: Point, b: Point) -> bool {
     sign(a.x - b.x) == 0 && sign(a.y - b.y) == 0
 }
 
-/// As `geom::cross`, with the devkit's order of factors.
+/// Like `geom::cross`, with the devkit's order of factors.
 fn cross(o: Point, a: Point, b: Point) -> f64 {
     (a.x - o.x) * (b.y - o.y) - (b.x - o.x) * (a.y - o.y)
 }
@@ -33,19 +33,19 @@ fn area(points: &[Point]) -> f64 {
     sum / 2.0
 }
 
-/// A polygon of a few corners on the stack, with the scratch space of a cut.
+/// A small polygon on the stack, with scratch space for a cut.
 ///
-/// A triangle cut three times has at most six corners; repeated ones near the tolerance add a few.
+/// A triangle cut three times has at most six corners; near the tolerance, repeated ones add a few.
 #[derive(Default)]
 struct Polygon {
     points: [Point; 32],
     len: usize,
-    /// Outlives a cut: a crossing that the tolerance leaves undefined keeps what stood in its place.
+    /// Survives a cut: a crossing that the tolerance leaves undefined keeps its previous value.
     scratch: [Point; 32],
 }
 
 impl Polygon {
-    /// Keeps what lies left of the line from `a` to `b`.
+    /// Keeps the part left of the line from `a` to `b`.
     fn cut(&mut self, a: Point, b: Point) {
         let mut m = 0;
         for i in 0..self.len {
@@ -76,7 +76,7 @@ impl Polygon {
     }
 }
 
-/// The signed area common to the triangles origin, `a`, `b` and origin, `c`, `d`.
+/// Signed area of the intersection of the triangles origin, `a`, `b` and origin, `c`, `d`.
 fn common_area(mut a: Point, mut b: Point, mut c: Point, mut d: Point) -> f64 {
     let (s1, s2) = (sign(cross(ORIGIN, a, b)), sign(cross(ORIGIN, c, d)));
     if s1 == 0 || s2 == 0 {
@@ -97,7 +97,7 @@ fn common_area(mut a: Point, mut b: Point, mut c: Point, mut d: Point) -> f64 {
     if s1 * s2 < 0 { -area } else { area }
 }
 
-/// The corners in the order in which the shoelace sum is not negative.
+/// Corners in the order that makes the shoelace sum nonnegative.
 fn turned(quad: &Quad) -> [Point; 4] {
     let mut points = corners(quad);
     if area(&points) < 0.0 {
@@ -106,7 +106,7 @@ fn turned(quad: &Quad) -> [Point; 4] {
     points
 }
 
-/// `polyiou.iou_poly(truth, detection)`: may be NaN, negative or above 1 for quads that cross themselves.
+/// `polyiou.iou_poly(truth, detection)`: may be NaN, negative or above 1 for self-intersecting quads.
 pub fn iou(truth: &Quad, detection: &Quad) -> f64 {
     let (p, q) = (turned(truth), turned(detection));
     let mut intersection = 0.0;

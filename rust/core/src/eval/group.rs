@@ -1,4 +1,4 @@
-//! Matching within groups: the detections and objects of one image and class.
+//! Matching within a group: the detections and objects of one image and class.
 
 use crate::along_x::AlongX;
 use crate::bounds::Bounds;
@@ -11,23 +11,23 @@ use crate::lanes::wide;
 
 /// Pixels by which the devkit enlarges horizontal boxes.
 const PIXEL: f64 = 1.0;
-/// IoUs nearer than this to a threshold, or to each other, are decided by the devkit's arithmetic.
+/// IoUs closer than this to a threshold, or to each other, are decided by the devkit's arithmetic.
 const CLOSE: f64 = 1e-6;
-/// IoUs of the robust kernel nearer than this to a threshold are equal to it.
+/// IoUs of the robust kernel closer than this to a threshold count as equal to it.
 const ROUNDING: f64 = 1e-12;
-/// Bound on the relative error of the devkit's areas, in units of (coordinate)² / area: 16 pairs of edges,
-/// each rounded about the origin.
+/// Bound on the relative error of the devkit's areas, in units of (coordinate)² / area: 16 pairs of edges, each
+/// rounded relative to the origin.
 const DEVKIT_ERROR: f64 = 1e-13;
 
 /// The detections and objects of one image and class.
 pub(super) struct Group<'a> {
-    /// By falling score.
+    /// Detections by falling score.
     pub detections: &'a [u32],
     pub truths: &'a [u32],
 }
 
 wide! {
-    /// Matches group after group: a verdict for each of their detections.
+    /// Matches groups one by one; gives a verdict for each detection.
     pub(super) fn match_groups(truth: Truth, detections: Detections, rules: &Rules, groups: &[Group]) -> Vec<Verdict> {
         let mut matcher = Matcher::new(truth, detections, rules);
         for group in groups {
@@ -37,12 +37,12 @@ wide! {
     }
 }
 
-/// Whether the area is outside a range.
+/// Whether an area lies outside a range.
 pub(super) fn outside(quad: &Quad, (low, high): (f64, f64)) -> bool {
     !(low..=high).contains(&geom::signed_area(quad).abs())
 }
 
-/// What became of a detection; see `Matches`.
+/// Verdict on a detection; see `Matches`.
 pub(super) struct Verdict {
     pub detection: u32,
     pub hit: u32,
@@ -51,7 +51,7 @@ pub(super) struct Verdict {
     pub iou: f64,
 }
 
-/// The state of matching group after group; buffers are used again.
+/// State of the matcher; buffers are reused.
 struct Matcher<'a> {
     truth: Truth<'a>,
     detections: Detections<'a>,
@@ -59,22 +59,22 @@ struct Matcher<'a> {
     lowest: f64,
     verdicts: Vec<Verdict>,
     objects: Vec<Object>,
-    /// Whether any of them is not convex.
+    /// Whether any object is not convex.
     odd_objects: bool,
     along_x: AlongX,
     hits: Vec<u32>,
-    /// The detections of the group.
+    /// Detections of the group.
     quads: Vec<Quad>,
-    /// `(object of the group, IoU)` of the detection in hand.
+    /// `(object of the group, IoU)` for the current detection.
     candidates: Vec<(usize, f64)>,
 }
 
-/// An object of the group in hand.
+/// An object of the current group.
 struct Object {
     index: u32,
     shape: QuadShape,
     convex: bool,
-    /// A bit for each threshold at which a detection has taken it.
+    /// One bit per threshold: the object is matched.
     taken: u32,
 }
 
@@ -105,12 +105,12 @@ impl<'a> Matcher<'a> {
             Object { index, shape: QuadShape::new(quad), convex, taken: 0 }
         }));
         if self.rules.second_choice {
-            // Objects that count come first: an ignored one is only the last resort.
+            // Ignored objects come last: they are matched only if no other fits.
             self.objects.sort_by_key(|o| self.truth.ignore[o.index as usize]);
         }
         self.odd_objects = self.objects.iter().any(|o| !o.convex);
         self.along_x.fill(self.objects.iter().map(|o| o.shape.bounds()));
-        // Copied first: the loads of a plain loop overlap, those between long computations would not.
+        // Copied first: loads of a plain loop overlap, loads between long computations do not.
         self.quads.clear();
         self.quads.extend(group.detections.iter().map(|&i| self.detections.quads[i as usize]));
         for (rank, &detection) in group.detections.iter().enumerate() {
@@ -154,7 +154,7 @@ impl<'a> Matcher<'a> {
             let w = (u1.min(x1) - u0.max(x0) + pixel).max(0.0);
             let h = (v1.min(y1) - v0.max(y0) + pixel).max(0.0);
             let inside = w * h;
-            // The order of operations is the devkit's: an IoU of exactly 0.5 must come out as there.
+            // The order of operations is the devkit's: an IoU of exactly 0.5 must come out the same.
             let union = (x1 - x0 + pixel) * (y1 - y0 + pixel) + (u1 - u0 + pixel) * (v1 - v0 + pixel) - inside;
             if inside > 0.0 {
                 self.candidates.push((i, inside / union));
@@ -165,7 +165,7 @@ impl<'a> Matcher<'a> {
     #[inline(always)]
     fn measure_as_devkit(&mut self, quad: &Quad) {
         let shape = QuadShape::new(quad);
-        // The robust kernel limits what the devkit does not, where a quad is not convex.
+        // For quads that are not convex, the robust kernel clamps what the devkit does not.
         let odd = !geom::is_convex(quad) || self.odd_object_near(quad);
         if !odd {
             self.overlaps(&shape);
@@ -182,7 +182,7 @@ impl<'a> Matcher<'a> {
         }
     }
 
-    /// Whether an object that is not convex is among those that the devkit would compare.
+    /// Whether the devkit would compare the detection with an object that is not convex.
     #[inline(always)]
     fn odd_object_near(&self, quad: &Quad) -> bool {
         self.odd_objects && {
@@ -193,7 +193,7 @@ impl<'a> Matcher<'a> {
         }
     }
 
-    /// Whether rounding could decide: the best IoU is close to a threshold or to the second best.
+    /// Whether rounding could decide the match: the best IoU is close to a threshold or to the second best.
     #[inline(always)]
     fn hangs_on_rounding(&self, shape: &QuadShape) -> bool {
         let (mut best, mut second, mut smallest) = (0.0, 0.0, shape.area());
@@ -218,7 +218,7 @@ impl<'a> Matcher<'a> {
         if self.rules.strict { iou > threshold && !equal } else { iou >= threshold || equal }
     }
 
-    /// The object of the greatest IoU, the first of equals; if it is taken there is no second choice.
+    /// Matches the object with the highest IoU, ties to the first; if it is taken, there is no second choice.
     #[inline(always)]
     fn best(&mut self, detection: u32) -> Verdict {
         let mut verdict = Verdict { detection, hit: 0, ignored: 0, truth: -1, iou: 0.0 };
@@ -254,7 +254,7 @@ impl<'a> Matcher<'a> {
         verdict
     }
 
-    /// A detection that reaches no object is ignored if its own area is outside the range.
+    /// An unmatched detection is ignored if its area is outside the range.
     fn ignore_outside(&self, verdict: &mut Verdict, iou: f64) {
         let Some(range) = self.rules.area else { return };
         if outside(&self.detections.quads[verdict.detection as usize], range) {
@@ -266,7 +266,7 @@ impl<'a> Matcher<'a> {
         }
     }
 
-    /// The free object of the greatest IoU, the last of equals, ignored ones only if no other fits; as COCO.
+    /// Matches the free object with the highest IoU, ties to the last; ignored ones only if no other fits, as in COCO.
     #[inline(always)]
     fn best_free(&mut self, detection: u32) -> Verdict {
         let mut verdict = Verdict { detection, hit: 0, ignored: 0, truth: -1, iou: 0.0 };

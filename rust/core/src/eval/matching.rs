@@ -1,7 +1,7 @@
-//! Matching detections with the ground truth: one matcher for every protocol.
+//! Matching of detections with the ground truth: one matcher for all protocols.
 //!
-//! Detections are taken image by image and class by class, by falling score. Everything that differs between
-//! protocols is a field of [`Rules`]; all IoU thresholds are decided in one pass.
+//! Detections are matched image by image and class by class, by falling score. Protocols differ only in the fields
+//! of [`Rules`]; one pass decides all IoU thresholds.
 
 use crate::eval::curve::Curve;
 use crate::eval::group::{Group, match_groups, outside};
@@ -10,27 +10,27 @@ use crate::eval::truth::{Detections, Truth};
 use crate::ranking;
 use crate::threads;
 
-/// What became of every detection.
+/// Result of matching.
 #[derive(Debug, Default)]
 pub struct Matches {
-    /// The detections by class, and by falling score within; equal scores in the order of the files.
+    /// Detections sorted by class, then by falling score; ties in file order.
     pub order: Vec<u32>,
-    /// Where each class starts in `order`; one more entry than classes.
+    /// Start of each class in `order`; one more entry than classes.
     pub starts: Vec<usize>,
-    /// A bit for each threshold: the detection found an object. Indexed as the detections, like the next ones.
+    /// For each detection, one bit per threshold: the detection found an object.
     pub hit: Vec<u32>,
-    /// A bit for each threshold: the detection does not count.
+    /// For each detection, one bit per threshold: the detection is ignored.
     pub ignored: Vec<u32>,
-    /// The object it was matched with at the first threshold, or else the one it overlaps most; −1: none.
+    /// For each detection, the object matched at the first threshold, or else the one it overlaps most; −1: none.
     pub truth: Vec<i32>,
-    /// The IoU with that object.
+    /// For each detection, the IoU with that object.
     pub iou: Vec<f64>,
-    /// The number of objects of each class that count.
+    /// Number of objects of each class that are not ignored.
     pub positives: Vec<u32>,
 }
 
 impl Matches {
-    /// The detections of a class that count at a threshold, best score first: `(index, found an object)`.
+    /// Detections of a class that are not ignored at a threshold, best score first: `(index, found an object)`.
     pub fn verdicts(&self, class: usize, threshold: usize) -> impl Iterator<Item = (usize, bool)> {
         let bit = 1 << threshold;
         let order = &self.order[self.starts[class]..self.starts[class + 1]];
@@ -41,7 +41,7 @@ impl Matches {
             .map(move |i| (i, self.hit[i] & bit != 0))
     }
 
-    /// The precision-recall curve of a class at a threshold; `None` if no object of it counts.
+    /// Precision-recall curve of a class at a threshold; `None` without objects to find.
     pub fn curve(&self, class: usize, threshold: usize) -> Option<Curve> {
         let positives = f64::from(self.positives[class]);
         let verdicts = self.verdicts(class, threshold).map(|(_, hit)| (hit, 1.0));
@@ -100,7 +100,7 @@ pub fn match_detections(
     out
 }
 
-/// The detections of a class by falling score, and the same and its objects by image.
+/// Detections of a class by falling score, and its detections and objects by image.
 struct Class {
     order: Vec<u32>,
     detections: Buckets,
@@ -129,13 +129,13 @@ impl Buckets {
     }
 }
 
-/// The indices 0..n by the bucket that each is in, in order.
+/// Sorts the indices 0..n by their buckets.
 fn split_by(bucket: &[u32], buckets: usize) -> Buckets {
     let all: Vec<u32> = (0..bucket.len() as u32).collect();
     split_values(&all, bucket, buckets)
 }
 
-/// These indices by the bucket that each is in, their order kept (a counting sort).
+/// Sorts indices by their buckets, stably (counting sort).
 fn split_values(values: &[u32], bucket: &[u32], buckets: usize) -> Buckets {
     let mut starts = vec![0; buckets + 1];
     for &v in values {

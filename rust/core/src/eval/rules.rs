@@ -1,12 +1,12 @@
-//! What differs between protocols.
+//! The differences between protocols.
 
-/// How the IoU of two boxes is measured.
+/// Definition of the IoU of two boxes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
     /// Exactly, by the robust kernel.
     Quad,
-    /// As the DOTA devkit does: only pairs whose bounds, a pixel larger, meet; and wherever the decision
-    /// hangs on rounding or a quad is not convex, in the devkit's own arithmetic.
+    /// As in the DOTA devkit: only for pairs whose bounds, enlarged by a pixel, intersect; and in the devkit's own
+    /// arithmetic where rounding decides or a quad is not convex.
     Devkit,
     /// Horizontal boxes, from corner 1 to corner 3.
     Horizontal,
@@ -19,14 +19,14 @@ pub enum Measure {
 pub struct Rules {
     /// IoU thresholds, at most 32.
     pub thresholds: Vec<f64>,
-    /// Whether a match needs an IoU above the threshold, not just equal to it.
+    /// Whether a match needs an IoU above the threshold; otherwise an equal one suffices.
     pub strict: bool,
-    /// Whether a detection whose best object is taken may have another one (COCO); without it, it is false.
+    /// Whether a detection whose best object is taken may match another one (COCO); otherwise it is a false positive.
     pub second_choice: bool,
-    /// How IoU is measured.
+    /// Definition of the IoU.
     pub measure: Measure,
-    /// The number of detections that count in an image and class; 0: all.
+    /// Largest number of detections per image and class that count; 0: all.
     pub max_detections: usize,
-    /// Objects whose area is outside are ignored, and so are unmatched detections outside.
+    /// Range of areas; objects and unmatched detections outside it are ignored.
     pub area: Option<(f64, f64)>,
 }

@@ -1,29 +1,29 @@
-//! What is matched: the ground truth and the detections of a data set.
+//! The ground truth and the detections of a dataset, which are matched.
 
 use crate::geom::Quad;
 
-/// The ground truth, one entry an object.
+/// Ground truth, one entry per object.
 #[derive(Clone, Copy)]
 pub struct Truth<'a> {
-    /// The corners.
+    /// Corners.
     pub quads: &'a [Quad],
-    /// The index of the image.
+    /// Index of the image.
     pub image: &'a [u32],
-    /// The index of the class.
+    /// Index of the class.
     pub label: &'a [u32],
-    /// Objects that need not be found; detections on them do not count.
+    /// Whether an object is ignored: it need not be found, and detections on it do not count.
     pub ignore: &'a [bool],
 }
 
-/// The detections, one entry each, in the order of their files.
+/// Detections, one entry each, in file order.
 #[derive(Clone, Copy)]
 pub struct Detections<'a> {
-    /// The corners.
+    /// Corners.
     pub quads: &'a [Quad],
-    /// The index of the image.
+    /// Index of the image.
     pub image: &'a [u32],
-    /// The index of the class.
+    /// Index of the class.
     pub label: &'a [u32],
-    /// The confidence.
+    /// Score.
     pub scores: &'a [f64],
 }

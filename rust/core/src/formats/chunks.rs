@@ -1,4 +1,4 @@
-//! Files in pieces that end at line ends, parsed in parallel and put together in order.
+//! Files in pieces that end at line ends, parsed in parallel and joined in order.
 
 use super::fields::trim;
 use super::problem::{Problems, Reason, Skipped};
@@ -11,12 +11,12 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 
-/// Size of a piece in bytes: small enough to balance threads, large enough not to be felt.
+/// Size of a piece in bytes: small enough to balance threads, large enough to cost nothing.
 pub(crate) const PIECE: u64 = 1 << 19;
 /// For formats whose files are not cut.
 pub(crate) const WHOLE: u64 = u64::MAX;
 
-/// The rows of a piece, its number of lines and what was wrong in it.
+/// Rows of a piece, its number of lines, and its problems.
 struct Part<'a, V> {
     rows: Rows<'a, V>,
     lines: u64,
@@ -24,8 +24,8 @@ struct Part<'a, V> {
     whole_file: bool,
 }
 
-/// Parses every source in pieces of about `piece` bytes. `work` parses one piece, line ends included, and
-/// returns how many lines it has.
+/// Parses every source in pieces of about `piece` bytes. `work` parses one piece, line ends included, and returns its
+/// number of lines.
 pub(crate) fn read<V, W>(sources: &[Source<'_>], piece: u64, known: &Known, options: &Options, work: W) -> Outcome<V>
 where
     V: Value,
@@ -85,8 +85,7 @@ fn merge<V: Value>(known: &Known, options: &Options, tasks: &[(usize, Range<u64>
     Ok(all)
 }
 
-/// Calls `parse` on each line, without its end; what it says of a blank one does not count. Returns the
-/// number of lines.
+/// Calls `parse` on each line, without its end, and ignores its result for blank lines. Returns the number of lines.
 #[inline(always)]
 pub(crate) fn each_line<F>(text: &[u8], problems: &mut Problems<'_>, mut parse: F) -> u64
 where
@@ -108,7 +107,7 @@ where
     number
 }
 
-/// Where the first line feed is, found eight bytes at a time.
+/// Finds the first line feed, eight bytes at a time.
 #[inline(always)]
 fn newline(text: &[u8]) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
@@ -123,7 +122,7 @@ fn newline(text: &[u8]) -> Option<usize> {
     tail.iter().position(|&b| b == b'\n').map(|i| 8 * words.len() + i)
 }
 
-/// The size in bytes of a regular file; anything else (a folder, a pipe that would block) is a reason.
+/// Size of a regular file in bytes; anything else (a folder, a pipe that would block) is an error.
 fn size(data: &Data<'_>) -> Result<u64, Reason> {
     match data {
         Data::Bytes(bytes) => Ok(bytes.len() as u64),
@@ -140,7 +139,7 @@ fn unreadable(error: &io::Error) -> Reason {
     Reason::file("unreadable", format!("cannot be read: {error}"))
 }
 
-/// The whole of a source's bytes, checked to be text, without a byte-order mark.
+/// All bytes of a source, checked to be text, without byte-order mark.
 pub(crate) fn whole<'a>(data: &'a Data<'_>) -> Result<Cow<'a, [u8]>, Reason> {
     let text = piece_of(data, &(0..size(data)?), 0).map_err(|e| unreadable(&e))?;
     check_head(&text)?;
@@ -150,7 +149,7 @@ pub(crate) fn whole<'a>(data: &'a Data<'_>) -> Result<Cow<'a, [u8]>, Reason> {
     })
 }
 
-/// The lines that start in `range` of a source of `size` bytes.
+/// Lines that start in `range` of a source of `size` bytes.
 fn piece_of<'a>(data: &'a Data<'_>, range: &Range<u64>, size: u64) -> io::Result<Cow<'a, [u8]>> {
     match data {
         Data::Path(path) if range.start == 0 && range.end >= size => fs::read(path).map(Cow::Owned),
@@ -197,7 +196,7 @@ fn without_bom(text: &[u8], start: u64) -> &[u8] {
     if start == 0 { text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text) } else { text }
 }
 
-/// What is no text in a byte encoding is told from its first bytes.
+/// Recognises data that is not text in a byte encoding by its first bytes.
 fn check_head(text: &[u8]) -> Result<(), Reason> {
     let head = &text[..text.len().min(4096)];
     let zeros = |odd| head.iter().skip(odd).step_by(2).filter(|&&b| b == 0).count();

@@ -1,4 +1,4 @@
-//! DOTA annotations: a folder `labelTxt` with one file an image.
+//! DOTA annotations: a folder `labelTxt` with one file per image.
 //!
 //! Optional header lines `imagesource:...` and `gsd:...`, then `x1 y1 ... x4 y4 class difficulty`; the
 //! difficulty may be missing.
@@ -11,10 +11,10 @@ use super::rows::{Known, Object, Rows, check_class};
 use super::{Annotations, Options, Problem, Source};
 use crate::geom::Quad;
 
-/// Reads the annotations of one image a source.
+/// Reads the annotations of one image per source.
 ///
 /// # Errors
-/// The first problem in the order of the sources, unless lenient.
+/// Returns the first problem in source order, unless lenient.
 pub fn read(sources: &[Source<'_>], options: &Options<'_>) -> Result<Annotations, Problem> {
     let known = one_image_a_source(sources, options);
     let parse = |rows: &mut Rows<'_, Object>, number: u64, image: &[u8], line: &[u8]| match columns(line) {
@@ -28,7 +28,7 @@ pub fn read(sources: &[Source<'_>], options: &Options<'_>) -> Result<Annotations
     all.map(Annotations::from)
 }
 
-/// What is known before reading when each source is an image: it is one, whether it has objects or not.
+/// Known names if each source is an image: every source counts as one, with or without objects.
 pub(crate) fn one_image_a_source(sources: &[Source<'_>], options: &Options<'_>) -> Known {
     let mut known = Known::new(options);
     if options.images.is_none() {

@@ -3,23 +3,23 @@
 use super::number;
 use super::problem::{Reason, shorten};
 
-/// A coordinate beyond this is a mistake, in pixels.
+/// Largest plausible coordinate in pixels.
 const HUGE: f64 = 1e9;
 
-/// What stands between columns.
+/// Separators of columns.
 #[inline(always)]
 fn blank(byte: u8) -> bool {
     byte == b' ' || (b'\t'..=b'\r').contains(&byte)
 }
 
-/// `text` without blanks at its ends.
+/// Trims blanks from both ends of `text`.
 pub(crate) fn trim(text: &[u8]) -> &[u8] {
     let start = text.iter().position(|&b| !blank(b)).unwrap_or(text.len());
     let end = text.iter().rposition(|&b| !blank(b)).map_or(start, |i| i + 1);
     &text[start..end]
 }
 
-/// Takes the columns of a line one by one, parted by spaces or tabs.
+/// Takes the columns of a line one by one, separated by spaces or tabs.
 #[derive(Clone)]
 pub(crate) struct Fields<'a> {
     rest: &'a [u8],
@@ -40,7 +40,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The next column; empty at the end of the line.
+    /// Next column; empty at the end of the line.
     #[inline(always)]
     pub fn word(&mut self) -> &'a [u8] {
         self.skip_blanks();
@@ -50,7 +50,7 @@ impl<'a> Fields<'a> {
         word
     }
 
-    /// The next column as a number.
+    /// Next column as a number.
     #[inline(always)]
     fn number(&mut self, what: &str) -> Result<f64, Reason> {
         self.skip_blanks();
@@ -78,12 +78,12 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A coordinate written alone, blanks around it allowed.
+/// Parses a single coordinate; blanks around it are allowed.
 pub(crate) fn coordinate(text: &[u8]) -> Result<f64, Reason> {
     in_range(finite(trim(text), "coordinate")?)
 }
 
-/// A finite number.
+/// Parses a finite number.
 #[cold]
 pub(crate) fn finite(text: &[u8], what: &str) -> Result<f64, Reason> {
     match number::parse(text) {
@@ -103,7 +103,7 @@ fn in_range(value: f64) -> Result<f64, Reason> {
     Err(Reason::line("huge number", format!("coordinate {value:e} is huge: more than {HUGE:e} pixels")))
 }
 
-/// A difficulty: 0, 1 or 2, also as `1.0`; nothing at all means 0.
+/// Parses a difficulty: 0, 1 or 2, also as `1.0`; an empty column means 0.
 pub(crate) fn difficulty(text: &[u8]) -> Result<u8, Reason> {
     let text = trim(text);
     match text {
@@ -118,7 +118,7 @@ pub(crate) fn difficulty(text: &[u8]) -> Result<u8, Reason> {
     }
 }
 
-/// The better explanation of why a line cannot be read: its number of columns, if that is wrong.
+/// Best explanation for an unreadable line: its number of columns, if that is wrong.
 #[cold]
 pub(crate) fn explain(line: &[u8], columns: std::ops::RangeInclusive<usize>, meant: &str, reason: Reason) -> Reason {
     let mut fields = Fields::new(line);
@@ -126,7 +126,7 @@ pub(crate) fn explain(line: &[u8], columns: std::ops::RangeInclusive<usize>, mea
     if columns.contains(&count) || line.contains(&0) { reason } else { wrong_columns(count, meant) }
 }
 
-/// A line with another number of columns than it should have.
+/// Error for a line with a wrong number of columns.
 #[cold]
 pub(crate) fn wrong_columns(count: usize, meant: &str) -> Reason {
     let columns = if count == 1 { "column" } else { "columns" };

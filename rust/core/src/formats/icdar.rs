@@ -1,4 +1,4 @@
-//! ICDAR 2015 scene text: one file an image, columns parted by commas, one class `text`.
+//! ICDAR 2015 scene text: one file per image, columns separated by commas, one class `text`.
 //!
 //! Ground truth: `x1,y1,...,x4,y4,transcription`, where `###` means "don't care" (difficulty 1) and the
 //! transcription may hold commas. Results: `x1,y1,...,x4,y4`, whatever follows; they have no scores, so 1.
@@ -14,10 +14,10 @@ use crate::geom::Quad;
 /// The only class.
 pub const CLASS: &str = "text";
 
-/// Reads the ground truth of one image a source.
+/// Reads the ground truth of one image per source.
 ///
 /// # Errors
-/// The first problem in the order of the sources, unless lenient.
+/// Returns the first problem in source order, unless lenient.
 pub fn read_annotations(sources: &[Source<'_>], options: &Options<'_>) -> Result<Annotations, Problem> {
     let known = one_image_a_source(sources, options);
     let parse = |rows: &mut Rows<'_, Object>, number: u64, image: &[u8], line: &[u8]| {
@@ -32,10 +32,10 @@ pub fn read_annotations(sources: &[Source<'_>], options: &Options<'_>) -> Result
     all.map(Annotations::from)
 }
 
-/// Reads the results of one image a source.
+/// Reads the results of one image per source.
 ///
 /// # Errors
-/// As [`read_annotations`].
+/// Same as [`read_annotations`].
 pub fn read_results(sources: &[Source<'_>], options: &Options<'_>) -> Result<Detections, Problem> {
     let known = Known::new(options);
     let parse = |rows: &mut Rows<'_, f64>, image: &[u8], line: &[u8]| {
@@ -55,7 +55,7 @@ fn columns(line: &[u8]) -> Result<(Quad, Option<&[u8]>), Reason> {
     let mut quad = [0.0; 8];
     for (i, value) in quad.iter_mut().enumerate() {
         let field =
-            fields.next().ok_or_else(|| wrong_columns(i, "8 numbers parted by commas: x1,y1,x2,y2,x3,y3,x4,y4"))?;
+            fields.next().ok_or_else(|| wrong_columns(i, "8 numbers separated by commas: x1,y1,x2,y2,x3,y3,x4,y4"))?;
         *value = coordinate(field)?;
     }
     Ok((quad, fields.next()))

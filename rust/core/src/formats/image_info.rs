@@ -1,4 +1,4 @@
-//! What VOC-style xml says of its image: the name of the file, and its size.
+//! Image name and size in VOC-style XML.
 
 use super::Source;
 use super::chunks::whole;
@@ -6,16 +6,17 @@ use super::voc::{child, text_of};
 use crate::threads;
 use roxmltree::{Document, Node};
 
-/// What a file says of its image.
+/// Image name and size in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageInfo {
-    /// The name of the image's file; empty if it is not said.
+    /// Name of the image file; empty if unknown.
     pub file: String,
-    /// Width and height in pixels; 0 if they are not said.
+    /// Width and height in pixels; 0 if unknown.
     pub size: [u32; 2],
 }
 
-/// Reads what each source says of its image; what cannot be read says nothing, and [`super::voc::read`] why.
+/// Reads the image name and size of each source; unknown if the source is unreadable, which [`super::voc::read`]
+/// reports.
 pub fn read(sources: &[Source<'_>], jobs: usize) -> Vec<ImageInfo> {
     threads::map(sources.len(), jobs, |i| {
         let text = whole(&sources[i].data).ok()?;

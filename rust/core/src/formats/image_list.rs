@@ -1,4 +1,4 @@
-//! Lists of images: one name a line.
+//! Lists of images: one name per line.
 
 use super::chunks::{each_line, whole};
 use super::fields::trim;
@@ -10,18 +10,18 @@ use std::collections::HashSet;
 /// Names of images in the order of a list.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ImageList {
-    /// Different names, without paths and suffixes of image files.
+    /// Unique names, without paths and suffixes of image files.
     pub names: Vec<String>,
-    /// The line of each name, from 1.
+    /// Line of each name, from 1.
     pub lines: Vec<u64>,
-    /// How many lines repeat a name and were dropped.
+    /// Number of repeated names, which were dropped.
     pub duplicates: u64,
 }
 
 /// Reads a list of images; blank lines are skipped.
 ///
 /// # Errors
-/// If the file cannot be read or is no UTF-8 text.
+/// If the file cannot be read or is not UTF-8 text.
 pub fn read_names(name: &str, data: &Data<'_>) -> Result<ImageList, Problem> {
     let source = Source { name: name.to_owned(), subject: String::new(), data: data.clone() };
     let mut problems = Problems::new(&source.name, &Options::default());

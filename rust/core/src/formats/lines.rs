@@ -1,6 +1,6 @@
 //! Annotations of many images in one file.
 //!
-//! Flat: `image x1 y1 ... x4 y4 class difficulty`, one object a line (DIOR-R made so). GGHL: one image a line,
+//! Flat: `image x1 y1 ... x4 y4 class difficulty`, one object per line (DIOR-R made so). GGHL: one image per line,
 //! its path and then each object as `xmin,ymin,xmax,ymax,class,x1,y1,...,x4,y4,ratio,angle`; ratio and angle
 //! may be missing, and the class is a number whose digits are its name (HRSC2016 and SSDD are spread so).
 
@@ -13,10 +13,10 @@ use super::{Annotations, Options, Problem, Source};
 use crate::geom::Quad;
 use std::collections::HashMap;
 
-/// Reads files of one object a line.
+/// Reads files of one object per line.
 ///
 /// # Errors
-/// The first problem in the order of the sources, unless lenient.
+/// Returns the first problem in source order, unless lenient.
 pub fn read_flat(sources: &[Source<'_>], options: &Options<'_>) -> Result<Annotations, Problem> {
     let parse = |rows: &mut Rows<'_, Object>, number: u64, line: &[u8]| {
         const MEANT: &str = "10 or 11: image x1 y1 x2 y2 x3 y3 x4 y4 class difficulty";
@@ -43,10 +43,10 @@ fn flat_columns(line: &[u8]) -> Result<FlatColumns<'_>, Reason> {
     Ok((image, quad, class, difficulty(difficult)?))
 }
 
-/// Reads files of one image a line.
+/// Reads files of one image per line.
 ///
 /// # Errors
-/// As [`read_flat`]; an image on two lines is a problem.
+/// Same as [`read_flat`]; an image on two lines is a problem.
 pub fn read_gghl(sources: &[Source<'_>], options: &Options<'_>) -> Result<Annotations, Problem> {
     let known = Known::new(options);
     // Not cut into pieces: these files are small, and an image that comes twice is seen at once.
@@ -86,7 +86,7 @@ fn gghl_object(object: &[u8]) -> Result<(&[u8], Quad), Reason> {
     if !(13..=15).contains(&fields.len()) {
         return Err(wrong_columns(
             fields.len(),
-            "13 to 15 parted by commas: xmin,ymin,xmax,ymax,class,x1,y1,...,x4,y4,ratio,angle",
+            "13 to 15 separated by commas: xmin,ymin,xmax,ymax,class,x1,y1,...,x4,y4,ratio,angle",
         ));
     }
     for field in &fields[..4] {

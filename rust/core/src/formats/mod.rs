@@ -1,6 +1,6 @@
 //! Annotations and detection results from bytes, in parallel, into structs of arrays.
 //!
-//! One file a format: [`dota`] (`labelTxt`), [`task1`] (DOTA results, tasks 1 and 2), [`icdar`], [`voc`] (xml),
+//! One file per format: [`dota`] (`labelTxt`), [`task1`] (DOTA results, tasks 1 and 2), [`icdar`], [`voc`] (xml),
 //! [`ucas`] (UCAS-AOD), [`td500`] (MSRA-TD500), [`lines`] (one file for many images) and [`yolo`]; [`write`] is the
 //! way back. Rows keep the order of the files given and of their lines,
 //! whatever the number of threads. Tolerated: CRLF, a missing last newline, blank lines, several spaces or
@@ -30,40 +30,39 @@ pub use image_list::{ImageList, read_names};
 pub use problem::{Problem, Skipped};
 use std::path::PathBuf;
 
-/// Where a file's bytes are.
+/// Location of a file's bytes.
 #[derive(Clone, Debug)]
 pub enum Data<'a> {
     /// On disk; read in pieces, never whole if it is large.
     Path(PathBuf),
-    /// In memory already, for instance out of an archive.
+    /// In memory, for instance from an archive.
     Bytes(&'a [u8]),
 }
 
 /// A file to read.
 #[derive(Clone, Debug)]
 pub struct Source<'a> {
-    /// What to call it in messages.
+    /// Name in messages.
     pub name: String,
-    /// What it is about: the image of an annotation file, the class of a DOTA result file; unused where one
-    /// file holds many images.
+    /// Image of an annotation file, or class of a DOTA result file; unused for files with many images.
     pub subject: String,
-    /// Its bytes.
+    /// Bytes of the file.
     pub data: Data<'a>,
 }
 
-/// How to read.
+/// Settings for reading.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
-    /// Images in this order, whether anything is found on them or not. Annotations of others come after them;
-    /// detections on others are a problem. `None`: those found, in order of appearance.
+    /// Images in this order, with or without objects. Annotated images that are not listed follow; detections on
+    /// images that are not listed are a problem. `None`: the images found, in order of appearance.
     pub images: Option<&'a [String]>,
-    /// Classes in this order, whether anything is of them or not; others come after them.
+    /// Classes in this order, with or without objects; others follow.
     pub classes: Option<&'a [String]>,
-    /// Skip and count what is wrong instead of failing.
+    /// Whether to skip and count problems instead of failing.
     pub lenient: bool,
-    /// How many problems are kept with their text if lenient; the others are counted only.
+    /// Number of problems kept in full if lenient; further ones are only counted.
     pub kept: usize,
-    /// Number of threads; 0: one a core.
+    /// Number of threads; 0: one per core.
     pub jobs: usize,
 }
 
@@ -73,19 +72,19 @@ impl Default for Options<'_> {
     }
 }
 
-/// Objects of many images: one entry an object in `quads`, `image`, `label`, `difficult` and
+/// Objects of many images: one entry per object in `quads`, `image`, `label`, `difficult` and
 /// `line`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Annotations {
-    /// Names of the images, those without objects included.
+    /// Names of the images, including those without objects.
     pub images: Vec<String>,
     /// Names of the classes.
     pub classes: Vec<String>,
     /// Corners as written.
     pub quads: Vec<Quad>,
-    /// `cx, cy, w, h, angle` as written; empty unless all objects are written so.
+    /// `cx, cy, w, h, angle` as written; empty unless all objects have this form.
     pub rboxes: Vec<[f64; 5]>,
-    /// Whether all objects are written as horizontal boxes; their corners are clockwise from the top left.
+    /// Whether all objects are horizontal boxes in the file; their corners are clockwise from the top left.
     pub upright: bool,
     /// Index into `images`.
     pub image: Vec<u32>,
@@ -93,29 +92,29 @@ pub struct Annotations {
     pub label: Vec<u32>,
     /// 0, 1 (difficult) or 2 (truncated).
     pub difficult: Vec<u8>,
-    /// The line of its file that it stands on, from 1.
+    /// Line in its file, from 1.
     pub line: Vec<u32>,
-    /// What was wrong; empty unless lenient.
+    /// Problems; empty unless lenient.
     pub skipped: Skipped,
 }
 
-/// Detections on many images: one entry a detection in `quads`, `scores`, `image` and `label`, in file order.
+/// Detections on many images: one entry per detection in `quads`, `scores`, `image` and `label`, in file order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Detections {
-    /// Names of the images: those given, or if none was, those found.
+    /// Names of the images: those given, or else those found.
     pub images: Vec<String>,
     /// Names of the classes.
     pub classes: Vec<String>,
-    /// Corners as written; horizontal boxes by their corners, clockwise from the top left.
+    /// Corners as written; those of horizontal boxes are clockwise from the top left.
     pub quads: Vec<Quad>,
-    /// Finite.
+    /// Scores, finite.
     pub scores: Vec<f64>,
     /// Index into `images`.
     pub image: Vec<u32>,
     /// Index into `classes`.
     pub label: Vec<u32>,
-    /// The line of its file that it stands on, from 1, in formats of which there are annotations, too; else empty.
+    /// Line in its file, from 1, in formats that have annotations too; else empty.
     pub line: Vec<u32>,
-    /// What was wrong; empty unless lenient.
+    /// Problems; empty unless lenient.
     pub skipped: Skipped,
 }

@@ -1,4 +1,4 @@
-//! Names by number: images and classes.
+//! Numbered names of images and classes.
 
 use super::problem::{Reason, shorten};
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::collections::HashMap;
 /// Suffixes of image files, lower case.
 const IMAGE_SUFFIXES: [&str; 6] = [".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"];
 
-/// Different names, numbered in the order they came.
+/// Unique names, numbered in order of appearance.
 #[derive(Clone, Default)]
 pub(crate) struct Names {
     pub list: Vec<String>,
@@ -26,7 +26,7 @@ impl Names {
         self.numbers.get(name).copied()
     }
 
-    /// The number of the name, a new one if it is new.
+    /// Number of the name; a new one for a new name.
     pub fn intern(&mut self, name: String) -> u32 {
         if let Some(number) = self.find(name.as_bytes()) {
             return number;
@@ -38,11 +38,11 @@ impl Names {
     }
 }
 
-/// Names known beforehand and, while a part of a file is read, new ones after them.
+/// Known names, followed by new ones found while a part of a file is read.
 pub(crate) struct Lookup<'a> {
     known: &'a Names,
     pub new: Names,
-    /// The last one found: names repeat on consecutive lines.
+    /// Last name found: names repeat on consecutive lines.
     last: u32,
 }
 
@@ -67,7 +67,7 @@ impl<'a> Lookup<'a> {
         Some(found)
     }
 
-    /// The number of the name, a new one if it is new.
+    /// Number of the name; a new one for a new name.
     pub fn find_or_add(&mut self, name: &[u8], what: &str) -> Result<u32, Reason> {
         if let Some(found) = self.find(name) {
             return Ok(found);
@@ -76,7 +76,7 @@ impl<'a> Lookup<'a> {
         Ok(self.last)
     }
 
-    /// Why `image` is not among the known ones, and what may help.
+    /// Error for an unknown `image`, with a hint.
     #[cold]
     pub fn unknown_image(&self, image: &[u8]) -> Reason {
         let text = match checked(image, "image name") {

@@ -6,11 +6,11 @@ const POWERS: [f64; 23] = [
     1e21, 1e22,
 ];
 
-/// A number such as `-12.50` at the start of `text`, and how many bytes it takes.
+/// Parses a number such as `-12.50` at the start of `text`; returns it with its length in bytes.
 ///
-/// `None` where this short way does not answer: no digit, an exponent, or so many digits that the division
-/// below would round twice. As digits and power of ten are exact doubles, their quotient is the double
-/// nearest to the decimal (Clinger 1990), the same that `str::parse` and Python's `float` find.
+/// Returns `None` if this fast path does not apply: no digit, an exponent, or so many digits that the division
+/// below would round twice. Digits and power of ten are exact doubles, so their quotient is the double nearest to
+/// the decimal (Clinger 1990), as from `str::parse` and Python's `float`.
 #[inline(always)]
 pub(crate) fn prefix(text: &[u8]) -> Option<(f64, usize)> {
     let negative = text.first() == Some(&b'-');
@@ -33,7 +33,7 @@ pub(crate) fn prefix(text: &[u8]) -> Option<(f64, usize)> {
         decimals = i - point;
         count += decimals;
     }
-    // 19 digits fit 64 bits, so that the comparison with 2^53 means something.
+    // 19 digits fit in 64 bits, so the comparison with 2^53 is valid.
     if count == 0 || count > 19 || digits > 1 << 53 {
         return None;
     }
@@ -41,7 +41,7 @@ pub(crate) fn prefix(text: &[u8]) -> Option<(f64, usize)> {
     Some((if negative { -value } else { value }, i))
 }
 
-/// What the whole of `text` says as a number, NaN and infinities included; `None` if it is no number.
+/// Parses all of `text` as a number, NaN and infinities included; `None` if it is not a number.
 #[cold]
 pub(crate) fn parse(text: &[u8]) -> Option<f64> {
     match prefix(text) {

@@ -1,19 +1,19 @@
-//! What is wrong with a line: the reason, where it stands, and counting many.
+//! Problems of lines: reason, location, and counts.
 
 use super::Options;
 use std::fmt;
 use std::ops::ControlFlow;
 
-/// So many characters of a line are shown.
+/// Number of characters shown of a line.
 const SHOWN: usize = 80;
 
-/// Why something cannot be read.
+/// Reason why something cannot be read.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Reason {
-    /// The short name it is counted under.
+    /// Short name, for counting.
     pub kind: &'static str,
     pub text: String,
-    /// The file as a whole cannot be read: its other lines do not count.
+    /// Whether the whole file is unreadable: its other lines do not count.
     pub whole_file: bool,
 }
 
@@ -29,23 +29,23 @@ impl Reason {
     }
 }
 
-/// One thing that is wrong, and where.
+/// A problem and its location.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
     /// Name of the file.
     pub file: String,
-    /// Its line, from 1; 0 for the file as a whole.
+    /// Line, from 1; 0 for the whole file.
     pub line: u64,
     /// The line, shortened if long.
     pub text: String,
-    /// The short name of the reason.
+    /// Short name of the reason.
     pub kind: &'static str,
-    /// The reason in full.
+    /// Full reason.
     pub reason: String,
 }
 
 impl Problem {
-    /// The reason, and the line if it is one.
+    /// The reason, with the line if there is one.
     pub fn what(&self) -> String {
         if self.line == 0 { self.reason.clone() } else { format!("{}: '{}'", self.reason, self.text) }
     }
@@ -60,17 +60,17 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What was left out: how many of each kind, and the first few in full.
+/// Skipped lines: counts by reason, and the first few in full.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Skipped {
-    /// The first ones, as many as [`Options::kept`], in file order.
+    /// The first [`Options::kept`] problems, in file order.
     pub first: Vec<Problem>,
-    /// Lines (or files) skipped by kind of reason, in order of appearance.
+    /// Number of skipped lines or files by reason, in order of appearance.
     pub counts: Vec<(&'static str, u64)>,
 }
 
 impl Skipped {
-    /// Whether nothing was left out.
+    /// Whether nothing was skipped.
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty()
     }
@@ -82,7 +82,7 @@ impl Skipped {
         }
     }
 
-    /// Adds those of a later part, whose lines count from `lines` on.
+    /// Adds the problems of a later part, whose first line is `lines` + 1.
     pub(crate) fn append(&mut self, other: Skipped, lines: u64, kept: usize) {
         for (kind, n) in other.counts {
             self.count(kind, n);
@@ -102,7 +102,7 @@ pub(crate) struct Problems<'a> {
     lenient: bool,
     kept: usize,
     pub skipped: Skipped,
-    /// The file as a whole turned out to be unreadable.
+    /// Whether the whole file is unreadable.
     pub whole_file: bool,
 }
 
@@ -113,7 +113,7 @@ impl<'a> Problems<'a> {
         Problems { file, lenient: options.lenient, kept, skipped: Skipped::default(), whole_file: false }
     }
 
-    /// Notes a problem; breaks if reading this file ends here.
+    /// Records a problem; breaks if the rest of the file must not be read.
     #[cold]
     pub fn add(&mut self, line: u64, text: &[u8], reason: Reason) -> ControlFlow<()> {
         self.skipped.count(reason.kind, 1);
@@ -131,9 +131,9 @@ impl<'a> Problems<'a> {
     }
 }
 
-/// At most [`SHOWN`] characters, control characters escaped, bytes that are no UTF-8 as U+FFFD.
+/// At most [`SHOWN`] characters; control characters are escaped, bytes that are not UTF-8 become U+FFFD.
 pub(crate) fn shorten(text: &[u8]) -> String {
-    // A character takes at most four bytes, and one more is needed to see that there is more.
+    // A character takes at most four bytes; one more shows whether the line is longer.
     let head = &text[..text.len().min(4 * (SHOWN + 1))];
     let head = String::from_utf8_lossy(head);
     let mut shown = String::new();

@@ -1,4 +1,4 @@
-//! Rows of numbers as they are parsed, and putting the parts together in order.
+//! Parsed rows of numbers, and joining parts in order.
 
 use super::fields::finite;
 use super::names::{Lookup, Names};
@@ -6,7 +6,7 @@ use super::problem::{Problem, Reason, Skipped};
 use super::{Annotations, Detections, Options};
 use crate::geom::{Quad, hbox_to_quad, rbox_to_quad};
 
-/// The names known before reading, and whether others may come.
+/// Names known before reading, and whether new ones are allowed.
 pub(crate) struct Known {
     pub images: Names,
     /// Detections may be on any image.
@@ -24,9 +24,9 @@ impl Known {
     }
 }
 
-/// What a row holds beside its quad, image and label: an [`Object`], or the score of a detection.
+/// The rest of a row beside quad, image and label: an [`Object`], or the score of a detection.
 pub(crate) trait Value: Copy + Send {
-    /// The same in a file that has so many lines before the part that was read.
+    /// Shifts the line number by the number of lines before the part.
     fn after(self, _lines: u64) -> Self {
         self
     }
@@ -47,7 +47,7 @@ impl Value for Object {
     }
 }
 
-/// A detection in a format of which there are annotations, too.
+/// A detection in a format that has annotations too.
 #[derive(Clone, Copy)]
 pub(crate) struct Scored {
     pub score: f64,
@@ -60,7 +60,7 @@ impl Value for Scored {
     }
 }
 
-/// A line number after so many lines more.
+/// Shifts a line number.
 pub(crate) fn later(line: u32, lines: u64) -> u32 {
     line.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX))
 }
@@ -75,13 +75,13 @@ pub(crate) enum Shape {
     Upright([f64; 4]),
 }
 
-/// What one part of a file holds.
+/// Content of one part of a file.
 pub(crate) struct Rows<'a, V> {
     known: &'a Known,
     pub images: Lookup<'a>,
     pub classes: Lookup<'a>,
     quads: Vec<Quad>,
-    /// Of the rows that are written so.
+    /// Rboxes as written, of the rows that have them.
     rboxes: Vec<[f64; 5]>,
     upright: usize,
     values: Vec<V>,
@@ -104,13 +104,13 @@ impl<'a, V: Value> Rows<'a, V> {
         }
     }
 
-    /// The number of an annotated image, a new one if it is new.
+    /// Number of an annotated image; a new one for a new image.
     #[inline]
     pub fn annotated(&mut self, image: &[u8]) -> Result<u32, Reason> {
         self.images.find_or_add(image, "image name")
     }
 
-    /// The number of the image of a detection.
+    /// Number of the image of a detection.
     #[inline]
     pub fn detected(&mut self, image: &[u8]) -> Result<u32, Reason> {
         if self.known.any_image {
@@ -119,7 +119,7 @@ impl<'a, V: Value> Rows<'a, V> {
         self.images.find(image).ok_or_else(|| self.images.unknown_image(image))
     }
 
-    /// The number of a class, a new one if it is new.
+    /// Number of a class; a new one for a new class.
     #[inline]
     pub fn class(&mut self, class: &[u8]) -> Result<u32, Reason> {
         self.classes.find_or_add(class, "class name")
@@ -139,7 +139,7 @@ impl<'a, V: Value> Rows<'a, V> {
 }
 
 impl Rows<'_, Object> {
-    /// Adds an object that stands on a line of this part.
+    /// Adds an object on a line of this part.
     #[inline]
     pub fn push_object(
         &mut self,
@@ -154,7 +154,7 @@ impl Rows<'_, Object> {
         Ok(())
     }
 
-    /// Adds an object of any shape, by its corners; `rboxes` and `upright` say how it is written.
+    /// Adds an object of any shape, by its corners; `rboxes` and `upright` describe its written form.
     pub fn push_shape(
         &mut self,
         line: u64,
@@ -178,7 +178,7 @@ impl Rows<'_, Object> {
     }
 }
 
-/// A class whose name is a number, where there may be no difficulty: most likely the class is missing.
+/// Error for a class whose name is a number in a format with optional difficulty: most likely the class is missing.
 pub(crate) fn check_class(class: &[u8], difficulty: &[u8]) -> Result<(), Reason> {
     if difficulty.is_empty() && finite(class, "").is_ok() {
         let text = format!("class missing before '{}'", String::from_utf8_lossy(class));
@@ -187,7 +187,7 @@ pub(crate) fn check_class(class: &[u8], difficulty: &[u8]) -> Result<(), Reason>
     Ok(())
 }
 
-/// All parts together.
+/// Joined parts.
 pub(crate) struct Merged<V> {
     images: Names,
     classes: Names,
@@ -215,7 +215,7 @@ impl<V: Value> Merged<V> {
         }
     }
 
-    /// Adds a part that stands after so many lines of its file.
+    /// Adds a part that begins after `lines` lines of its file.
     pub fn append(&mut self, part: Rows<'_, V>, lines: u64) {
         self.quads.extend_from_slice(&part.quads);
         self.rboxes.extend_from_slice(&part.rboxes);
@@ -228,7 +228,7 @@ impl<V: Value> Merged<V> {
     }
 }
 
-/// Appends the numbers of a part, those from `known` on changed to what their names are in `all`.
+/// Appends the numbers of a part; those from `known` on are mapped to the numbers of their names in `all`.
 fn append_numbers(out: &mut Vec<u32>, numbers: &[u32], known: usize, new: Names, all: &mut Names) {
     if new.list.is_empty() {
         return out.extend_from_slice(numbers);
@@ -285,5 +285,5 @@ impl From<Merged<Scored>> for Detections {
     }
 }
 
-/// What reading gives, or the first problem.
+/// Result of reading, or the first problem.
 pub(crate) type Outcome<V> = Result<Merged<V>, Problem>;

@@ -1,4 +1,4 @@
-//! DOTA results: a folder with one file a class, in whole-image coordinates.
+//! DOTA results: a folder with one file per class, in whole-image coordinates.
 //!
 //! Task 1: `image score x1 y1 ... x4 y4`; task 2: `image score xmin ymin xmax ymax`.
 
@@ -13,18 +13,18 @@ use crate::geom::{Quad, hbox_to_quad};
 use crate::ranking;
 use std::io::Write;
 
-/// Reads the quads of one class a source.
+/// Reads the quads of one class per source.
 ///
 /// # Errors
-/// The first problem in the order of the sources, unless lenient.
+/// Returns the first problem in source order, unless lenient.
 pub fn read_task1(sources: &[Source<'_>], options: &Options<'_>) -> Result<Detections, Problem> {
     read::<8>(sources, options, "10: image score x1 y1 x2 y2 x3 y3 x4 y4", |quad| quad)
 }
 
-/// Reads the horizontal boxes of one class a source; they become quads, clockwise from the top left.
+/// Reads the horizontal boxes of one class per source; they become quads, clockwise from the top left.
 ///
 /// # Errors
-/// As [`read_task1`].
+/// Same as [`read_task1`].
 pub fn read_task2(sources: &[Source<'_>], options: &Options<'_>) -> Result<Detections, Problem> {
     read::<4>(sources, options, "6: image score xmin ymin xmax ymax", hbox_to_quad)
 }
@@ -62,10 +62,10 @@ fn columns<const N: usize>(line: &[u8]) -> Result<(&[u8], f64, [f64; N]), Reason
     Ok(row)
 }
 
-/// The lines of a file of task 1: the detections of one label, best first, equal scores in their order.
+/// Text of a Task 1 file: the detections of one label, best first; ties keep their order.
 ///
-/// Scores are written so that they are read as the same number: rounded ones would tie. Coordinates have up to
-/// six decimals, which moves no corner by more than a millionth of a pixel and drops the noise of their sums.
+/// Scores are written in full, since rounded ones would tie. Coordinates have up to six decimals, which moves corners
+/// by at most a millionth of a pixel and drops rounding noise.
 ///
 /// # Panics
 /// If the lengths differ, an image has no name, or there are 2³² detections or more.

@@ -1,4 +1,4 @@
-//! MSRA-TD500 scene text: one file an image, `index difficulty x y width height angle`, one class `text`.
+//! MSRA-TD500 scene text: one file per image, `index difficulty x y width height angle`, one class `text`.
 //!
 //! The box has its top left corner at x, y before it is turned about its centre, clockwise, in radians.
 
@@ -12,10 +12,10 @@ use super::{Annotations, Options, Problem, Source};
 
 const MEANT: &str = "7: index difficulty x y width height angle";
 
-/// Reads the annotations of one image a source.
+/// Reads the annotations of one image per source.
 ///
 /// # Errors
-/// The first problem in the order of the sources, unless lenient.
+/// Returns the first problem in source order, unless lenient.
 pub fn read(sources: &[Source<'_>], options: &Options<'_>) -> Result<Annotations, Problem> {
     let known = one_image_a_source(sources, options);
     let parse = |rows: &mut Rows<'_, Object>, number: u64, image: &[u8], line: &[u8]| {

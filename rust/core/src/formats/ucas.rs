@@ -1,4 +1,4 @@
-//! UCAS-AOD: one file an image, `x1 y1 ... x4 y4 theta x y width height`, of one class, that of its folder.
+//! UCAS-AOD: one file per image, `x1 y1 ... x4 y4 theta x y width height`, of one class, that of its folder.
 //!
 //! The set has a folder `CAR` and a folder `PLANE`; the class is the folder's name in small letters. Files that were
 //! put together for the usual splits have the class in front: `car x1 y1 ...`.
@@ -12,10 +12,10 @@ use super::{Annotations, Options, Problem, Source};
 
 const MEANT: &str = "13, or 14 with the class in front: x1 y1 x2 y2 x3 y3 x4 y4 theta x y width height";
 
-/// Reads the annotations of one image a source.
+/// Reads the annotations of one image per source.
 ///
 /// # Errors
-/// The first problem in the order of the sources, unless lenient.
+/// Returns the first problem in source order, unless lenient.
 pub fn read(sources: &[Source<'_>], options: &Options<'_>) -> Result<Annotations, Problem> {
     let known = one_image_a_source(sources, options);
     let parse = |rows: &mut Rows<'_, Object>, number: u64, source: &Source<'_>, folder: &str, line: &[u8]| {

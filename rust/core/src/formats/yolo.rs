@@ -1,4 +1,4 @@
-//! YOLO-OBB: one file an image, `label x1 y1 ... x4 y4` a line, as shares of the image's sides.
+//! YOLO-OBB: one file per image, `label x1 y1 ... x4 y4` per line, as shares of the image's sides.
 //!
 //! Predictions have a score in a tenth column.
 
@@ -14,12 +14,12 @@ use crate::geom::Quad;
 /// A share of a side beyond this is a coordinate in pixels.
 const MOST: f64 = 10.0;
 
-/// Reads the objects of one image a source: quads as written, not in pixels; the score NaN where there is none.
+/// Reads the objects of one image per source: quads as written, not in pixels; the score NaN where there is none.
 ///
 /// Labels are indices into `options.classes`; without these the classes are the labels' digits.
 ///
 /// # Errors
-/// The first problem in the order of the sources, unless lenient.
+/// Returns the first problem in source order, unless lenient.
 pub fn read(sources: &[Source<'_>], options: &Options<'_>) -> Result<Detections, Problem> {
     let known = one_image_a_source(sources, options);
     let parse = |rows: &mut Rows<'_, Scored>, number: u64, image: &[u8], line: &[u8]| {

@@ -6,19 +6,19 @@ use std::io;
 use super::ImageError;
 use super::jpeg::guard;
 
-/// How an image is written.
+/// Output format of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Lossless, compressed for speed.
     Png,
-    /// Of this quality, from 1 to 100.
+    /// JPEG of a quality from 1 to 100.
     Jpeg(u8),
 }
 
-/// The bytes of a file that holds these pixels, three bytes each, in the memory of `file`.
+/// Encodes pixels, three bytes each, as a file; reuses the memory of `file`.
 ///
 /// # Errors
-/// If the format cannot hold an image of this size.
+/// If the format does not support this size.
 pub fn encode(
     pixels: &[u8],
     width: usize,
@@ -40,7 +40,7 @@ fn png(pixels: &[u8], width: usize, height: usize, mut file: Vec<u8>) -> Result<
     let mut encoder = png::Encoder::new(&mut file, width as u32, height as u32);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_compression(png::Compression::Fast);
-    // Of the filters this one makes the smallest files in the time that the fastest takes.
+    // As fast as the fastest filter, with the smallest files.
     encoder.set_filter(png::Filter::Paeth);
     let mut writer = encoder.write_header()?;
     writer.write_image_data(pixels)?;
@@ -48,8 +48,8 @@ fn png(pixels: &[u8], width: usize, height: usize, mut file: Vec<u8>) -> Result<
     Ok(file)
 }
 
-/// With the settings of libjpeg-turbo, so that from quality 25 on the bytes are those of OpenCV: colours at half the
-/// resolution, one scan, the standard codes.
+/// Encodes with libjpeg-turbo's settings, so that from quality 25 on the bytes equal OpenCV's: chroma at half the
+/// resolution, one scan, the standard Huffman codes.
 fn jpeg(pixels: &[u8], width: usize, height: usize, quality: u8, file: Vec<u8>) -> io::Result<Vec<u8>> {
     let mut encoder = Compress::new(ColorSpace::JCS_RGB);
     encoder.set_size(width, height);

@@ -1,4 +1,4 @@
-//! Directories of tags, as TIFF and EXIF have them.
+//! Directories of tags in TIFF and EXIF data.
 
 use std::io::{Cursor, Read, Seek, SeekFrom};
 
@@ -10,7 +10,7 @@ struct Entry {
     tag: u16,
     kind: u16,
     count: u64,
-    /// The values if they have room here, else where they are.
+    /// The values if they fit here, else their offset.
     value: [u8; 8],
 }
 
@@ -19,13 +19,13 @@ pub struct Directory<R> {
     source: R,
     length: u64,
     entries: Vec<Entry>,
-    /// Whether numbers begin with their greatest byte.
+    /// Whether numbers are big-endian.
     pub big_endian: bool,
     big_tiff: bool,
 }
 
 impl<R: Read + Seek> Directory<R> {
-    /// Reads the first directory of what begins with the header of a TIFF and is `length` bytes long.
+    /// Reads the first directory of `length` bytes that begin with a TIFF header.
     pub fn first(mut source: R, length: u64) -> Result<Directory<R>, ImageError> {
         let mut head = [0; 16];
         source.read_exact(&mut head[..8])?;
@@ -56,7 +56,7 @@ impl<R: Read + Seek> Directory<R> {
         Ok(Directory { source, length, entries, big_endian, big_tiff })
     }
 
-    /// The whole numbers of a tag; none if there is no such tag.
+    /// Integers of a tag; empty without the tag.
     pub fn numbers(&mut self, tag: u16) -> Result<Vec<u64>, ImageError> {
         let Some(entry) = self.entries.iter().find(|entry| entry.tag == tag) else { return Ok(Vec::new()) };
         let size = match entry.kind {
@@ -81,18 +81,18 @@ impl<R: Read + Seek> Directory<R> {
         Ok(values.map(|bytes| number(bytes, self.big_endian)).collect())
     }
 
-    /// The first number of a tag, or what is meant if there is none.
+    /// First number of a tag, or a default.
     pub fn number(&mut self, tag: u16, absent: u64) -> Result<u64, ImageError> {
         Ok(self.numbers(tag)?.first().copied().unwrap_or(absent))
     }
 
-    /// How the image is to be turned, from 1 to 8; 1, as it is, if that is not said.
+    /// Orientation of the image, from 1 (unchanged, the default) to 8.
     pub fn orientation(&mut self) -> u64 {
         self.number(ORIENTATION, 1).unwrap_or(1)
     }
 }
 
-/// The orientation that EXIF data say; 1 if they are no such data.
+/// Orientation in EXIF data; 1 if the data are not EXIF.
 pub fn orientation(exif: &[u8]) -> u64 {
     if !exif.starts_with(b"II*\0") && !exif.starts_with(b"MM\0*") {
         return 1;

@@ -1,4 +1,4 @@
-//! JPEG, by rows, with libjpeg: bit for bit what OpenCV shows.
+//! JPEG, row by row, by libjpeg; bit-identical to OpenCV.
 
 use mozjpeg::{ColorSpace, Decompress, Marker};
 use mozjpeg_sys::{self as ffi, J_MESSAGE_CODE, jpeg_common_struct, jpeg_error_mgr};
@@ -13,7 +13,7 @@ use super::{Area, Decoder, ImageError, check_claim, ifd};
 /// A block of 8 x 8 pixels takes at least one bit.
 pub const PIXELS_PER_BYTE: u64 = 512;
 
-/// What libjpeg only warns of although pixels are missing: it fills them up with grey.
+/// Warnings of libjpeg about missing pixels, which it fills with grey; they are errors here.
 const MISSING_PIXELS: [J_MESSAGE_CODE; 4] =
     [ffi::JWRN_HIT_MARKER, ffi::JWRN_HUFF_BAD_CODE, ffi::JWRN_JPEG_EOF, ffi::JWRN_MUST_RESYNC];
 
@@ -21,9 +21,9 @@ const MISSING_PIXELS: [J_MESSAGE_CODE; 4] =
 struct Jpeg {
     path: PathBuf,
     size: (usize, usize),
-    /// None before the first row is read, and after an error.
+    /// None before the first row and after an error.
     rows: Option<Rows>,
-    /// The row that comes next.
+    /// Next row.
     next: usize,
     row: Vec<u8>,
 }
@@ -78,19 +78,19 @@ impl Decoder for Jpeg {
     }
 }
 
-/// As OpenCV shows CMYK, which JPEG files hold inverted.
+/// Converts CMYK, which is inverted in JPEG files, as OpenCV does.
 fn from_cmyk([c, m, y, k]: [u8; 4]) -> [u8; 3] {
     [c, m, y].map(|ink| k - ((u16::from(255 - ink) * u16::from(k)) >> 8) as u8)
 }
 
-/// Where the bytes of a stream come from.
+/// Source of a stream's bytes.
 pub type Source = Box<dyn BufRead + Send>;
 
-/// The rows of a JPEG stream, from the top.
+/// Rows of a JPEG stream, from the top.
 pub struct Rows {
     /// None after the last row.
     started: Option<mozjpeg::decompress::DecompressStarted<Source>>,
-    /// Samples a pixel: 1 is grey, 3 RGB, 4 CMYK.
+    /// Samples per pixel: 1 is grey, 3 RGB, 4 CMYK.
     samples: usize,
     left: usize,
 }
@@ -99,7 +99,8 @@ pub struct Rows {
 unsafe impl Send for Rows {}
 
 impl Rows {
-    /// Begins to decode to so many samples a pixel; a stream of several scans whole, to two bytes a sample.
+    /// Starts decoding to a number of samples per pixel; a stream of several scans is decoded whole, to two bytes per
+    /// sample.
     pub fn start(header: Decompress<Source>, samples: usize) -> Result<Rows, ImageError> {
         let space = match samples {
             1 => ColorSpace::JCS_GRAYSCALE,
@@ -111,7 +112,7 @@ impl Rows {
         Ok(Rows { started: Some(started), samples, left })
     }
 
-    /// The next row, `width * samples` bytes; after the last, what is left of the stream is checked.
+    /// Next row, `width * samples` bytes; after the last one, the rest of the stream is checked.
     pub fn read(&mut self, out: &mut [u8]) -> Result<(), ImageError> {
         let mut started = self.started.take().ok_or_else(ImageError::cut_off)?;
         guard(|| started.read_scanlines_into(out).map(drop))?;
@@ -129,7 +130,7 @@ pub fn header(source: Source) -> Result<Decompress<Source>, ImageError> {
     guard(|| Decompress::builder().with_err(errors()).with_markers(&[Marker::APP(1)]).from_reader(source))
 }
 
-/// What libjpeg's errors unwind with.
+/// Payload of the unwinding on libjpeg errors.
 struct Failure {
     code: J_MESSAGE_CODE,
     message: String,
@@ -149,7 +150,7 @@ pub fn guard<T>(call: impl FnOnce() -> io::Result<T>) -> Result<T, ImageError> {
     }
 }
 
-/// libjpeg's usual handling of errors, but they unwind, and so do warnings that pixels are missing.
+/// libjpeg's default error handling, except that errors and warnings about missing pixels unwind.
 fn errors() -> jpeg_error_mgr {
     // SAFETY: all of its fields may be zero, and `jpeg_std_error` sets them.
     let mut errors = unsafe {

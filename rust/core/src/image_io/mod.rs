@@ -1,8 +1,8 @@
-//! Reading images in pieces, and writing small ones: what a splitter needs of PNG, JPEG and TIFF.
+//! Reading PNG, JPEG and TIFF images in pieces, and writing small ones, as `split` needs it.
 //!
-//! Pixels are 8-bit RGB, three bytes each, rows from the top: what OpenCV's `imread` shows, in the other order of
-//! channels. Grey and palettes are expanded, 16 bits become 8, transparency is left out, and EXIF orientation is
-//! applied. One file a format; each decodes no more of the file at a time than it must.
+//! Pixels are 8-bit RGB, three bytes each, rows from the top: those of OpenCV's `imread`, in the other channel order.
+//! Grey and palettes are expanded, 16 bits become 8, transparency is dropped, and EXIF orientation is applied. There
+//! is one module per format; each decodes only the necessary part of the file at a time.
 
 mod encode;
 mod ifd;
@@ -21,7 +21,7 @@ use std::path::Path;
 pub use encode::{Format, encode};
 pub use whole::Whole;
 
-/// What is wrong with an image, without the name of its file.
+/// Error in an image, without the file name.
 #[derive(Debug)]
 pub struct ImageError(pub String);
 
@@ -48,7 +48,7 @@ impl From<io::Error> for ImageError {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => ImageError::cut_off(),
             io::ErrorKind::NotFound => ImageError::new("no such file"),
-            // What decoders say of what they read.
+            // Messages of the decoders.
             io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::Other => {
                 ImageError(format!("is damaged: {error}"))
             }
@@ -57,16 +57,16 @@ impl From<io::Error> for ImageError {
     }
 }
 
-/// A rectangle of an image; unlike a [`crate::tile::Window`] it lies within it.
+/// Rectangle inside an image, unlike a [`crate::tile::Window`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Area {
-    /// The first column.
+    /// First column.
     pub x: usize,
-    /// The first row.
+    /// First row.
     pub y: usize,
-    /// Columns.
+    /// Number of columns.
     pub width: usize,
-    /// Rows.
+    /// Number of rows.
     pub height: usize,
 }
 
@@ -75,40 +75,40 @@ pub trait Decoder: Send {
     /// Width and height in pixels.
     fn size(&self) -> (usize, usize);
 
-    /// Width and height of the pieces that cost least to read.
+    /// Width and height of the pieces that are cheapest to read.
     ///
-    /// If they are as wide as the image, rows come from the top down: to read some, those above are decoded too, and
-    /// reading above the last row read starts anew. Otherwise pieces on this grid can be read in any order.
+    /// If they are as wide as the image, rows are decoded from the top: reading rows decodes those above them too, and
+    /// reading above the last row read starts again. Otherwise pieces on this grid can be read in any order.
     fn block(&self) -> (usize, usize);
 
     /// Reads an area into `out`, `width * height * 3` bytes.
     ///
     /// # Errors
-    /// If the file does not hold those pixels.
+    /// If the file does not contain these pixels.
     ///
     /// # Panics
-    /// If the area is not within the image, or `out` is of another size.
+    /// If the area is not inside the image, or `out` has another size.
     fn read(&mut self, area: Area, out: &mut [u8]) -> Result<(), ImageError> {
         let (width, height) = self.size();
         assert!(
             area.x + area.width <= width && area.y + area.height <= height,
             "{area:?} of {width} x {height} pixels"
         );
-        assert_eq!(out.len(), area.width * area.height * 3, "three bytes a pixel");
+        assert_eq!(out.len(), area.width * area.height * 3, "three bytes per pixel");
         if out.is_empty() { Ok(()) } else { self.decode(area, out) }
     }
 
-    /// What [`Decoder::read`] does when all is as it must be: the area lies within the image and is not empty.
+    /// Implements [`Decoder::read`] for a checked area: inside the image and not empty.
     ///
     /// # Errors
-    /// If the file does not hold those pixels.
+    /// If the file does not contain these pixels.
     fn decode(&mut self, area: Area, out: &mut [u8]) -> Result<(), ImageError>;
 }
 
-/// Opens an image by what its first bytes say, whatever the file is called, and reads its header.
+/// Opens an image by its first bytes, whatever its name, and reads its header.
 ///
 /// # Errors
-/// If it is no PNG, JPEG or TIFF, or its header is wrong, or claims more pixels than the file can hold.
+/// If it is not a PNG, JPEG or TIFF, or its header is wrong or claims more pixels than the file can contain.
 pub fn open(path: &Path) -> Result<Box<dyn Decoder>, ImageError> {
     let mut start = Vec::new();
     File::open(path)?.take(8).read_to_end(&mut start)?;
@@ -122,12 +122,12 @@ pub fn open(path: &Path) -> Result<Box<dyn Decoder>, ImageError> {
     }
 }
 
-/// Pieces of an image whose parts cost the same in any order; not as wide as the image, see [`Decoder::block`].
+/// Block size for images whose parts can be read in any order; not as wide as the image, see [`Decoder::block`].
 fn any_order((width, _): (usize, usize)) -> (usize, usize) {
     (512.min(width - 1).max(1), 512)
 }
 
-/// Refuses a header that claims more than `pixels_per_byte` for each of the file's bytes, before any memory is taken.
+/// Refuses a header that claims more than `pixels_per_byte` pixels per byte of the file, before allocating memory.
 fn check_claim((width, height): (usize, usize), bytes: u64, pixels_per_byte: u64) -> Result<(), ImageError> {
     if width == 0 || height == 0 {
         return Err(ImageError(format!("has {width} x {height} pixels")));
@@ -139,7 +139,7 @@ fn check_claim((width, height): (usize, usize), bytes: u64, pixels_per_byte: u64
     Ok(())
 }
 
-/// Zeros, which take no memory before they are written to: a header may claim much.
+/// Zeros, which take no memory until they are written to: a header may claim too much.
 pub(crate) fn zeros(bytes: usize) -> Result<Vec<u8>, ImageError> {
     let mut room = Vec::new();
     reserve(&mut room, bytes)?;
@@ -148,10 +148,10 @@ pub(crate) fn zeros(bytes: usize) -> Result<Vec<u8>, ImageError> {
     Ok(vec![0; bytes])
 }
 
-/// Makes room for so many bytes. Unlike `reserve` it does not end the process where there is no memory for them.
+/// Reserves bytes; unlike `reserve`, it returns an error if there is no memory, instead of ending the process.
 ///
 /// # Errors
-/// If there is none.
+/// If there is no memory.
 pub fn reserve(pixels: &mut Vec<u8>, bytes: usize) -> Result<(), ImageError> {
     let needs = |_| ImageError(format!("needs {} bytes of memory, more than there are", grouped(bytes as u64)));
     pixels.try_reserve_exact(bytes).map_err(needs)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::whole::{Whole, turned};
 use super::{Area, Decoder, ImageError, check_claim, ifd, zeros};
 
-/// Deflate makes at most 1032 bytes of one, and a byte holds at most 8 pixels.
+/// Deflate expands a byte to at most 1032 bytes, and a byte holds at most 8 pixels.
 const PIXELS_PER_BYTE: u64 = 1032 * 8;
 
 /// A PNG file whose rows come in order.
@@ -15,7 +15,7 @@ struct Png {
     path: PathBuf,
     reader: png::Reader<BufReader<File>>,
     size: (usize, usize),
-    /// The row that comes next; past the end after an error, so that the file is read anew.
+    /// Next row; past the end after an error, so that the file is read again.
     next: usize,
 }
 
@@ -34,12 +34,12 @@ pub fn open(path: &Path) -> Result<Box<dyn Decoder>, ImageError> {
     Ok(turned(image, orientation))
 }
 
-/// Walks over the chunks: refuses a file that ends too early or claims too much, and gives the orientation, which may
-/// stand after the pixels.
+/// Walks over the chunks: refuses a file that ends too early or claims too much, and returns the orientation, which
+/// may follow the pixels.
 fn check_chunks(path: &Path) -> Result<u64, ImageError> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();
-    // Chunks may be small: a small buffer reads little more than their headers.
+    // Chunks may be small: with a small buffer, little more than their headers is read.
     let mut file = BufReader::with_capacity(64, file);
     let mut head = [0; 24];
     file.read_exact(&mut head)?;
@@ -119,7 +119,7 @@ impl Decoder for Png {
     }
 }
 
-/// Pixels of one to four samples as RGB; alpha is left out.
+/// Pixels of one to four samples as RGB; alpha is dropped.
 fn paint(row: &[u8], samples: usize, out: &mut [u8]) {
     if samples == 3 {
         return out.copy_from_slice(&row[..out.len()]);

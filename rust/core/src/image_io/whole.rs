@@ -1,4 +1,4 @@
-//! Images that cannot be read in bands: interlaced ones, those that are turned for showing, and what others decode.
+//! Images that cannot be read in bands: interlaced ones, those with an EXIF orientation, and those of other decoders.
 
 use super::{Area, Decoder, ImageError, any_order, zeros};
 
@@ -10,7 +10,7 @@ pub struct Whole<F> {
 }
 
 impl<F: FnMut() -> Result<Vec<u8>, ImageError> + Send> Whole<F> {
-    /// `decode` gives all pixels, RGB, row by row.
+    /// `decode` returns all pixels, RGB, row by row.
     pub fn new(size: (usize, usize), decode: F) -> Whole<F> {
         Whole { size, decode, pixels: None }
     }
@@ -39,7 +39,7 @@ impl<F: FnMut() -> Result<Vec<u8>, ImageError> + Send> Decoder for Whole<F> {
     }
 }
 
-/// The image as EXIF says that it is to be shown; orientations are numbered from 1 (as it is) to 8.
+/// Applies an EXIF orientation, from 1 (unchanged) to 8.
 pub fn turned(mut image: Box<dyn Decoder>, orientation: u64) -> Box<dyn Decoder> {
     if !(2..=8).contains(&orientation) {
         return image;
@@ -63,7 +63,7 @@ pub fn turned(mut image: Box<dyn Decoder>, orientation: u64) -> Box<dyn Decoder>
     }))
 }
 
-/// Where a pixel of the file is shown.
+/// Position of a pixel of the file in the result.
 fn place(x: usize, y: usize, (width, height): (usize, usize), orientation: u64) -> (usize, usize) {
     let (left, up) = (width - 1 - x, height - 1 - y);
     match orientation {

@@ -1,8 +1,8 @@
-//! Splitting images into patches that are written to files, in bounded memory.
+//! Splits images into patches and writes them to files, in bounded memory.
 //!
-//! Workers share the open images and a queue of patches that are cut out and not yet encoded. Each does what is most
-//! wanted: while the queue is short it decodes an image further, or opens another one, and cuts out its next window;
-//! else it encodes a patch and writes it. So decoding and encoding overlap within an image and from one to the next.
+//! Workers share the open images and a queue of patches that wait for encoding. While the queue is short, a worker
+//! decodes more of an image, or opens another one, and cuts its next window; otherwise it encodes and writes a patch.
+//! So decoding and encoding overlap within an image and between images.
 
 mod source;
 #[cfg(test)]
@@ -26,65 +26,65 @@ use crate::threads;
 use crate::tile::Window;
 use source::{Pixels, Source};
 
-/// Bytes of pixels that may wait to be encoded. One worker has no use for a queue.
+/// Bytes of pixels that may wait for encoding. A single worker needs no queue.
 const QUEUE: usize = 40 << 20;
-/// Bytes of rows that open images may hold, for each worker. One image is opened whatever it holds.
+/// Bytes of rows that open images may hold, per worker. One image is always open, whatever it holds.
 const ROWS: usize = 64 << 20;
-/// How often the caller is asked whether to go on, if nothing else happens.
+/// Interval at which the caller can stop the split.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Gives all pixels of an image, RGB, row by row, for as many as the plan says.
+/// Returns all pixels of an image, RGB, row by row; their number must be that of the plan.
 pub type Decode = Arc<dyn Fn() -> Result<Vec<u8>, ImageError> + Send + Sync>;
 
-/// Where the pixels of an image come from.
+/// Source of an image's pixels.
 pub enum Origin {
     /// A file that [`image_io`] reads.
     File(PathBuf),
-    /// What is read by others, and only whole.
+    /// An image read whole by another decoder.
     Whole(Decode),
 }
 
-/// An image and what becomes of it.
+/// An image and its patches.
 pub struct Image {
-    /// Where its pixels come from.
+    /// Source of the pixels.
     pub origin: Origin,
-    /// Width and height that its header said when the windows were made.
+    /// Width and height in the header when the windows were made.
     pub size: (usize, usize),
-    /// Its patches, in any order.
+    /// Patches, in any order.
     pub patches: Vec<Patch>,
 }
 
 /// A patch of an image.
 pub struct Patch {
-    /// Where it lies; it starts within the image.
+    /// Window; it starts inside the image.
     pub window: Window,
-    /// The file that is written.
+    /// Output file.
     pub file: PathBuf,
-    /// Another file that is written before it, and its content.
+    /// Another file, with its content, to be written first.
     pub label: Option<(PathBuf, String)>,
 }
 
-/// How patches are written.
+/// Settings of the output.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// The format of their files.
+    /// File format.
     pub format: Format,
-    /// What fills windows beyond the image: red, green, blue; None: they are cut off there.
+    /// Padding colour beyond the image, RGB; None: windows end at the image border.
     pub padding: Option<[u8; 3]>,
-    /// Number of threads; 0: one a core.
+    /// Number of threads; 0: one per core.
     pub jobs: usize,
 }
 
-/// What happens meanwhile; images have the numbers in which they come.
+/// Progress event; images are numbered in input order.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A patch of an image is written.
+    /// A patch of an image was written.
     Patch(usize),
-    /// All patches of an image are written.
+    /// All patches of an image were written.
     Done(usize),
-    /// An image cannot be read or encoded, for this reason; none of its patches is left.
+    /// An image cannot be read or encoded, with the reason; its patches were removed.
     Failed(usize, String),
-    /// Nothing has happened for a while.
+    /// Nothing happened for a while.
     Waiting,
 }
 
@@ -97,12 +97,12 @@ pub struct WriteError {
     pub error: io::Error,
 }
 
-/// Splits images; `report` is called on this thread and may end it all.
+/// Splits images; `report` is called on this thread and can stop the split.
 ///
-/// Images are taken from the iterator as they are needed. Files appear when they are complete, under their names.
+/// Images are taken from the iterator as needed. Files appear under their names when they are complete.
 ///
 /// # Errors
-/// For the first file that cannot be written; nothing else is written then.
+/// For the first file that cannot be written; no more files are written after it.
 pub fn split(
     images: impl Iterator<Item = Image>,
     settings: Settings,
@@ -123,7 +123,7 @@ pub fn split(
         for worker in 0..jobs {
             let (pool, events) = (&pool, events.clone());
             let started = thread::Builder::new().spawn_scoped(scope, move || pool.work(&events));
-            // The system may have no more threads: one is enough.
+            // If the system has no more threads, one is enough.
             assert!(started.is_ok() || worker > 0, "no thread can be started");
             if started.is_err() {
                 break;
@@ -147,7 +147,7 @@ pub fn split(
 }
 
 impl Image {
-    /// The part of the window of a patch that lies on the image.
+    /// Part of a patch's window inside the image.
     fn inside(&self, patch: usize) -> Area {
         let w = self.patches[patch].window;
         let (x, y) = (w.x0 as usize, w.y0 as usize);
@@ -155,7 +155,7 @@ impl Image {
         Area { x, y, width: x1 - x, height: y1 - y }
     }
 
-    /// About as many bytes as are needed of the image at a time.
+    /// Estimated bytes of an open image.
     fn bytes(&self) -> usize {
         let rows = match self.origin {
             Origin::File(_) => (0..self.patches.len()).map(|i| self.inside(i).height).max().unwrap_or(0),
@@ -165,7 +165,7 @@ impl Image {
     }
 }
 
-/// What the workers share.
+/// State shared by the workers.
 struct Pool {
     settings: Settings,
     queue: usize,
@@ -177,27 +177,27 @@ struct Pool {
 
 #[derive(Default)]
 struct State {
-    /// Images that nobody has opened yet, and whether there will be no others.
+    /// Images that are not open yet, and whether the input has ended.
     waiting: VecDeque<(usize, Image)>,
     no_more: bool,
-    /// Images that are open and that nobody decodes now.
+    /// Open images that no worker is decoding.
     idle: Vec<Source>,
-    /// How many images are open, and about how many bytes of rows they hold.
+    /// Number of open images, and their estimated bytes of rows.
     open: usize,
     open_bytes: usize,
-    /// Patches to be encoded, and their bytes.
+    /// Patches that wait for encoding, and their bytes.
     ready: VecDeque<Pixels>,
     ready_bytes: usize,
-    /// Memory of patches that are written: to ask the system for it each time would take as long as to fill it.
+    /// Memory of written patches, for reuse: allocating it anew takes as long as filling it.
     spare: Vec<Vec<u8>>,
-    /// Images of which not every patch is written.
+    /// Images with patches that are not written yet.
     unfinished: HashMap<usize, Unfinished>,
     fatal: Option<WriteError>,
 }
 
 struct Unfinished {
     plan: Arc<Image>,
-    /// Patches that are written, and how many are being written.
+    /// Written patches, and the number being written.
     written: Vec<usize>,
     writing: usize,
     failed: Option<ImageError>,
@@ -205,14 +205,14 @@ struct Unfinished {
 
 enum Task {
     Open(usize, Arc<Image>),
-    /// With memory for the pixels of a patch.
+    /// A job, with memory for the pixels of a patch.
     Decode(Source, Vec<u8>),
     Write(Pixels, Arc<Image>),
 }
 
 impl Pool {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // What may panic does not run under the lock.
+        // Code that may panic does not run under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -222,7 +222,7 @@ impl Pool {
         self.changed.notify_all();
     }
 
-    /// Lets up to `count` images wait.
+    /// Fills the queue of waiting images up to `count`.
     fn feed(&self, images: &mut impl Iterator<Item = (usize, Image)>, count: usize) {
         let mut missing = count.saturating_sub(self.lock().waiting.len());
         while missing > 0 {
@@ -264,7 +264,7 @@ impl Pool {
         }
     }
 
-    /// What is to be done next; None at the end.
+    /// Next job; None at the end.
     fn next_task(&self) -> Option<Task> {
         let mut state = self.lock();
         while !self.stop.load(Ordering::Relaxed) {
@@ -288,7 +288,7 @@ impl Pool {
         None
     }
 
-    /// Lets others go on with an open image, and encode what was cut from it.
+    /// Returns an open image to the other workers, and queues its cut window for encoding.
     fn put_back(&self, source: Source, pixels: Option<Pixels>) {
         let mut state = self.lock();
         let sound = state.unfinished.get(&source.image).is_some_and(|image| image.failed.is_none());
@@ -329,7 +329,7 @@ impl Pool {
                     state.unfinished.remove(&image);
                 }
                 drop(state);
-                // If the caller is gone, nobody is to be told.
+                // If the caller is gone, there is nobody to tell.
                 let _ = events.send(Event::Patch(image));
                 if done {
                     let _ = events.send(Event::Done(image));
@@ -360,7 +360,7 @@ impl Pool {
         }
     }
 
-    /// Gives up an image.
+    /// Drops a failed image.
     fn fail(&self, image: usize, error: ImageError, events: &Sender<Event>) {
         let mut state = self.lock();
         if let Some(unfinished) = state.unfinished.get_mut(&image) {
@@ -377,7 +377,7 @@ impl Pool {
         self.settle(image, events);
     }
 
-    /// Removes the files of an image that has failed, when nobody writes any more of them.
+    /// Removes the files of a failed image once no worker writes them.
     fn settle(&self, image: usize, events: &Sender<Event>) {
         let mut state = self.lock();
         if state.unfinished.get(&image).is_none_or(|image| image.writing > 0) {
@@ -388,7 +388,7 @@ impl Pool {
         };
         drop(state);
         for patch in written.into_iter().map(|i| &plan.patches[i]) {
-            // What cannot be removed cannot be mended here either.
+            // Files that cannot be removed are left.
             let _ = fs::remove_file(&patch.file);
             let _ = patch.label.as_ref().map(|(path, _)| fs::remove_file(path));
         }
@@ -397,7 +397,7 @@ impl Pool {
 }
 
 impl State {
-    /// The next image to be opened, if there is one and the memory for it.
+    /// Next image to open, if there is one and enough memory.
     fn open_next(&mut self, jobs: usize) -> Option<(usize, Arc<Image>)> {
         let bytes = self.open_bytes + self.waiting.front()?.1.bytes();
         if self.open > 0 && (self.open >= jobs || bytes > jobs * ROWS) {
@@ -417,7 +417,7 @@ impl State {
         self.open_bytes -= plan.bytes();
     }
 
-    /// The next patch to be encoded.
+    /// Next patch to encode.
     fn next_ready(&mut self) -> Option<(Pixels, Arc<Image>)> {
         let pixels = self.ready.pop_front()?;
         self.ready_bytes -= pixels.bytes();
@@ -435,7 +435,7 @@ impl Drop for EndOnDrop<'_> {
     }
 }
 
-/// What `f` returns; if it panics, as a decoder may whose file nobody has thought of, the image is at fault.
+/// Runs `f`; a panic, as a decoder may raise on an unforeseen file, becomes an error of the image.
 fn guarded<T>(f: impl FnOnce() -> Result<T, ImageError>) -> Result<T, ImageError> {
     catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|_| Err(ImageError("makes its decoder fail".into())))
 }

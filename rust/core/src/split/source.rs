@@ -1,4 +1,4 @@
-//! One image that is cut into windows while it is decoded from the top down.
+//! An image that is cut into windows while it is decoded from top to bottom.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::{Image, Origin};
 use crate::image_io::{self, Area, Decoder, ImageError, Whole};
 
-/// Rows are decoded in steps of at least so many.
+/// Smallest number of rows decoded at once.
 const LEAST_ROWS: usize = 32;
 
-/// The pixels of a patch, waiting to be encoded.
+/// Pixels of a patch that waits for encoding.
 pub struct Pixels {
     /// Number of the image.
     pub image: usize,
@@ -22,13 +22,13 @@ pub struct Pixels {
 }
 
 impl Pixels {
-    /// The memory that it takes; more than its pixels need if a larger patch had it before.
+    /// Allocated memory; more than the pixels need if a larger patch used it before.
     pub fn bytes(&self) -> usize {
         self.rgb.capacity()
     }
 }
 
-/// An open image, the rows of it that windows still need, and its windows in the order in which they are complete.
+/// An open image, the rows that windows still need, and its windows in the order of completion.
 pub struct Source {
     /// Number of the image.
     pub image: usize,
@@ -36,14 +36,14 @@ pub struct Source {
     decoder: Box<dyn Decoder>,
     /// Indices of the patches, by the last row of their windows.
     order: Vec<usize>,
-    /// How many of them have been cut out.
+    /// Number of patches already cut.
     done: usize,
-    /// Rows that are decoded at once.
+    /// Number of rows decoded at once.
     step: usize,
-    /// Row `y` of the image lies at row `y % kept`; `kept` is a multiple of `step`, so that no step is torn, or all.
+    /// Row `y` of the image is at row `y % kept`. `kept` is all rows, or a multiple of `step`, so that no step wraps.
     rows: Vec<u8>,
     kept: usize,
-    /// The row that is decoded next.
+    /// Next row to decode.
     next: usize,
 }
 
@@ -70,15 +70,15 @@ impl Source {
         Ok(Source { image, plan, decoder, order, done: 0, step, rows, kept, next: 0 })
     }
 
-    /// Whether all windows have been cut out.
+    /// Whether all windows are cut.
     pub fn is_done(&self) -> bool {
         self.done == self.order.len()
     }
 
-    /// The next window, in the memory of `rgb`; None when it is to stop.
+    /// Cuts the next window; reuses the memory of `rgb`. None if the split was stopped.
     ///
     /// # Panics
-    /// If there is none.
+    /// If no window is left.
     pub fn next(
         &mut self,
         padding: Option<[u8; 3]>,
@@ -114,7 +114,7 @@ impl Source {
         Ok(())
     }
 
-    /// An area of the image at the upper left of `width` x `height` pixels, and beyond it the padding, added to `rgb`.
+    /// Appends `width` x `height` pixels to `rgb`: an area of the image at the top left, and padding.
     fn cut(&self, area: Area, width: usize, height: usize, padding: Option<[u8; 3]>, rgb: &mut Vec<u8>) {
         let beyond = padding.unwrap_or_default().repeat(width);
         for y in area.y..area.y + area.height {
@@ -128,7 +128,7 @@ impl Source {
     }
 }
 
-/// The number of rows, a multiple of `step`, within which all windows lie that are not complete while one is cut.
+/// Number of rows, a multiple of `step`, that contain all incomplete windows while one is cut.
 fn rows_kept(windows: impl DoubleEndedIterator<Item = Area>, step: usize) -> usize {
     let (mut kept, mut top) = (step, usize::MAX);
     for window in windows.rev() {

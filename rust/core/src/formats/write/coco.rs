@@ -6,13 +6,13 @@ use crate::geom::{Quad, signed_area};
 use crate::threads;
 use std::io::Write;
 
-/// The objects of the images as entries of `annotations`, parted by commas and line ends, none after the last.
+/// The objects of the images as entries of `annotations`, separated by commas and line ends, none after the last.
 ///
 /// Ids of images, annotations and categories count from 1 in their order; `first_image` and `first_object` say how
 /// many came before this batch. `difficult` is a key of its own, which COCO does not know and others pass over.
 ///
 /// # Panics
-/// If the batch is not sound.
+/// If the batch is inconsistent.
 pub fn annotations(batch: &Batch<'_>, first_image: usize, first_object: usize, jobs: usize) -> Vec<u8> {
     let texts = threads::map(batch.names.len(), jobs, |i| {
         let mut out = Vec::new();

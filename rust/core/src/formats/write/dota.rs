@@ -4,7 +4,7 @@ use super::Object;
 use super::text::push_coordinate;
 use std::io::Write;
 
-/// `x1 y1 ... x4 y4 class difficulty` a line.
+/// `x1 y1 ... x4 y4 class difficulty` per line.
 pub(super) fn text<'a>(objects: impl Iterator<Item = Object<'a>>) -> Vec<u8> {
     let mut out = Vec::new();
     for object in objects {

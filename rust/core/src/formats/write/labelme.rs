@@ -1,4 +1,4 @@
-//! Json as labelme writes it: a polygon an object, which any quad is.
+//! Json as labelme writes it: one polygon per object.
 
 use super::text::{push_coordinate, push_json};
 use super::{Image, Object};

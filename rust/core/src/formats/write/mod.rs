@@ -1,6 +1,6 @@
-//! Annotations as text, one file a format: [`dota`], [`yolo`], [`voc`] (xml in three forms), [`labelme`] and [`coco`].
+//! Annotations as text, one file per format: [`dota`], [`yolo`], [`voc`] (xml in three forms), [`labelme`] and [`coco`].
 //!
-//! All but COCO have a file an image. Coordinates have up to six decimals, which moves no corner by more than a
+//! All but COCO have one file per image. Coordinates have up to six decimals, which moves no corner by more than a
 //! millionth of a pixel; shares of an image's sides have ten, which is as good for 20,000 pixels.
 
 pub mod coco;
@@ -16,14 +16,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Images in a row and the objects on them.
+/// Consecutive images and their objects.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
-    /// What each image is called.
+    /// Name of each image.
     pub names: &'a [String],
-    /// The name of its file, with its suffix.
+    /// File name of each image, with suffix.
     pub files: &'a [String],
-    /// Its width and height in pixels.
+    /// Width and height of each image in pixels.
     pub sizes: &'a [[u32; 2]],
     /// The objects of image `i` are those from `bounds[i]` to before `bounds[i + 1]`; one entry more than images.
     pub bounds: &'a [usize],
@@ -35,7 +35,7 @@ pub struct Batch<'a> {
     pub label: &'a [i32],
     /// 0, 1 (difficult) or 2 (truncated).
     pub difficult: &'a [u8],
-    /// 1 for regions with many objects, which only COCO can say.
+    /// 1 for crowd regions, which only COCO stores.
     pub crowd: &'a [u8],
 }
 
@@ -57,7 +57,7 @@ struct Object<'a> {
 }
 
 impl Batch<'_> {
-    /// Whether all lengths and indices fit each other.
+    /// Whether all lengths and indices are consistent.
     pub fn is_sound(&self) -> bool {
         let (images, objects) = (self.names.len(), self.quads.len());
         [self.files.len(), self.sizes.len()] == [images; 2]
@@ -84,20 +84,20 @@ impl Batch<'_> {
     }
 }
 
-/// The formats with a file an image.
+/// The formats with one file per image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// `x1 y1 ... x4 y4 class difficulty` a line.
+    /// `x1 y1 ... x4 y4 class difficulty` per line.
     Dota,
-    /// `label x1 y1 ... x4 y4` a line, as shares of the image's sides.
+    /// `label x1 y1 ... x4 y4` per line, as shares of the image's sides.
     Yolo,
-    /// Xml with the four corners of each object, as DIOR-R's.
+    /// XML with the four corners of each object, as in DIOR-R.
     Voc,
-    /// Xml with centre, sides and angle of each object, as roLabelImg writes it.
+    /// XML with centre, sides and angle of each object, as roLabelImg writes it.
     RoLabelImg,
-    /// Xml as HRSC2016's; the classes must be its numbers of them.
+    /// XML as in HRSC2016; class names must be its class numbers.
     Hrsc,
-    /// Json with the polygon of each object.
+    /// JSON with the polygon of each object.
     LabelMe,
 }
 
@@ -110,7 +110,7 @@ impl Format {
         }
     }
 
-    /// The text of the file of an image.
+    /// Text of the file of an image.
     fn text(self, batch: &Batch<'_>, i: usize) -> Vec<u8> {
         let (image, objects) = (batch.image(i), batch.objects(i));
         match self {
@@ -124,15 +124,15 @@ impl Format {
     }
 }
 
-/// Writes the files of a batch into `folder`, which must be there. Their text is made on up to `jobs` threads (0: one a
-/// core); one alone makes the files, as several that do so in one folder get into each other's way: ext4 can take four
+/// Writes the files of a batch into `folder`, which must exist. Their text is made on up to `jobs` threads (0: one per
+/// core). A single thread creates the files: several threads in one folder block each other, and ext4 can take four
 /// times as long.
 ///
 /// # Errors
-/// The first file in order that cannot be written, and why; others may be there then.
+/// Returns the first file that cannot be written, and why; other files may have been written.
 ///
 /// # Panics
-/// If the batch is not sound.
+/// If the batch is inconsistent.
 pub fn write_files(batch: &Batch<'_>, format: Format, folder: &Path, jobs: usize) -> Result<(), (PathBuf, io::Error)> {
     let texts = threads::map(batch.names.len(), jobs, |i| format.text(batch, i));
     batch.names.iter().zip(texts).try_for_each(|(name, text)| {

@@ -1,4 +1,4 @@
-//! TIFF: strips and tiles, of which only those that are needed are decoded, and no more than a row at a time is kept.
+//! TIFF: only the necessary strips and tiles are decoded, and at most a row of them is kept in memory.
 
 mod pixels;
 mod streams;
@@ -16,10 +16,10 @@ use super::{Area, Decoder, ImageError, any_order, check_claim};
 use pixels::{Colour, unpack};
 use streams::{Compression, Jpeg, Rows, undo_differences};
 
-/// More samples a pixel than any sensor has bands; it bounds the memory for a row.
+/// Largest number of samples per pixel, above that of any sensor; it bounds the memory for a row.
 const MOST_SAMPLES: u64 = 1024;
 
-/// Place of a strip or tile that is not in the file, as GDAL leaves out those of zeros.
+/// Location of a strip or tile that is not in the file; GDAL omits those of zeros.
 const LEFT_OUT: (u64, u64) = (0, 0);
 
 /// The first image of a TIFF file.
@@ -28,11 +28,11 @@ struct Tiff {
     size: (usize, usize),
     /// Strips are tiles as wide as the image.
     tile: (usize, usize),
-    /// Where each strip or tile is: its first byte and its length; of planes one after the other.
+    /// First byte and length of each strip or tile, plane by plane.
     places: Vec<(u64, u64)>,
-    /// 1, or the number of samples if those of a kind lie together.
+    /// Number of planes: 1, or the number of samples if each has its own plane.
     planes: usize,
-    /// Samples a pixel, within one plane.
+    /// Samples per pixel within one plane.
     samples: usize,
     bits: usize,
     big_endian: bool,
@@ -40,10 +40,10 @@ struct Tiff {
     differences: bool,
     colour: Colour,
     jpeg: Jpeg,
-    /// For each plane, the strip or tile that was read last, as far as it was.
+    /// For each plane, the current strip or tile and its reading position.
     open: Vec<Option<Open>>,
     row: Vec<u8>,
-    /// Samples of the columns that are wanted, of all planes.
+    /// Samples of the requested columns, of all planes.
     pixels: Vec<u8>,
 }
 
@@ -102,7 +102,7 @@ pub fn open(path: &Path) -> Result<Box<dyn Decoder>, ImageError> {
     Ok(turned(Box::new(tiff), tags.orientation()))
 }
 
-/// Bits of a sample, and samples a pixel.
+/// Bits per sample, and samples per pixel.
 fn samples<R: Read + Seek>(tags: &mut Directory<R>) -> Result<(usize, usize), ImageError> {
     let (bits, samples) = (tags.numbers(258)?, tags.number(277, 1)?);
     let format = tags.number(339, 1)?;
@@ -123,7 +123,7 @@ fn samples<R: Read + Seek>(tags: &mut Directory<R>) -> Result<(usize, usize), Im
     Ok((one as usize, samples as usize))
 }
 
-/// Whether each sample is written as its difference to the one on its left.
+/// Whether each sample is stored as the difference from its left neighbour.
 fn differences<R: Read + Seek>(
     tags: &mut Directory<R>,
     compression: Compression,
@@ -163,7 +163,7 @@ impl Tiff {
         (self.tile.0 * self.samples * self.bits).div_ceil(8)
     }
 
-    /// Refuses strips and tiles that the file has no room for, before any memory is taken for them.
+    /// Refuses strips and tiles that the file cannot contain, before allocating memory.
     fn check(&self, length: u64) -> Result<(), ImageError> {
         let most = |size: usize| size.max(1 << 16);
         if self.tile.0 == 0 || self.tile.1 == 0 || self.tile.0 > most(self.size.0) || self.tile.1 > most(self.size.1) {
@@ -196,8 +196,8 @@ impl Tiff {
         Ok(())
     }
 
-    /// Reads into `self.row` what holds these columns of a row of a strip or tile; from the first of them on if
-    /// samples are whole bytes, else from the first of all.
+    /// Reads the columns of a row of a strip or tile into `self.row`: from the first requested column if samples are
+    /// whole bytes, else from column 0.
     fn read_row(&mut self, plane: usize, index: usize, row: usize, columns: &Range<usize>) -> Result<(), ImageError> {
         let bytes = self.row_bytes();
         let (start, length) = self.places[index];
@@ -290,7 +290,7 @@ impl Decoder for Tiff {
     }
 }
 
-/// What a length takes of each tile that it touches: the tile's start, and the range.
+/// Parts of a range in each tile that it touches: the tile's start, and the part.
 fn pieces(start: usize, length: usize, tile: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
     let end = start + length;
     (start / tile * tile..end).step_by(tile).map(move |t| (t, t.max(start)..(t + tile).min(end)))

@@ -1,12 +1,12 @@
-//! What the samples of a TIFF mean, as libtiff shows them, and so OpenCV.
+//! Conversion of TIFF samples to pixels, as in libtiff and thus OpenCV.
 
 use super::super::ImageError;
 use super::super::ifd::Directory;
 use std::io::{Read, Seek};
 
-/// How samples make colours.
+/// Interpretation of samples as colours.
 pub enum Colour {
-    /// The first sample, of so many bits; the others are left out.
+    /// The first sample, with a number of bits; the others are dropped.
     Grey {
         bits: usize,
         inverted: bool,
@@ -21,17 +21,17 @@ pub enum Colour {
     Cmyk,
 }
 
-/// What a fourth sample does.
+/// Role of a fourth sample.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Alpha {
-    /// Nothing: there is none, or the colours are multiplied by it already.
+    /// None: it is missing, or the colours are already multiplied by it.
     None,
     /// libtiff multiplies the colours by it.
     Unassociated,
 }
 
 impl Colour {
-    /// From the tags of a directory.
+    /// Reads the interpretation from the tags of a directory.
     pub fn from_tags<R: Read + Seek>(
         tags: &mut Directory<R>,
         samples: usize,
@@ -58,7 +58,7 @@ impl Colour {
         }
     }
 
-    /// RGB of `samples` a pixel, which are two bytes each if they are of 16 bits, else one.
+    /// Converts `samples` per pixel to RGB; a sample takes two bytes if it has 16 bits, else one.
     pub fn paint(&self, pixels: &[u8], samples: usize, big_endian: bool, out: &mut [u8]) {
         let out = out.as_chunks_mut::<3>().0;
         match self {
@@ -112,7 +112,7 @@ fn rgb(sample: impl Fn(usize) -> u8, alpha: Alpha) -> [u8; 3] {
     }
 }
 
-/// Colours of 16 bits: all reds, all greens, all blues. Old files have them of 8 bits: then none is above 255.
+/// Palette of 16-bit colours: all reds, all greens, all blues. Old files have 8 bits: then none is above 255.
 fn palette(map: &[u64], bits: usize) -> Result<Vec<[u8; 3]>, ImageError> {
     let n = 1 << bits;
     if map.len() < 3 * n {
@@ -122,7 +122,7 @@ fn palette(map: &[u64], bits: usize) -> Result<Vec<[u8; 3]>, ImageError> {
     Ok((0..n).map(|i| [i, n + i, 2 * n + i].map(|at| (map[at] >> shift) as u8)).collect())
 }
 
-/// Samples of 1, 2 or 4 bits, one byte each, `skip` of them left out.
+/// Unpacks samples of 1, 2 or 4 bits to one byte each; skips the first `skip`.
 pub fn unpack(raw: &[u8], bits: usize, skip: usize, out: &mut [u8]) {
     for (i, out) in (skip..).zip(out) {
         *out = raw[i * bits / 8] >> (8 - bits - i * bits % 8) & ((1 << bits) - 1);

@@ -1,11 +1,11 @@
-//! The compressions of TIFF, each as rows that come one by one.
+//! TIFF compressions as streams of rows.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use super::super::section::Section;
 use super::super::{ImageError, jpeg};
 
-/// How strips and tiles are compressed.
+/// Compression of strips and tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     None,
@@ -38,7 +38,7 @@ impl Compression {
         )))
     }
 
-    /// The most bytes that one byte can become.
+    /// Largest expansion of one byte.
     pub fn expansion(self) -> u64 {
         match self {
             Compression::None => 1,
@@ -49,7 +49,7 @@ impl Compression {
         }
     }
 
-    /// The rows of a strip or tile of which `section` is the compressed data.
+    /// Decodes a strip or tile from its compressed data, `section`.
     pub fn open(self, section: Section, jpeg: &Jpeg) -> Result<Box<dyn Rows>, ImageError> {
         let source = BufReader::new(section);
         Ok(match self {
@@ -64,7 +64,7 @@ impl Compression {
 
 /// Rows of a strip or tile, from the top.
 pub trait Rows: Send {
-    /// The next row.
+    /// Next row.
     fn row(&mut self, out: &mut [u8]) -> Result<(), ImageError>;
 }
 
@@ -82,15 +82,15 @@ impl Rows for jpeg::Rows {
     }
 }
 
-/// What strips and tiles of JPEG have in common.
+/// Settings common to all JPEG strips and tiles.
 pub struct Jpeg {
-    /// A JPEG stream of tables alone; empty if each strip has its own.
+    /// JPEG stream of tables only; empty if each strip has its own.
     pub tables: Vec<u8>,
-    /// Samples a pixel.
+    /// Samples per pixel.
     pub samples: usize,
-    /// Whether the samples are YCbCr, which becomes RGB.
+    /// Whether the samples are YCbCr and must be converted to RGB.
     pub ycbcr: bool,
-    /// Width and height of a strip or tile, the last strip perhaps but fewer rows.
+    /// Width and height of a strip or tile; the last strip may have fewer rows.
     pub size: (usize, usize),
 }
 
@@ -101,7 +101,7 @@ impl Jpeg {
         if start != [0xff, 0xd8] {
             return Err(ImageError::new("has a strip or tile that is no JPEG"));
         }
-        // Only the TIFF knows what the samples mean; an Adobe marker says it to libjpeg.
+        // Only the TIFF tags give the meaning of the samples; an Adobe marker passes it to libjpeg.
         let mut head = vec![0xff, 0xd8, 0xff, 0xee, 0, 14];
         head.extend_from_slice(b"Adobe\0\x64\0\0\0\0");
         head.push(u8::from(self.ycbcr));
@@ -128,7 +128,7 @@ struct Lzw<R> {
 
 impl<R: BufRead> Lzw<R> {
     fn new(mut source: R) -> Result<Lzw<R>, ImageError> {
-        // The codes begin with "clear", 256 in 9 bits; before TIFF 6 they were written the other way round.
+        // Codes begin with "clear", 256 in 9 bits; before TIFF 6 they had the reverse bit order.
         if source.fill_buf()?.first() == Some(&0) {
             return Err(ImageError::new("is a TIFF with LZW as before 1992, which is not read; save it anew"));
         }
@@ -154,9 +154,9 @@ impl<R: BufRead> Read for Lzw<R> {
 
 struct PackBits<R> {
     source: R,
-    /// Bytes left of a run.
+    /// Remaining bytes of a run.
     run: usize,
-    /// What the run repeats; None for bytes as they are.
+    /// Repeated byte of the run; None for literal bytes.
     value: Option<u8>,
 }
 
@@ -187,7 +187,7 @@ impl<R: BufRead> Read for PackBits<R> {
     }
 }
 
-/// Undoes the difference of each sample to that of the pixel on its left.
+/// Undoes horizontal differencing.
 pub fn undo_differences(row: &mut [u8], samples: usize, bits: usize, big_endian: bool) {
     match (bits, big_endian) {
         (8, _) => add(row.as_chunks_mut().0, samples, |[a], [b]| [a.wrapping_add(b)]),
