@@ -137,3 +137,22 @@ def test_what_is_missing(truth: Any, objects: InstanceTable, tmp_path: Path) -> 
     for metric in ("proposal", [], ["bbox", "bbox"]):
         with pytest.raises(ValueError, match="metric: need 'bbox', 'segm' or both"):
             CocoMetric(metric=metric)
+
+
+def test_the_first_shape_selects_the_best_checkpoint() -> None:
+    assert CocoMetric(metric=["segm", "bbox"]).kinds == ("segm", "bbox")
+
+
+@pytest.mark.parametrize("thresholds", [[], [0.5, 2.0], "half", ["0.5"]])
+def test_wrong_thresholds(thresholds: Any) -> None:
+    with pytest.raises(ValueError, match="iou_thrs: need 1 to 32 thresholds"):
+        CocoMetric(iou_thrs=thresholds)
+
+
+def test_boxes_need_no_sizes_of_images() -> None:
+    masks = Masks([[np.array([10.0, 10, 50, 10, 50, 50, 10, 50])]])
+    things = {"images": ["a"], "classes": ["ship"], "boxes": np.array([[10.0, 10, 50, 50]]), "kind": "hbox"}
+    things |= {"image": np.zeros(1, np.int32), "label": np.zeros(1, np.int32)}
+    truth = InstanceTable(**things, difficult=np.zeros(1, np.uint8), masks=masks)
+    found = InstanceTable(**things, scores=np.ones(1))
+    assert evaluate_coco(truth, found).map == pytest.approx(1)

@@ -15,7 +15,7 @@ from conftest import GOLDENS
 from rotx import geometry, registry
 from rotx.annotations.classes import DOTA_V1_0, DOTA_V1_5, DOTA_V2_0
 from rotx.compat import load_config
-from rotx.evaluation.metrics import DOTAMetric, RotatedCocoMetric, Several, build_metric
+from rotx.evaluation.metrics import DOTAMetric, RotatedCocoMetric, Several, build_metric, merge_iou
 from rotx.evaluation.protocols import PROTOCOLS
 from rotx.records import InstanceTable, Masks
 
@@ -203,3 +203,11 @@ def test_as_mmrotate_writes_them() -> None:
     assert isinstance(metric, DOTAMetric) and metric.merge_patches and metric.format_only
     assert (metric.iou_thr, metric.outfile_prefix) == (0.2, "./work_dirs/dota/Task1")
     assert registry.resolve("RotatedCocoMetric") is RotatedCocoMetric
+
+
+def test_prediction_and_evaluation_merge_alike() -> None:
+    dota, coco = {"type": "DOTAMetric"}, {"type": "CocoMetric"}
+    assert merge_iou({"test_evaluator": dota}, 0.5) == 0.1
+    assert merge_iou({"test_evaluator": [coco, {**dota, "iou_thr": 0.3}]}, 0.5) == 0.3
+    assert merge_iou({"val_evaluator": coco}, 0.5) == 0.5
+    assert merge_iou({}, None) == 0.1

@@ -278,8 +278,12 @@ def build(config: Any, where: str = "config") -> Any:
     check_keywords(target, children, where)
     try:
         return target(**children)
+    except (ImportError, OSError):
+        raise
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where} ({_name(target)}): {error}") from error
+    except Exception as error:  # such as an IndexError in torch, for a value that the class does not check
+        raise ValueError(f"{where} ({_name(target)}): cannot be built: {type(error).__name__}: {error}") from error
 
 
 def keywords_of(target: Callable[..., Any]) -> tuple[dict[str, bool], bool]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -337,3 +338,35 @@ def test_real_hit_uav_for_training(shared: Path) -> None:
     assert hit_uav(shared, "val").classes == ("Bicycle", "Car", "DontCare", "OtherVehicle", "Person")
     with pytest.raises(ValueError, match=r"train.json: has no class 'person'; did you mean 'Person'\?"):
         hit_uav(shared, "train", metainfo={"classes": ("person",)})
+
+
+@pytest.mark.parametrize("box_type", [None, "hbox"])
+def test_windows_have_the_boxes_and_masks_of_whole_images(tmp_path: Path, box_type: str | None) -> None:
+    pytest.importorskip("pycocotools")
+    triangle = {"bbox": [20, 20, 60, 70], "segmentation": [[20, 20, 80, 40, 30, 90]], "area": 2000}
+    runs = {"size": [100, 100], "counts": [0, 500, 9500]}  # the first five columns
+    crowd = {"bbox": [0, 0, 5, 100], "segmentation": runs, "area": 500, "iscrowd": 1}
+    things = [{"id": i, "image_id": 1, "category_id": 1, **one} for i, one in enumerate((triangle, crowd), start=1)]
+    data = {
+        "images": [{"id": 1, "file_name": "a.png", "height": 100, "width": 100}],
+        "categories": [{"id": 1, "name": "ship"}],
+        "annotations": things,
+    }
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((100, 100, 3), np.uint8))
+    load = {"type": "LoadAnnotations", "with_mask": True, **({"box_type": box_type} if box_type else {})}
+    pipeline = [{"type": "LoadImageFromFile"}, load]
+    whole = {"type": "CocoDataset", "data_root": str(tmp_path), "ann_file": "a.json", "test_mode": True}
+    plain = build({**whole, "pipeline": pipeline}).record(0).instances
+    tiles = {"type": "TiledDataset", "sizes": (90,), "gaps": (80,), "iof_thr": 0.5, "pipeline": pipeline}
+    for dataset in (whole, {"type": "ConcatDataset", "datasets": [whole]}):
+        made = build({**tiles, "dataset": dataset})
+        assert plain.kind == "hbox" and plain.boxes[0].tolist() == [20, 20, 80, 90]
+        for record in made.records:
+            x, y = record.window.area[:2]
+            shown = record.instances
+            assert shown.kind == "hbox" and shown.boxes[0].tolist() == [20 - x, 20 - y, 80 - x, 90 - y]
+            pixels = shown.masks.bitmaps(90, 90)
+            np.testing.assert_array_equal(pixels[0], plain.masks.bitmaps(100, 100)[0, y : y + 90, x : x + 90])
+            if len(shown) > 1:
+                assert pixels[1, :, : 5 - x].all() and not pixels[1, :, 5 - x :].any()

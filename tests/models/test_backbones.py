@@ -352,3 +352,10 @@ def test_initial_weights() -> None:
     normal_init(layer, std=0.01, bias=bias_for_probability(0.01))
     assert layer.weight.std().item() == pytest.approx(0.01, rel=0.02)
     assert torch.sigmoid(layer.bias).tolist() == pytest.approx([0.01] * 64)
+
+
+def test_a_pyramid_refuses_maps_that_it_would_not_use() -> None:
+    neck = FPN(in_channels=[8, 16], out_channels=16, num_outs=4)
+    maps = [torch.zeros(1, channels, 8, 8) for channels in (8, 16, 32)]
+    with pytest.raises(ValueError, match="in_channels: need one number for each of the 3 maps"):
+        neck(maps)

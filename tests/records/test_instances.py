@@ -160,3 +160,39 @@ def test_old_constructors_warn_and_work() -> None:
     with pytest.warns(DeprecationWarning):
         record = Record("P1", Path("P1.png"), quads, label, np.zeros(2, np.uint8), np.array([True, False]), (3, 4))
     assert (record.size, record.instances.ignored.tolist()) == ((3, 4), [True, False])
+
+
+@pytest.mark.parametrize("kind", BOXES)
+def test_whole_numbers_become_floating(kind: str) -> None:
+    whole = np.array(BOXES[kind]).astype(np.int64)
+    given, exact = (Instances(values, kind, np.array([1, 0])) for values in (whole, whole.astype(float)))
+    shift = np.array([[0.5, 0, 0.6], [0, 0.5, 0], [0, 0, 1]])
+    np.testing.assert_array_equal(given.move(shift).boxes, exact.move(shift).boxes)
+    np.testing.assert_array_equal(boxes.move(whole, kind, shift), exact.move(shift).boxes)
+
+
+def test_areas_of_bytes_do_not_overflow() -> None:
+    assert boxes.area(np.array([[0, 0, 200, 200]], np.uint8), "hbox").tolist() == [40_000]
+    assert boxes.convert(np.array([[10, 10, 200, 250]], np.uint8), "hbox", "rbox").tolist() == [[105, 130, 190, 240, 0]]
+
+
+def test_what_one_part_does_not_say_is_no_object() -> None:
+    joined = concatenate([some("hbox"), some("hbox", ignored=None, difficult=None)])
+    assert joined.ignored.tolist() == [False, True, False, False]
+    assert joined.difficult.tolist() == [0, 2, 0, 0]
+    nothing = Instances.empty("hbox")
+    assert len(concatenate([some("hbox"), nothing]).masks) == 2
+    with pytest.raises(ValueError, match="some parts have scores, others have none"):
+        concatenate([some("hbox"), some("hbox", scores=None)])
+    with pytest.raises(ValueError, match="masks of one form in all parts, got Masks, no masks"):
+        concatenate([some("hbox"), some("hbox", masks=None)])
+
+
+def test_wrong_fields() -> None:
+    with pytest.raises(TypeError, match="labels: need int64, got uint64"):
+        Instances(np.zeros((1, 4)), "hbox", np.zeros(1, np.uint64))
+    with pytest.raises(TypeError, match="need an array or tensor"):
+        Instances([[1.0, 2, 3, 4]], "hbox", np.zeros(1, np.int64))
+    with pytest.raises(TypeError, match="select by a slice"):
+        some("hbox")[0]
+    assert len(some("hbox")[[]]) == 0

@@ -27,6 +27,20 @@ def namespace(values: Any) -> Any:
     return sys.modules["torch"] if is_tensor(values) else np
 
 
+def floating(array: Array) -> Array:
+    """Converts integers to float64; other arrays are returned unchanged."""
+    values: Any = array
+    if is_tensor(array):
+        return array if values.is_floating_point() else values.double()
+    return array if values.dtype.kind == "f" else values.astype(np.float64)
+
+
+def same_library(a: Any, b: Any) -> None:
+    """Raises TypeError if one array is a torch tensor and the other one is not."""
+    if is_tensor(a) != is_tensor(b):
+        raise TypeError(f"boxes: need arrays of one library, got {type(a).__name__} and {type(b).__name__}")
+
+
 def like(values: Any, array: Array) -> Array:
     """Converts values to the module, dtype and device of another array."""
     model: Any = array

@@ -6,7 +6,7 @@ from typing import Any
 
 from rotx import geometry
 from rotx.boxes.angles import AngleVersion, regularize
-from rotx.boxes.arrays import Array, is_tensor, like, namespace
+from rotx.boxes.arrays import Array, floating, is_tensor, like, namespace
 from rotx.boxes.kinds import BoxKind, check_boxes, width
 
 
@@ -28,6 +28,7 @@ def convert(boxes: Array, kind: BoxKind, to: BoxKind) -> Array:
     if to == kind:
         return boxes
     width(to)  # raises for unknown kinds
+    boxes = floating(boxes)
     if to == "hbox":
         return rbox2hbox(boxes) if kind == "rbox" else points2hbox(boxes)
     if to == "rbox":
@@ -44,7 +45,7 @@ def corners(boxes: Array, kind: BoxKind) -> Array:
     The corners of hboxes and rboxes turn clockwise from the one that is top left at angle 0.
     """
     check_boxes(boxes, kind)
-    xp = namespace(boxes)
+    boxes, xp = floating(boxes), namespace(boxes)
     if kind == "hbox":
         quads = hbox2qbox(boxes)
         return quads.reshape(*boxes.shape[:-1], 4, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, cast
 
 from rotx import geometry
-from rotx.boxes.arrays import Array, is_tensor, namespace
+from rotx.boxes.arrays import Array, floating, is_tensor, namespace, same_library
 from rotx.boxes.convert import convert, hbox2rbox
 from rotx.boxes.kinds import BoxKind, check_boxes
 
@@ -15,7 +15,7 @@ Mode = Literal["iou", "iof"]
 def area(boxes: Array, kind: BoxKind) -> Array:
     """Areas (...,) of hboxes, rboxes, quads (shoelace formula), or the polygons of point sets in their order."""
     check_boxes(boxes, kind)
-    xp = namespace(boxes)
+    boxes, xp = floating(boxes), namespace(boxes)
     if kind in ("hbox", "rbox"):
         lengths = sides(boxes, kind)
         out: Array = lengths[..., 0] * lengths[..., 1]
@@ -32,7 +32,7 @@ def sides(boxes: Array, kind: BoxKind) -> Array:
     """Widths and heights (..., 2) of rboxes, or of the hboxes around boxes of other kinds."""
     if kind == "rbox":
         return boxes[..., 2:4]
-    hboxes = convert(boxes, kind, "hbox")
+    hboxes = convert(floating(boxes), kind, "hbox")
     out: Array = hboxes[..., 2:4] - hboxes[..., :2]
     return out
 
@@ -46,6 +46,7 @@ def iou(a: Array, b: Array, kind: BoxKind, mode: Mode = "iou") -> Array:
         kind: Their kind; point sets are replaced by their minimum-area rectangles.
         mode: ``"iou"``: intersection over union; ``"iof"``: intersection over the area of the box of ``a``.
     """
+    same_library(a, b)
     first: Any = _comparable(a, kind)
     second: Any = _comparable(b, kind)
     overlaps: Array
@@ -72,6 +73,8 @@ def nms(boxes: Array, scores: Array, labels: Array, kind: BoxKind, iou_threshold
     Returns:
         Indices (K,) int64 of the kept boxes, best first.
     """
+    same_library(boxes, scores)
+    same_library(boxes, labels)
     keep: Array
     rows: Any = boxes
     if not is_tensor(boxes):
@@ -89,6 +92,7 @@ def nms(boxes: Array, scores: Array, labels: Array, kind: BoxKind, iou_threshold
 def _comparable(boxes: Array, kind: BoxKind) -> Array:
     """Converts boxes for the kernels: quads unchanged, all others to rboxes."""
     check_boxes(boxes, kind)
+    boxes = floating(boxes)
     if kind in ("quad", "rbox"):
         return boxes
     return hbox2rbox(boxes) if kind == "hbox" else convert(boxes, kind, "rbox")

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rotx.boxes.arrays import Array, like, namespace
+from rotx.boxes.arrays import Array, floating, like, namespace
 from rotx.boxes.convert import convert, corners, points2hbox, qbox2rbox
 from rotx.boxes.kinds import BoxKind, check_boxes
 
@@ -42,6 +42,7 @@ def move(boxes: Array, kind: BoxKind, matrix: ArrayLike) -> Array:
     m = np.asarray(matrix, np.float64)
     if m.shape != (3, 3) or not np.isfinite(m).all():
         raise ValueError(f"matrix: need finite numbers (3, 3), got {m.tolist()}")
+    boxes = floating(boxes)
     if kind == "rbox":
         return _move_rboxes(boxes, m)
     points = _move_points(corners(boxes, kind), m)

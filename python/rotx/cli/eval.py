@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotx.cli import class_names, merge_rule_option, user_errors
+from rotx.cli import Number, class_names, merge_rule_option, user_errors
 from rotx.cli.config import CFG_OPTIONS_HELP, PLUGIN_HELP, TRUST_HELP
 from rotx.cli.report import Outputs, note, output_options, print_table
 
@@ -104,7 +104,7 @@ def score(
 @click.option("--show-dir", type=click.Path(), metavar="DIR", help="Draw detections and annotations into DIR.")
 @click.option("--tta", metavar="flip,rotate,scales", help="Test-time augmentation: detect in several views.")
 @click.option("--protocol", metavar="NAME", help=f"Scoring rules: {_PROTOCOLS}; default: the config's evaluator.")
-@click.option("--score-thr", type=float, default=0.0, metavar="T", help="Drop detections with lower scores.")
+@click.option("--score-thr", type=Number(0, 1), default=0.0, metavar="T", help="Drop detections with lower scores.")
 @click.option("--device", default="auto", show_default=True, help="Device: cpu, cuda, cuda:1; auto: a GPU if present.")
 @click.option("--amp", is_flag=True, help="Compute with autocast: float16 on CUDA, bfloat16 on the CPU.")
 @click.option("--batch-size", type=click.IntRange(1), help="Images per batch; default: the config's.")
@@ -169,6 +169,8 @@ def model(
             output.check_coco()
         if patches is not None:
             check_rule(merge_rule, patches.windows())
+            if setup.compares_masks and rules is None:
+                raise ValueError("--merge: masks on patches cannot be merged: score boxes alone, by metric='bbox'")
         folder = out or setup.folder
         scored = not setup.format_only and any(len(a.quads) for a in (setup.annotations, truth) if a)
         if not scored and not folder and not show_dir:

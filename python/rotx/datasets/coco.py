@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from rotx.annotations.classes import CLASSES_OF
 from rotx.annotations.coco import read_coco
+from rotx.datasets.dataset import Transform
 from rotx.datasets.file_dataset import FileDataset
 from rotx.datasets.transforms.loading import ConvertBoxType, ConvertMask2BoxType, LoadAnnotations
 from rotx.records import InstanceTable
@@ -23,6 +26,14 @@ class RotatedCocoDataset(FileDataset):
 
     lists_classes = True
     keeps_hboxes = True
+    _consumer: Sequence[Transform] = ()
+
+    def read_for(self, pipeline: Sequence[Transform]) -> None:
+        """Reads the annotations again if the pipeline loads other shapes, or masks."""
+        before = self._loads_hboxes(), self._loads_masks()
+        self._consumer = pipeline
+        if (self._loads_hboxes(), self._loads_masks()) != before:
+            self._load()
 
     def _read(self) -> InstanceTable:
         file = self._existing("ann_file", self.ann_file)
@@ -44,14 +55,16 @@ class RotatedCocoDataset(FileDataset):
 
     def _loads_hboxes(self) -> bool:
         """Whether the pipeline loads horizontal boxes, the default of MMDetection's LoadAnnotations."""
-        loads = next((t for t in self.transforms if isinstance(t, LoadAnnotations)), None)
+        pipeline = self._consumer or self.transforms
+        loads = next((t for t in pipeline if isinstance(t, LoadAnnotations)), None)
         if loads is None or loads.box_type is not None:
             return loads is not None and loads.box_type == "hbox"
-        return not any(isinstance(transform, ConvertBoxType) for transform in self.transforms)
+        return not any(isinstance(transform, ConvertBoxType) for transform in pipeline)
 
     def _loads_masks(self) -> bool:
-        converted = any(isinstance(transform, ConvertMask2BoxType) for transform in self.transforms)
-        return not converted and any(isinstance(t, LoadAnnotations) and t.with_mask for t in self.transforms)
+        pipeline = self._consumer or self.transforms
+        converted = any(isinstance(transform, ConvertMask2BoxType) for transform in pipeline)
+        return not converted and any(isinstance(t, LoadAnnotations) and t.with_mask for t in pipeline)
 
     def _leave_out_empty(self, found: InstanceTable, areas: NDArray[np.float64]) -> None:
         """Leaves out and counts the objects that MMDetection's CocoDataset leaves out."""

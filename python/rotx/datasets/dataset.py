@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -61,6 +61,13 @@ class Dataset:
     def _further(self, index: int, rng: np.random.Generator, place: int) -> Sample:
         """Returns an image to be mixed into another one by the transform at ``place`` in the pipeline."""
         return self._transformed(index, rng, place)
+
+    def read_for(self, pipeline: Sequence[Transform]) -> None:
+        """Prepares a dataset without a pipeline for another one's; those with several shapes of an object read again.
+
+        Args:
+            pipeline: Transforms that the records of this dataset will pass.
+        """
 
     def annotations(self) -> InstanceTable:
         """Returns the objects for evaluation: boxes as in the files; ignored objects count as difficult."""

@@ -78,25 +78,28 @@ class FileDataset(Dataset):
         self.prefix = prefix_of(data_prefix, self.prefix_keys)
         self.transforms = checked_pipeline(pipeline, test_mode)
         self.test_mode = test_mode
-        self.dropped: Counter[str] = Counter()
-        wanted = class_selection(metainfo, self.own_classes, self.root)
-        self.filter_cfg = filter_cfg
-        keep_empty, min_size = checked_filter(filter_cfg)
+        self.filter_cfg, self.diff_thr, self.indices = filter_cfg, diff_thr, indices
+        self._wanted = class_selection(metainfo, self.own_classes, self.root)
+        self._load()
 
-        found = self._read() if ann_file else self._read_images()
+    def _load(self) -> None:
+        """Reads and cleans the annotations."""
+        self.dropped: Counter[str] = Counter()
+        keep_empty, min_size = checked_filter(self.filter_cfg)
+        found = self._read() if self.ann_file else self._read_images()
         if found.kind == "hbox" and not self.keeps_hboxes:
             found.convert("quad")
         self.notices = found.notices
         if not found.images:
             raise ValueError(f"{self.source}: no image in it")
         self._leave_out_absent(found)
-        self.classes = self._choose_classes(found, wanted)
-        beyond = found.difficult > diff_thr
+        self.classes = self._choose_classes(found, self._wanted)
+        beyond = found.difficult > self.diff_thr
         found.ignored = beyond if found.ignored is None else found.ignored | beyond
-        if not test_mode:
+        if not self.test_mode:
             self._drop_objects(found)
             self._filter_images(found, keep_empty, min_size)
-        self.records = found.records()[:indices]
+        self.records = found.records()[: self.indices]
 
     @property
     def images(self) -> str:

@@ -67,26 +67,29 @@ class ImagePipeline:
 def pipeline_of(settings: Mapping[str, Any]) -> ImagePipeline:
     """Builds the pipeline of ``test_dataloader``, else of ``val_dataloader``.
 
-    Without either, or without a pipeline there, images stay as they are.
+    Without either, images stay as they are.
 
     Raises:
-        ValueError: For a pipeline that cannot be built or used for prediction, naming the transform; or if the datasets
-            have different pipelines.
+        ValueError: For a pipeline that loads no image, cannot be built or cannot be used for prediction; or if the
+            datasets have different pipelines.
     """
-    for loader in TEST_LOADERS:
-        found = list(_pipelines(settings.get(loader), loader))
-        if not found:
-            continue
-        where, steps = found[0]
-        for other_where, other in found[1:]:
-            if other != steps:
-                raise ValueError(f"{where} and {other_where} differ: it is unclear which one to use for prediction")
-        try:
-            return ImagePipeline(build(steps, where))
-        except ValueError as error:
-            place, message = where.removesuffix("pipeline"), str(error)
-            raise ValueError(message if message.startswith(where) else f"{place}{message}") from error
-    return ImagePipeline()
+    loader = next((name for name in TEST_LOADERS if settings.get(name)), None)
+    if loader is None:
+        return ImagePipeline()
+    found = list(_pipelines(settings[loader], loader)) or [(f"{loader}.dataset.pipeline", [])]
+    where, steps = found[0]
+    for other_where, other in found[1:]:
+        if other != steps:
+            raise ValueError(f"{where} and {other_where} differ: it is unclear which one to use for prediction")
+    try:
+        transforms = build(steps, where)
+        pipeline = ImagePipeline(transforms)
+    except ValueError as error:
+        place, message = where.removesuffix("pipeline"), str(error)
+        raise ValueError(message if message.startswith(where) else f"{place}{message}") from error
+    if not any(isinstance(transform, LoadImageFromFile) for transform in transforms):
+        raise ValueError(f"{where}: loads no image; add LoadImageFromFile")
+    return pipeline
 
 
 def _pipelines(config: Any, where: str) -> Iterator[tuple[str, Any]]:

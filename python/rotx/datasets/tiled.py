@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from rotx.boxes import translation_matrix
 from rotx.datasets.dataset import Dataset, Transform
 from rotx.datasets.file_dataset import checked_filter
 from rotx.datasets.pipeline import checked_pipeline
@@ -19,8 +18,8 @@ from rotx.datasets.sample import Sample
 from rotx.datasets.wrappers import check_dataset
 from rotx.images.files import UnreadableImage
 from rotx.images.window_cache import open_image
-from rotx.records import ImageRecord, Window
-from rotx.tiling.windows import TRUNCATED, Tiling, move_quads, patch_name
+from rotx.records import ImageRecord, Masks, Window
+from rotx.tiling.windows import TRUNCATED, Tiling, move_to_windows, patch_name
 
 
 class TiledDataset(Dataset):
@@ -72,6 +71,7 @@ class TiledDataset(Dataset):
         self.random_offset, self.cache_bytes = random_offset, int(cache_mb * 1e6)
         self.transforms = checked_pipeline(pipeline, dataset.test_mode)
         keep_empty, min_size = checked_filter(filter_cfg)
+        dataset.read_for(self.transforms)
         self.whole, self.classes, self.test_mode = dataset, dataset.classes, dataset.test_mode
         self.notices, self.dropped = list(dataset.notices), Counter(dataset.dropped)
 
@@ -138,12 +138,12 @@ class TiledDataset(Dataset):
     def _cut(self, image: int, windows: NDArray[np.int64]) -> tuple[list[ImageRecord], int]:
         """Returns records of windows (W, 4) of an image, and the number of its objects that are in any of them."""
         record, (width, height) = self.whole.record(image), self._sizes[image]
-        known = record.instances.convert("quad")
-        window, chosen, truncated = self.tiling.cut(known.boxes, windows)
+        known = record.instances
+        window, chosen, truncated = self.tiling.cut(known.quads, windows)
         difficult = 0 if known.difficult is None else known.difficult[chosen]
         found = replace(
             known[chosen],
-            boxes=move_quads(known.boxes[chosen], windows[window, :2]),
+            boxes=move_to_windows(known.boxes[chosen], known.kind, windows[window, :2]),
             difficult=np.where(truncated, TRUNCATED, difficult).astype(np.uint8),
         )
         bounds = np.searchsorted(window, np.arange(len(windows) + 1))
@@ -151,17 +151,11 @@ class TiledDataset(Dataset):
         tiles = []
         for area, start, stop in zip(windows.tolist(), bounds[:-1], bounds[1:], strict=True):
             (x0, y0, x1, y1), inside = area, found[start:stop]
-            if inside.masks is not None:
-                inside.masks = inside.masks.move(translation_matrix(-x0, -y0))
-            tiles.append(
-                ImageRecord(
-                    name=patch_name(record.name, area),
-                    path=record.path,
-                    instances=inside,
-                    size=(y1 - y0, x1 - x0) if padding else (min(y1, height) - y0, min(x1, width) - x0),
-                    window=Window((x0, y0, x1, y1), padding, self.cache_bytes),
-                )
-            )
+            size = (y1 - y0, x1 - x0) if padding else (min(y1, height) - y0, min(x1, width) - x0)
+            if isinstance(inside.masks, Masks):
+                inside.masks = inside.masks.cut(x0, y0, size)
+            name, shown = patch_name(record.name, area), Window((x0, y0, x1, y1), padding, self.cache_bytes)
+            tiles.append(ImageRecord(name=name, path=record.path, instances=inside, size=size, window=shown))
         return tiles, len(np.unique(chosen))
 
 

@@ -33,13 +33,23 @@ class _Picked(Dataset):
         self.datasets, self.picks = list(datasets), list(picks)
         self.classes, self.test_mode = first.classes, first.test_mode
         self.transforms = first.transforms  # informative only: each image passes the pipeline of its own dataset
-        self.records = [datasets[part].record(index) for part, index in picks]
-        self.notices = [notice for dataset in datasets for notice in dataset.notices]
-        self.dropped = sum((dataset.dropped for dataset in datasets), Counter())
+        self._collect()
         if self.test_mode:
             name, count = Counter(record.name for record in self.records).most_common(1)[0]
             if count > 1:
                 raise ValueError(f"evaluation needs every image once, but {name} occurs {count} times")
+
+    def _collect(self) -> None:
+        """Takes records and notes over from the datasets."""
+        self.records = [self.datasets[part].record(index) for part, index in self.picks]
+        self.notices = [notice for dataset in self.datasets for notice in dataset.notices]
+        self.dropped = sum((dataset.dropped for dataset in self.datasets), Counter())
+
+    def read_for(self, pipeline: Sequence[Transform]) -> None:
+        """Prepares all datasets for the pipeline."""
+        for dataset in self.datasets:
+            dataset.read_for(pipeline)
+        self._collect()
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample:
         """Returns an image after the pipeline of its dataset; ``rng`` drives all random choices."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotx import boxes
+from rotx.evaluation.protocols import iou_thresholds
 from rotx.records import InstanceTable
 
 CocoKind = Literal["bbox", "segm"]
@@ -106,7 +107,7 @@ def evaluate_coco(
 
     Args:
         annotations: Objects, with masks and the sizes of images for ``"segm"``. The area of an object, which decides
-            whether it is small, is that of its mask, or else of its box.
+            whether it is small, is that of its mask if the sizes of all images are known, or else of its box.
         results: Detections, with masks for ``"segm"``.
         kinds: Shapes to compare: ``"bbox"``, ``"segm"`` or both.
         ann_file: COCO's JSON file of the objects, which contains their areas; it replaces ``annotations``.
@@ -168,14 +169,14 @@ class CocoMetric:
         outfile_prefix: str | None = None,
         prefix: str | None = None,
     ) -> None:
-        kinds = (metric,) if isinstance(metric, str) else tuple(metric)
-        self.kinds: tuple[CocoKind, ...] = tuple(kind for kind in KINDS if kind in kinds)
+        kinds: tuple[Any, ...] = (metric,) if isinstance(metric, str) else tuple(metric)
         if not kinds or set(kinds) - set(KINDS) or len(set(kinds)) < len(kinds):
             raise ValueError(f"metric: need 'bbox', 'segm' or both, got {metric!r}")
+        self.kinds: tuple[CocoKind, ...] = kinds
         if format_only and not outfile_prefix:
             raise ValueError("format_only: needs outfile_prefix, the folder to write to")
         self.ann_file = ann_file
-        self.iou = [iou_thrs] if isinstance(iou_thrs, float) else iou_thrs
+        self.iou = iou_thresholds(iou_thrs)
         self.format_only, self.outfile_prefix, self.prefix = format_only, outfile_prefix, prefix
 
     def evaluate(self, annotations: InstanceTable, detections: InstanceTable) -> CocoEvaluation:
@@ -239,7 +240,8 @@ def _truth(table: InstanceTable, kinds: Sequence[CocoKind]) -> dict[str, Any]:
     """Converts annotations to the content of a COCO file."""
     hboxes = boxes.convert(table.boxes, table.kind, "hbox")
     corner, sides = hboxes[:, :2], hboxes[:, 2:] - hboxes[:, :2]
-    runs = _runs(table) if table.masks is not None or "segm" in kinds else None
+    measured = table.masks is not None and (not len(table) or all(table.sizes or [None]))
+    runs = _runs(table) if measured or "segm" in kinds else None
     areas = sides.prod(1).tolist() if runs is None else _areas(runs)
     crowd = np.zeros(len(table), np.bool_) if table.ignored is None else table.ignored
     rows = zip(table.image.tolist(), table.label.tolist(), corner.tolist(), sides.tolist(), areas, crowd, strict=True)

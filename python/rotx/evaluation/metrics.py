@@ -13,9 +13,10 @@ from typing import Any
 
 from rotx.annotations.classes import DOTA_V1_5, DOTA_V2_0
 from rotx.compat import build
-from rotx.evaluation.protocols import Protocol, get_protocol
+from rotx.evaluation.protocols import Protocol, get_protocol, iou_thresholds
 from rotx.evaluation.score import Evaluation, evaluate_boxes
 from rotx.records import InstanceTable
+from rotx.registry import unscoped
 from rotx.tiling.merging import MERGE_IOU
 
 
@@ -66,7 +67,7 @@ class DOTAMetric:
             raise ValueError(f"iou_thr: need a number in [0, 1], got {iou_thr}")
         if format_only and not outfile_prefix:
             raise ValueError("format_only: needs outfile_prefix, the folder to write to")
-        self.iou_thrs = _thresholds(iou_thrs)
+        self.iou_thrs = iou_thresholds(iou_thrs)
         self.eval_mode = eval_mode
         self.protocol = None if protocol is None else get_protocol(protocol)
         self.merge_patches = merge_patches
@@ -119,7 +120,7 @@ class RotatedCocoMetric:
         if format_only and not outfile_prefix:
             raise ValueError("format_only: needs outfile_prefix, the folder to write to")
         rules = get_protocol("coco")
-        self.protocol = replace(rules, iou=_thresholds(iou_thrs) or rules.iou, max_detections=proposal_nums[0])
+        self.protocol = replace(rules, iou=iou_thresholds(iou_thrs) or rules.iou, max_detections=proposal_nums[0])
         self.format_only = format_only
         self.outfile_prefix = outfile_prefix
         self.prefix = prefix
@@ -172,6 +173,21 @@ class Several:
         return numbers
 
 
+def merge_iou(settings: Mapping[str, Any], detector_iou: float | None) -> float:
+    """IoU above which detections of overlapping windows or patches are merged, the same for prediction and evaluation.
+
+    Args:
+        settings: Config; the ``iou_thr`` of a `DOTAMetric` in its evaluators applies.
+        detector_iou: IoU of the detector's own suppression, which applies otherwise; None: `MERGE_IOU` applies.
+    """
+    for name in ("test_evaluator", "val_evaluator"):
+        evaluators = settings.get(name) or ()
+        for one in (evaluators,) if isinstance(evaluators, Mapping) else evaluators:
+            if isinstance(one, Mapping) and unscoped(str(one.get("type"))) == "DOTAMetric":
+                return float(one.get("iou_thr", MERGE_IOU))
+    return MERGE_IOU if detector_iou is None else detector_iou
+
+
 def build_metric(config: Any, where: str) -> Metric:
     """Builds the metric of ``val_evaluator`` or ``test_evaluator`` of a config.
 
@@ -192,15 +208,6 @@ def build_metric(config: Any, where: str) -> Metric:
         raise ValueError(f"{where}: need a metric, such as dict(type='DOTAMetric'), or several, got {config!r}")
     metric: Metric = build(config, where)
     return metric
-
-
-def _thresholds(given: float | Sequence[float] | None) -> tuple[float, ...] | None:
-    if given is None:
-        return None
-    thresholds = tuple(given) if isinstance(given, Sequence) else (given,)
-    if not 0 < len(thresholds) <= 32 or not all(0 < t <= 1 for t in thresholds):
-        raise ValueError(f"iou_thrs: need 1 to 32 thresholds in (0, 1], got {given!r}")
-    return thresholds
 
 
 def _at_thresholds(name: str, evaluation: Evaluation) -> dict[str, float]:

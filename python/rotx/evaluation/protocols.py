@@ -7,6 +7,7 @@ Where two tools give different scores for the same files, their protocols differ
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -90,3 +91,18 @@ def get_protocol(name: str) -> Protocol:
     near = difflib.get_close_matches(name, PROTOCOLS, n=1, cutoff=0.3)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     raise ValueError(f"unknown protocol '{name}'{hint} There are: {', '.join(PROTOCOLS)}, {ICDAR2015}")
+
+
+def iou_thresholds(given: float | Sequence[float] | None) -> tuple[float, ...] | None:
+    """Checks the IoU thresholds of a config; None if none are given.
+
+    Raises:
+        ValueError: Unless there are 1 to 32 thresholds in (0, 1].
+    """
+    if given is None:
+        return None
+    thresholds = tuple(given) if isinstance(given, Sequence) else (given,)
+    numbers = all(isinstance(t, int | float) for t in thresholds)
+    if not numbers or not 0 < len(thresholds) <= 32 or not all(0 < t <= 1 for t in thresholds):
+        raise ValueError(f"iou_thrs: need 1 to 32 thresholds in (0, 1], got {given!r}")
+    return thresholds

@@ -15,11 +15,10 @@ from rotx.compat import build
 from rotx.datasets.tiled import TiledDataset
 from rotx.evaluation.coco import CocoMetric
 from rotx.evaluation.detect import Annotated
-from rotx.evaluation.metrics import Metric, build_metric
+from rotx.evaluation.metrics import Metric, build_metric, merge_iou
 from rotx.models.detectors import Detector
 from rotx.models.loading import load_detector
 from rotx.records import InstanceTable
-from rotx.tiling.merging import MERGE_IOU
 
 #: Keys of a config with the test dataset → with the evaluator, in order of preference.
 _LOADERS = {"test_dataloader": "test_evaluator", "val_dataloader": "val_evaluator"}
@@ -35,6 +34,7 @@ class EvaluationSetup:
         metric: Metric of the config's evaluator.
         batch_size: Number of images per batch.
         num_workers: Number of loader workers.
+        merge_iou: IoU above which detections of different patches are merged.
     """
 
     detector: Detector
@@ -42,6 +42,7 @@ class EvaluationSetup:
     metric: Metric
     batch_size: int
     num_workers: int
+    merge_iou: float
 
     @cached_property
     def annotations(self) -> InstanceTable:
@@ -64,9 +65,9 @@ class EvaluationSetup:
         return bool(getattr(self.metric, "merge_patches", False))
 
     @property
-    def merge_iou(self) -> float:
-        """IoU above which detections of different patches are suppressed."""
-        return float(getattr(self.metric, "iou_thr", MERGE_IOU))
+    def compares_masks(self) -> bool:
+        """Whether the config's evaluator scores masks."""
+        return any("segm" in getattr(one, "kinds", ()) for one in getattr(self.metric, "metrics", [self.metric]))
 
     @property
     def format_only(self) -> bool:
@@ -118,11 +119,19 @@ def load_setup(
         _check(dataset, f"{name}.dataset", trained.classes)
         evaluator = _LOADERS[name]
         metric = build_metric(settings.get(evaluator) or {"type": "DOTAMetric"}, evaluator)
+        batch_size, num_workers = _count(loader, f"{name}.batch_size", 1), _count(loader, f"{name}.num_workers", 0)
     except ValueError as error:
         raise ValueError(f"{config_file}: {error}") from error
-    return EvaluationSetup(
-        trained.detector, dataset, metric, int(loader.get("batch_size", 1)), int(loader.get("num_workers", 0))
-    )
+    iou = merge_iou(settings, trained.detector.nms_iou)
+    return EvaluationSetup(trained.detector, dataset, metric, batch_size, num_workers, iou)
+
+
+def _count(loader: Mapping[str, Any], where: str, least: int) -> int:
+    """A whole number among the settings of a loader; ``least`` by default."""
+    value = loader.get(where.rpartition(".")[2], least)
+    if type(value) is not int or value < least:
+        raise ValueError(f"{where}: need an integer of at least {least}, got {value!r}")
+    return value
 
 
 def _check(dataset: Any, where: str, trained: Sequence[str]) -> None:

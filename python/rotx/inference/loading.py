@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rotx.datasets.image_pipeline import pipeline_of
+from rotx.evaluation.metrics import merge_iou
 from rotx.inference.predictor import Predictor
 from rotx.models.loading import load_detector
 
@@ -47,4 +48,6 @@ def load(
         pipeline = pipeline_of(trained.settings)
     except ValueError as error:
         raise ValueError(f"{config_file}: {error}") from error
-    return Predictor(trained.detector, trained.classes, device=trained.device, pipeline=pipeline, amp=amp)
+    detector = trained.detector
+    iou = merge_iou(trained.settings, detector.nms_iou)
+    return Predictor(detector, trained.classes, device=trained.device, pipeline=pipeline, amp=amp, merge_iou=iou)

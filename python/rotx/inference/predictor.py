@@ -47,6 +47,8 @@ class Predictor:
         device: Device to run on, such as ``"cpu"`` or ``"cuda"``.
         pipeline: Test pipeline, used instead of ``scale``.
         amp: Whether to use autocast, with float16 on CUDA and bfloat16 on the CPU.
+        merge_iou: IoU above which detections of neighbouring windows are merged; None: that of the detector's own
+            suppression, or 0.1 if it has none.
 
     Raises:
         ValueError: If the number of names differs from the detector's number of classes.
@@ -62,6 +64,7 @@ class Predictor:
         *,
         pipeline: ImagePipeline | None = None,
         amp: bool = False,
+        merge_iou: float | None = None,
     ) -> None:
         if len(classes) != detector.num_classes:
             raise ValueError(f"classes: the detector has {detector.num_classes}, got {len(classes)} names")
@@ -74,6 +77,8 @@ class Predictor:
         self.classes = tuple(classes)
         self.pipeline = pipeline or ImagePipeline()
         self.amp = amp
+        own = detector.nms_iou
+        self.merge_iou = merge_iou if merge_iou is not None else MERGE_IOU if own is None else own
 
     @property
     def scale(self) -> tuple[int, int] | None:
@@ -111,6 +116,8 @@ class Predictor:
         """
         if batch_size < 1:
             raise ValueError(f"batch_size: need at least 1, got {batch_size}")
+        if not 0 <= score_thr <= 1:
+            raise ValueError(f"score_thr: need a number in [0, 1], got {score_thr}")
         if not isinstance(images, list | tuple):
             return self._batch([("image0", images)], score_thr)[0]
         named = [(f"image{i}", image) for i, image in enumerate(images)]
@@ -221,11 +228,6 @@ class Predictor:
         samples = [self.pipeline(image) for image in images]
         tensors, matrices = [to_tensor(one.image) for one in samples], [one.matrix for one in samples]
         return predict_images(self.detector, tensors, matrices, self.device, views=views, amp=self.amp)
-
-    @property
-    def merge_iou(self) -> float:
-        """IoU above which detections of neighbouring windows are suppressed: the detector's own, if it has one."""
-        return MERGE_IOU if self.detector.nms_iou is None else self.detector.nms_iou
 
     def _batch(self, named: Sequence[tuple[str, Any]], score_thr: float) -> list[Prediction]:
         pixels = [_pixels(source, name) for name, source in named]

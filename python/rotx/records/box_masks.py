@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import ceil, floor
+from math import ceil, floor, isfinite
 from typing import Any
 
 import numpy as np
@@ -79,13 +79,20 @@ class BoxMasks:
 
     @classmethod
     def concatenate(cls, parts: Sequence[BoxMasks]) -> BoxMasks:
-        """Concatenates the masks of several records."""
+        """Concatenates the masks of several records.
+
+        Raises:
+            ValueError: For different thresholds.
+        """
+        thresholds = sorted({part.threshold for part in parts})
+        if len(thresholds) > 1:
+            raise ValueError(f"masks: need one threshold, got {', '.join(map(str, thresholds))}")
         grids = [part.grids for part in parts]
         return cls(namespace(grids[0]).concatenate(grids), parts[0].threshold)
 
 
 def _samples(start: float, stop: float, length: int, cells: int) -> tuple[int, NDArray[np.float32]]:
-    """Pixels of an axis whose centres lie in a box, with the interpolation weights of the grid cells.
+    """Pixels of an axis whose centres lie in a box, with interpolation weights of the grid cells; none if not finite.
 
     Args:
         start: Start of the box, in pixels.
@@ -96,6 +103,8 @@ def _samples(start: float, stop: float, length: int, cells: int) -> tuple[int, N
     Returns:
         The first of the M pixels, and weights (M, cells).
     """
+    if not isfinite(stop - start):
+        return 0, np.zeros((0, cells), np.float32)
     first, last = max(ceil(start - 0.5), 0), min(floor(stop - 0.5) + 1, length)
     if stop <= start or last <= first:
         return 0, np.zeros((0, cells), np.float32)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from rotx import boxes as rotx_boxes
 from rotx.boxes import BoxKind, check_boxes, width
-from rotx.boxes.arrays import is_tensor, namespace
+from rotx.boxes.arrays import floating, is_tensor, namespace
 from rotx.records.bitmaps import Bitmaps
 from rotx.records.box_masks import BoxMasks
 from rotx.records.masks import Masks
@@ -38,7 +38,7 @@ class Instances:
 
     Raises:
         ValueError: For boxes that do not match their kind, or fields of another length or device.
-        TypeError: For labels that are not int64.
+        TypeError: For boxes that are not an array or tensor, or labels that are not int64.
     """
 
     boxes: Any
@@ -50,10 +50,13 @@ class Instances:
     masks: Masks | Bitmaps | BoxMasks | None = None
 
     def __post_init__(self) -> None:
+        if not is_tensor(self.boxes) and not isinstance(self.boxes, np.ndarray):
+            raise TypeError(f"instances.boxes: need an array or tensor (N, D), got {type(self.boxes).__name__}")
         if len(self.boxes.shape) != 2:
             raise ValueError(f"instances.boxes: need shape (N, D), got {tuple(self.boxes.shape)}")
         check_boxes(self.boxes, self.kind, "instances.boxes")
-        if "int64" not in str(self.labels.dtype):
+        self.boxes = floating(self.boxes)
+        if str(self.labels.dtype) not in ("int64", "torch.int64"):
             raise TypeError(f"instances.labels: need int64, got {self.labels.dtype}")
         for name, values in self._arrays():
             if name != "boxes" and tuple(values.shape) != (len(self.boxes),):
@@ -84,6 +87,10 @@ class Instances:
 
     def __getitem__(self, which: Any) -> Instances:
         """Selects objects by a slice, indices (M,) or a mask (N,) bool."""
+        if isinstance(which, int):
+            raise TypeError(
+                f"instances: select by a slice, indices or a mask, such as [{which}:{which + 1}]; got {which}"
+            )
         fields = {name: values[which] for name, values in self._arrays()}
         masks = None if self.masks is None else self.masks[which]
         return replace(self, **fields, masks=masks)
@@ -171,19 +178,41 @@ class Instances:
 
 
 def concatenate(parts: Sequence[Instances]) -> Instances:
-    """Concatenates records with boxes of one kind; keeps the optional fields that all parts have.
+    """Concatenates records with boxes of one kind.
+
+    No object is ignored, or difficult, in a part that does not say so.
 
     Raises:
-        ValueError: For an empty list, or parts of different kinds.
+        ValueError: For an empty list, parts of different kinds, or if only some parts with objects have scores or
+            masks, or masks of different forms.
     """
     kinds = {part.kind for part in parts}
     if len(kinds) != 1:
         raise ValueError(f"instances: need parts of one kind, got {', '.join(sorted(kinds)) or 'none'}")
     xp = namespace(parts[0].boxes)
-    fields: dict[str, Any] = {}
-    for name in ("boxes", "labels", *_OPTIONAL):
+    fields: dict[str, Any] = {
+        name: xp.concatenate([getattr(part, name) for part in parts]) for name in ("boxes", "labels")
+    }
+    for name in _OPTIONAL:
         values = [getattr(part, name) for part in parts]
-        fields[name] = None if any(value is None for value in values) else xp.concatenate(values)
-    masks: list[Any] = [part.masks for part in parts]
-    joined = None if any(mask is None for mask in masks) else type(masks[0]).concatenate(masks)
-    return Instances(kind=parts[0].kind, masks=joined, **fields)
+        known = next((value for value in values if value is not None), None)
+        if known is None:
+            continue
+        if name == "scores" and any(value is None and len(part) for value, part in zip(values, parts, strict=True)):
+            raise ValueError("instances: some parts have scores, others have none")
+        filled = [
+            xp.zeros_like(part.labels, dtype=known.dtype) if value is None else value
+            for value, part in zip(values, parts, strict=True)
+        ]
+        fields[name] = xp.concatenate(filled)
+    return Instances(kind=parts[0].kind, masks=_joined_masks(parts), **fields)
+
+
+def _joined_masks(parts: Sequence[Instances]) -> Masks | Bitmaps | BoxMasks | None:
+    """Concatenates the masks of parts; parts without objects may lack them."""
+    having: list[Any] = [part.masks for part in parts if len(part)] or [part.masks for part in parts]
+    forms = {type(masks) for masks in having}
+    if len(forms) > 1:
+        names = ", ".join(sorted("no masks" if form is type(None) else form.__name__ for form in forms))
+        raise ValueError(f"instances: need masks of one form in all parts, got {names}")
+    return None if having[0] is None else type(having[0]).concatenate(having)

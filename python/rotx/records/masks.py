@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rotx.boxes import move
+from rotx.boxes import move, translation_matrix
 
 #: Mask of one object: its polygons, each (2k,) float64 ``x1, y1, ..., xk, yk`` in pixels, or run lengths of a whole
 #: image, ``{"size": [height, width], "counts": ...}``.
@@ -42,7 +42,8 @@ class Masks:
         """Selects masks by a slice, indices (M,) or a mask (N,) bool."""
         if isinstance(which, slice):
             return Masks(self.items[which])
-        rows = np.arange(len(self.items))[np.asarray(which)]
+        chosen = np.asarray(which)
+        rows = np.arange(len(self.items))[chosen if chosen.size else chosen.astype(np.int64)]
         return Masks([self.items[row] for row in np.atleast_1d(rows).tolist()])
 
     def move(self, matrix: ArrayLike) -> Masks:
@@ -57,6 +58,25 @@ class Masks:
                 raise ValueError("masks: run lengths cannot be moved: convert them to polygons, or move their bitmaps")
             moved.append([move(polygon, "points", matrix) for polygon in item])
         return Masks(moved)
+
+    def cut(self, x: int, y: int, size: tuple[int, int]) -> Masks:
+        """Returns the masks in pixels of a window of their image; RLE is cut at its borders, polygons are not.
+
+        Args:
+            x: Column of the image in which the window starts.
+            y: Row of the image in which the window starts.
+            size: Height and width of the window, which may reach beyond the image at the bottom and right.
+        """
+        cut: list[Mask] = []
+        for item in self.items:
+            if isinstance(item, dict):
+                window = np.zeros((1, *size), np.uint8)
+                part = Masks([item]).bitmaps(*item["size"])[:, y : y + size[0], x : x + size[1]]
+                window[:, : part.shape[1], : part.shape[2]] = part
+                cut += Masks.of_bitmaps(window)
+            else:
+                cut.append([move(polygon, "points", translation_matrix(-x, -y)) for polygon in item])
+        return Masks(cut)
 
     def map(self, function: Callable[[Any], Any]) -> Masks:
         """Returns the masks unchanged: polygons and RLE are always numpy arrays."""

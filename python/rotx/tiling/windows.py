@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotx import _rust
+from rotx.boxes import BoxKind
 
 #: The name of a patch, as `patch_name` writes it or, with a rate in place of the size, the DOTA devkit of 2019. An
 #: image's own name may hold ``__``: the last ones count.
@@ -124,12 +125,19 @@ def patch_name(image: str, window: Sequence[int]) -> str:
     return f"{image}__{x1 - x0}__{x0}___{y0}"
 
 
+def move_to_windows(boxes: NDArray[np.float64], kind: BoxKind, corners: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Moves boxes (N, D) of an image to pixels of windows with top left corners (N, 2) or (2,)."""
+    if kind == "rbox":
+        return np.concatenate([move_quads(boxes[:, :2], corners), boxes[:, 2:]], axis=1)
+    return move_quads(boxes, corners)
+
+
 def move_quads(quads: NDArray[np.float64], corners: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Moves quads (N, 8) of an image to pixels of windows with top left corners (N, 2) or (2,).
+    """Moves quads (N, 8), or other points (N, 2k), of an image to pixels of windows with corners (N, 2) or (2,).
 
     A coordinate keeps its number of decimals: 1023.456 less 1000 is 23.456 and not 23.456000000000017.
     """
-    moved = quads - np.tile(corners, 4)
+    moved = quads - np.tile(corners, quads.shape[1] // 2)
     with np.errstate(over="ignore", invalid="ignore"):
         rest = np.isfinite(quads)
         for decimals in range(_MOST_DECIMALS + 1):

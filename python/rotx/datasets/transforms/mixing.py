@@ -91,6 +91,7 @@ class Mosaic(Mixing):
                 sample.matrix = warp.matrix @ sample.matrix
             else:
                 sample.dropped.update(one.dropped)
+        _check_kinds((sample, *others))
         sample.image, sample.instances = canvas, concatenate(parts)
         return sample
 
@@ -155,9 +156,20 @@ class MixUp(Mixing):
         )
         mixed = 0.5 * sample.image.astype(np.float32) + 0.5 * other.image.astype(np.float32)
         sample.image = mixed.astype(sample.image.dtype)
+        _check_kinds((sample, other))
         sample.instances = concatenate([sample.instances, other.instances])
         sample.dropped.update(other.dropped)
         return sample
+
+
+def _check_kinds(samples: Sequence[Sample]) -> None:
+    """Raises ValueError unless all samples have boxes of one kind."""
+    kinds = {one.instances.kind: one.record.path for one in samples}
+    if len(kinds) > 1:
+        found = " and ".join(f"{kind} boxes in {path}" for kind, path in sorted(kinds.items()))
+        raise ValueError(
+            f"images that are mixed need boxes of one kind, got {found}: load one box_type in all datasets"
+        )
 
 
 def _fit(sample: Sample, width: int, height: int) -> None:

@@ -26,7 +26,7 @@ class SingleStage(Detector):
         init_cfg: Initial weights of the whole detector; None: those of its parts.
 
     Raises:
-        TypeError: If the head lacks one of these methods.
+        TypeError: If the head has no ``decode`` or ``suppress``.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class SingleStage(Detector):
         init_cfg: Pretrained | None = None,
     ) -> None:
         super().__init__(backbone, neck, data_preprocessor, init_cfg)
-        for stage in ("loss", "decode", "suppress"):
+        for stage in ("decode", "suppress"):  # training needs loss, too
             if not callable(getattr(bbox_head, stage, None)):
                 raise TypeError(f"bbox_head: {type(bbox_head).__name__} has no method {stage}: see docs/models.md")
         self.bbox_head = bbox_head

@@ -85,7 +85,16 @@ class FPN(nn.Module):
         xavier_init(self)
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Inputs (B, in_channels[i], H_i, W_i) → ``num_outs`` maps (B, out_channels, H_j, W_j)."""
+        """Inputs (B, in_channels[i], H_i, W_i) → ``num_outs`` maps (B, out_channels, H_j, W_j).
+
+        Raises:
+            ValueError: If the number of inputs is not that of ``in_channels``.
+        """
+        if len(inputs) != len(self.in_channels):
+            raise ValueError(
+                f"neck.in_channels: need one number for each of the {len(inputs)} maps of the backbone, got "
+                f"{list(self.in_channels)}"
+            )
         sums = [conv(inputs[self.start_level + i]) for i, conv in enumerate(self.lateral_convs)]
         for i in range(len(sums) - 1, 0, -1):
             sums[i - 1] = sums[i - 1] + F.interpolate(sums[i], size=sums[i - 1].shape[-2:], mode="nearest")
