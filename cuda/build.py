@@ -1,7 +1,7 @@
 """Builds the CUDA kernels into python/rotx/_lib/rotx_cuda.so, on any Linux machine, with or without a GPU.
 
-One library for torch 2.11 and every later one, whatever CUDA they were built with: it uses torch's stable ABI
-and carries its own CUDA runtime. That one asks for a driver that knows its version of CUDA, 580 or later for CUDA 13.
+One library serves torch 2.11 and later, whatever CUDA version torch was built with: it uses torch's stable ABI and
+contains the CUDA runtime. The driver must support the version of that runtime: 580 or later for CUDA 13.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 TARGET = HERE.parent / "python/rotx/_lib/rotx_cuda.so"
-ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)  # Turing to Blackwell; PTX of the last serves what comes later
+ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)  # Turing to Blackwell; later GPUs run the PTX of the last one
 TORCH = (2, 11)
-NVCC = (12, 8)  # the first that knows Blackwell
+NVCC = (12, 8)  # the first version that supports Blackwell
 
 
 def find_nvcc() -> str:
-    """The path of nvcc: of CUDA_HOME, of `make cuda`, of PyPI's wheels in this environment, or on PATH."""
+    """Returns the path of nvcc: from CUDA_HOME, `make cuda`, PyPI's wheels in this environment, or PATH."""
     folders = [Path(os.environ["CUDA_HOME"]) / "bin"] if "CUDA_HOME" in os.environ else []
     folders.append(HERE.parent / "build/nvcc/nvidia/cu13/bin")
     wheels = importlib.util.find_spec("nvidia")
@@ -37,14 +37,14 @@ def find_nvcc() -> str:
     release = re.search(r"release (\d+)\.(\d+)", subprocess.check_output([nvcc, "--version"], text=True))
     if release and tuple(map(int, release.groups())) < NVCC:
         sys.exit(
-            f"{nvcc} is too old: {release[0]}, need {NVCC[0]}.{NVCC[1]} or later; without CUDA_HOME `make cuda` takes "
-            "PyPI's"
+            f"{nvcc} is too old: {release[0]}, need {NVCC[0]}.{NVCC[1]} or later; without CUDA_HOME, `make cuda` "
+            "installs one from PyPI"
         )
     return nvcc
 
 
 def torch_folder() -> Path:
-    """Where torch lies, with the headers and the libraries to build against."""
+    """Returns the folder of torch, which has the headers and libraries to build against."""
     try:
         import torch
     except ImportError:
@@ -55,16 +55,16 @@ def torch_folder() -> Path:
 
 
 def compiling(nvcc: str, torch: Path, folder: Path) -> list[str]:
-    """The command line that compiles all kernels, to be run beside them: their names stand in error messages."""
+    """Returns the command that compiles all kernels, run in their folder so that messages have short paths."""
     codes = [f"arch=compute_{n},code=sm_{n}" for n in ARCHITECTURES]
     codes.append(f"arch=compute_{ARCHITECTURES[-1]},code=compute_{ARCHITECTURES[-1]}")
     return [
         nvcc,
         *("-std=c++17", "-O3", "--compress-mode=size", "-Xcompiler", "-fPIC,-fvisibility=hidden,-Wall"),
-        *("-Xcompiler", f"-fmacro-prefix-map={torch.parent}/="),  # no path of this machine in error messages
+        *("-Xcompiler", f"-fmacro-prefix-map={torch.parent}/="),  # keep paths of this machine out of error messages
         *(f"-gencode={code}" for code in codes),
         *("--threads", str(os.cpu_count() or 1)),
-        # The oldest torch that has to load the library: headers refuse what came later. One byte a number.
+        # The oldest torch that must load the library: the headers hide newer functions. One byte per version number.
         f"-DTORCH_TARGET_VERSION=0x{TORCH[0]:02x}{TORCH[1]:02x}{0:012x}",
         "-DUSE_CUDA",
         *("-isystem", str(torch / "include"), "-odir", str(folder), "-c"),
@@ -73,33 +73,33 @@ def compiling(nvcc: str, torch: Path, folder: Path) -> list[str]:
 
 
 def linking(nvcc: str, torch: Path, objects: Iterable[Path], output: Path) -> list[str]:
-    """The command line that links them for manylinux_2_28: zig knows what old versions of glibc have."""
+    """Returns the command that links the objects for manylinux_2_28; zig knows the symbols of old glibc versions."""
     runtime = Path(nvcc).parents[1]
     folders = [runtime / "lib", runtime / "lib64", torch / "lib"]
-    # g++'s own libraries, which zig does not look for.
+    # Libraries of g++, which zig does not find by itself.
     names = ("libstdc++.so", "libgcc_s.so.1")
     found = [subprocess.check_output(["g++", f"-print-file-name={name}"], text=True).strip() for name in names]
     return [
         *(sys.executable, "-m", "ziglang", "cc", "-target", f"{platform.machine()}-linux-gnu.2.28"),
         *("-shared", "-s", "-o", str(output), *map(str, objects), str(HERE / "glibc.c")),
         *(f"-L{folder}" for folder in folders if folder.is_dir()),
-        # Nothing refers to libtorch, which leads to libtorch_cuda: it must be named all the same.
+        # No symbol of libtorch is used, but it loads libtorch_cuda: keep it as a dependency.
         *("-Wl,--no-as-needed", "-ltorch", "-ltorch_cpu", "-lc10", "-Wl,--as-needed"),
         *("-lcudart_static", *found, "-lpthread", "-ldl", "-lrt", "-lm"),
     ]
 
 
 def run(command: list[str]) -> None:
-    """Runs a step of the build, or ends."""
+    """Runs a build step; exits if it fails."""
     if code := subprocess.run(command, cwd=HERE, check=False).returncode:
-        sys.exit(f"{Path(command[0]).name} failed with exit code {code}: what it says above")
+        sys.exit(f"{Path(command[0]).name} failed with exit code {code}; see its output above")
 
 
 def main() -> None:
-    """Builds the library beside its place and moves it there."""
+    """Builds the library in a temporary file, then moves it into place."""
     nvcc, torch = find_nvcc(), torch_folder()
     if importlib.util.find_spec("ziglang") is None:
-        sys.exit(f"no zig in {sys.executable}, which links the library: run `make cuda`, or pip install ziglang")
+        sys.exit(f"no ziglang in {sys.executable}: the build links with it; run `make cuda`, or pip install ziglang")
     print(f"building with {nvcc}", flush=True)
     TARGET.parent.mkdir(exist_ok=True)
     output = TARGET.with_name(f".{os.getpid()}.so")

@@ -1,4 +1,4 @@
-// What all kernels share, and the only file that includes torch's headers: the stable ABI of torch 2.11.
+// Shared by all kernels. The only file that includes torch's headers: those of the stable ABI of torch 2.11.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -14,7 +14,7 @@
 #include <cstdint>
 #include <type_traits>
 
-// The dispatch key that kernels are registered for. The tests compile them for CPU: see tests/emulator/.
+// Dispatch key of the kernels. The tests compile them for CPU: see tests/emulator/.
 #ifndef ROTX_DEVICE
 #define ROTX_DEVICE CUDA
 #endif
@@ -24,11 +24,11 @@ namespace rotx {
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-// What numbers of a dtype are computed in: half and bfloat16 in float.
+// Type in which numbers of a dtype are computed: float for half and bfloat16.
 template <typename scalar_t>
 using acc_t = std::conditional_t<std::is_same_v<scalar_t, double>, double, float>;
 
-// Calls `body` with a 0 of the C++ type of a floating dtype.
+// Calls `body` with a zero of the C++ type of a floating-point dtype.
 template <typename Body>
 void dispatch_float(const char* name, ScalarType type, Body body) {
     switch (type) {
@@ -40,9 +40,9 @@ void dispatch_float(const char* name, ScalarType type, Body body) {
     }
 }
 
-// The stream that torch has chosen for the tensor's device, which the caller has made the current one.
+// Returns torch's current stream on the tensor's device, which the caller must have made the current device.
 inline cudaStream_t current_stream(const Tensor& tensor) {
-    // Torch tells its own copy of the CUDA runtime; this is the one that launches.
+    // Torch sets the device in its own copy of the CUDA runtime; kernels are launched by the copy in this library.
     const cudaError_t chosen = cudaSetDevice(tensor.get_device_index());
     STD_TORCH_CHECK(
         chosen != cudaErrorInsufficientDriver, "the NVIDIA driver is older than CUDA ", CUDART_VERSION / 1000,
@@ -60,9 +60,10 @@ inline void check_boxes(const char* name, const Tensor& boxes, int64_t columns) 
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// The grid is a line of blocks: 2^31 - 1 of them, of 128 threads, are more than memory has numbers for.
+// Checks the number of blocks of a one-dimensional grid. The limit, 2^31 - 1 blocks of 128 threads, exceeds the number
+// of elements that fit into memory.
 inline unsigned blocks(int64_t n) {
-    STD_TORCH_CHECK(n < (int64_t(1) << 31), "too much for one launch");
+    STD_TORCH_CHECK(n < (int64_t(1) << 31), "too many blocks for one launch");
     return static_cast<unsigned>(n);
 }
 

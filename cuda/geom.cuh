@@ -1,17 +1,16 @@
-// Overlap of rotated boxes and of quads: the algorithm of rust/core/src/iou.rs, for the device and for the host.
+// Overlap of rotated boxes and of quads: the algorithm of rust/core/src/iou.rs, for device and host.
 //
-// No vertex is ever classified as inside or outside: one shape, the window, is mapped to an axis-aligned box or to
-// the unit triangle; by Green's theorem the area of the other within it is a sum over the other's edges of
-// ∫ clamp(x) dy, each of them in closed form. Every step is continuous in the input, so edges that coincide are
-// nothing special.
+// No vertex is ever classified as inside or outside. One shape, the window, is mapped to an axis-aligned box or to the
+// unit triangle. By Green's theorem the area of the other shape within it is the sum of ∫ clamp(x) dy over the other's
+// edges, in closed form. Every step is continuous in the input, so coinciding edges need no special case.
 //
-// What float needs beyond that is care with lengths: a sine of 24 bits moves the far end of a long box by more
-// than a thin one is thick. So sines, cosines and differences are kept as unevaluated sums of two numbers until
-// the distances of the sides from the window's centre are known, and edges are cut on the lines of these sides,
-// not from corners, which may be far away. From there on 24 bits are enough: what is rounded is small against the
-// window. Quads are computed in double whatever their dtype: they have no such frame.
+// In float, lengths need extra care: the error of a 24-bit sine moves the far end of a long box by more than the width
+// of a thin one. So sines, cosines and differences are kept as unevaluated sums of two numbers until the distances of
+// the sides from the window's centre are known, and edges are cut on the lines of these sides, not from corners, which
+// may be far away. From there on, 24 bits suffice: rounding errors are small relative to the window. Quads have no such
+// frame and are computed in double for every dtype.
 //
-// Compiled by nvcc, and by any C++17 compiler for the tests. Not to be built with -use_fast_math or -ffast-math.
+// Compiled by nvcc, and for the tests by any C++17 compiler. Do not build with -use_fast_math or -ffast-math.
 #pragma once
 
 #include <cmath>
@@ -24,20 +23,21 @@
 
 namespace rotx {
 
-// What the intersection is divided by: the union of both, or the first box.
+// Divisor of the intersection: the area of the union, or of the first box.
 enum class Mode { Iou, Iof };
 
-// An intersection smaller than this part of the smaller box is rounding, and counts as none.
+// An intersection below this share of the smaller box is rounding and counts as 0.
 template <typename T>
 constexpr T NEGLIGIBLE = T(1e-12);
 template <>
 constexpr float NEGLIGIBLE<float> = 5e-7f;
 
-// Circles whose centres are this much further apart than their radii reach do not meet, rounding or not.
+// Circles do not meet, whatever the rounding, if the distance of their centres exceeds the sum of their radii by this
+// factor.
 template <typename T>
 constexpr T APART = T(1) + T(1e-5);
 
-// The number hi + lo, where lo is what hi lost to rounding.
+// The unevaluated sum hi + lo, where lo is the rounding error of hi.
 template <typename T>
 struct Pair {
     T hi, lo;
@@ -53,14 +53,14 @@ ROTX_HD Pair<T> difference(T a, T b) {
     return {hi, (a - (hi - back)) - (b + back)};
 }
 
-// a·b + c·d, however much cancels, to about the square of the precision of T.
+// a·b + c·d to about twice the digits of T, even under cancellation.
 template <typename T>
 ROTX_HD Pair<T> dot(Pair<T> a, Pair<T> b, Pair<T> c, Pair<T> d) {
-    // Not `*`: the compiler may fuse that with an addition, and then nothing is known about what was lost.
+    // Not `*`: the compiler may fuse it with an addition, and the rounding error would be unknown.
     const T ab = std::fma(a.hi, b.hi, T(0)), cd = std::fma(c.hi, d.hi, T(0));
     const T lost = std::fma(a.hi, b.hi, -ab) + std::fma(c.hi, d.hi, -cd);
     const Pair<T> sum = difference(ab, -cd);
-    // Fused so that these cancel where (c, d) is (−b, a), as for the angle of a box with itself.
+    // Fused so that these terms cancel if (c, d) = (−b, a), as for the angle of a box with itself.
     const T small = std::fma(a.lo, b.hi, a.hi * b.lo) + std::fma(c.hi, d.lo, c.lo * d.hi);
     return {sum.hi, sum.lo + lost + small};
 }
@@ -70,7 +70,7 @@ ROTX_HD T clamp(T v, T limit) {
     return v < -limit ? -limit : v > limit ? limit : v;
 }
 
-// A rotated box cx, cy, w, h, angle ready for intersections; the angle in radians, clockwise with y down.
+// A rotated box cx, cy, w, h, angle prepared for intersections; the angle in radians, clockwise positive with y down.
 template <typename T>
 struct RotatedBox {
     using scalar = T;
@@ -78,8 +78,8 @@ struct RotatedBox {
 
     T cx, cy, w, h, angle;
     Pair<T> sin, cos;
-    T area;    // 0 where a size is not positive or a number is not finite
-    T radius;  // of the circle around it
+    T area;    // 0 if a size is not positive or a number is not finite
+    T radius;  // of the circumscribed circle
 
     static ROTX_HD RotatedBox from(const T* raw);
 };
@@ -88,10 +88,10 @@ template <typename T>
 ROTX_HD RotatedBox<T> RotatedBox<T>::from(const T* raw) {
     RotatedBox box{raw[0], raw[1], raw[2], raw[3], raw[4], {0, 0}, {1, 0}, 0, 0};
     const T area = box.w * box.h;
-    // x - x is NaN, and unequal to 0, where x is not finite.
+    // If x is not finite, x - x is NaN and thus not equal to 0.
     const bool finite = box.cx - box.cx == 0 && box.cy - box.cy == 0 && box.angle - box.angle == 0;
     if (!(finite && box.w > 0 && box.h > 0 && area > 0 && area - area == 0)) return box;
-    // In double for float too: once a box, not once a pair.
+    // In double even for float: once per box, not once per pair.
     const double sin = std::sin(double(box.angle)), cos = std::cos(double(box.angle));
     box.sin = {T(sin), T(sin - double(T(sin)))};
     box.cos = {T(cos), T(cos - double(T(cos)))};
@@ -100,14 +100,14 @@ ROTX_HD RotatedBox<T> RotatedBox<T>::from(const T* raw) {
     return box;
 }
 
-// Whether the circles around both meet; false where either has no area.
+// Whether the circumscribed circles meet; false if either box has no area.
 template <typename T>
 ROTX_HD bool meet(const RotatedBox<T>& a, const RotatedBox<T>& b) {
     const T dx = a.cx - b.cx, dy = a.cy - b.cy, reach = (a.radius + b.radius) * APART<T>;
     return a.area > 0 && b.area > 0 && dx * dx + dy * dy < reach * reach;
 }
 
-// An order of boxes that does not depend on which of two comes first.
+// Total order of boxes, independent of the order of the arguments.
 template <typename T>
 ROTX_HD bool before(const RotatedBox<T>& a, const RotatedBox<T>& b) {
     if (a.area != b.area) return a.area < b.area;
@@ -118,11 +118,11 @@ ROTX_HD bool before(const RotatedBox<T>& a, const RotatedBox<T>& b) {
     return a.angle < b.angle;
 }
 
-// The area of `self` within `window`, the smaller of the two.
+// Area of `self` within `window`, the smaller of the two.
 template <typename T>
 ROTX_HD T area_within(const RotatedBox<T>& self, const RotatedBox<T>& window) {
     const Pair<T> dx = difference(self.cx, window.cx), dy = difference(self.cy, window.cy);
-    // The sides of `self` by their distances from the window's centre: two along its w, two along its h.
+    // Distances of the sides of `self` from the window's centre: two along its w (u), two along its h (v).
     const Pair<T> cu = dot(dx, self.cos, dy, self.sin), cv = dot(dy, self.cos, -dx, self.sin);
     const T w = T(0.5) * self.w, h = T(0.5) * self.h;
     const T u[2] = {(cu.hi + w) + cu.lo, (cu.hi - w) + cu.lo}, v[2] = {(cv.hi + h) + cv.lo, (cv.hi - h) + cv.lo};
@@ -133,7 +133,7 @@ ROTX_HD T area_within(const RotatedBox<T>& self, const RotatedBox<T>& window) {
     const T y[4] = {
         u[0] * sin + v[0] * cos, u[1] * sin + v[0] * cos, u[1] * sin + v[1] * cos, u[0] * sin + v[1] * cos};
     const T xmax = T(0.5) * window.w, ymax = T(0.5) * window.h;
-    const T per_sin = 1 / sin, per_cos = 1 / cos;  // not finite only for edges that are flat and left out
+    const T per_sin = 1 / sin, per_cos = 1 / cos;  // not finite only for flat edges, which are skipped
     T twice[4];
     for (int i = 0; i < 4; ++i) {
         const int j = (i + 1) % 4;
@@ -141,7 +141,7 @@ ROTX_HD T area_within(const RotatedBox<T>& self, const RotatedBox<T>& window) {
         const T ya = clamp(y[i], ymax), yb = clamp(y[j], ymax);
         const T xa = i % 2 ? (u[i == 1] - ya * sin) * per_cos : (ya * cos - v[i == 2]) * per_sin;
         const T xb = i % 2 ? (u[i == 1] - yb * sin) * per_cos : (yb * cos - v[i == 2]) * per_sin;
-        // The mean of clamp(x) along it, twice: ma + mb, less what lies beyond the window at either end.
+        // Twice the mean of clamp(x) along it: ma + mb, minus the excess beyond the window at either end.
         const T ma = clamp(xa, xmax), mb = clamp(xb, xmax);
         const T inside = xa == xb ? T(0) : (mb - ma) / (xb - xa);
         const T mean = (ma + mb) - inside * ((ma - xa) - (xb - mb));
@@ -150,15 +150,15 @@ ROTX_HD T area_within(const RotatedBox<T>& self, const RotatedBox<T>& window) {
     return T(0.5) * ((twice[0] + twice[2]) + (twice[1] + twice[3]));
 }
 
-// A quad ready for intersections: it turns either way, is perhaps not convex, perhaps crosses itself.
+// A quad prepared for intersections, in either orientation; may be non-convex or self-intersecting.
 struct Quad {
     using scalar = double;
     static constexpr int COLUMNS = 8;
 
     double x[4], y[4];
-    double area;     // 0 where the signed sum is 0 or a number is not finite
-    bool clockwise;  // on the screen, by the sign of that sum
-    double x0, y0, x1, y1;  // the box around it
+    double area;     // absolute value of the signed area; 0 if a number is not finite
+    bool clockwise;  // on the screen, by the sign of the signed area
+    double x0, y0, x1, y1;  // bounds
 
     static ROTX_HD Quad from(const double* raw);
 };
@@ -174,8 +174,8 @@ ROTX_HD Quad Quad::from(const double* raw) {
         quad.y0 = i == 0 || y < quad.y0 ? y : quad.y0;
         quad.y1 = i == 0 || y > quad.y1 ? y : quad.y1;
     }
-    // The diagonals' cross product: differences first, so that large coordinates do not cancel. All eight numbers
-    // are in it: it is finite only where they are.
+    // Cross product of the diagonals: taking differences first avoids cancellation of large coordinates. It contains
+    // all eight numbers, so it is finite only if they are.
     const double twice = (quad.x[2] - quad.x[0]) * (quad.y[3] - quad.y[1])
                        - (quad.y[2] - quad.y[0]) * (quad.x[3] - quad.x[1]);
     quad.clockwise = twice > 0;
@@ -202,7 +202,7 @@ ROTX_HD double twice_mean_positive(double a, double b) {
     return a == b ? pa + pb : (pa + pb) * ((pb - pa) / (b - a));
 }
 
-// ∫ winding number over the triangle (0, 0), (1, 0), (0, 1) of the quad with corners `u`, `v`.
+// Integral, over the triangle (0, 0), (1, 0), (0, 1), of the winding number of the quad with corners `u`, `v`.
 ROTX_HD double within_unit_triangle(const double (&u)[4], const double (&v)[4]) {
     double twice[4];
     for (int i = 0; i < 4; ++i) {
@@ -218,8 +218,8 @@ ROTX_HD double within_unit_triangle(const double (&u)[4], const double (&v)[4]) 
     return 0.5 * ((twice[0] + twice[2]) + (twice[1] + twice[3]));
 }
 
-// The window is split along a diagonal into two triangles, each counted with the sign of its turn: every point
-// counts by the product of the two winding numbers, whatever the quads' shapes.
+// The window is split along a diagonal into two triangles, each with the sign of its orientation: every point is
+// weighted by the product of the two winding numbers, whatever the shapes of the quads.
 ROTX_HD double area_within(const Quad& self, const Quad& window) {
     const double bx = window.x[2] - window.x[0], by = window.y[2] - window.y[0];
     double total = 0;
@@ -234,31 +234,31 @@ ROTX_HD double area_within(const Quad& self, const Quad& window) {
             u[i] = (dx * by - dy * bx) * scale;
             v[i] = (dy * ax - dx * ay) * scale;
         }
-        // det is the map's scale; its sign, that of the triangle's turn, appears twice and cancels.
+        // det is the scale of the map; its sign, the triangle's orientation, appears twice and cancels.
         const double part = std::fabs(det) * within_unit_triangle(u, v);
         total += third == 1 ? part : -part;
     }
     return self.clockwise == window.clockwise ? total : -total;
 }
 
-// The area common to both, never negative; the same for (a, b) and (b, a).
+// Area of the intersection, never negative; equal for (a, b) and (b, a).
 template <typename Shape, typename T = typename Shape::scalar>
 ROTX_HD T intersection(const Shape& a, const Shape& b) {
     if (!meet(a, b)) return 0;
-    // The smaller one is the window: coordinates relative to it keep their digits.
+    // The smaller one is the window: coordinates relative to it keep their precision.
     const T area = before(a, b) ? area_within(b, a) : area_within(a, b);
     const T smaller = a.area < b.area ? a.area : b.area;
-    // Less is rounding; and NaN, where the numbers overflow, compares as less.
+    // Anything less is rounding; NaN, from overflow, compares as less.
     return area > NEGLIGIBLE<T> * smaller ? area : T(0);
 }
 
-// IoU or IoF, between 0 and 1, never NaN; 0 where either has no area.
+// IoU or IoF in [0, 1], never NaN; 0 if either shape has no area.
 template <typename Shape, typename T = typename Shape::scalar>
 ROTX_HD T overlap(const Shape& a, const Shape& b, Mode mode) {
     const T area = intersection(a, b);
     if (area == 0) return 0;
     const T whole = mode == Mode::Iou ? a.area + b.area - area : a.area;
-    // For quads that cross themselves the signed sum may leave less than nothing of the union.
+    // For self-intersecting quads the union may come out negative.
     return area < whole ? area / whole : T(1);
 }
 

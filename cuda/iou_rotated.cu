@@ -28,7 +28,7 @@ __global__ void aligned_kernel(const scalar_t* a, const scalar_t* b, int64_t n, 
     if (i < n) out[i] = static_cast<scalar_t>(overlap(load<Shape>(a, i), load<Shape>(b, i), mode));
 }
 
-// One block takes ROWS boxes of `a` and THREADS of `b`; neighbouring threads write neighbouring numbers.
+// One block compares ROWS boxes of `a` with THREADS boxes of `b`; adjacent threads write adjacent numbers.
 template <typename Shape, typename scalar_t>
 __global__ void pairwise_kernel(
     const Shape* a, int64_t n, const Shape* b, int64_t m, Mode mode, scalar_t* out) {
@@ -45,7 +45,7 @@ __global__ void pairwise_kernel(
     }
 }
 
-// Boxes ready for intersections, as bytes.
+// Returns boxes prepared for intersections, as bytes.
 template <typename Shape, typename scalar_t>
 Tensor prepared(const Tensor& boxes, cudaStream_t stream) {
     const int64_t n = boxes.size(0), size = sizeof(Shape);
@@ -84,7 +84,7 @@ Tensor new_result(const Tensor& a, const Tensor& b, int64_t box_columns, bool al
     return aligned ? torch::stable::new_empty(a, {n}) : torch::stable::new_empty(a, {n, m});
 }
 
-// `ShapeOf<scalar_t>` is the shape that boxes of a dtype are.
+// `ShapeOf<scalar_t>` is the shape type for boxes of a dtype.
 template <template <typename> class ShapeOf>
 Tensor box_iou(const Tensor& a, const Tensor& b, bool iof, bool aligned) {
     Tensor out = new_result(a, b, ShapeOf<float>::COLUMNS, aligned);

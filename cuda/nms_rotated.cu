@@ -1,12 +1,13 @@
-// rotx_cuda::nms_rotated: the list of rust/core/src/nms.rs, of 2^30 boxes at most.
+// rotx_cuda::nms_rotated: the keep list of rust/core/src/nms.rs, for at most 2^30 boxes.
 //
-// Boxes are numbered twice. Their *rank* is the order of greedy suppression: falling score, then index. Their
-// *position* is an order by place: levels of square cells, a level for each factor of four in size, a box in the cell
-// that holds its centre, on the level whose cells are just larger than it. So boxes that may meet a given one lie side
-// by side, in a few rows of cells on each level.
+// Boxes are numbered twice. The *rank* is the order of greedy suppression: falling score, ties by index. The *position*
+// is a spatial order: there are levels of square cells, one level per factor of four in size, and a box is in the cell
+// of its centre, on the level whose cells are just larger than the box. So the boxes that may intersect a given one are
+// adjacent, in a few rows of cells on each level.
 //
-// A warp decides about a box. It looks at those of lower rank around it; where these suppress the box but are not
-// decided themselves, it waits for them. Blocks take ranks as they start, so that one only waits for others that run.
+// One warp decides one box. It visits the boxes of lower rank around it; if some of these would suppress the box but
+// are still undecided, it waits for them. Blocks take ranks when they start, so they only wait for blocks that have
+// already started.
 #include "common.cuh"
 #include "geom.cuh"
 #include "keys.cuh"
@@ -21,31 +22,31 @@ constexpr int NONE = -1;
 
 enum State : unsigned char { UNDECIDED, KEPT, DROPPED };
 
-// Float IoUs this near to the threshold are computed again in double: four times the error that the tests allow.
+// Float IoUs closer to the threshold than this are recomputed in double: four times the error that the tests allow.
 constexpr float DOUBTFUL = 4e-6f;
-// Where the sides of both boxes lie between these, float neither overflows nor loses digits.
+// If the sides of both boxes lie between these, float neither overflows nor loses precision.
 constexpr float LEAST_SIDE = 1e-9f, GREATEST_SIDE = 1e12f;
 
-// What tells most boxes apart that do not meet.
+// Circumscribed circle of a box: it rejects most pairs that do not meet.
 template <typename T>
 struct alignas(16) Circle {
     T x, y, radius;
     int rank;
 };
 
-// What starts as 0: levels without boxes, and the next rank to decide. Behind it come the states of all boxes.
+// Initially 0: the range of each level, and the next rank to decide. In memory, the states of all boxes follow.
 struct Progress {
     Range levels[LEVELS];
     int next;
 };
 
-// All boxes by position.
+// All boxes, by position.
 template <typename T>
 struct Scene {
     const int64_t* keys;
     Circle<T>* circles;
     RotatedBox<T>* boxes;
-    int64_t* labels;  // null: all boxes are of one class
+    int64_t* labels;  // null: all boxes have one class
     Range* levels;
     volatile unsigned char* states;
     double threshold;
@@ -56,24 +57,24 @@ __device__ void load(const scalar_t* boxes, int64_t i, T (&raw)[5]) {
     for (int k = 0; k < 5; ++k) raw[k] = static_cast<T>(boxes[5 * i + k]);
 }
 
-// As double has it, for float too: there the area may overflow or vanish.
+// Whether a box has an area, computed in double: in float it may overflow or underflow.
 template <typename T>
 __device__ bool has_area(const T (&raw)[5]) {
     const double w = raw[2], h = raw[3], area = w * h;
-    // x - x is NaN, and unequal to 0, where x is not finite.
+    // If x is not finite, x - x is NaN and thus not equal to 0.
     const bool placed = raw[0] - raw[0] == 0 && raw[1] - raw[1] == 0 && raw[4] - raw[4] == 0;
     return placed && w > 0 && h > 0 && area > 0 && area - area == 0;
 }
 
 __device__ double diameter(double w, double h) { return std::sqrt(w * w + h * h); }
 
-// Whether the box's precision is enough, but for float near the threshold.
+// Whether the precision suffices for a box of this size, except for float IoUs near the threshold.
 __device__ bool regular(double, double) { return true; }
 __device__ bool regular(float w, float h) {
     return w > LEAST_SIDE && w < GREATEST_SIDE && h > LEAST_SIDE && h < GREATEST_SIDE;
 }
 
-// The box as it is, or from its numbers in double.
+// The box as it is, or prepared again in double.
 __device__ const RotatedBox<float>& in_precision(float, const RotatedBox<float>& box) { return box; }
 __device__ const RotatedBox<double>& in_precision(double, const RotatedBox<double>& box) { return box; }
 __device__ RotatedBox<double> in_precision(double, const RotatedBox<float>& box) {
@@ -87,7 +88,7 @@ __global__ void score_keys_kernel(const scalar_t* scores, int64_t n, T* keys) {
     if (i < n) keys[i] = falling_key(static_cast<acc_t<scalar_t>>(scores[i]));
 }
 
-// The cell of the box of each rank.
+// Computes the cell key of the box of each rank.
 template <typename T, typename scalar_t>
 __global__ void cell_keys_kernel(
     const scalar_t* boxes, const int64_t* labels, const int64_t* order, int64_t n, int64_t* keys) {
@@ -102,7 +103,7 @@ __global__ void cell_keys_kernel(
                           : cell_key(level, label, cell_of(raw[1], level), cell_of(raw[0], level));
 }
 
-// Fills the scene, whose keys are those of these ranks; and the position of each rank.
+// Fills the scene, whose sorted keys are those of `ranks`, and the position of each rank.
 template <typename T, typename scalar_t>
 __global__ void arrange_kernel(
     Scene<T> scene, const scalar_t* boxes, const int64_t* labels, const int64_t* order, const int64_t* ranks, int n,
@@ -123,21 +124,21 @@ __global__ void arrange_kernel(
     if (p == n - 1 || level_of_key(scene.keys[p + 1]) != level) scene.levels[level].end = int(p) + 1;
 }
 
-// Rarely needed, and large: not inlined.
+// Not inlined: large and rarely needed.
 template <typename T>
 __device__ __attribute__((noinline)) bool suppressed_in_double(const Scene<T>& scene, int position);
 
-// A warp's search for what suppresses one box, by IoUs of a precision. All lanes hold the same, but for `lane` and what
-// they have found.
+// A warp's search for boxes that suppress one box, with IoUs in a given precision. All lanes hold the same values,
+// except for `lane` and their findings.
 template <typename T, typename Precision>
 struct Search {
     const Scene<T>& scene;
     const int lane;
     const Circle<T> circle;
-    const RotatedBox<T>& box;  // not copied: that would take registers that more warps need
+    const RotatedBox<T>& box;  // not copied: with fewer registers, more warps fit
     const int64_t label;
-    // The first box that this lane has found to suppress this one if it is kept; and whether it has found more, or one
-    // that the precision is not enough for.
+    // An undecided box, found by this lane, that suppresses this one if it is kept; whether the lane has found more of
+    // them, or an IoU for which the precision does not suffice.
     int pending = NONE;
     bool more = false, doubtful = false;
 
@@ -145,7 +146,7 @@ struct Search {
         : scene(scene), lane(threadIdx.x % WARP), circle(scene.circles[position]), box(scene.boxes[position]),
           label(scene.labels ? scene.labels[position] : 0) {}
 
-    // Whether the box is dropped; waits until that is known.
+    // Whether the box is suppressed; waits until that is decided.
     __device__ bool suppressed(int position) {
         do {
             pending = NONE;
@@ -159,7 +160,7 @@ struct Search {
         return false;
     }
 
-    // Waits until all that is pending is decided, or one of it is kept.
+    // Waits until all pending boxes are dropped, or one of them is kept; returns whether one is kept.
     __device__ bool wait() {
         while (__any_sync(ALL, pending != NONE)) {
             const int state = pending == NONE ? UNDECIDED : scene.states[pending];
@@ -170,12 +171,12 @@ struct Search {
         return false;
     }
 
-    // Whether one of the boxes that may meet this one is kept and suppresses it.
+    // Whether a kept box suppresses this one; visits all that may intersect it.
     __device__ bool visit_levels() {
         const int own = level_of(diameter(box.w, box.h));
         uint64_t levels = __ballot_sync(ALL, reaches(lane)) | uint64_t(__ballot_sync(ALL, reaches(WARP + lane))) << WARP;
         while (levels) {
-            // What suppresses a box is most often of its own size.
+            // A suppressing box most often has the same size: its level comes first.
             const int level = levels >> own & 1 ? own : __ffsll(levels) - 1;
             if (visit_level(level)) return true;
             levels &= ~(uint64_t(1) << level);
@@ -183,20 +184,20 @@ struct Search {
         return false;
     }
 
-    // Whether the level has boxes, and such as are not too small: the IoU is at most the smaller area over the larger.
+    // Whether the level has boxes, and these are not too small: the IoU is at most the smaller area over the larger.
     __device__ bool reaches(int level) const {
         if (level >= NOWHERE || scene.levels[level].begin == scene.levels[level].end) return false;
-        const double greatest = 0.5 * exp2_of(4 * (level - UNIT));  // the square with the cell's side as its diagonal
+        const double greatest = 0.5 * exp2_of(4 * (level - UNIT));  // square whose diagonal is the cell's side
         return level == TOP || greatest >= scene.threshold * (1 - 1e-9) * double(box.w) * double(box.h);
     }
 
     __device__ bool visit_level(int level) {
         const Range all = scene.levels[level];
         if (level == TOP) return visit(lane == 0 ? all : Range{0, 0});
-        // Cells whose boxes can reach this one: half a cell from their centres, and a little for rounding.
+        // Visits the cells whose boxes can reach this one: half a cell from their centres, plus a margin for rounding.
         const double reach = 0.5 * (diameter(box.w, box.h) + exp2_of(2 * (level - UNIT))) * (1 + 1e-6);
         const int first = cell_of(box.cy - reach, level), last = cell_of(box.cy + reach, level);
-        // To find a row takes as long as to visit some boxes.
+        // Finding a row costs as much as visiting a few boxes.
         if (8 * (last - first) >= all.end - all.begin) return visit(lane == 0 ? all : Range{0, 0});
         const int left = cell_of(box.cx - reach, level), right = cell_of(box.cx + reach, level);
         for (int start = first; start <= last; start += WARP) {
@@ -211,9 +212,9 @@ struct Search {
         return false;
     }
 
-    // The boxes of all lanes' ranges, side by side.
+    // Visits the boxes of all lanes' ranges, one box per lane at a time.
     __device__ bool visit(Range range) {
-        int upto = range.end - range.begin;  // and all lanes before
+        int upto = range.end - range.begin;  // then summed over this lane and all before it
         for (int step = 1; step < WARP; step *= 2) {
             const int before = __shfl_up_sync(ALL, upto, step);
             if (lane >= step) upto += before;
@@ -221,7 +222,7 @@ struct Search {
         const int total = __shfl_sync(ALL, upto, WARP - 1);
         for (int start = 0; start < total; start += WARP) {
             const int number = start + lane;
-            int source = 0;  // the lane of this box: the first with more up to it
+            int source = 0;  // the lane of this box: the first whose sum is larger
             for (int step = WARP / 2; step > 0; step /= 2) {
                 if (__shfl_sync(ALL, upto, source + step - 1) <= number) source += step;
             }
@@ -231,7 +232,7 @@ struct Search {
         return false;
     }
 
-    // Whether the box there is kept and suppresses this one. If it is not decided, it becomes pending.
+    // Whether the box at this position is kept and suppresses this one. If it is undecided, it becomes pending.
     __device__ bool found(int position) {
         const Circle<T> other = scene.circles[position];
         const int state = scene.states[position];
@@ -285,7 +286,7 @@ T* pointer(const Tensor& bytes) {
     return static_cast<T*>(bytes.data_ptr());
 }
 
-// Ascending: the sorted numbers and where they were.
+// Sorts in ascending order; returns the sorted values and their indices.
 std::tuple<Tensor, Tensor> stable_sort(const Tensor& values) {
     std::array<StableIValue, 4> stack{
         torch::stable::detail::from(values), torch::stable::detail::from(std::optional<bool>(true)),
@@ -300,7 +301,7 @@ Tensor selected(const Tensor& values, const Tensor& mask) {
     return torch::stable::detail::to<Tensor>(stack[0]);
 }
 
-// The indices of the scores, highest first, equal ones by index, NaN last.
+// Indices of the scores, highest first; ties by index, NaN last.
 template <typename scalar_t>
 Tensor by_falling_score(const Tensor& scores, cudaStream_t stream) {
     using T = std::conditional_t<std::is_same_v<scalar_t, double>, int64_t, int32_t>;

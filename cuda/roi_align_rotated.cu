@@ -1,8 +1,8 @@
-// rotx_cuda::roi_align_rotated and its backward: bilinear samples of turned boxes.
+// rotx_cuda::roi_align_rotated and its backward: bilinear samples of rotated boxes.
 //
-// Features are read and gradients summed channels-last, so that the lanes of a warp, which are channels, touch
-// neighbouring numbers. A block takes one region, up to CHANNELS channels and BINS bins, a warp RUN of these:
-// first each lane finds the place and weights of a sample, in double, then all lanes go through the samples together.
+// Features are read, and gradients summed, channels-last: the lanes of a warp are channels and access adjacent numbers.
+// A block takes up to CHANNELS channels and BINS bins of one region, and a warp up to RUN of these bins. First, each
+// lane computes the position and weights of one sample, in double; then all lanes process the samples together.
 #include <cmath>
 #include <vector>
 
@@ -14,23 +14,23 @@ namespace {
 
 constexpr int WARP = 32, WARPS = 8, THREADS = WARP * WARPS;
 constexpr unsigned ALL = ~0u;
-constexpr int RUN = 8;  // bins that a warp takes at most
+constexpr int RUN = 8;  // largest number of bins of a warp
 constexpr int BINS = RUN * WARPS;
-constexpr int TILE = 32;  // side of the squares that are transposed at a time
+constexpr int TILE = 32;  // side of the square tiles of a transposition
 
-// Channels of a lane: double needs twice the shared memory.
+// Channels per lane: double needs twice the shared memory.
 template <typename T>
 constexpr int PER_LANE = sizeof(T) == 8 ? 1 : 2;
 template <typename T>
 constexpr int CHANNELS = WARP * PER_LANE<T>;
 
-// Calls `use` with the samples in the image of a warp's bins: every WARPS-th of the part from `first` on, in this order.
-// It gets which of them it is, and the tap. `taps` and `bins_of` are the warp's own.
+// Calls `use(bin, tap)` for the samples of a warp's bins that lie in the image, in the order of the bins. The warp has
+// every WARPS-th bin of the part from `first` on; `bin` counts them. `taps` and `bins_of` are buffers of the warp.
 template <typename T, typename Use>
 __device__ void for_taps(const Grid& grid, int64_t first, int bins, int64_t all_columns, const Maps& maps, Tap<T>* taps,
                          int* bins_of, Use use) {
     const int lane = threadIdx.x % WARP;
-    // The first lanes have a bin each: its samples, and how many there are up to it.
+    // The first lanes have one bin each: its samples, and the number of samples up to it.
     Samples rows{0, 0}, columns{0, 0};
     if (lane < bins) {
         const int64_t bin = first + lane * WARPS;
@@ -45,7 +45,7 @@ __device__ void for_taps(const Grid& grid, int64_t first, int bins, int64_t all_
     const uint64_t total = __shfl_sync(ALL, upto, RUN - 1);
     for (uint64_t start = 0; start < total; start += WARP) {
         const uint64_t number = start + lane;
-        int own = 0;  // the bin of this sample: the first with more up to it
+        int own = 0;  // the bin of this sample: the first whose sum is larger
         for (int step = RUN / 2; step > 0; step /= 2) {
             if (__shfl_sync(ALL, upto, own + step - 1) <= number) own += step;
         }
@@ -69,17 +69,18 @@ __device__ void for_taps(const Grid& grid, int64_t first, int bins, int64_t all_
     }
 }
 
-// What a block works on.
+// The part of the output that a block computes.
 template <typename T>
 struct Part {
-    int64_t roi, channel, bin;  // the first ones
-    int channels, bins;         // how many
+    int64_t roi, channel, bin;  // the first of each
+    int channels, bins;         // number of each
 
-    // How many of the bins a warp takes.
+    // Number of bins of a warp.
     __device__ int run(int warp) const { return (bins - warp + WARPS - 1) / WARPS; }
 
     __device__ static Part of_block(int64_t rois, int64_t all_channels, int64_t all_bins) {
-        // Channels change slowest: what blocks read at about the same time is a part of the maps, which caches hold.
+        // Channels change slowest: blocks that run at about the same time read a part of the maps that fits in the
+        // caches.
         const int64_t tiles = (all_bins + BINS - 1) / BINS, block = blockIdx.x % (rois * tiles);
         const int64_t channel = blockIdx.x / (rois * tiles) * CHANNELS<T>, bin = block % tiles * BINS;
         const int64_t channels = all_channels - channel, bins = all_bins - bin;
@@ -111,7 +112,7 @@ __global__ void __launch_bounds__(THREADS, 4) forward_kernel(
     if (threadIdx.x == 0) grid = grids[part.roi];
     __syncthreads();
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-    // Without a way to raise an error, an image that is none of the batch gives NaN.
+    // A kernel cannot raise an error: an image index out of range gives NaN.
     for (int bin = warp; bin < part.bins; bin += WARPS) {
         for (int k = 0; k < PER_LANE<T>; ++k) features[lane + k * WARP][bin] = grid.image < 0 ? T(NAN) : T(0);
     }
@@ -151,12 +152,12 @@ __global__ void __launch_bounds__(THREADS, 4) forward_kernel(
     }
 }
 
-// Sums of integers, in whatever order, are the same to the bit. They count units of a power of two, so small that the
-// number below 2^61 is what all bins could give one pixel: a bin's weights add up to no more than 1.
+// Sums of integers are bit-identical in any order. Their unit is a power of two for which the largest sum that all bins
+// could give one pixel stays below 2^61: the weights of a bin add up to at most 1.
 using Fixed = unsigned long long;
 constexpr int FIXED_BITS = 61;
 
-// The units to 1 as a power of two, from the bits of the greatest gradient and log2 of the number of bins.
+// log2 of the number of units per 1, from the bits of the largest absolute gradient and log2 of the number of bins.
 __device__ inline int fixed_exponent(const Fixed* greatest, int log2_bins) {
     int exponent = 0;
     std::frexp(__longlong_as_double(static_cast<long long>(*greatest)), &exponent);
@@ -164,7 +165,7 @@ __device__ inline int fixed_exponent(const Fixed* greatest, int log2_bins) {
     return exponent < 1000 ? exponent : 1000;
 }
 
-// How gradients are added up: in T by atomics, or in integers.
+// How gradients are summed: in T, in the order of arrival, or in integers.
 template <typename T>
 struct InOrder {
     using Sum = T;
@@ -217,7 +218,7 @@ __global__ void __launch_bounds__(THREADS, 4) backward_kernel(
     for_taps(grid, part.bin + warp, part.run(warp), pooling.columns, maps, taps[warp], bins_of[warp], use);
 }
 
-// The bits of the greatest size of a number, which are in the order of the sizes; those of NaN are the greatest.
+// Finds the bits of the largest absolute value: bits compare as integers like the values; those of NaN are the largest.
 template <typename scalar_t>
 __global__ void greatest_kernel(const scalar_t* values, int64_t n, Fixed* greatest) {
     Fixed most = 0;
@@ -233,7 +234,7 @@ __global__ void greatest_kernel(const scalar_t* values, int64_t n, Fixed* greate
     if (threadIdx.x % WARP == 0) atomicMax(greatest, most);
 }
 
-// What a number becomes while it is transposed.
+// Conversions of numbers during a transposition.
 template <typename T>
 struct Same {
     __device__ static Same ready(const Fixed*, int) { return {}; }
@@ -246,13 +247,13 @@ struct OfUnits {
     double unit;
     __device__ static OfUnits ready(const Fixed* greatest, int log2_bins) {
         const double most = __longlong_as_double(static_cast<long long>(*greatest));
-        // NaN where a gradient was not finite: integers cannot say where it went.
+        // NaN everywhere if a gradient is not finite: integers cannot represent it.
         return {most - most == 0 ? std::ldexp(1.0, -fixed_exponent(greatest, log2_bins)) : double(NAN)};
     }
     __device__ T operator()(Fixed sum) const { return static_cast<T>(double(static_cast<long long>(sum)) * unit); }
 };
 
-// Matrices (·, rows, columns) to (·, columns, rows): channels-last or back.
+// Transposes matrices (·, rows, columns) to (·, columns, rows): to channels-last or back.
 template <typename Convert, typename From, typename To, typename T = acc_t<To>>
 __global__ void transpose_kernel(
     const From* from, int64_t rows, int64_t columns, const Fixed* greatest, int log2_bins, To* to) {
@@ -305,11 +306,11 @@ Tensor channels_last(const Tensor& maps, cudaStream_t stream) {
 }
 
 Maps maps_of(const std::vector<int64_t>& size) {
-    STD_TORCH_CHECK(size[2] * size[3] < int64_t(1) << 32, "input: need fewer than 2^32 pixels to an image");
+    STD_TORCH_CHECK(size[2] * size[3] < int64_t(1) << 32, "input: need fewer than 2^32 pixels per image");
     return {size[0], size[1], size[2], size[3]};
 }
 
-// The grids of all regions, as bytes.
+// Computes the grids of all regions, as bytes.
 Tensor grids_of(const Tensor& rois, const Pooling& pooling, const Maps& maps, cudaStream_t stream) {
     check_boxes("rois", rois, 6);
     STD_TORCH_CHECK(rois.scalar_type() == ScalarType::Double && rois.is_contiguous(),
@@ -344,7 +345,7 @@ Tensor forward(const Tensor& input, const Tensor& rois, std::vector<int64_t> out
     return out;
 }
 
-// Sums the gradients channels-last by `Adding`, then writes them as they are asked for by `Convert`.
+// Sums the gradients channels-last by `Adding`, then writes them channels-first to `out` by `Convert`.
 template <typename Adding, typename Convert, typename scalar_t>
 void scatter(const Tensor& grad, const Maps& maps, const Tensor& rois, const Pooling& pooling, const Fixed* greatest,
              ScalarType sum_type, Tensor& out, cudaStream_t stream) {

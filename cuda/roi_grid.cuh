@@ -1,4 +1,4 @@
-// Where rotated regions are sampled: the grid of rust/core/src/roi_align.rs, with its names. Everything in double.
+// Sampling grid of rotated regions: that of rust/core/src/roi_align.rs, with the same names. All in double.
 #pragma once
 
 #include <cmath>
@@ -8,10 +8,10 @@ namespace rotx {
 
 // How regions are sampled.
 struct Pooling {
-    int64_t rows, columns;   // of bins
-    double spatial_scale;    // pixels of the feature map to one of the original image
-    int64_t sampling_ratio;  // samples to a bin along each side; 0: one to each pixel of the feature map, rounded up
-    bool aligned;            // the centre of the first pixel is at 0.5; else at 0, and no region is below one pixel
+    int64_t rows, columns;   // rows and columns of bins
+    double spatial_scale;    // size of the feature map relative to the original image
+    int64_t sampling_ratio;  // samples along each side of a bin; 0: one per pixel of the feature map, rounded up
+    bool aligned;            // centre of the first pixel at 0.5; else at 0, and regions are at least 1 x 1 pixels
     bool clockwise;
 };
 
@@ -20,38 +20,38 @@ struct Maps {
     int64_t images, channels, height, width;
 };
 
-// A sample: four pixels of an image and their weights, which hold the bin's division by the number of its samples.
+// A sample: four pixels of an image and their weights, already divided by the number of samples of the bin.
 template <typename T>
 struct alignas(16) Tap {
     uint32_t pixels[4];
     T weights[4];
 };
 
-// The samples of a bin along one axis that may lie in the image.
+// Samples of a bin along one axis that may lie in the image.
 struct Samples {
     uint64_t first, count;
 };
 
-// Ends at 0 and at 2^63; NaN is 0.
+// Rounds down, and clamps to [0, 2^63]; NaN becomes 0.
 __device__ inline uint64_t whole(double v) { return v > 0 ? v < 9.2e18 ? uint64_t(v) : uint64_t(1) << 63 : 0; }
 
-// One direction of a region's own frame: cut into bins, each with as many samples.
+// One axis of a region's frame: bins with equal numbers of samples.
 struct Axis {
-    double bins, bin, samples, step;  // the length of a bin, the number of samples in it, and their distance
-    double low, high;                 // the image lies between these
+    double bins, bin, samples, step;  // number of bins, length of a bin, number of samples in it, and their spacing
+    double low, high;                 // range of the image along this axis
 
     __device__ static Axis of(double size, double bins, double sampling_ratio, double image, double reach) {
         const double bin = size / bins, samples = sampling_ratio > 0 ? sampling_ratio : std::ceil(bin);
-        // One pixel more, for rounding.
+        // One pixel of margin for rounding.
         return {bins, bin, samples, bin / samples, image - reach - 1, image + reach + 1};
     }
 
     __device__ double start(int64_t i) const { return (double(i) - 0.5 * bins) * bin; }
 
-    // The place of sample `j` of bin `i`, from the region's centre.
+    // Position of sample `j` of bin `i`, relative to the region's centre.
     __device__ double at(int64_t i, uint64_t j) const { return start(i) + (double(j) + 0.5) * step; }
 
-    // The samples of bin `i` that may lie in the image: all of them but for a region that is much larger.
+    // Samples of bin `i` that may lie in the image: all, unless the region is much larger than the image.
     __device__ Samples in_image(int64_t i) const {
         const double begin = start(i);
         if (begin >= low && begin + bin <= high) return {0, whole(samples)};
@@ -62,24 +62,24 @@ struct Axis {
     }
 };
 
-// Where one region is sampled, in pixels of the feature map.
+// Sampling positions of one region, in pixels of the feature map.
 struct Grid {
     double cx, cy, sin, cos;
     Axis down, across;
     double weight;  // of each sample in its bin
-    int64_t image;  // -1: none of the batch
+    int64_t image;  // -1: the index is out of range
     bool empty;     // nothing can be sampled
 
     __device__ static Grid of(const double* roi, const Pooling& pooling, const Maps& maps);
 
-    // The tap of sample `i` and `j` of bin `row`, `column`; false if it lies outside the image.
+    // Computes the tap of sample `i`, `j` of bin `row`, `column`; returns false if it lies outside the image.
     template <typename T>
     __device__ bool tap(int64_t row, uint64_t i, int64_t column, uint64_t j, const Maps& maps, Tap<T>& tap) const;
 };
 
 __device__ inline Grid Grid::of(const double* roi, const Pooling& pooling, const Maps& maps) {
     Grid grid{};
-    // A comparison that NaN fails.
+    // NaN fails this comparison.
     const bool known = roi[0] >= 0 && roi[0] < double(maps.images) && roi[0] == std::floor(roi[0]);
     grid.image = known ? int64_t(roi[0]) : -1;
     const double offset = pooling.aligned ? 0.5 : 0, scale = pooling.spatial_scale;
@@ -87,7 +87,7 @@ __device__ inline Grid Grid::of(const double* roi, const Pooling& pooling, const
     grid.cy = roi[2] * scale - offset;
     double w = roi[3] * scale, h = roi[4] * scale;
     const double angle = pooling.clockwise ? roi[5] : -roi[5];
-    // x - x is NaN, and unequal to 0, where x is not finite.
+    // If x is not finite, x - x is NaN and thus not equal to 0.
     const bool finite = grid.cx - grid.cx == 0 && grid.cy - grid.cy == 0 && w - w == 0 && h - h == 0
                      && angle - angle == 0;
     if (!pooling.aligned) {
@@ -99,7 +99,7 @@ __device__ inline Grid Grid::of(const double* roi, const Pooling& pooling, const
     grid.sin = std::sin(angle);
     grid.cos = std::cos(angle);
     const double sin = std::fabs(grid.sin), cos = std::fabs(grid.cos);
-    // The image, as far as a sample counts, in the region's frame: its middle and how far it reaches.
+    // The sampled area of the image in the region's frame: its centre and half extent.
     const double to_x = 0.5 * (double(maps.width) - 1) - grid.cx, reach_x = 0.5 * (double(maps.width) + 1);
     const double to_y = 0.5 * (double(maps.height) - 1) - grid.cy, reach_y = 0.5 * (double(maps.height) + 1);
     const double down = to_y * grid.cos - to_x * grid.sin, across = to_x * grid.cos + to_y * grid.sin;
@@ -116,7 +116,7 @@ __device__ bool Grid::tap(int64_t row, uint64_t i, int64_t column, uint64_t j, c
     double x = cx - v * sin + u * cos, y = cy + v * cos + u * sin;
     const double last_x = double(maps.width) - 1, last_y = double(maps.height) - 1;
     if (!(x >= -1 && x <= last_x + 1 && y >= -1 && y <= last_y + 1)) return false;
-    // Up to one pixel outside the centres of the outer ones counts as on them.
+    // Points up to one pixel outside the outer centres are clamped to them.
     x = x < 0 ? 0 : x > last_x ? last_x : x;
     y = y < 0 ? 0 : y > last_y ? last_y : y;
     const uint32_t width = uint32_t(maps.width), left = uint32_t(x), top = uint32_t(y);

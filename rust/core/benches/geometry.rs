@@ -1,4 +1,4 @@
-//! IoU and NMS at the sizes that evaluation and merging meet.
+//! IoU and NMS at the sizes of evaluation and merging.
 #![allow(missing_docs)]
 
 #[path = "../tests/scenes/mod.rs"]
@@ -11,7 +11,7 @@ use rotx_core::nms::nms;
 use scenes::Rng;
 use std::hint::black_box;
 
-/// Vehicles and ships as in DOTA: 10 to 60 px long, `side` the image's.
+/// Vehicles and ships as in DOTA, 10 to 60 px long, in a square image with sides of `side` px.
 fn boxes(n: usize, side: f64, seed: u64) -> Vec<RBox> {
     let mut rng = Rng(seed);
     let mut next = || {
@@ -21,7 +21,7 @@ fn boxes(n: usize, side: f64, seed: u64) -> Vec<RBox> {
     (0..n).map(|_| next()).collect()
 }
 
-/// Detections before NMS: objects at DOTA's density of about 60 in 1024 × 1024 px, each found 12 times.
+/// Detections before NMS: objects at DOTA's density, about 60 per 1024 × 1024 px, with 12 detections each.
 fn detections(n: usize, seed: u64) -> (Vec<RBox>, Vec<f64>) {
     let mut rng = Rng(seed);
     let objects = boxes(n / 12, 1024.0 * (n as f64 / 12.0 / 60.0).sqrt(), seed);

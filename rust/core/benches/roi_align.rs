@@ -1,4 +1,4 @@
-//! RoIAlignRotated at the size of one image's second stage: 512 regions, 256 channels of 64 × 64 pixels.
+//! RoIAlignRotated at the size of the second stage for one image: 512 regions, 256 channels of 64 × 64 pixels.
 #![allow(missing_docs)]
 
 #[path = "../tests/scenes/mod.rs"]
@@ -12,7 +12,7 @@ use std::hint::black_box;
 
 const SHAPE: [usize; 4] = [1, 256, 64, 64];
 
-/// Boxes in a 256 × 256 image whose feature map has a quarter of its pixels.
+/// Boxes in a 256 × 256 image; the feature map has a quarter of its width and height.
 fn rois(n: usize) -> Vec<Roi> {
     let mut rng = Rng(1);
     let mut next = || {

@@ -1,6 +1,7 @@
-//! How long the codecs alone take to split images: seconds to decode all, seconds to encode all patches.
+//! Measures the codecs alone for a split: prints the seconds to decode all images, the seconds to encode all patches,
+//! and the number of patches.
 //!
-//! `codecs IMAGE...` cuts windows of 1024 pixels that share 200 and writes nothing.
+//! `codecs IMAGE...` cuts windows of 1024 pixels that overlap by 200, and writes no files.
 
 #![allow(clippy::print_stdout)]
 

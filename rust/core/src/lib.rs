@@ -1,7 +1,7 @@
 //! Rotated geometry, NMS, dataset parsing and detection evaluation.
 //!
-//! Slices in, `Vec` or `&mut` slices out; nothing here knows of Python. Image space has x to the right and
-//! y down; angles are radians, clockwise positive on the screen.
+//! Functions take slices and return `Vec`s or fill `&mut` slices, without Python. In image space x points right and y
+//! down; angles are in radians, clockwise positive on the screen.
 
 mod along_x;
 pub mod bounds;

@@ -1,7 +1,7 @@
-//! Random damage to valid files, for every parser: no panic, lenient reading never fails, a strict error is the
-//! first thing that lenient reading skips and names a line that exists, and threads change nothing.
+//! Reads randomly damaged files with every parser. No parser panics, lenient reading never fails, a strict error is the
+//! first problem that lenient reading skips and names an existing line, and the number of threads changes nothing.
 //!
-//! About two seconds a parser; with `ROTX_FUZZ_SECONDS` a share of so many.
+//! Takes about two seconds per parser, or a share of `ROTX_FUZZ_SECONDS`.
 
 mod random;
 
@@ -31,7 +31,7 @@ const XML_SIZE: &str =
     "<annotation><filename>a.jpg</filename><size><width>8</width><height>6</height></size></annotation>";
 const YOLO: &str = "0 0.1 0.2 0.3 .4 0.5 0.6 0.7 0.8\n1.0 0 0 1 0 1 1.05 0 1 0.75\r\n";
 
-/// What damage is made of.
+/// Pieces that are inserted as damage.
 const PIECES: [&[u8]; 24] = [
     b" ",
     b"\t",
@@ -59,7 +59,7 @@ const PIECES: [&[u8]; 24] = [
     "٣é".as_bytes(),
 ];
 
-/// Up to `copies` of the seeds damaged in up to three places, or now and then noise.
+/// Up to `copies` of the seeds, damaged in up to three places; occasionally noise.
 fn damaged(random: &mut Random, seeds: &[&str], copies: usize) -> Vec<u8> {
     if random.below(20) == 0 {
         return (0..random.below(300)).map(|_| random.below(256) as u8).collect();
@@ -89,11 +89,11 @@ fn check_problem(problem: &Problem, text: &[u8]) {
     assert!(!problem.reason.is_empty() && !problem.to_string().contains('\n'), "{problem}");
 }
 
-/// What a parser gives, as far as annotations and results have it in common.
+/// The output of a parser, as far as annotations and results share it.
 struct Read {
     rows: usize,
     skipped: Skipped,
-    /// All of it, to compare.
+    /// The whole output, for comparison.
     whole: String,
 }
 
@@ -131,7 +131,7 @@ fn fuzz(
         }
         runs += 1;
     }
-    assert!(good > runs / 50 && good < runs / 2, "{name}: {good} of {runs} inputs were valid: nothing much is tested");
+    assert!(good > runs / 50 && good < runs / 2, "{name}: {good} of {runs} inputs were valid: the test is too weak");
 }
 
 type ReadAnnotations = fn(&[Source<'_>], &Options<'_>) -> Result<formats::Annotations, Problem>;
@@ -200,7 +200,7 @@ fn gghl() {
 
 #[test]
 fn voc() {
-    annotations("voc", &[XML, HRSC], 1, formats::voc::read); // one root element a file
+    annotations("voc", &[XML, HRSC], 1, formats::voc::read); // one root element per file
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn yolo() {
         assert!(n == found.image.len() && n == found.label.len() && n == found.scores.len());
         assert!(found.label.iter().all(|&i| i < 2));
         assert!(found.quads.as_flattened().iter().all(|v| v.abs() <= 10.0));
-        assert!(found.scores.iter().all(|v| !v.is_infinite())); // NaN: there is none
+        assert!(found.scores.iter().all(|v| !v.is_infinite())); // NaN: the score is missing
         Ok(Read { rows: n, whole: format!("{found:?}"), skipped: found.skipped })
     });
 }
@@ -239,7 +239,7 @@ fn image_info() {
         runs += 1;
         good += usize::from(found[0].size == [8, 6] && found[0].file == "a.jpg");
     }
-    assert!(good > runs / 50, "{good} of {runs} inputs were valid: nothing much is tested");
+    assert!(good > runs / 50, "{good} of {runs} inputs were valid: the test is too weak");
 }
 
 #[test]

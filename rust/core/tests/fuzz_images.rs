@@ -1,7 +1,7 @@
-//! Random damage to small images of every format: reading them gives pixels or an error, never a panic, and takes no
-//! more memory than so small a file can ask for. Pieces in any order equal the whole.
+//! Reads randomly damaged small images of every format: the result is pixels or an error, never a panic, and no
+//! allocation is larger than so small a file can require. Pieces read in any order equal the whole.
 //!
-//! About two seconds; with `ROTX_FUZZ_SECONDS` a share of so many.
+//! Takes about two seconds, or a share of `ROTX_FUZZ_SECONDS`.
 
 mod random;
 
@@ -18,15 +18,15 @@ use std::time::Instant;
 
 const WIDTH: usize = 37;
 const HEIGHT: usize = 29;
-/// Deflate makes 25 million pixels of 3 kB at most; whole images of them are kept if they are turned or interlaced.
+/// Deflate expands 3 kB to at most 25 million pixels; interlaced images and those with an orientation are kept whole.
 const MOST_MEMORY: usize = 512 << 20;
 
-/// The system's allocator, with a note of the largest piece.
+/// The system allocator; it records the largest allocation.
 struct Noting;
 
 static LARGEST: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: all is done by the system's allocator.
+// SAFETY: all calls are forwarded to the system allocator.
 unsafe impl GlobalAlloc for Noting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
@@ -51,7 +51,7 @@ fn pixels() -> Vec<u8> {
     (0..WIDTH * HEIGHT).flat_map(|i| [colour(i), colour(i) / 2, 255 - colour(i)]).collect()
 }
 
-/// A TIFF of one strip, or of tiles of 16 x 16, of compressed bytes.
+/// A compressed TIFF of one strip, or of tiles of 16 x 16 pixels.
 fn tiff(compression: u16, tiled: bool, orientation: u16, compress: impl Fn(&[u8], usize, usize) -> Vec<u8>) -> Vec<u8> {
     let (pixels, (width, height)) = (pixels(), if tiled { (16, 16) } else { (WIDTH, HEIGHT) });
     let mut file = b"II*\0\0\0\0\0".to_vec();
@@ -113,7 +113,7 @@ fn jpeg(progressive: bool) -> Vec<u8> {
     encoder.finish().expect("memory")
 }
 
-/// An interlaced PNG of grey zeros, and one that says how it is to be turned.
+/// An interlaced PNG of grey zeros, and one with an orientation.
 fn pngs() -> [Vec<u8>; 2] {
     let header = |interlaced: u8| {
         let mut data = [WIDTH as u32, HEIGHT as u32].map(u32::to_be_bytes).as_flattened().to_vec();
@@ -156,7 +156,7 @@ fn seeds() -> Vec<Vec<u8>> {
 
 fn damage(file: &mut Vec<u8>, random: &mut Random) {
     for _ in 0..=random.below(3) {
-        // Headers are short, and half of the damage goes there.
+        // Headers are short, so half of the damage goes there.
         let span = if random.below(2) == 0 { file.len() } else { file.len().min(64) };
         let (at, length) = (random.below(span), random.below(6));
         let end = file.len().min(at + length);
@@ -220,7 +220,7 @@ fn damaged_images() {
     std::fs::remove_file(&path).expect("it is there");
     let largest = LARGEST.load(Ordering::Relaxed);
     assert!(largest < MOST_MEMORY, "{largest} bytes were asked for at once");
-    assert!(good > runs / 50 && good < runs, "{good} of {runs} files were read: nothing much is tested");
+    assert!(good > runs / 50 && good < runs, "{good} of {runs} files were read: the test is too weak");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The certificates of rotated IoU, over millions of random cases.
+//! Properties of rotated IoU, checked on millions of random cases.
 #![allow(missing_docs)]
 
 mod scenes;
@@ -21,7 +21,7 @@ fn iou_quad(a: &Quad, b: &Quad) -> f64 {
     overlap::<QuadShape>(a, b, Mode::Iou)
 }
 
-/// 1e-9, and what the rounding of the coordinates themselves, of size up to `reach`, does to the IoU.
+/// 1e-9, plus the effect on the IoU of rounding the coordinates, of size up to `reach`.
 fn tolerance(a: &RBox, b: &RBox, reach: f64) -> f64 {
     let short = a[2].min(a[3]).min(b[2]).min(b[3]);
     let far = [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]].iter().fold(reach, |m, v| m.max(v.abs()));
@@ -39,7 +39,7 @@ fn each_pair(seed: u64, n: usize, mut f: impl FnMut(&str, RBox, RBox, &mut Rng))
     }
 }
 
-/// Range, symmetry to the bit, and IoF against its definition.
+/// Checks the range, exact symmetry, and IoF against its definition.
 fn bounded<S: Shape>(a: &S::Raw, b: &S::Raw) -> Result<(), String> {
     let (sa, sb) = (S::new(a), S::new(b));
     let common = sa.intersection(&sb);
@@ -97,7 +97,7 @@ fn any_quad_equals_itself_from_every_corner() {
         let area = QuadShape::new(&quad).area();
         for other in orders(&quad) {
             let got = iou_quad(&quad, &other);
-            // The rounding of products of coordinates counts in proportion to the area that is left of them.
+            // The rounding error of products of coordinates is relative to the area that remains after cancellation.
             let enough = if area == 0.0 { 0.0 } else { 1.0 - TOLERANCE - 1e-11 / area };
             assert!(got >= enough && (area > 0.0 || got == 0.0), "{quad:?} {other:?}: {got}");
         }
@@ -198,7 +198,8 @@ fn any_quads_equal_the_slow_oracle() {
     assert!(met.iter().all(|&n| n > 25_000), "all kinds of pairs occur: {met:?}");
 }
 
-/// IoU of quads by slabs between all x of corners and crossings: there the edges have one order in y.
+/// IoU of quads, by slabs between the x of all corners and crossings: within a slab, the order of the edges in y is
+/// fixed.
 fn slow_iou(a: &Quad, b: &Quad) -> f64 {
     let (area_a, area_b) = (slow_product(a, None), slow_product(b, None));
     if area_a == 0.0 || area_b == 0.0 || geom::signed_area(a) == 0.0 || geom::signed_area(b) == 0.0 {
@@ -209,13 +210,13 @@ fn slow_iou(a: &Quad, b: &Quad) -> f64 {
     if common < union { common / union } else { 1.0 }
 }
 
-/// What rounding may do to [`slow_iou`]: coordinates are below the extent, areas sums of their products.
+/// Bound on the rounding error of [`slow_iou`]: coordinates are below the extent, areas are sums of their products.
 fn slow_rounding(a: &Quad, b: &Quad) -> f64 {
     let extent = (0..8).flat_map(|i| [(a[i] - a[i % 2]).abs(), (b[i] - a[i % 2]).abs()]).fold(0.0, f64::max);
     1e-14 * extent * extent / geom::signed_area(a).abs().max(geom::signed_area(b).abs())
 }
 
-/// ∫ (winding number of a) · (winding number of b); without b, the signed area of a.
+/// Integral of the product of the winding numbers of `a` and `b`; without `b`, the signed area of `a`.
 fn slow_product(a: &Quad, b: Option<&Quad>) -> f64 {
     let (x0, y0) = (a[0], a[1]);
     let edges: Vec<(usize, [f64; 2], [f64; 2])> = std::iter::once(a)
@@ -258,7 +259,7 @@ fn slow_product(a: &Quad, b: Option<&Quad>) -> f64 {
     sum
 }
 
-/// Numbers that break arithmetic.
+/// Numbers for which floating-point arithmetic breaks down.
 const SPECIAL: [f64; 18] = [
     0.0,
     -0.0,
@@ -296,14 +297,14 @@ fn degenerate_rboxes_meet_nothing() {
             bounded::<RotatedBox>(a, b).unwrap_or_else(|e| panic!("{a:?} {b:?}: {e}"));
             assert!(has_area || iou(a, b) == 0.0, "{a:?} {b:?}");
         }
-        // Without digits to tell its sides apart a box meets nothing, not even itself.
+        // A box whose sides coincide after rounding meets nothing, not even itself.
         let far = 1e9 * w.min(h);
         if has_area && bad[0].abs() < far && bad[1].abs() < far && w * h > 1e-290 {
             valid += 1;
             assert!(iou(&bad, &bad) >= 1.0 - TOLERANCE, "{bad:?}: {}", iou(&bad, &bad));
         }
     }
-    assert!(valid > 1000, "{valid} of the boxes are unusual, not degenerate");
+    assert!(valid > 1000, "only {valid} of the boxes are unusual but valid");
 }
 
 #[test]
@@ -323,7 +324,7 @@ fn degenerate_quads_meet_nothing() {
         if QuadShape::new(&bad).area() == 0.0 {
             assert!(iou_quad(&good, &bad) == 0.0 && iou_quad(&bad, &bad) == 0.0, "{bad:?}");
         }
-        // Nothing here may panic. Where no product overflows, the points that are finite have a rectangle.
+        // Nothing here may panic. If no product overflows, the finite points have a rectangle.
         let corners = geom::corners(&bad);
         let rect = geom::min_area_rect(&corners);
         let finite = corners.iter().filter(|p| p.x.is_finite() && p.y.is_finite()).count();
@@ -335,7 +336,7 @@ fn degenerate_quads_meet_nothing() {
     }
 }
 
-/// One of the two triangles of the window has an area of which the reciprocal overflows.
+/// The reciprocal of the area of one of the window's two triangles overflows.
 #[test]
 fn a_corner_at_subnormal_distance_does_no_harm() {
     for tiny in [0.0, 5e-324, 1e-320, 1e-310, 1e-300, 1e-200] {

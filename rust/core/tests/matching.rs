@@ -1,4 +1,4 @@
-//! The matcher takes short cuts; these tests hold it to the plain rules of the DOTA devkit, pair by pair.
+//! Compares the matcher, which takes shortcuts, with the plain rules of the DOTA devkit, pair by pair.
 
 mod scenes;
 
@@ -30,8 +30,8 @@ fn bounds(quad: &Quad) -> [f64; 4] {
     [all(0).fold(low, f64::min), all(1).fold(low, f64::min), all(0).fold(high, f64::max), all(1).fold(high, f64::max)]
 }
 
-/// Objects on whole pixels, close together; most detections repeat one with a few corners moved, so that many
-/// IoUs are exactly 1/2, 1/4 or 3/4, or equal for two objects. Some quads cross themselves or have no area.
+/// Objects on whole pixels, close together; most detections repeat one with a few corners moved, so that many IoUs are
+/// exactly 1/2, 1/4 or 3/4, or equal for two objects. Some quads are self-intersecting or have no area.
 fn random_set(random: &mut Rng, far: f64) -> Set {
     let mut set = Set {
         truths: vec![],
@@ -50,8 +50,8 @@ fn random_set(random: &mut Rng, far: f64) -> Set {
         let (sx, sy) = (whole(random, -3.0, 3.0), whole(random, -3.0, 3.0));
         let mut quad = [x, y, x + w, y + sy, x + w + sx, y + h + sy, x + sx, y + h];
         match random.below(12) {
-            0 => quad.swap(2, 4),                                                     // often crosses itself
-            1 => quad = [x, y, x + sx, y + h, x + w + sx, y + h + sy, x + w, y + sy], // turns the other way
+            0 => quad.swap(2, 4),                                                     // often self-intersecting
+            1 => quad = [x, y, x + sx, y + h, x + w + sx, y + h + sy, x + w, y + sy], // the other orientation
             2 => quad[2..4].copy_from_slice(&[x, y]),                                 // a triangle
             _ => {}
         }
@@ -65,8 +65,8 @@ fn random_set(random: &mut Rng, far: f64) -> Set {
         let mut quad = set.truths[source];
         match random.below(6) {
             0 => {}
-            1 => (quad[5], quad[7]) = (0.5 * (quad[3] + quad[5]), 0.5 * (quad[1] + quad[7])), // half of it
-            2 => (quad[2], quad[4]) = (quad[2] + (quad[2] - quad[0]), quad[4] + (quad[4] - quad[6])), // twice
+            1 => (quad[5], quad[7]) = (0.5 * (quad[3] + quad[5]), 0.5 * (quad[1] + quad[7])), // half as high
+            2 => (quad[2], quad[4]) = (quad[2] + (quad[2] - quad[0]), quad[4] + (quad[4] - quad[6])), // twice as wide
             _ => (0..8).for_each(|k| quad[k] += whole(random, -2.0, 2.0)),
         }
         set.quads.push(quad);
@@ -77,7 +77,8 @@ fn random_set(random: &mut Rng, far: f64) -> Set {
     set
 }
 
-/// The rules one by one, with the devkit's arithmetic for every pair: `(hit, ignored)` of each detection.
+/// Applies the rules one by one, with the devkit's arithmetic for every pair; returns `(hit, ignored)` of each
+/// detection.
 fn by_the_rules(set: &Set, threshold: f64) -> Vec<(bool, bool)> {
     let mut order: Vec<usize> = (0..set.quads.len()).collect();
     order.sort_by(|&a, &b| set.scores[b].total_cmp(&set.scores[a]));

@@ -1,4 +1,4 @@
-//! The grid's keep list against the definition that compares all pairs.
+//! Compares the grid's keep list with the definition, which compares all pairs.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod scenes;
@@ -8,7 +8,7 @@ use rotx_core::iou::{Mode, QuadShape, RotatedBox, Shape};
 use rotx_core::nms::nms;
 use scenes::{Rng, any_quad, generic, spellings};
 
-/// Greedy suppression as it is defined: best first, against every kept box of the same label.
+/// Greedy suppression by definition: best first, against every kept box of the same label.
 fn by_definition<S: Shape>(boxes: &[S::Raw], scores: &[f64], labels: Option<&[i64]>, threshold: f64) -> Vec<u32> {
     let mut order: Vec<usize> = (0..boxes.len()).collect();
     // A stable sort: equal scores stay in the order of their indices, NaN goes last.
@@ -28,7 +28,7 @@ fn by_definition<S: Shape>(boxes: &[S::Raw], scores: &[f64], labels: Option<&[i6
     keep.into_iter().map(|i| i as u32).collect()
 }
 
-/// Equal keep lists for thresholds among which are the IoUs of pairs of the set itself.
+/// Checks that keep lists are equal, for thresholds that include the IoUs of some pairs of the set.
 fn compare<S: Shape>(name: &str, boxes: &[S::Raw], rng: &mut Rng)
 where
     S::Raw: std::fmt::Debug,
@@ -137,7 +137,7 @@ fn keep_list_of_any_quads_is_that_of_all_pairs() {
     }
 }
 
-/// Small boxes far out: the borders of boxes and of the grid's cells are few units in the last place apart.
+/// Small boxes far from the origin: borders of boxes and of grid cells are a few units in the last place apart.
 #[test]
 fn keep_list_holds_where_coordinates_have_few_digits_left() {
     let mut rng = Rng(22);
@@ -155,7 +155,7 @@ fn keep_list_holds_where_coordinates_have_few_digits_left() {
 
 #[test]
 fn a_pair_exactly_at_the_threshold_is_kept() {
-    // Side 4 by 4 and a half, a quarter, three quarters of it: the IoU of such rboxes is computed exactly.
+    // A square of side 4 and a half, a quarter, three quarters of it: the IoU of such rboxes is computed exactly.
     for (h, threshold) in [(2.0, 0.5f64), (1.0, 0.25), (3.0, 0.75)] {
         let boxes = [[10.0, 10.0, 4.0, 4.0, 0.0], [10.0, 10.0, 4.0, h, 0.0]];
         assert_eq!(nms::<RotatedBox>(&boxes, &[1.0, 0.5], None, threshold), [0, 1], "{h}");

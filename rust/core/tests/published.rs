@@ -1,5 +1,5 @@
-//! Boxes for which a published implementation gave a wrong IoU; the true one was computed in exact arithmetic
-//! (`tests/exact_area.py`, which checks this file again).
+//! Boxes for which a published implementation returned a wrong IoU. The true values are from exact arithmetic;
+//! `tests/exact_area.py` checks them again.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -52,7 +52,7 @@ fn mmcv_1663_keeps_the_best_of_each_pair() {
 /// open-mmlab/mmcv#1133: boxes that overlap nothing were suppressed.
 #[test]
 fn mmcv_1133_keeps_what_overlaps_nothing() {
-    // Parallel slanted boxes, 0.01 px apart; their axis-aligned boxes overlap almost wholly.
+    // Parallel slanted boxes, 0.01 px apart; their axis-aligned bounds overlap almost completely.
     let (sin, cos) = 0.6f64.sin_cos();
     let boxes: Vec<[f64; 5]> =
         (0..50).map(|i| f64::from(i) * 20.01).map(|d| [500.0 - d * sin, 500.0 + d * cos, 80.0, 20.0, 0.6]).collect();

@@ -1,10 +1,10 @@
-//! RoIAlignRotated where the answer is known, and the two directions against each other.
+//! RoIAlignRotated against known answers, and backward against forward.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use rotx_core::roi_align::{Pooling, Roi, roi_align_rotated, roi_align_rotated_backward};
 use std::f64::consts::FRAC_PI_2;
 
-const SHAPE: [usize; 4] = [2, 35, 6, 9]; // more than a block of channels
+const SHAPE: [usize; 4] = [2, 35, 6, 9]; // more than one block of channels
 const POOLING: Pooling =
     Pooling { output_size: [2, 3], spatial_scale: 0.5, sampling_ratio: 0, aligned: true, clockwise: true };
 
@@ -70,7 +70,7 @@ fn regions_that_are_huge_far_away_empty_or_no_numbers() {
     let of = |roi: Roi| features(&ones, SHAPE, &[roi], &POOLING);
     for size in [1e4, 1e9, 1e18, 1e30, 1e300] {
         for (w, h) in [(size, size), (size, 8.0), (8.0, size)] {
-            // The part of each bin that meets the image.
+            // Each bin is the share of its samples inside the image.
             let found = of([0.0, 9.0, 6.0, w, h, 0.3]);
             assert!(found.iter().all(|v| (0.0..=1.0).contains(v)), "{w} {h} {found:?}");
             assert!(size > 1e4 || found.iter().any(|&v| v > 0.0), "{w} {h}");

@@ -12,7 +12,7 @@ use crate::geometry::{mode, point_rows};
 type Floats<'py> = PyReadonlyArray2<'py, f64>;
 type Rows<'a> = Vec<&'a [f64]>;
 
-/// The rows of both arrays, as many of each.
+/// Returns the rows of both arrays, checked to be equal in number.
 fn aligned<'a>(points: &'a Floats<'_>, others: &'a Floats<'_>) -> PyResult<(Rows<'a>, Rows<'a>)> {
     let (rows, other_rows) = (point_rows("points", points)?, point_rows("others", others)?);
     if rows.len() != other_rows.len() {

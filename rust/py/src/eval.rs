@@ -11,12 +11,12 @@ use rotx_core::threads;
 
 type Indices<'py> = PyReadonlyArray1<'py, u32>;
 
-/// Boxes with the image and the class of each, borrowed from numpy.
+/// Quads (N, 8) with the image and class index of each, borrowed from numpy.
 #[derive(FromPyObject)]
 pub struct Boxes<'py>(PyReadonlyArray2<'py, f64>, Indices<'py>, Indices<'py>);
 
 impl Boxes<'_> {
-    /// The quads, image and class indices, checked: as many of each, none out of range.
+    /// Returns the quads, image and class indices, with lengths and ranges checked.
     fn view(&self, name: &str, images: usize, classes: usize) -> PyResult<(&[Quad], &[u32], &[u32])> {
         let (quads, image, label) = (&self.0, self.1.as_slice()?, self.2.as_slice()?);
         let n = image.len();
@@ -48,7 +48,7 @@ fn measure(name: &str) -> PyResult<Measure> {
     }
 }
 
-/// What became of every detection.
+/// Result of matching; M detections, C classes, T thresholds.
 #[pyclass(frozen)]
 pub struct Matches {
     inner: matching::Matches,
@@ -57,49 +57,49 @@ pub struct Matches {
 
 #[pymethods]
 impl Matches {
-    /// (M,) detections by class, and by falling score within.
+    /// (M,) indices of the detections, sorted by class, then by falling score.
     #[getter]
     fn order<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u32>> {
         PyArray1::from_slice(py, &self.inner.order)
     }
 
-    /// (C + 1,) where each class starts in `order`.
+    /// (C + 1,) start of each class in `order`.
     #[getter]
     fn starts<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i64>> {
         PyArray1::from_iter(py, self.inner.starts.iter().map(|&i| i as i64))
     }
 
-    /// (M,) a bit for each threshold: the detection found an object.
+    /// (M,) one bit per threshold: the detection found an object.
     #[getter]
     fn hit<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u32>> {
         PyArray1::from_slice(py, &self.inner.hit)
     }
 
-    /// (M,) a bit for each threshold: the detection does not count.
+    /// (M,) one bit per threshold: the detection is ignored.
     #[getter]
     fn ignored<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u32>> {
         PyArray1::from_slice(py, &self.inner.ignored)
     }
 
-    /// (M,) the object matched, or overlapped most; -1: none.
+    /// (M,) object matched at the first threshold, or else the one overlapped most; -1: none.
     #[getter]
     fn truth<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i32>> {
         PyArray1::from_slice(py, &self.inner.truth)
     }
 
-    /// (M,) the IoU with that object.
+    /// (M,) IoU with the object in `truth`.
     #[getter]
     fn iou<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
         PyArray1::from_slice(py, &self.inner.iou)
     }
 
-    /// (C,) objects that count.
+    /// (C,) number of objects that are not ignored.
     #[getter]
     fn positives<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u32>> {
         PyArray1::from_slice(py, &self.inner.positives)
     }
 
-    /// (T, C, 2) average precision and last recall; 0 for a class without objects.
+    /// Returns (T, C, 2): average precision and last recall; 0 for a class without objects.
     fn average_precision<'py>(
         &self,
         py: Python<'py>,
@@ -115,7 +115,7 @@ impl Matches {
         PyArray1::from_slice(py, pairs.as_flattened()).reshape([self.thresholds, classes, 2])
     }
 
-    /// Recall and precision, (K,) each, of a class at a threshold.
+    /// Returns recall and precision, (K,) each, of a class at a threshold.
     fn curve<'py>(
         &self,
         py: Python<'py>,
@@ -126,7 +126,7 @@ impl Matches {
         (PyArray1::from_vec(py, curve.recall), PyArray1::from_vec(py, curve.precision))
     }
 
-    /// (S, C) average precision for each of S weightings (S, images) of the images.
+    /// Returns (S, C): average precision for each of S sets of image weights (S, images).
     #[pyo3(signature = (truth, ignore, detection_image, weights, threshold, average, jobs))]
     #[allow(clippy::too_many_arguments)]
     fn bootstrap<'py>(

@@ -14,7 +14,7 @@ pub enum File<'py> {
     Path(PathBuf),
 }
 
-/// What to call the file, its image or class, and its bytes or path.
+/// Name of each file in messages, its image or class, and its bytes or path.
 type Files<'py> = Vec<(String, String, File<'py>)>;
 
 fn data<'a>(file: &'a File<'_>) -> Data<'a> {
@@ -100,7 +100,7 @@ pub fn read_detections<'py>(
     Ok(out)
 }
 
-/// The text of one class of a Task1 set.
+/// Returns the text of a Task 1 file: the detections of class `of`.
 #[pyfunction]
 pub fn write_task1<'py>(
     py: Python<'py>,
@@ -126,7 +126,7 @@ pub fn write_task1<'py>(
     Ok(PyBytes::new(py, &text))
 }
 
-/// What annotations and detections have in common.
+/// Returns the columns common to annotations and detections.
 fn table<'py>(
     py: Python<'py>,
     images: Vec<String>,
@@ -147,14 +147,14 @@ fn table<'py>(
     Ok(out)
 }
 
-/// Names, the line of each, and how many duplicates were dropped.
+/// Reads a list of images: names, the line of each, and the number of dropped duplicates.
 #[pyfunction]
 pub fn read_names(name: &str, file: File<'_>) -> PyResult<(Vec<String>, Vec<u64>, u64)> {
     let list = formats::read_names(name, &data(&file)).map_err(error)?;
     Ok((list.names, list.lines, list.duplicates))
 }
 
-/// What VOC-style xml says of its images: names of files, and sizes (N, 2), width and height.
+/// Reads image names and sizes from VOC-style XML: file names, and sizes (N, 2), width and height in pixels.
 #[pyfunction]
 pub fn read_image_info<'py>(
     py: Python<'py>,
@@ -169,7 +169,7 @@ pub fn read_image_info<'py>(
     Ok((names, PyArray1::from_vec(py, sizes).reshape([rows, 2])?))
 }
 
-/// Images in a row and the objects on them; fields as those of the Rust struct of this name.
+/// Consecutive images and their objects; the fields are those of `rotx_core::formats::write::Batch`.
 #[derive(FromPyObject)]
 pub struct Batch<'py> {
     names: Vec<String>,
@@ -196,7 +196,7 @@ impl Batch<'_> {
             difficult: self.difficult.as_slice()?,
             crowd: self.crowd.as_slice()?,
         };
-        if batch.is_sound() { Ok(batch) } else { Err(PyValueError::new_err("lengths or indices do not fit")) }
+        if batch.is_sound() { Ok(batch) } else { Err(PyValueError::new_err("inconsistent lengths or indices")) }
     }
 }
 
@@ -220,7 +220,7 @@ pub fn write_annotations(py: Python<'_>, format: &str, batch: Batch<'_>, folder:
     })
 }
 
-/// The entries of COCO's `annotations` for a batch.
+/// Returns the entries of COCO's `annotations` for a batch, as JSON.
 #[pyfunction]
 pub fn coco_annotations<'py>(
     py: Python<'py>,

@@ -30,7 +30,7 @@ fn points(name: &str, array: &Floats<'_>) -> PyResult<Vec<Point>> {
     Ok(rows(name, array)?.iter().map(|&[x, y]| Point { x, y }).collect())
 }
 
-/// The rows of a C-contiguous array (N, 2k): points `x1, y1, ..., xk, yk`.
+/// Returns the rows of a C-contiguous array (N, 2k): points `x1, y1, ..., xk, yk`.
 pub fn point_rows<'a>(name: &str, array: &'a Floats<'_>) -> PyResult<Vec<&'a [f64]>> {
     let shape = array.shape();
     let flat = array.as_slice().ok().filter(|_| shape[1] > 0 && shape[1] % 2 == 0);
@@ -152,7 +152,7 @@ pub fn points_in_quads<'py>(
 ) -> PyResult<Bound<'py, PyArray2<bool>>> {
     let (points, quads) = (self::points("points", &points)?, rows("quads", &quads)?);
     let out: Vec<bool> = py.detach(|| {
-        // One that is not finite holds nothing, as one of NaNs alone does.
+        // Quads with a number that is not finite contain no point, which NaNs in all corners ensure.
         let sound = |quad: &geom::Quad| if quad.iter().all(|v| v.is_finite()) { *quad } else { [f64::NAN; 8] };
         let quads: Vec<geom::Quad> = quads.iter().map(sound).collect();
         let inside = |p| quads.iter().map(move |q| geom::point_in_quad(p, q));

@@ -1,4 +1,5 @@
-//! The module `rotx._rust`: each function borrows, checks, releases the GIL, computes and wraps.
+//! The module `rotx._rust`: each function borrows and checks its arguments, releases the GIL, computes, and wraps the
+//! result.
 
 #![allow(missing_docs)] // the docstrings are in the Python modules that call these
 

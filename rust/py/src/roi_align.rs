@@ -10,7 +10,7 @@ pub enum Planes<'py> {
     F64(PyReadonlyArray4<'py, f64>),
 }
 
-/// The same, to be written.
+/// Writable [`Planes`].
 #[derive(FromPyObject)]
 pub enum PlanesMut<'py> {
     F32(PyReadwriteArray4<'py, f32>),
@@ -19,7 +19,8 @@ pub enum PlanesMut<'py> {
 
 type Rois<'py> = PyReadonlyArray2<'py, f64>;
 
-/// The rows of `rois`, checked, as is that `features` are theirs in images of shape `images`; and that shape.
+/// Checks the shapes of `rois` and of their `features` on images of shape `images`; returns the rows of `rois` and that
+/// shape.
 fn checked<'a>(
     rois: &'a Rois<'_>,
     images: &[usize],

@@ -9,10 +9,10 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-/// That of OpenCV's `imwrite`.
+/// Default quality of OpenCV's `imwrite`.
 const JPEG_QUALITY: u8 = 95;
 
-/// Window, file, and the text beside it.
+/// Window, image file, and label file with its text.
 type PatchRow = ((i64, i64, i64, i64), PathBuf, Option<(PathBuf, String)>);
 type ImageRow = (Source, (usize, usize), Vec<PatchRow>);
 
@@ -23,7 +23,7 @@ enum Source {
     Whole(Py<PyAny>),
 }
 
-/// Splits the images of an iterator and calls `report(what, number of the image, reason)`.
+/// Splits the images of an iterator; calls `report(event, image number, reason)`.
 #[pyfunction]
 pub fn split_images(
     py: Python<'_>,
@@ -34,7 +34,7 @@ pub fn split_images(
     report: Py<PyAny>,
 ) -> PyResult<()> {
     let settings = Settings { format: if jpeg { Format::Jpeg(JPEG_QUALITY) } else { Format::Png }, padding, jobs };
-    // What the iterator or `report` raises ends the run, and is raised here when the workers have ended too.
+    // An exception of the iterator or of `report` ends the run; it is raised here once the workers have ended too.
     let raised = OnceLock::new();
     let keep = |error| drop(raised.set(error));
     let next = || Python::attach(|py| next_image(images.bind(py))).map_err(keep).ok().flatten();
@@ -57,7 +57,7 @@ fn next_image(images: &Bound<'_, PyAny>) -> PyResult<Option<Image>> {
     Ok(Some(Image { origin, size, patches: rows.into_iter().map(patch).collect() }))
 }
 
-/// What `decode` returns, as RGB.
+/// Returns the pixels of `decode` as RGB.
 fn pixels(decode: &Bound<'_, PyAny>, (width, height): (usize, usize)) -> Result<Vec<u8>, ImageError> {
     let py = decode.py();
     let reason = |error: PyErr| ImageError(error.value(py).to_string());
@@ -78,7 +78,7 @@ fn tell(report: &Bound<'_, PyAny>, event: Event) -> PyResult<()> {
         Event::Patch(image) => report.call1(("patch", image, ""))?,
         Event::Done(image) => report.call1(("done", image, ""))?,
         Event::Failed(image, reason) => report.call1(("failed", image, reason))?,
-        Event::Waiting => return report.py().check_signals(), // a call of `report` hears them by itself
+        Event::Waiting => return report.py().check_signals(), // calls of `report` check them anyway
     };
     Ok(())
 }

@@ -8,10 +8,11 @@ use std::sync::Mutex;
 
 use crate::geometry::rows;
 
-/// Each takes some 600 bytes until its image is split, and a header may claim any size.
+/// Largest number of windows per image: each takes about 600 bytes until the image is split, and a header may claim any
+/// size.
 const MOST_WINDOWS: u64 = 1_000_000;
 
-/// Windows (W, 4) of an image; ValueError for more than `MOST_WINDOWS`.
+/// Returns the windows (W, 4) of an image, `x0, y0, x1, y1`; raises ValueError for more than `MOST_WINDOWS`.
 #[pyfunction]
 pub fn tile_windows<'py>(
     py: Python<'py>,
@@ -37,7 +38,7 @@ pub fn tile_windows<'py>(
 
 type Columns<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<bool>>);
 
-/// For each object that a window gets: the window, the object, and whether it is truncated.
+/// Assigns objects to windows: for each assignment, the window, the object, and whether the object is truncated.
 #[pyfunction]
 pub fn tile_cut<'py>(
     py: Python<'py>,
@@ -71,7 +72,7 @@ pub struct ImageReader {
     width: usize,
     #[pyo3(get)]
     height: usize,
-    /// Width and height of the pieces that cost least.
+    /// Width and height of the pieces that are cheapest to read.
     #[pyo3(get)]
     block: (usize, usize),
 }
@@ -85,7 +86,7 @@ impl ImageReader {
         Ok(ImageReader { decoder: Mutex::new(decoder), width, height, block })
     }
 
-    /// An area as (height, width, 3) uint8, BGR.
+    /// Reads an area as (height, width, 3) uint8, BGR.
     fn read<'py>(
         &self,
         py: Python<'py>,
@@ -101,7 +102,7 @@ impl ImageReader {
         }
         let mut pixels = vec![0; width * height * 3];
         py.detach(|| {
-            let mut decoder = self.decoder.lock().map_err(|_| ImageError("its decoder has failed before".into()))?;
+            let mut decoder = self.decoder.lock().map_err(|_| ImageError("its decoder failed earlier".into()))?;
             decoder.read(Area { x, y, width, height }, &mut pixels)?;
             pixels.as_chunks_mut::<3>().0.iter_mut().for_each(|p| p.swap(0, 2));
             Ok(())

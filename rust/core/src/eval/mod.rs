@@ -1,4 +1,4 @@
-//! Scoring detections: matching them with the ground truth, and average precision.
+//! Evaluation of detections: matching with the ground truth, and average precision.
 
 pub mod bootstrap;
 pub mod curve;

@@ -1,4 +1,4 @@
-//! The ground truth and the detections of a dataset, which are matched.
+//! Ground truth and detections of a dataset: the input of matching.
 
 use crate::geom::Quad;
 

@@ -90,7 +90,7 @@ pub(crate) fn finite(text: &[u8], what: &str) -> Result<f64, Reason> {
         Some(value) if value.is_finite() => Ok(value),
         Some(_) => Err(Reason::line("not finite", format!("{what} '{}' is not finite", shorten(text)))),
         None if text.is_empty() => Err(Reason::line("not a number", format!("{what} missing"))),
-        None if text.contains(&0) => Err(Reason::line("binary data", "NUL bytes: this is no text file")),
+        None if text.contains(&0) => Err(Reason::line("binary data", "NUL bytes: this is not a text file")),
         None => Err(Reason::line("not a number", format!("{what} '{}' is not a number", shorten(text)))),
     }
 }

@@ -1,8 +1,8 @@
 //! Annotations of many images in one file.
 //!
-//! Flat: `image x1 y1 ... x4 y4 class difficulty`, one object per line (DIOR-R made so). GGHL: one image per line,
-//! its path and then each object as `xmin,ymin,xmax,ymax,class,x1,y1,...,x4,y4,ratio,angle`; ratio and angle
-//! may be missing, and the class is a number whose digits are its name (HRSC2016 and SSDD are spread so).
+//! Flat: `image x1 y1 ... x4 y4 class difficulty`, one object per line (as in a form of DIOR-R). GGHL: one image per
+//! line, its path and then each object as `xmin,ymin,xmax,ymax,class,x1,y1,...,x4,y4,ratio,angle`; ratio and angle may
+//! be missing, and the class is a number whose digits are its name (as HRSC2016 and SSDD are distributed).
 
 use super::chunks::{PIECE, WHOLE, each_line, read as read_pieces};
 use super::fields::{Fields, coordinate, difficulty, explain, finite, trim, wrong_columns};

@@ -1,11 +1,10 @@
 //! Annotations and detection results from bytes, in parallel, into structs of arrays.
 //!
-//! One file per format: [`dota`] (`labelTxt`), [`task1`] (DOTA results, tasks 1 and 2), [`icdar`], [`voc`] (xml),
-//! [`ucas`] (UCAS-AOD), [`td500`] (MSRA-TD500), [`lines`] (one file for many images) and [`yolo`]; [`write`] is the
-//! way back. Rows keep the order of the files given and of their lines,
-//! whatever the number of threads. Tolerated: CRLF, a missing last newline, blank lines, several spaces or
-//! tabs, a byte-order mark. Everything else that is wrong is a [`Problem`]: the first one is the error, or,
-//! with [`Options::lenient`], every one is skipped and counted.
+//! One file per format: [`dota`] (`labelTxt`), [`task1`] (DOTA results, tasks 1 and 2), [`icdar`], [`voc`] (XML),
+//! [`ucas`] (UCAS-AOD), [`td500`] (MSRA-TD500), [`lines`] (one file for many images) and [`yolo`]; [`write`] does the
+//! reverse. Rows keep the order of the given files and of their lines, for any number of threads. Tolerated: CRLF, a
+//! missing last newline, blank lines, several spaces or tabs, a byte-order mark. Any other fault is a [`Problem`]: the
+//! first one is returned as the error, or, with [`Options::lenient`], all are skipped and counted.
 
 mod chunks;
 pub mod dota;

@@ -99,7 +99,7 @@ impl<'a> Lookup<'a> {
 /// A name as text.
 pub(crate) fn checked(name: &[u8], what: &str) -> Result<String, Reason> {
     match str::from_utf8(name) {
-        _ if name.contains(&0) => Err(Reason::line("binary data", "NUL bytes: this is no text file")),
+        _ if name.contains(&0) => Err(Reason::line("binary data", "NUL bytes: this is not a text file")),
         Ok("") => Err(Reason::line("wrong name", format!("{what} missing"))),
         Ok(name) if name.chars().any(char::is_control) => {
             Err(Reason::line("wrong name", format!("{what} holds control characters")))

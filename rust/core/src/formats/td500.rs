@@ -1,6 +1,6 @@
 //! MSRA-TD500 scene text: one file per image, `index difficulty x y width height angle`, one class `text`.
 //!
-//! The box has its top left corner at x, y before it is turned about its centre, clockwise, in radians.
+//! `x, y` is the top left corner before the box is rotated about its centre by `angle`, in radians, clockwise.
 
 use super::chunks::{PIECE, each_line, read as read_pieces};
 use super::dota::one_image_a_source;

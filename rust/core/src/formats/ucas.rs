@@ -1,7 +1,7 @@
-//! UCAS-AOD: one file per image, `x1 y1 ... x4 y4 theta x y width height`, of one class, that of its folder.
+//! UCAS-AOD: one file per image, `x1 y1 ... x4 y4 theta x y width height` per line.
 //!
-//! The set has a folder `CAR` and a folder `PLANE`; the class is the folder's name in small letters. Files that were
-//! put together for the usual splits have the class in front: `car x1 y1 ...`.
+//! The dataset has a folder `CAR` and a folder `PLANE`; the class is the folder's name in lower case. Files merged for
+//! the usual splits have the class in the first column: `car x1 y1 ...`.
 
 use super::chunks::{PIECE, each_line, read as read_pieces};
 use super::dota::one_image_a_source;
@@ -38,7 +38,7 @@ pub fn read(sources: &[Source<'_>], options: &Options<'_>) -> Result<Annotations
     all.map(Annotations::from)
 }
 
-/// The name of the folder that a file is in.
+/// Name of the folder of a file.
 fn folder_of(path: &str) -> &str {
     path.rsplit(['/', '\\']).nth(1).unwrap_or_default()
 }

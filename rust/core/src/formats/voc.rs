@@ -1,4 +1,4 @@
-//! VOC-style xml, one file per image: DIOR-R, HRSC2016, roLabelImg and plain boxes.
+//! VOC-style XML, one file per image: DIOR-R, HRSC2016, roLabelImg and plain boxes.
 //!
 //! In `<annotation>`, each `<object>` has a `<name>`, perhaps `<difficult>`, and a box: `<robndbox>` by its
 //! corners (`x_left_top`, ...: DIOR-R) or by `cx cy w h angle`, radians clockwise (roLabelImg); or `<bndbox>` by
@@ -29,8 +29,7 @@ const CORNERS: [&str; 8] = ["x0", "y0", "x1", "y1", "x2", "y2", "x3", "y3"];
 /// Reads the annotations of one image per source.
 ///
 /// # Errors
-/// The first problem in the order of the sources, unless lenient; xml that is not well formed is one of the
-/// file as a whole.
+/// Returns the first problem in source order, unless lenient; malformed XML is a problem of the whole file.
 pub fn read(sources: &[Source<'_>], options: &Options<'_>) -> Result<Annotations, Problem> {
     let known = one_image_a_source(sources, options);
     let all = read_files(sources, WHOLE, &known, options, |rows, source, text, problems| {

@@ -1,4 +1,4 @@
-//! YOLO-OBB: one file per image, `label x1 y1 ... x4 y4` per line, as shares of the image's sides.
+//! YOLO-OBB: one file per image, `label x1 y1 ... x4 y4` per line, as fractions of the image's sides.
 //!
 //! Predictions have a score in a tenth column.
 
@@ -11,12 +11,12 @@ use super::rows::{Rows, Scored, later};
 use super::{Detections, Options, Problem, Source};
 use crate::geom::Quad;
 
-/// A share of a side beyond this is a coordinate in pixels.
+/// Largest plausible fraction of a side; a larger number is a coordinate in pixels.
 const MOST: f64 = 10.0;
 
-/// Reads the objects of one image per source: quads as written, not in pixels; the score NaN where there is none.
+/// Reads the objects of one image per source: quads as written, not in pixels; the score is NaN if it is missing.
 ///
-/// Labels are indices into `options.classes`; without these the classes are the labels' digits.
+/// Labels are indices into `options.classes`; without these, the class names are the digits of the labels.
 ///
 /// # Errors
 /// Returns the first problem in source order, unless lenient.
@@ -50,7 +50,7 @@ fn columns(line: &[u8]) -> Result<(&[u8], Quad, f64), Reason> {
     Ok((class, quad, score))
 }
 
-/// The name of a class by its label, which may be written as `3.0`.
+/// Returns the class name of a label, which may be written as `3.0`.
 fn class_name(label: &[u8], classes: Option<&[String]>) -> Result<String, Reason> {
     let index = number::parse(label).filter(|v| v.fract() == 0.0 && (0.0..1e6).contains(v));
     let Some(index) = index else {

@@ -42,7 +42,7 @@ impl<R: Read + Seek> Directory<R> {
         source.read_exact(&mut count[..head])?;
         let count = number(&count[..head]);
         if count > u64::from(u16::MAX) {
-            return Err(ImageError::new("has a directory of tags that is no such thing"));
+            return Err(ImageError::new("has an invalid directory of tags"));
         }
         let mut entries = Vec::new();
         for _ in 0..count {

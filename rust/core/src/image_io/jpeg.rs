@@ -95,7 +95,7 @@ pub struct Rows {
     left: usize,
 }
 
-// SAFETY: it holds pointers into memory of its own, and the C code keeps nothing between calls that belongs to a thread.
+// SAFETY: it only points into memory that it owns, and between calls the C code keeps nothing that belongs to a thread.
 unsafe impl Send for Rows {}
 
 impl Rows {
@@ -165,8 +165,8 @@ fn errors() -> jpeg_error_mgr {
 
 unsafe extern "C-unwind" fn fail(info: &mut jpeg_common_struct) {
     let mut text = [0; 200]; // the most that libjpeg writes
-    // SAFETY: libjpeg calls this with its own structure, whose `err` is what `errors` made; the text is written to,
-    // and is longer, than the binding says.
+    // SAFETY: libjpeg calls this with its own structure, whose `err` is what `errors` made; libjpeg writes to the text,
+    // which is longer than the binding says.
     let code = unsafe {
         let errors = &*info.err;
         if let Some(format) = errors.format_message {

@@ -1,10 +1,10 @@
-//! A part of a file.
+//! A section of a file, as a reader.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
-/// Bytes of a file from one place to another; many sections of one file can be read by turns.
+/// A range of bytes of a file; several sections of one file can be read alternately.
 pub struct Section {
     file: Arc<File>,
     at: u64,

@@ -435,9 +435,9 @@ impl Drop for EndOnDrop<'_> {
     }
 }
 
-/// Runs `f`; a panic, as a decoder may raise on an unforeseen file, becomes an error of the image.
+/// Runs `f`; a panic, such as that of a decoder on an unforeseen file, becomes an error of the image.
 fn guarded<T>(f: impl FnOnce() -> Result<T, ImageError>) -> Result<T, ImageError> {
-    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|_| Err(ImageError("makes its decoder fail".into())))
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|_| Err(ImageError("crashes its decoder".into())))
 }
 
 /// Writes a temporary file beside `path` and puts it in place when it is complete.

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A folder that is removed at the end, with an image of 40 x 30 pixels in it.
+/// A temporary folder with an image of 40 x 30 pixels.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -14,7 +14,7 @@ impl Folder {
         Folder(folder)
     }
 
-    /// Its image in three windows, as number `i`.
+    /// Its image with three windows, as number `i`.
     fn image(&self, i: usize) -> Image {
         let patch = |x0| Patch {
             window: Window { x0, y0: 10, x1: x0 + 20, y1: 30 },

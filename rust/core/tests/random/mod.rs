@@ -1,8 +1,8 @@
-//! What the fuzz tests share: numbers by chance, and how long to go on.
+//! Shared by the fuzz tests: random numbers and the time limit.
 
 use std::time::Duration;
 
-/// xorshift64*: small, and the same on every machine.
+/// xorshift64*: small, with the same numbers on every machine.
 pub struct Random(pub u64);
 
 impl Random {
@@ -15,10 +15,10 @@ impl Random {
     }
 }
 
-/// The parsers of `fuzz_formats`, and as much as two of them for images.
+/// Number of parts: those of the parsers in `fuzz_formats`, and two for images.
 const PARTS: f64 = 11.0;
 
-/// Two seconds, or so many parts of `ROTX_FUZZ_SECONDS`.
+/// Two seconds, or this many of the [`PARTS`] parts of `ROTX_FUZZ_SECONDS`.
 pub fn time_limit(parts: f64) -> Duration {
     let total = std::env::var("ROTX_FUZZ_SECONDS").ok().and_then(|s| s.parse::<f64>().ok());
     Duration::from_secs_f64(total.map_or(2.0, |seconds| seconds * parts / PARTS))

@@ -1,5 +1,5 @@
-//! Random boxes for the geometry tests: one seeded generator, and families of pairs that are hard for
-//! rotated IoU. A failure prints the boxes themselves, so no run depends on the seed to be repeated.
+//! Random boxes for the geometry tests: one seeded generator, and families of pairs that are hard for rotated IoU. A
+//! failure prints the boxes themselves, so it can be reproduced without the seed.
 #![allow(dead_code, missing_docs)] // each test binary uses its own part
 
 use rotx_core::geom::{Quad, RBox};
@@ -17,17 +17,17 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// Evenly in [low, high).
+    /// Uniform in [low, high).
     pub fn between(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * (self.next() >> 11) as f64 * f64::EPSILON / 2.0
     }
 
-    /// In [low, high), evenly in the logarithm.
+    /// Log-uniform in [low, high).
     pub fn log_between(&mut self, low: f64, high: f64) -> f64 {
         self.between(low.ln(), high.ln()).exp()
     }
 
-    /// 0, 1, …, n − 1.
+    /// Uniform in 0, 1, …, n − 1.
     pub fn below(&mut self, n: usize) -> usize {
         (self.next() % n as u64) as usize
     }
@@ -49,7 +49,7 @@ impl Rng {
     }
 }
 
-/// The point at `u`, `v` of the box's own frame; the box is |u| ≤ w/2, |v| ≤ h/2.
+/// The point at `u`, `v` in the box's frame; the box is |u| ≤ w/2, |v| ≤ h/2.
 pub fn at(rbox: &RBox, u: f64, v: f64) -> (f64, f64) {
     let (sin, cos) = rbox[4].sin_cos();
     (rbox[0] + u * cos - v * sin, rbox[1] + u * sin + v * cos)
@@ -68,7 +68,7 @@ fn near(rng: &mut Rng) -> (RBox, RBox) {
     (a, b)
 }
 
-/// One box, and itself with every number changed by 1e-16 to 1e-3 of its size, perhaps written otherwise.
+/// A box, and a copy with every number changed by 1e-16 to 1e-3 of its size, possibly in another spelling.
 fn near_equal(rng: &mut Rng) -> (RBox, RBox) {
     let a = generic(rng);
     let step = rng.log_between(1e-16, 1e-3);
@@ -102,7 +102,7 @@ fn touching(rng: &mut Rng) -> (RBox, RBox) {
     (a, [x, y, w, h, a[4] + turn])
 }
 
-/// Overlapping boxes of one direction that share one or two edge lines.
+/// Overlapping boxes of the same direction that share one or two edge lines.
 fn collinear(rng: &mut Rng) -> (RBox, RBox) {
     let a = generic(rng);
     let mut side = |same: f64| if rng.below(2) == 0 { same } else { rng.log_between(2.0, 500.0) };
@@ -172,7 +172,7 @@ pub const FAMILIES: [Family; 9] = [
     ("integer", integer),
 ];
 
-/// The same rectangle in other numbers: turned by 180 degrees, w and h swapped, and each angle version.
+/// Other representations of the same rectangle: rotated by 180 degrees, w and h swapped, and each angle version.
 pub fn spellings(rbox: &RBox) -> [RBox; 8] {
     let [x, y, w, h, a] = *rbox;
     let (long, short, along) = if w < h { (h, w, a + FRAC_PI_2) } else { (w, h, a) };
@@ -193,7 +193,7 @@ pub fn spellings(rbox: &RBox) -> [RBox; 8] {
     ]
 }
 
-/// The same quad from another corner on, and the other way round.
+/// The same quad from every first corner, in both orientations.
 pub fn orders(quad: &Quad) -> [Quad; 8] {
     let points = quad.as_chunks::<2>().0;
     std::array::from_fn(|k| {
@@ -203,7 +203,7 @@ pub fn orders(quad: &Quad) -> [Quad; 8] {
     })
 }
 
-/// Four random corners: about a third convex, a third non-convex, a third self-crossing.
+/// Four random corners: about a third convex, a third non-convex, a third self-intersecting.
 pub fn any_quad(rng: &mut Rng) -> Quad {
     match rng.below(3) {
         0 => std::array::from_fn(|_| rng.below(7) as f64), // corners and edges that coincide

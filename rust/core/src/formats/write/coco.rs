@@ -1,4 +1,4 @@
-//! The annotations of COCO's json; its images and categories are few and written elsewhere.
+//! Annotations of COCO JSON; its images and categories are few and written elsewhere.
 
 use super::text::push_coordinate;
 use super::{Batch, Object};
@@ -6,10 +6,11 @@ use crate::geom::{Quad, signed_area};
 use crate::threads;
 use std::io::Write;
 
-/// The objects of the images as entries of `annotations`, separated by commas and line ends, none after the last.
+/// Returns the objects of a batch as entries of `annotations`, separated by commas and line feeds.
 ///
-/// Ids of images, annotations and categories count from 1 in their order; `first_image` and `first_object` say how
-/// many came before this batch. `difficult` is a key of its own, which COCO does not know and others pass over.
+/// Ids of images, annotations and categories count from 1 in their order; `first_image` and `first_object` are the
+/// numbers of images and objects before this batch. The additional key `difficult` is not part of COCO; other readers
+/// ignore it.
 ///
 /// # Panics
 /// If the batch is inconsistent.

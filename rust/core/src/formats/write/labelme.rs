@@ -1,10 +1,10 @@
-//! Json as labelme writes it: one polygon per object.
+//! JSON as labelme writes it: one polygon per object.
 
 use super::text::{push_coordinate, push_json};
 use super::{Image, Object};
 use std::io::Write;
 
-/// The json of an image. The difficulties 1 and 2 are the flags `difficult` and `truncated` of a shape.
+/// JSON of an image. Difficulties 1 and 2 become the flags `difficult` and `truncated` of a shape.
 pub(super) fn text<'a>(image: Image<'_>, objects: impl Iterator<Item = Object<'a>>) -> Vec<u8> {
     let mut out = b"{\"version\": \"5.0.1\", \"flags\": {}, \"shapes\": [".to_vec();
     for (i, object) in objects.enumerate() {

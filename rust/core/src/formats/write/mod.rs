@@ -1,7 +1,8 @@
-//! Annotations as text, one file per format: [`dota`], [`yolo`], [`voc`] (xml in three forms), [`labelme`] and [`coco`].
+//! Annotations as text, one file per format: [`dota`], [`yolo`], [`voc`] (XML in three forms), [`labelme`] and
+//! [`coco`].
 //!
 //! All but COCO have one file per image. Coordinates have up to six decimals, which moves no corner by more than a
-//! millionth of a pixel; shares of an image's sides have ten, which is as good for 20,000 pixels.
+//! millionth of a pixel; fractions of an image's sides have ten, which is as precise for 20,000 pixels.
 
 pub mod coco;
 mod dota;
@@ -89,7 +90,7 @@ impl Batch<'_> {
 pub enum Format {
     /// `x1 y1 ... x4 y4 class difficulty` per line.
     Dota,
-    /// `label x1 y1 ... x4 y4` per line, as shares of the image's sides.
+    /// `label x1 y1 ... x4 y4` per line, as fractions of the image's sides.
     Yolo,
     /// XML with the four corners of each object, as in DIOR-R.
     Voc,
@@ -181,7 +182,7 @@ mod tests {
             assert_eq!(read.difficult, [2, 1], "{format:?}");
             for (found, want) in read.quads.iter().zip([QUAD, turned]) {
                 for corner in 0..4 {
-                    // HRSC's boxes have their long side first and angles within half a turn: another first corner.
+                    // HRSC boxes have the long side first and angles within half a turn: the first corner may differ.
                     let near = |i: usize| {
                         (found[2 * i] - want[2 * corner]).abs() + (found[2 * i + 1] - want[2 * corner + 1]).abs() < 2e-5
                     };

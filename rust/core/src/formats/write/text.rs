@@ -5,12 +5,12 @@ use std::io::Write;
 /// Decimals of a coordinate in pixels.
 const PIXEL: u32 = 6;
 
-/// A coordinate in pixels, to six decimals.
+/// Appends a coordinate in pixels with up to six decimals.
 pub(crate) fn push_coordinate(text: &mut Vec<u8>, v: f64) {
     push_number(text, v, PIXEL);
 }
 
-/// A number to so many decimals, without zeros at its end.
+/// Appends a number with up to `decimals` decimals, without trailing zeros.
 pub(crate) fn push_number(text: &mut Vec<u8>, v: f64, decimals: u32) {
     let one = 10u64.pow(decimals);
     let units = (v * one as f64).round();
@@ -33,7 +33,7 @@ pub(crate) fn push_number(text: &mut Vec<u8>, v: f64, decimals: u32) {
     }
 }
 
-/// Text as a string of json.
+/// Appends text as a JSON string.
 pub(super) fn push_json(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     for c in text.chars() {
@@ -47,7 +47,7 @@ pub(super) fn push_json(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Text between tags of xml.
+/// Appends text with the special characters of XML escaped.
 pub(super) fn push_xml(out: &mut Vec<u8>, text: &str) {
     for byte in text.bytes() {
         match byte {

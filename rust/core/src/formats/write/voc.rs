@@ -1,4 +1,4 @@
-//! VOC-style xml: corners as DIOR-R's, or centre, sides and angle as roLabelImg and HRSC2016 have them.
+//! VOC-style XML: corners as in DIOR-R, or centre, sides and angle as in roLabelImg and HRSC2016.
 
 use super::super::voc::DIOR;
 use super::text::{push_coordinate, push_number, push_xml};
@@ -7,15 +7,16 @@ use crate::geom::{Quad, RBox};
 use std::f64::consts::{FRAC_PI_2, PI, TAU};
 use std::io::Write;
 
-/// Decimals of an angle: a millionth of a pixel at the end of 20,000.
+/// Decimals of an angle in radians: precise to a millionth of a pixel at a distance of 20,000.
 const ANGLE: u32 = 10;
 
-/// Xml with the corners of each object; any quad.
+/// Returns XML with the corners of each object, which may be any quad.
 pub(super) fn corners<'a>(image: Image<'_>, objects: impl Iterator<Item = Object<'a>>) -> Vec<u8> {
     annotation(image, objects, |out, quad| DIOR.iter().zip(quad).for_each(|(tag, &v)| number(out, tag, v)))
 }
 
-/// Xml with `cx cy w h angle` of each object, a rectangle; the angle says where its first side points, 0 to 2π.
+/// Returns XML with `cx cy w h angle` of each object, a rectangle; the angle is the direction of its first side, 0 to
+/// 2π.
 pub(super) fn rolabelimg<'a>(image: Image<'_>, objects: impl Iterator<Item = Object<'a>>) -> Vec<u8> {
     annotation(image, objects, |out, quad| {
         let [cx, cy, w, h, angle] = rbox(quad);
@@ -63,7 +64,7 @@ fn number(out: &mut Vec<u8>, tag: &str, v: f64) {
     let _ = writeln!(out, "</{tag}>");
 }
 
-/// Xml as HRSC2016's: the long side first, angles from −π/2 to π/2; the class is the number it has there.
+/// Returns XML as in HRSC2016: the long side first, angles from −π/2 to π/2, class numbers of HRSC2016.
 pub(super) fn hrsc<'a>(image: Image<'_>, name: &str, objects: impl Iterator<Item = Object<'a>>) -> Vec<u8> {
     let mut out = b"<HRSC_Image>\n\t<Img_FileName>".to_vec();
     push_xml(&mut out, name);
@@ -100,13 +101,13 @@ pub(super) fn hrsc<'a>(image: Image<'_>, name: &str, objects: impl Iterator<Item
     out
 }
 
-/// A rectangle, given by its corners clockwise on the screen, as a box whose first side is theirs.
+/// Converts a rectangle, given by its corners clockwise on the screen, to a box with the same first side.
 fn rbox(quad: &Quad) -> RBox {
     let [x1, y1, x2, y2, x3, y3, x4, y4] = *quad;
     let (ux, uy) = (0.5 * (x2 - x1 + x3 - x4), 0.5 * (y2 - y1 + y3 - y4));
     let (vx, vy) = (0.5 * (x4 - x1 + x3 - x2), 0.5 * (y4 - y1 + y3 - y2));
     let (w, h) = (ux.hypot(uy), vx.hypot(vy));
-    // The longer side tells the angle better; a side may be 0.
+    // The longer side gives the more precise angle; a side may be 0.
     let angle = if w >= h { uy.atan2(ux) } else { vy.atan2(vx) - FRAC_PI_2 };
     [0.25 * (x1 + x2 + x3 + x4), 0.25 * (y1 + y2 + y3 + y4), w, h, angle]
 }

@@ -131,10 +131,10 @@ fn differences<R: Read + Seek>(
 ) -> Result<bool, ImageError> {
     match tags.number(317, 1)? {
         1 => Ok(false),
-        _ if ![Compression::Lzw, Compression::Deflate].contains(&compression) => Ok(false), // it is for these alone
+        _ if ![Compression::Lzw, Compression::Deflate].contains(&compression) => Ok(false), // it applies only to these
         2 if bits >= 8 => Ok(true),
         other => {
-            Err(ImageError(format!("is a TIFF of {bits} bits a sample with predictor {other}, which is not read")))
+            Err(ImageError(format!("is a TIFF of {bits} bits per sample with predictor {other}, which is not read")))
         }
     }
 }

@@ -30,7 +30,7 @@ impl Compression {
             34925 => "LZMA",
             50000 => "ZSTD",
             50001 => "WebP",
-            _ => "one that is not known",
+            _ => "an unknown method",
         };
         Err(ImageError(format!(
             "is a TIFF compressed by {name} ({tag}), which is not read: write it with LZW, Deflate or JPEG, such as with \
@@ -99,7 +99,7 @@ impl Jpeg {
         let mut start = [0; 2];
         source.read_exact(&mut start)?;
         if start != [0xff, 0xd8] {
-            return Err(ImageError::new("has a strip or tile that is no JPEG"));
+            return Err(ImageError::new("has a strip or tile that is not JPEG"));
         }
         // Only the TIFF tags give the meaning of the samples; an Adobe marker passes it to libjpeg.
         let mut head = vec![0xff, 0xd8, 0xff, 0xee, 0, 14];
@@ -130,7 +130,7 @@ impl<R: BufRead> Lzw<R> {
     fn new(mut source: R) -> Result<Lzw<R>, ImageError> {
         // Codes begin with "clear", 256 in 9 bits; before TIFF 6 they had the reverse bit order.
         if source.fill_buf()?.first() == Some(&0) {
-            return Err(ImageError::new("is a TIFF with LZW as before 1992, which is not read; save it anew"));
+            return Err(ImageError::new("is a TIFF with LZW from before 1992, which is not read; save it again"));
         }
         let decoder = weezl::decode::Decoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8);
         Ok(Lzw { source, decoder })
@@ -172,7 +172,7 @@ impl<R: BufRead> Read for PackBits<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         while self.run == 0 {
             match self.byte()? as i8 {
-                -128 => {} // says nothing
+                -128 => {} // no operation
                 copies @ ..0 => (self.run, self.value) = ((1 - isize::from(copies)) as usize, Some(self.byte()?)),
                 bytes => (self.run, self.value) = (bytes as usize + 1, None),
             }
