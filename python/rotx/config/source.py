@@ -98,7 +98,7 @@ class Source:
             raise ConfigError(f"{self.path}:{line}: not UTF-8 at byte {byte}: save the file as UTF-8") from None
         if "\0" in text:
             line = text.count("\n", 0, text.index("\0")) + 1
-            raise ConfigError(f"{self.path}:{line}: holds a null byte: this is no text file")
+            raise ConfigError(f"{self.path}:{line}: holds a null byte: this is not a text file")
         if text.count("{") > MAX_BRACES:
             raise ConfigError(f"{self.path}: more than {MAX_BRACES:,} braces: is this a config?")
         return text.replace("\r\n", "\n").replace("\r", "\n")
