@@ -212,7 +212,7 @@ def test_windows_that_were_never_written(write: Write, data: Path, tmp_path: Pat
         results[name] = evaluate(config_file, data / "bright.pth", "--merge", *out, *options)
         assert "mAP 1.0000 on 8 patches, 1.0000 on 2 whole images" in results[name].stdout
         assert "boxes of a class" not in results[name].stderr
-    assert "2 images make 8 windows; 0 of 18 objects are in none" in results["windows"].stderr
+    assert "2 images make 8 windows; 0 of 18 objects are in no window" in results["windows"].stderr
     for name in ("windows", "given"):
         assert (tmp_path / f"{name}.json").read_text() == (tmp_path / "patches.json").read_text()
         for kind in (name, f"{name}.shown"):
@@ -228,7 +228,7 @@ def test_windows_that_were_never_written(write: Write, data: Path, tmp_path: Pat
     counts = json.loads((tmp_path / "s").read_text())["classes"]
     patches = json.loads((tmp_path / "patches.json").read_text())["classes"]
     assert {name: c["gts"] for name, c in counts.items()} == {name: c["gts"] for name, c in patches.items()}
-    assert "of 18 objects are in none" in result.stderr
+    assert "of 18 objects are in no window" in result.stderr
 
 
 def test_an_evaluator_that_only_writes(write: Write, data: Path, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_windows(tmp_path: Path) -> None:
     whole = split(tmp_path / "train", dict(TRAIN, B=square(40, 40)), 0)
     tiled = {"type": "TiledDataset", "dataset": whole, "sizes": (50,), "gaps": (0,), "pipeline": LOAD}
     code, out, written = run(tmp_path, tiled, split(tmp_path / "val", VAL, 1))
-    assert code == 0 and "3 images make 12 windows; 1 of 4 objects are in none" in out
+    assert code == 0 and "3 images make 12 windows; 1 of 4 objects are in no window" in out
     assert written["training"][0]["images"] == 12 and written["training"][0]["objects"] == 3
 
 

@@ -155,8 +155,8 @@ def test_users_mistakes_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "empty.py").write_text("model = dict()\n")
     out = tmp_path / "out"
     for arguments, says in [
-        (("--out", out), "need either DATA or --augment CONFIG, not both"),
-        ((tmp_path, "--augment", file, "--out", out), "need either DATA or --augment CONFIG, not both"),
+        (("--out", out), "give one of DATA and --augment CONFIG"),
+        ((tmp_path, "--augment", file, "--out", out), "give one of DATA and --augment CONFIG"),
         ((tmp_path, "--out", out, "--draws", 2), "--draws and --cfg-options: need --augment CONFIG"),
         (("--augment", file, "--out", out, "--images", tmp_path), "--images: works with DATA only"),
         (("--augment", tmp_path / "empty.py", "--out", out), "empty.py: has no train_dataloader.dataset"),

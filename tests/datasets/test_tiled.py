@@ -206,7 +206,7 @@ def test_what_is_said(whole: Path) -> None:
     for record in tiles.records:
         corner = np.tile(record.window.area[:2], 4)
         inside |= {(str(record.path), *(quad + corner).round(1)) for quad in record.instances.quads}
-    assert makes == f"4 images make 15 windows; {75 - len(inside)} of 75 objects are in none" and len(inside) < 75
+    assert makes == f"4 images make 15 windows; {75 - len(inside)} of 75 objects are in no window" and len(inside) < 75
     assert leaves == f"filter_cfg leaves out, of 15 windows, {15 - len(tiles)} without an object"
     with pytest.raises(ValueError, match="filter_cfg leaves none: of 15 windows, 2 without an object, 13 more with a"):
         tiled(whole, img_rate_thr=0.0, filter_cfg={"filter_empty_gt": True, "min_size": 101})

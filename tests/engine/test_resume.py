@@ -128,6 +128,10 @@ def test_killed_ten_times(data: Path, tmp_path: Path) -> None:
     assert starter.wait() == 0, starter.errors.read_text()
     starter.close()
     name = f"iter_{steps}.pth"
+    last = tmp_path / "whole" / name
+    assert (
+        f"finished; evaluate with: rotx-eval model {last.with_name('config.py')} {last}" in starter.errors.read_text()
+    )
     assert different(folder / name, tmp_path / "whole" / name) == []
     assert len(list(folder.glob("*.pth*"))) == 3 and not list(folder.glob(".*"))
 

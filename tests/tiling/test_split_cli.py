@@ -77,7 +77,7 @@ def test_a_folder_in_dotas_layout_is_taken_as_such(source: Path, tmp_path: Path)
     assert result.exit_code == 0, result.output
     taken = f"{source}: using images from {source / 'images'} and annotations from {source / 'labelTxt'}"
     assert result.stdout.splitlines()[0] == taken
-    assert "3 patches of 2 images; 2 objects are 2 in patches, and 0 are in none" in result.stdout
+    assert "3 patches of 2 images; 2 objects appear 2 times on patches, 0 on none" in result.stdout
     assert (
         tmp_path / "out/annfiles/P1__100__0___0.txt"
     ).read_text() == "10.0 10.0 40.0 10.0 40.0 30.0 10.0 30.0 ship 0\n"

@@ -84,7 +84,7 @@ def result_files(
         elif classes is None or name in classes:
             chosen[name] = file
         elif name in other_classes:
-            notices.append(f"{file.shown}: not read: no objects of class '{name}' are wanted")
+            notices.append(f"{file.shown}: not read: class '{name}' is not scored")
         else:
             problem = f"{file.shown}: unknown class '{name}'; the classes are {_some(classes)}"
             problem += nearest(name, classes)

@@ -43,7 +43,7 @@ def browse(
     from rotx.datasets import browse as run
 
     if (data is None) == (augment is None):
-        raise ValueError("need either DATA or --augment CONFIG, not both")
+        raise ValueError("give one of DATA and --augment CONFIG")
     if data is not None:
         if draws > 1 or options:
             raise ValueError("--draws and --cfg-options: need --augment CONFIG")

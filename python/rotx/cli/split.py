@@ -102,7 +102,7 @@ def _print(report: SplitReport, out: str) -> None:
     if "objects" in totals:
         reasons = [f"{count:,} {reason}" for reason, count in totals["in_no_patch"].items() if count]
         lost = sum(totals["in_no_patch"].values())
-        line += f"; {totals['objects']:,} objects are {totals['in_patches']:,} in patches, and {lost:,} are in none"
+        line += f"; {totals['objects']:,} objects appear {totals['in_patches']:,} times on patches, {lost:,} on none"
         line += f" ({', '.join(reasons)})" if reasons else ""
     click.echo(line)
     for file, reason in sorted(report.failed.items()):

@@ -28,5 +28,5 @@ def synth(out: str, train: int, val: int, size: int, seed: int) -> None:
     counts = write_dataset(
         out, train=train, val=val, size=size, seed=seed, progress=lambda images: tqdm(images, unit="image", leave=False)
     )
-    objects = ", ".join(f"{count} of {name}" for name, count in counts.items())
-    click.echo(f"{out}: {train} training images, {val} validation images; objects: {objects}")
+    objects = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    click.echo(f"{out}: {train:,} training images, {val:,} validation images; objects: {objects}")

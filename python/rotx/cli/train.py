@@ -58,12 +58,17 @@ def main(
 
     from rotx.config import custom_imports
     from rotx.engine import Interrupted, NotFinite, train
+    from rotx.engine.checkpoints import numbered
     from rotx.registry import load_plugins
 
     folder = work_dir or config.get("work_dir") or str(Path("work_dirs", Path(file).stem))
     try:
         load_plugins([*plugins, *custom_imports(config, trusted=trust_config)])
         train(_changed(config, device, **changes), folder, device)
+        last = next(iter(numbered(Path(folder))), None)
+        if last is not None and _is_first_process():
+            files = shlex.join([str(last.with_name("config.py")), str(last)])
+            click.echo(f"finished; evaluate with: rotx-eval model {files}", err=True)
     except ValueError as error:
         fail(f"{file}: {error}" if not str(error).startswith(file) else str(error))
     except torch.OutOfMemoryError as error:

@@ -120,7 +120,7 @@ class TiledDataset(Dataset):
             objects, inside = objects + len(self.whole.record(i).instances), inside + found
         self.notices.append(
             f"{len(self._sizes):,} images make {len(tiles):,} windows; "
-            f"{objects - inside:,} of {objects:,} objects are in none"
+            f"{objects - inside:,} of {objects:,} objects are in no window"
         )
         empty = np.array([not len(tile.instances) for tile, _ in tiles]) & (not keep_empty)
         small = np.array([min(tile.size or (0, 0)) < min_size for tile, _ in tiles])
