@@ -29,6 +29,12 @@ class {name}(nn.Module):
         super().__init__()
         self.num_classes = 1
         self.layer = nn.Linear(width, 10)
+
+    def decode(self, raw, batch):
+        return []
+
+    def suppress(self, candidates):
+        return []
 """
 
 

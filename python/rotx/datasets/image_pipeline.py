@@ -67,7 +67,7 @@ class ImagePipeline:
 def pipeline_of(settings: Mapping[str, Any]) -> ImagePipeline:
     """Builds the pipeline of ``test_dataloader``, else of ``val_dataloader``.
 
-    Without either, images stay as they are.
+    Without either, or without a pipeline, images stay as they are.
 
     Raises:
         ValueError: For a pipeline that loads no image, cannot be built or cannot be used for prediction; or if the
@@ -76,7 +76,9 @@ def pipeline_of(settings: Mapping[str, Any]) -> ImagePipeline:
     loader = next((name for name in TEST_LOADERS if settings.get(name)), None)
     if loader is None:
         return ImagePipeline()
-    found = list(_pipelines(settings[loader], loader)) or [(f"{loader}.dataset.pipeline", [])]
+    found = list(_pipelines(settings[loader], loader))
+    if not found:
+        return ImagePipeline()
     where, steps = found[0]
     for other_where, other in found[1:]:
         if other != steps:
@@ -98,7 +100,7 @@ def _pipelines(config: Any, where: str) -> Iterator[tuple[str, Any]]:
         for i, item in enumerate(config):
             yield from _pipelines(item, f"{where}.{i}")
     elif isinstance(config, Mapping):
-        if config.get("pipeline"):
+        if config.get("pipeline") is not None:
             yield f"{where}.pipeline", config["pipeline"]
         for key in ("dataset", "datasets"):
             if key in config:
