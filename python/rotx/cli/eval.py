@@ -67,8 +67,9 @@ def score(
 ) -> None:
     """Score result files against annotations, without running a detector.
 
-    ANNOTATIONS is a folder or archive of DOTA labelTxt, VOC-style XML or ICDAR files, or one file with a line
-    for each object or image. RESULTS is a folder or archive of Task1_<class>.txt files.
+    ANNOTATIONS is in any format that rotx convert reads: a folder or archive of DOTA labelTxt, VOC-style XML or ICDAR
+    files, COCO's JSON, or one file with a line for each object or image. RESULTS is a folder or archive of
+    Task1_<class>.txt files, or a JSON file of results: COCO's, or Ultralytics' predictions.json.
     """
     from rotx.evaluation import ICDAR2015, evaluate
 
