@@ -73,7 +73,9 @@ def _images(file: File) -> Iterator[ElementTree.Element]:
                         root.clear()
             parser.close()
             yield from (node for event, node in _events(parser) if event == "end" and node.tag == "image")
-    except ElementTree.ParseError as error:
+    except DamagedEntry:
+        raise
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the last two: of an unknown encoding
         raise DamagedEntry("not xml", f"is not well-formed xml, or is cut off: {error}") from None
     except OSError as error:
         raise DamagedEntry("unreadable", f"cannot be read: {error.strerror or error}") from None
