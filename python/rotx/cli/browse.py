@@ -68,3 +68,7 @@ def browse(
     for problem in problems:
         click.echo(f"error: {problem}", err=True)
     sys.exit(1 if problems else 0)
+
+
+if __name__ == "__main__":
+    browse(prog_name="rotx browse")

@@ -145,3 +145,7 @@ def _print_drops(part: DatasetUsage) -> None:
     if part.drawn:
         lost = ", ".join(f"{count:,} {reason}" for reason, count in part.lost.items()) or "none"
         click.echo(f"  by the pipeline, of {part.seen:,} objects on {part.drawn:,} images drawn once: {lost}")
+
+
+if __name__ == "__main__":
+    check(prog_name="rotx check")

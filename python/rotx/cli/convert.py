@@ -66,3 +66,7 @@ def convert(
     note(report.notices)
     for line in report.lines():
         click.echo(line)
+
+
+if __name__ == "__main__":
+    convert(prog_name="rotx convert")

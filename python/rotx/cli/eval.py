@@ -265,3 +265,7 @@ def _thresholds(options: tuple[str, ...]) -> list[float] | None:
         return [float(word) for word in words] or None
     except ValueError:
         raise ValueError(f"--iou: need numbers such as 0.5,0.75, got '{','.join(words)}'") from None
+
+
+if __name__ == "__main__":
+    main(prog_name="rotx-eval")

@@ -174,3 +174,7 @@ def _places(files: list[Path]) -> list[str]:
     """The paths to print: if several files lie in one folder, the folder instead."""
     counts = Counter(path.parent for path in files if path.suffix == ".txt")
     return list(dict.fromkeys(str(path.parent if counts[path.parent] > 1 else path) for path in files))
+
+
+if __name__ == "__main__":
+    predict(prog_name="rotx predict")

@@ -122,3 +122,7 @@ def _print(report: SplitReport, out: str) -> None:
         failed = len(report.failed)
         count = failed + totals["images"]
         click.echo(f"error: {failed:,} of {count:,} images failed; run the same command again to retry them", err=True)
+
+
+if __name__ == "__main__":
+    split(prog_name="rotx split")
