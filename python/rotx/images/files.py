@@ -141,9 +141,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         raise UnreadableImage(path, "needs more memory than there is") from None
     except ValueError as error:
         raise UnreadableImage(path, str(error)) from None
-    if pixels is None:
-        pixels = _by_rasterio(path, "holds no image that OpenCV can read")
-    return pixels.astype(np.uint8, copy=False)
+    return _by_rasterio(path, "holds no image that OpenCV can read") if pixels is None else pixels
 
 
 def _by_core(path: Path, *, check_only: bool) -> NDArray[np.uint8] | None:
@@ -182,7 +180,7 @@ def _by_opencv(content: bytes, path: Path) -> NDArray[np.uint8] | None:
         raise ValueError(f"OpenCV cannot read it: {error.err}") from None
     if _cut_off(content, decoded=pixels is not None):
         raise ValueError(_CUT_OFF)
-    return pixels
+    return None if pixels is None else pixels.astype(np.uint8, copy=False)
 
 
 def _by_rasterio(path: Path, reason: str) -> NDArray[np.uint8]:
