@@ -75,7 +75,7 @@ def seeds(folder: Path) -> dict[str, bytes]:
     save("bit.pbm", rgb.convert("1"), "PPM")
     for suffix in ("bmp", "ppm", "pgm", "jp2", "ras", "hdr", "pam"):
         found[f"cv2.{suffix}"] = cv2.imencode(f".{suffix}", grey if suffix == "pgm" else bgr)[1].tobytes()
-    for compression in ("group4", "zstd", "lzma", "webp", "jpeg", "tiff_adobe_deflate"):
+    for compression in ("group4", "zstd", "lzma", "jpeg", "tiff_adobe_deflate"):
         try:
             image = rgb.convert("1") if compression == "group4" else rgb
             save(f"{compression}.tif", image, "TIFF", compression=compression)
@@ -116,6 +116,8 @@ def mutant(files: dict[str, bytes], number: int) -> tuple[str, bytes]:
     name = chance.choice(sorted(files))
     content = bytearray(files[name])
     for _ in range(chance.randint(1, 4)):
+        if not content:
+            break
         # Headers, and directories at the end, are short: half of the damage goes there.
         near = min(len(content), 160)
         at = chance.choice([chance.randrange(near), -1 - chance.randrange(near), chance.randrange(len(content))])
