@@ -16,7 +16,7 @@ PACKAGE = Path(rotx.__file__).parent
 # The rooms from the top down. A room imports from rooms below its own line alone; those on one line are siblings.
 ROOMS = (
     ("rotx",),
-    ("cli",),
+    ("cli", "__main__"),
     ("engine", "inference"),
     ("evaluation",),
     ("models",),
