@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +14,47 @@ from pathlib import Path
 
 #: Suffix of temporary files: ``.<name>.<eight characters>.tmp``.
 _SUFFIX = ".tmp"
+
+
+#: Device names of Windows, with any suffix.
+_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+#: Longest part of a path in bytes, with room for the names of temporary files.
+_LONGEST = 200
+
+
+def path_inside(folder: str | Path, name: str, suffix: str = "") -> Path:
+    """Path in an output folder for a name that comes from a file, such as the name of an image.
+
+    The name may hold folders, which stay folders. Whatever would lead out of the output folder, or cannot be a file
+    name, is replaced: ``..``, roots and drives, control characters, devices of Windows, and the end of long parts.
+    Different names get different paths.
+
+    Raises:
+        ValueError: If a link in the output folder leads out of it.
+    """
+    parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".")]
+    safe = [_safe(part) for part in parts] or ["_"]
+    path = Path(folder, *safe)
+    path = path.with_name(path.name + suffix)
+    whole = Path(folder).resolve()
+    if not path.parent.resolve().is_relative_to(whole) or path.is_symlink():
+        raise ValueError(f"{path}: a link leads out of {folder}: remove it, or name another folder")
+    return path
+
+
+def _safe(part: str) -> str:
+    """A part of a name as the name of a file or folder."""
+    changed = re.sub(r'[\x00-\x1f\x7f:*?"<>|]', "_", part)
+    if part == "..":
+        return "_"
+    if _DEVICES.fullmatch(changed) or changed.endswith((".", " ")):
+        changed = f"_{changed}_"
+    raw = changed.encode(errors="replace")
+    if changed != part or len(raw) > _LONGEST:
+        # Names that differ only in what was replaced stay apart.
+        mark = hashlib.sha256(part.encode(errors="surrogatepass")).hexdigest()[:8]
+        changed = f"{raw[: _LONGEST - 10].decode(errors='ignore')}_{mark}"
+    return changed
 
 
 def write_text(path: str | Path, text: str) -> None:

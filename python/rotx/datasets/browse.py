@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from rotx.annotations.check.sets import CheckedSet
-from rotx.atomic import write_bytes
+from rotx.atomic import path_inside, write_bytes
 from rotx.compat import build
 from rotx.datasets.dataset import Dataset
 from rotx.datasets.sample import Sample, keep_sound
@@ -173,7 +173,7 @@ def _write(
     out: Path, names: Mapping[str, int], picture: Callable[[int], Pixels], images: Iterable[Path]
 ) -> tuple[int, list[str]]:
     """Writes pictures; raises ValueError if one could replace an image of the dataset."""
-    files = {out / f"{_inside(name)}.jpg": i for name, i in names.items()}
+    files = {path_inside(out, name, ".jpg"): i for name, i in names.items()}
     theirs = {folder.resolve() for folder in {image.parent for image in images}}
     for folder in {file.parent for file in files}:
         if folder.resolve() in theirs:
@@ -189,9 +189,3 @@ def _write(
         file.parent.mkdir(parents=True, exist_ok=True)  # image names may contain folders
         write_bytes(file, content)
     return len(files) - len(problems), problems
-
-
-def _inside(name: str) -> PurePath:
-    """The name of an image, which may be any path, as a relative path without ``..``."""
-    path = PurePath(name)
-    return PurePath(*("_" if part == ".." else part for part in path.relative_to(path.anchor).parts))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from rotx.atomic import write_bytes
+from rotx.atomic import path_inside, write_bytes
 from rotx.evaluation.detect import Annotated
 from rotx.geometry import quad_to_rbox
 from rotx.images.draw import draw_boxes
@@ -36,6 +36,9 @@ def write_pictures(
 
     Returns:
         Number of pictures written; unreadable images are skipped.
+
+    Raises:
+        ValueError: If the folder holds images of the dataset.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,6 +48,10 @@ def write_pictures(
     found = _by_image(detections.image, len(dataset))
     count = 0
     records = [dataset.record(i) for i in range(len(dataset))]
+    theirs = {Path(record.path).parent.resolve() for record in records if record.path}
+    for place in {path_inside(folder, record.name, ".jpg").parent.resolve() for record in records}:
+        if place in theirs:
+            raise ValueError(f"{place}: holds images of the dataset, which could be replaced; name another folder")
     for i in tqdm(reading_order(records), desc="pictures", unit="image", leave=False):
         record, seen = records[i], found[i]
         try:
@@ -58,7 +65,7 @@ def write_pictures(
         names = [detections.classes[label] for label in labels]
         captions = [f"{name} {score:.2f}" for name, score in zip(names, detections.scores[seen], strict=True)]
         picture = draw_boxes(image, quad_to_rbox(found_quads[seen]), labels, captions, names)
-        file = folder / f"{record.name}.jpg"
+        file = path_inside(folder, record.name, ".jpg")
         file.parent.mkdir(parents=True, exist_ok=True)  # names of images may contain folders
         write_bytes(file, cv2.imencode(".jpg", picture)[1].tobytes())
         count += 1
