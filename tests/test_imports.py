@@ -15,7 +15,7 @@ PACKAGE = Path(rotx.__file__).parent
 
 # The rooms from the top down. A room imports from rooms below its own line alone; those on one line are siblings.
 ROOMS = (
-    ("rotx",),
+    ("rotx", "__main__"),
     ("cli",),
     ("engine", "inference"),
     ("evaluation",),

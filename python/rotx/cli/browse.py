@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from rotx.cli import user_errors
+from rotx.cli import Command, user_errors
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("data", required=False, type=click.Path())
 @click.option("--out", required=True, type=click.Path(), metavar="DIR", help="Write the pictures to DIR.")
 @click.option("--images", type=click.Path(), metavar="DIR", help="Image folder; default: beside the annotations.")
@@ -68,3 +68,7 @@ def browse(
     for problem in problems:
         click.echo(f"error: {problem}", err=True)
     sys.exit(1 if problems else 0)
+
+
+if __name__ == "__main__":
+    browse(prog_name="rotx browse")

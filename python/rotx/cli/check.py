@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotx.cli import Number, class_names, user_errors
+from rotx.cli import Command, Number, class_names, user_errors
 
 if TYPE_CHECKING:
     from rotx.annotations.check import CheckedSet, CheckReport
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("data", nargs=-1, required=True, type=click.Path())
 @click.option(
     "--images", multiple=True, type=click.Path(), metavar="DIR", help="Image folder: one for all, or one for each DATA."
@@ -145,3 +145,7 @@ def _print_drops(part: DatasetUsage) -> None:
     if part.drawn:
         lost = ", ".join(f"{count:,} {reason}" for reason, count in part.lost.items()) or "none"
         click.echo(f"  by the pipeline, of {part.seen:,} objects on {part.drawn:,} images drawn once: {lost}")
+
+
+if __name__ == "__main__":
+    check(prog_name="rotx check")

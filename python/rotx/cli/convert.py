@@ -6,13 +6,13 @@ import sys
 
 import click
 
-from rotx.cli import user_errors
+from rotx.cli import Command, user_errors
 from rotx.cli.report import note
 
 _FORMATS = ("dota", "coco", "yolo", "voc", "rolabelimg", "hrsc", "labelme")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("source", metavar="IN", type=click.Path())
 @click.argument("out", type=click.Path())
 @click.option("--to", type=click.Choice(_FORMATS), required=True, help="Format of OUT.")
@@ -37,3 +37,7 @@ def convert(source: str, out: str, to: str, images: str | None, lenient: bool, j
     note(report.notices)
     for line in report.lines():
         click.echo(line)
+
+
+if __name__ == "__main__":
+    convert(prog_name="rotx convert")

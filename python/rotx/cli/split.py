@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotx.cli import INTERRUPTED, user_errors
+from rotx.cli import INTERRUPTED, Command, user_errors
 
 if TYPE_CHECKING:
     from rotx.tiling.split import SplitReport
     from rotx.tiling.windows import Tiling
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("source", type=click.Path())
 @click.argument("out", type=click.Path(), required=False)
 @click.option("--ann", type=click.Path(), help="Annotations, in any format that rotx-eval reads.")
@@ -111,3 +111,7 @@ def _print(report: SplitReport, out: str) -> None:
         failed = len(report.failed)
         count = failed + totals["images"]
         click.echo(f"error: {failed:,} of {count:,} images failed; run the same command again to retry them", err=True)
+
+
+if __name__ == "__main__":
+    split(prog_name="rotx split")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from rotx.cli import user_errors
+from rotx.cli import Command, user_errors
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("out", type=click.Path())
 @click.option("--train", type=click.IntRange(min=0), default=200, show_default=True, help="Number of training images.")
 @click.option("--val", type=click.IntRange(min=0), default=60, show_default=True, help="Number of validation images.")
@@ -30,3 +30,7 @@ def synth(out: str, train: int, val: int, size: int, seed: int) -> None:
     )
     objects = ", ".join(f"{count:,} {name}" for name, count in counts.items())
     click.echo(f"{out}: {train:,} training images, {val:,} validation images; objects: {objects}")
+
+
+if __name__ == "__main__":
+    synth(prog_name="rotx synth")
