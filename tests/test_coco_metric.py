@@ -100,7 +100,7 @@ def test_the_metric_of_a_config(truth: Any, objects: InstanceTable, tmp_path: Pa
     assert score_table(evaluation).count("\n") == 13
     rows = evaluation.table()
     assert rows[0][:4] == ["class", "objects", "detections", "bbox AP"] and len(rows) == 10
-    assert rows[-1][3] == f"{EXPECTED['bbox']['AP']:.4f}" and rows[8][3] == ""  # a class without objects
+    assert rows[-1][3] == f"{EXPECTED['bbox']['AP']:.4f}" and rows[8][3] == "–"  # a class without objects
 
 
 def test_some_images_and_classes(truth: Any, objects: InstanceTable) -> None:

@@ -101,10 +101,10 @@ def test_class_table_of_one_threshold(tmp_path, protocol):
     assert [row[0] for row in rows] == list(CLASSES)
     for row, best in zip(rows, best_f1(evaluation), strict=True):
         c = record["classes"][row[0]]
-        ap = "–" if protocol == "mmrotate" and not c["gts"] else f"{c['ap']:.4f}"
+        recall, ap = ("–" if c[key] is None else f"{c[key]:.4f}" for key in ("recall", "ap"))
         f1 = ["–", "–"] if best is None else four(best)
-        assert row[1:] == [str(c["gts"]), str(c["dets"]), f"{c['recall']:.4f}", ap, *f1]
-    assert rows[3][1:] == ["0", "0", "0.0000", "–" if protocol == "mmrotate" else "0.0000", "–", "–"]
+        assert row[1:] == [str(c["gts"]), str(c["dets"]), recall, ap, *f1]
+    assert rows[3][1:] == ["0", "0", *(["–", "–"] if protocol == "mmrotate" else ["0.0000", "0.0000"]), "–", "–"]
     totals = [sum(c[key] for c in record["classes"].values()) for key in ("gts", "dets")]
     assert foot == ["mAP", *map(str, totals), "", f"{record['map']:.4f}", "", ""]
 
@@ -192,7 +192,7 @@ def test_size_table(tmp_path):
     for k, (name, size) in enumerate(evaluation.sizes.items()):
         columns = slice(2 * k + 1, 2 * k + 3)
         assert head[columns] == [f"objects, {name}", f"AP, {name}"]
-        assert foot[columns] == [str(size.gts.sum()), f"{size.map:.4f}"]
+        assert foot[columns] == [str(size.gts.sum()), f"{size.map:.4f}" if size.defined else "–"]
         for i, row in enumerate(rows):
             assert row[columns] == [str(size.gts[i]), f"{size.ap[:, i].mean():.4f}" if size.gts[i] else "–"]
     assert sum(int(row[k]) for row in rows for k in (1, 3, 5)) == evaluation.gts.sum()
@@ -300,7 +300,7 @@ def test_nothing_to_show(tmp_path, protocol):
     evaluation = DetectionMetric(CLASSES, protocol).compute()
     page, _, notices = page_of(evaluation, tmp_path)
     assert notices == [] and "svg" not in page.elements
-    assert page.tables["Classes"][-1][4] == "0.0000"
+    assert page.tables["Classes"][-1][4] == ("0.0000" if protocol == "dota-v1.0" else "–")
     assert "Nothing is missed or false." in "".join(page.text)
 
 

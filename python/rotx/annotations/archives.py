@@ -15,7 +15,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -35,12 +35,15 @@ class ArchiveError(ValueError):
     """An archive that is broken or not safe to read."""
 
 
-def read_archive(path: Path, folder: str, is_wanted: Callable[[str], bool]) -> tuple[Groups, list[str]]:
+def read_archive(
+    path: Path, folder: str, subfolders: Sequence[str], is_wanted: Callable[[str], bool]
+) -> tuple[Groups, list[str]]:
     """Reads the files of an archive by folder; also returns the names of the members that were skipped.
 
     Args:
         path: Path of a .zip, or of a .tar, plain or compressed with gzip, xz or bzip2.
         folder: Folder in the archive to read; ``"."``: all folders.
+        subfolders: Names of folders in ``folder`` that are read, too.
         is_wanted: Tells by its name whether to read a file.
 
     Raises:
@@ -52,9 +55,9 @@ def read_archive(path: Path, folder: str, is_wanted: Callable[[str], bool]) -> t
 
     def add(name: str, read: Callable[[], bytes]) -> None:
         _check_name(path, name, seen)
-        member = PurePosixPath(name)
+        member = PurePosixPath(name.replace("\\", "/"))  # some programs write Windows' separators
         hidden = any(part.startswith(".") or part == "__MACOSX" for part in member.parts)
-        if hidden or folder not in (".", str(member.parent)):
+        if hidden or (folder != "." and str(member.parent) not in (folder, *(f"{folder}/{sub}" for sub in subfolders))):
             return
         if is_wanted(member.name):
             parent = "" if str(member.parent) == "." else str(member.parent)

@@ -2,10 +2,14 @@
 
 The shape of an object is the first of these that it has:
 
+- ``segmentation`` of one polygon of four corners;
 - ``bbox`` of five numbers: centre x and y, width, height, angle in radians, clockwise (HIT-UAV);
-- ``segmentation``: a polygon of four corners is kept; other polygons and masks (RLE) become the minimum-area rectangle
-  around them, where the pixels of a mask are squares around their centres;
-- ``bbox`` of four numbers: left, top, width, height.
+- ``segmentation`` of other polygons or a mask (RLE): the minimum-area rectangle around them, where the pixels of a mask
+  are squares around their centres;
+- ``bbox`` of four numbers: left, top, width, height, turned about its centre by ``attributes.rotation``, in degrees,
+  clockwise (CVAT).
+
+Shapes of an object that disagree are an error.
 
 ``iscrowd`` and ``ignore`` make an object ignored, ``difficult`` makes it difficult. An image's file is its
 ``file_name`` or ``filename``.
@@ -23,6 +27,7 @@ import numpy as np
 
 from rotx.annotations.coco_shapes import DamagedCoco, Json, Shapes, short
 from rotx.annotations.files import FormatError
+from rotx.annotations.json_files import DamagedEntry, flag
 from rotx.images.files import list_files
 from rotx.records import InstanceTable, Masks
 
@@ -46,7 +51,13 @@ class CocoFile(NamedTuple):
 
 
 def read_coco(
-    file: Path, folders: Sequence[Path], *, upright: bool = False, masks: bool = False, lenient: bool = False
+    file: Path,
+    folders: Sequence[Path],
+    *,
+    upright: bool = False,
+    masks: bool = False,
+    lenient: bool = False,
+    data: Json | None = None,
 ) -> CocoFile:
     """Reads a COCO-style JSON file.
 
@@ -56,13 +67,14 @@ def read_coco(
         upright: Whether to prefer ``bbox`` of four numbers to ``segmentation``, as MMDetection does.
         masks: Whether to read ``segmentation`` as masks, too; an object without one gets an empty mask.
         lenient: Whether to skip objects that cannot be read.
+        data: Content of the file, if it has been read already.
 
     Raises:
         FormatError: If the file is not JSON, its images or categories are damaged, or, unless ``lenient``, an object
             is.
     """
     try:
-        data, skipped = _load(file), dict[int, str]()
+        data, skipped = _load(file) if data is None else data, dict[int, str]()
         files = [_file_name(image, f"images[{i}]") for i, image in enumerate(_entries(data, "images"))]
         paths = [_paths(files, folder) for folder in folders]
         place = next((i for i, found in enumerate(paths) if any(found)), None)
@@ -109,23 +121,28 @@ def _table(data: Json, file: Path, files: list[str], shapes: Shapes, skipped: di
                 raise DamagedCoco(f"{kind} {name!r} occurs {count} times")
     image: list[int] = []
     label: list[int] = []
+    difficult: list[int] = []
+    ignored: list[bool] = []
     for i, thing in enumerate(objects):
         where = f"annotations[{i}]"
         try:
             of = _reference(thing, "image_id", images, where)
             category = _reference(thing, "category_id", categories, where)
+            flags = _difficulty(thing), flag(thing.get("iscrowd"), "iscrowd") or flag(thing.get("ignore"), "ignore")
             shapes.add(thing, of, where)
-        except DamagedCoco as error:
+        except (DamagedCoco, DamagedEntry) as error:
+            text = str(error) if isinstance(error, DamagedCoco) else f"{where}.{error}"
             if skipped is None:
-                raise
-            skipped[i] = str(error)
+                raise DamagedCoco(text) from None
+            skipped[i] = text
         else:
             image.append(of)
             label.append(category)
+            difficult.append(flags[0])
+            ignored.append(flags[1])
     notices = []
     if shapes.horizontal and not shapes.upright:
         notices.append(f"{file}: {shapes.horizontal:,} objects have horizontal boxes only")
-    things = [thing for i, thing in enumerate(objects) if i not in (skipped or ())]
     boxes, kind_of_boxes = shapes.boxes()
     return InstanceTable(
         images=_names(files),
@@ -134,8 +151,8 @@ def _table(data: Json, file: Path, files: list[str], shapes: Shapes, skipped: di
         kind=kind_of_boxes,
         image=np.array(image, np.int32),
         label=np.array(label, np.int32),
-        difficult=np.array([_difficulty(thing.get("difficult")) for thing in things], np.uint8),
-        ignored=np.array([bool(thing.get("iscrowd")) or bool(thing.get("ignore")) for thing in things], np.bool_),
+        difficult=np.array(difficult, np.uint8),
+        ignored=np.array(ignored, np.bool_),
         masks=None if shapes.masks is None else Masks(shapes.masks),
         sizes=shapes.sizes,
         image_files=files,
@@ -145,8 +162,9 @@ def _table(data: Json, file: Path, files: list[str], shapes: Shapes, skipped: di
     )
 
 
-def _difficulty(value: Any) -> int:
-    return 2 if value == 2 and value is not True else int(bool(value))
+def _difficulty(thing: Json) -> int:
+    value = thing.get("difficult")
+    return 2 if value == 2 and value is not True else int(flag(value, "difficult"))
 
 
 def _entries(data: Json, key: str) -> list[Json]:

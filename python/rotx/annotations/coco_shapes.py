@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rotx.annotations.limits import HUGE
 from rotx.boxes import BoxKind, points2hbox
 from rotx.geometry import min_area_rect, rbox_to_quad
 from rotx.records.masks import Mask
 
 Json = Mapping[str, Any]
+
+#: Keys that programs write beside a box to say how it is turned.
+_ANGLES = ("rotation", "angle", "theta", "orientation")
 
 
 class DamagedCoco(ValueError):
@@ -42,18 +46,18 @@ class Shapes:
         """Adds an object; ``image`` is the index of its image, ``where`` its place for messages."""
         box, segmentation = thing.get("bbox"), thing.get("segmentation")
         bbox: list[Any] = box if isinstance(box, list) else []
+        if isinstance(segmentation, list) and not any(segmentation):
+            segmentation = None  # no polygon, or only empty ones
         if self.upright and len(bbox) == 4:
-            row = self._horizontal(bbox, where)
-        elif len(bbox) == 5:
-            row = [*_numbers(bbox, f"{where}.bbox"), 0.0, 0.0, 0.0]
-            _check_box(row[2:4], f"{where}.bbox")
-            if abs(row[4]) > 2 * math.pi + 1e-3:
-                raise DamagedCoco(f"{where}.bbox: the angle must be in radians, clockwise; got {row[4]}")
-            self._turned.append(len(self._rows))
-        elif segmentation:
+            row = self._horizontal(bbox, thing, where)
+        elif segmentation and (len(bbox) != 5 or (_is_quad(segmentation) and _is_sane(bbox))):
             row = _outline(segmentation, self.sizes[image], f"{where}.segmentation")
+            _check_alike(row, bbox, where)
+        elif len(bbox) == 5:
+            row = [*_rbox(bbox, where), 0.0, 0.0, 0.0]
+            self._turned.append(len(self._rows))
         elif len(bbox) == 4:
-            row = self._horizontal(bbox, where)
+            row = self._horizontal(bbox, thing, where)
         else:
             need = "cx, cy, w, h, angle or left, top, width, height"
             raise DamagedCoco(f"{where}: has no segmentation, and bbox must be {need}; got {short(box)}")
@@ -61,9 +65,23 @@ class Shapes:
             self.masks.append(_mask(segmentation, self.sizes[image], f"{where}.segmentation"))
         self._rows.append(row)
 
-    def _horizontal(self, bbox: list[Any], where: str) -> list[float]:
+    def _horizontal(self, bbox: list[Any], thing: Json, where: str) -> list[float]:
+        """Corners of a horizontal box, or of a box that an attribute turns."""
         x, y, w, h = _numbers(bbox, f"{where}.bbox")
         _check_box([w, h], f"{where}.bbox")
+        attributes = thing.get("attributes")
+        degrees = attributes.get("rotation") if isinstance(attributes, Mapping) else None
+        if degrees:
+            (degrees,) = _numbers([degrees], f"{where}.attributes.rotation")
+            turned = np.array([[x + w / 2, y + h / 2, w, h, math.radians(degrees)]])
+            corners: list[float] = rbox_to_quad(turned)[0].tolist()
+            return corners
+        for key in _ANGLES:
+            if not self.upright and isinstance(thing.get(key), int | float) and thing[key]:
+                raise DamagedCoco(
+                    f"{where}: a bbox of four numbers with {key} {thing[key]}, of unknown unit and direction:"
+                    " give a polygon of four corners as segmentation"
+                )
         self.horizontal += 1
         return [x, y, x + w, y, x + w, y + h, x, y + h]
 
@@ -77,6 +95,44 @@ class Shapes:
             return points2hbox(rows), "hbox"
         rows[self._turned] = rbox_to_quad(rows[self._turned, :5])
         return rows, "quad"
+
+
+def _is_quad(segmentation: Any) -> bool:
+    """Whether a segmentation is one polygon of four corners."""
+    return isinstance(segmentation, list) and len(segmentation) == 1 and len(segmentation[0]) in (8, 10)
+
+
+def _is_sane(bbox: list[Any]) -> bool:
+    return all(type(value) in (int, float) and abs(value) <= HUGE for value in bbox)
+
+
+def _rbox(bbox: list[Any], where: str) -> list[float]:
+    row = _numbers(bbox, f"{where}.bbox")
+    _check_box(row[2:4], f"{where}.bbox")
+    if abs(row[4]) > 2 * math.pi + 1e-3:
+        raise DamagedCoco(f"{where}.bbox: the angle must be in radians, clockwise; got {row[4]}")
+    return row
+
+
+def _check_alike(row: list[float], bbox: list[Any], where: str) -> None:
+    """Refuses a ``bbox`` that is not the box around the segmentation.
+
+    Tools round and clip the box, so an IoU of one half, or a distance of a few pixels, is enough.
+    """
+    if len(bbox) not in (4, 5) or not _is_sane(bbox) or min(bbox[2:4]) <= 1:
+        return  # no box, or one that only fills the place
+    quad = np.array([row])
+    if len(bbox) == 5:
+        other = rbox_to_quad(np.array([_rbox(bbox, where)]))
+    else:
+        x, y, w, h = bbox
+        other = np.array([[x, y, x + w, y, x + w, y + h, x, y + h]], np.float64)
+    a, b = points2hbox(quad)[0], points2hbox(other)[0]
+    sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    both = float(np.prod(np.maximum(sides, 0)))
+    areas = float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]))
+    if 3 * both < areas and float(np.abs(a - b).max()) > 4:
+        raise DamagedCoco(f"{where}: bbox {short(bbox)} is not the box around the segmentation: remove the wrong one")
 
 
 def _mask(segmentation: Any, size: tuple[int, int] | None, where: str) -> Mask:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import errno
+import io
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
-_SUFFIXES = (".txt", ".xml", ".gt")
+#: Suffixes of label files that the readers in Rust know.
+SUFFIXES = (".txt", ".xml", ".gt")
 _NOTES = {"readme", "license", "licence", "notes", "classes", "source"}
-_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
+#: Suffixes of archives.
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
 
 
 class FormatError(ValueError):
@@ -31,6 +36,23 @@ class File:
         """The name without the suffix."""
         return PurePosixPath(self.name).stem
 
+    def open(self) -> BinaryIO:
+        """Opens the file for reading.
+
+        Raises:
+            OSError: If it cannot be opened, or is not a regular file.
+        """
+        if isinstance(self.data, bytes):
+            return io.BytesIO(self.data)
+        if self.data.exists() and not self.data.is_file():
+            raise OSError(errno.EINVAL, "is not a regular file")
+        return self.data.open("rb")
+
+    def read(self) -> bytes:
+        """Returns the content; raises as `open` does."""
+        with self.open() as file:
+            return file.read()
+
     def head(self, size: int = 1 << 16) -> bytes:
         """Returns the first bytes; empty if the file cannot be read (reading all of it reports why)."""
         if isinstance(self.data, bytes):
@@ -48,27 +70,56 @@ Groups = dict[str, list[File]]
 """Files by their folder."""
 
 
-def read_files(path: Path, subfolders: Sequence[str], prefix: str | None = None) -> tuple[list[File], list[str]]:
-    """Finds the ``.txt``, ``.xml`` and ``.gt`` files of a folder or archive, sorted by name, and all other names.
+def is_archive(path: Path) -> bool:
+    """Whether a path is an archive, or a folder in one, as in ``results.zip/Task1``."""
+    return _archive(path) is not None
+
+
+def _archive(path: Path) -> Path | None:
+    found = next((p for p in (path, *path.parents) if p.name.lower().endswith(ARCHIVES)), None)
+    return found if found and found.is_file() else None
+
+
+def read_files(
+    path: Path,
+    subfolders: Sequence[str],
+    prefix: str | None = None,
+    suffixes: tuple[str, ...] = SUFFIXES,
+    required: bool = True,
+) -> tuple[list[File], list[str]]:
+    """Finds the label files of a folder or archive, sorted by name, and all other names.
 
     Of several folders, the one whose files start with ``prefix`` is taken, else the one with a name in
-    ``subfolders``; on disk, only these subfolders are searched. A folder in an archive may also be named, as in
-    ``results.zip/Task1``. Hidden files, and notes such as ``README.txt``, are ignored.
+    ``subfolders``; on disk, and in a folder of an archive (``results.zip/Task1``), only these subfolders are searched.
+    Hidden files, and notes such as ``README.txt``, are ignored.
+
+    Args:
+        path: Folder, archive, or folder in an archive.
+        subfolders: Usual names of the folder of the files.
+        prefix: Prefix of the file names.
+        suffixes: Suffixes of the file names.
+        required: Whether it is an error if there is no such file.
 
     Raises:
         FormatError: If the path does not exist, holds no such file, or is not safe to read.
     """
-    archive = next((p for p in (path, *path.parents) if p.name.lower().endswith(_ARCHIVES)), None)
+    archive = _archive(path)
+
+    def wanted(name: str) -> bool:
+        return is_wanted(name, suffixes)
+
     with clear_errors(path):
         if path.is_dir():
-            groups, others = _list_folder(path, subfolders)
-        elif archive and archive.is_file():
-            groups, others = _unpack(archive, path.relative_to(archive).as_posix())
+            groups, others = _list_folder(path, subfolders, wanted)
+        elif archive:
+            groups, others = _unpack(archive, path.relative_to(archive).as_posix(), subfolders, wanted)
         elif path.is_file():
-            raise FormatError(f"{path}: need a folder or an archive ({', '.join(_ARCHIVES)})")
+            raise FormatError(f"{path}: need a folder or an archive ({', '.join(ARCHIVES)})")
         else:
             raise _no_file(path)
-    return _choose(path, groups, subfolders, prefix), others
+    if not required and not any(groups.values()):
+        return [], others
+    return _choose(path, groups, others, subfolders, prefix, suffixes), others
 
 
 def read_text(path: Path) -> File | None:
@@ -88,10 +139,10 @@ def read_text(path: Path) -> File | None:
         return File(path.name[:-3], str(path), _unpack_text(path))
 
 
-def is_wanted(name: str) -> bool:
-    """Whether a file of this name may hold data."""
-    path = PurePosixPath(name.lower())
-    return path.suffix in _SUFFIXES and path.stem not in _NOTES and not name.startswith(".")
+def is_wanted(name: str, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
+    """Whether a file of this name may hold labels; ``README.roboflow.txt`` and the like do not."""
+    words = name.lower().split(".")
+    return f".{words[-1]}" in suffixes and words[0] not in _NOTES and not name.startswith(".")
 
 
 @contextmanager
@@ -112,7 +163,7 @@ def _no_file(path: Path) -> FormatError:
     return FormatError(f"{path}: no such file or folder")
 
 
-def _list_folder(path: Path, subfolders: Sequence[str]) -> tuple[Groups, list[str]]:
+def _list_folder(path: Path, subfolders: Sequence[str], wanted: Callable[[str], bool]) -> tuple[Groups, list[str]]:
     groups: Groups = {}
     others = []
     for folder in (path, *(path / name for name in subfolders)):
@@ -120,18 +171,20 @@ def _list_folder(path: Path, subfolders: Sequence[str]) -> tuple[Groups, list[st
             continue
         group = groups.setdefault(folder.name if folder != path else "", [])
         for item in folder.iterdir():
-            if is_wanted(item.name):
+            if wanted(item.name):
                 group.append(File(item.name, str(item), item))
             elif folder == path and not item.name.startswith(".") and not item.is_dir():
                 others.append(item.name)
     return groups, sorted(others)
 
 
-def _unpack(path: Path, folder: str) -> tuple[Groups, list[str]]:
+def _unpack(
+    path: Path, folder: str, subfolders: Sequence[str], wanted: Callable[[str], bool]
+) -> tuple[Groups, list[str]]:
     from rotx.annotations import archives  # few runs need it
 
     try:
-        packed, others = archives.read_archive(path, folder, is_wanted)
+        packed, others = archives.read_archive(path, folder, subfolders, wanted)
     except archives.ArchiveError as error:
         raise FormatError(str(error)) from None
     groups = {}
@@ -150,11 +203,21 @@ def _unpack_text(path: Path) -> bytes:
         raise FormatError(str(error)) from None
 
 
-def _choose(path: Path, groups: Groups, subfolders: Sequence[str], prefix: str | None) -> list[File]:
+def _choose(
+    path: Path,
+    groups: Groups,
+    others: Sequence[str],
+    subfolders: Sequence[str],
+    prefix: str | None,
+    suffixes: Sequence[str],
+) -> list[File]:
     filled = {name: files for name, files in groups.items() if files}
     if not filled:
-        where = f"in it, nor in a sub-folder {' or '.join(subfolders)}"
-        raise FormatError(f"{path}: no .txt or .xml file {where}")
+        kinds = " or ".join(suffixes[:2])
+        text = f"{path}: no {kinds} file in it, nor in a sub-folder {' or '.join(subfolders)}"
+        if packed := [name for name in others if name.lower().endswith(ARCHIVES)]:
+            raise FormatError(f"{text}; it holds archives: unpack {', '.join(packed[:5])} first")
+        raise FormatError(text)
     begun = [name for name in filled if prefix and any(f.name.startswith(prefix) for f in filled[name])]
     named = [name for name in filled if PurePosixPath(name).name in subfolders]
     chosen = next((names for names in (begun, named, list(filled)) if len(names) == 1), None)

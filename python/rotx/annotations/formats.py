@@ -98,6 +98,7 @@ def read_annotations(
         line=found["line"],
         files=[shown.get(name, have.files[0].shown) for name in found["images"]],
         format=have.format,
+        lost=_lost(dict(found["lost"])),
         notices=notices,
     )
 
@@ -159,6 +160,15 @@ def read_detections(
         skipped=skipped,
         notices=notices,
     )
+
+
+def _lost(counts: dict[str, int]) -> list[str]:
+    """Sentences about entries that the files hold and a table does not, by their names."""
+    polygons = counts.pop("polygons without four corners", 0)
+    lost = [f"{polygons:,} polygons without four corners: kept as minimum-area rectangles"] if polygons else []
+    if counts:
+        lost.append(f"{sum(counts.values()):,} entries of objects, such as {min(counts)!r}: not kept")
+    return lost
 
 
 def read_names(path: str | Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
@@ -43,7 +44,7 @@ def annotation_files(path: Path) -> AnnotationFiles:
     """
     if file := read_text(path):
         return AnnotationFiles(_format_of_lines(file), [file], [])
-    files, ignored = read_files(path, ("labelTxt",))
+    files, ignored = read_files(path, ("labelTxt", "annfiles"))
     by_suffix = {
         suffix: [file for file in files if file.name.lower().endswith(suffix)] for suffix in (".txt", ".xml", ".gt")
     }
@@ -127,12 +128,18 @@ def _images(files: Sequence[File], prefix: str) -> list[str]:
 
 def _data_lines(head: bytes) -> list[str]:
     lines = (line.strip() for line in head.decode("utf-8-sig", errors="replace").splitlines())
-    return [line for line in lines if line and not line.lower().startswith(("imagesource:", "gsd:"))]
+    return [line for line in lines if line and not is_header(line)]
+
+
+def is_header(line: str) -> bool:
+    """Whether a line is a header of DOTA, such as ``imagesource:GoogleEarth``, perhaps with quotes."""
+    return re.sub("['\" \t]", "", line).lower().startswith(("imagesource:", "gsd:"))
 
 
 def _format_of_texts(files: Sequence[File]) -> str:
     """Detects the format of files that each cover one image."""
     if _has_commas(files):
+        _refuse_numbers_with_commas(files)
         return "icdar"
     lines = next(filter(None, (_data_lines(file.head(4096)) for file in files[:25])), [""])
     words = lines[0].split()
@@ -148,6 +155,40 @@ def _has_commas(files: Sequence[File]) -> bool:
         if len(votes) == 25:
             break
     return 2 * sum(votes) > len(votes)
+
+
+def _refuse_numbers_with_commas(files: Sequence[File]) -> None:
+    """Refuses files of numbers with commas that are no quads: boxes of videos, and YOLO's labels with commas.
+
+    Raises:
+        FormatError: If most lines are such.
+    """
+    rows = [
+        (file, [column.strip() for column in line.rstrip(",").split(",")])
+        for file in files[:25]
+        for line in _data_lines(file.head(4096))[:20]
+    ]
+    numbers = [(file, [float(c) for c in columns]) for file, columns in rows if all(map(_is_number, columns))]
+    if 2 * len(numbers) <= len(rows):
+        return
+    shares = [row for _, row in numbers if len(row) in (5, 9) and max(map(abs, row[1:])) <= 2]
+    if 2 * len(shares) > len(numbers):
+        raise FormatError(f"{numbers[0][0].shown}:1: the numbers are separated by commas; YOLO's labels have spaces")
+    # After left, top, width and height, videos have flags and class numbers.
+    odd = [row for _, row in numbers if len(row) >= 8 and (max(map(abs, row[6:8])) <= 12 or not _is_convex(row[:8]))]
+    if 2 * len(odd) > len(numbers):
+        raise FormatError(
+            f"{numbers[0][0].shown}:1: {len(numbers[0][1])} numbers that are no quads: boxes of a video (VisDrone-VID,"
+            " UAVDT or MOT: frame,id,left,top,width,height,...), which cannot be read; export a file for each image"
+        )
+
+
+def _is_convex(quad: Sequence[float]) -> bool:
+    """Whether a quad is strictly convex, as boxes around text are."""
+    corners = [complex(x, y) for x, y in zip(quad[::2], quad[1::2], strict=True)]
+    edges = [b - a for a, b in zip(corners, [*corners[1:], corners[0]], strict=True)]
+    turns = [(a.conjugate() * b).imag for a, b in zip(edges, [*edges[1:], edges[0]], strict=True)]
+    return min(turns) > 0 or max(turns) < 0
 
 
 def _format_of_lines(file: File) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from rotx.cli import Command, user_errors
+from rotx.cli import Command, max_pixels_option, user_errors
 
 
 @click.command(cls=Command)
@@ -21,6 +21,7 @@ from rotx.cli import Command, user_errors
 @click.option("--augment", type=click.Path(), metavar="CONFIG", help="Draw augmented training images of CONFIG.")
 @click.option("--draws", type=click.IntRange(1, 16), default=1, show_default=True, help="Augmented views per image.")
 @click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE", help="Override a value in CONFIG.")
+@max_pixels_option
 @user_errors
 def browse(
     data: str | None,

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotx.cli import Command, Number, class_names, merge_rule_option, set_threads, threads_option, user_errors
+from rotx.cli import (
+    Command,
+    Number,
+    class_names,
+    max_pixels_option,
+    merge_rule_option,
+    set_threads,
+    threads_option,
+    user_errors,
+)
 from rotx.cli.config import CFG_OPTIONS_HELP, PLUGIN_HELP, TRUST_HELP
 from rotx.cli.report import Outputs, note, output_options, print_table
 
@@ -67,8 +76,9 @@ def score(
 ) -> None:
     """Score result files against annotations, without running a detector.
 
-    ANNOTATIONS is a folder or archive of DOTA labelTxt, VOC-style XML or ICDAR files, or one file with a line
-    for each object or image. RESULTS is a folder or archive of Task1_<class>.txt files.
+    ANNOTATIONS is in any format that rotx convert reads: a folder or archive of DOTA labelTxt, VOC-style XML or ICDAR
+    files, COCO's JSON, or one file with a line for each object or image. RESULTS is a folder or archive of
+    Task1_<class>.txt files, or a JSON file of results: COCO's, or Ultralytics' predictions.json.
     """
     from rotx.evaluation import ICDAR2015, evaluate
 
@@ -114,6 +124,7 @@ def score(
 @click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help=PLUGIN_HELP)
 @click.option("--trust-config", is_flag=True, help=TRUST_HELP)
 @output_options
+@max_pixels_option
 @user_errors
 def model(
     config: str,

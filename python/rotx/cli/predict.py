@@ -16,6 +16,7 @@ from rotx.cli import (
     Number,
     class_names,
     fail,
+    max_pixels_option,
     merge_rule_option,
     set_threads,
     threads_option,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 @click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE", help=CFG_OPTIONS_HELP)
 @click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help=PLUGIN_HELP)
 @click.option("--trust-config", is_flag=True, help=TRUST_HELP)
+@max_pixels_option
 @user_errors
 def predict(config: str, checkpoint: str, inputs: tuple[str, ...], out: str, **options: Any) -> None:
     """Detect objects in images and videos.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotx.cli import INTERRUPTED, Command, user_errors
+from rotx.cli import INTERRUPTED, Command, max_pixels_option, user_errors
 
 if TYPE_CHECKING:
     from rotx.tiling.split import SplitReport
@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 @click.option("--ann", type=click.Path(), help="Annotations, in any format that rotx-eval reads.")
 @click.option("--preset", help="MMRotate's settings for DOTA: dota1.0-ss or dota1.0-ms; also dota1.5-..., dota2.0-...")
 @click.option("--size", "sizes", type=int, multiple=True, help="Window size in pixels; may be repeated.")
-@click.option("--gap", "gaps", type=int, multiple=True, help="Overlap of neighbours in pixels; one for each --size.")
+@click.option(
+    "--gap",
+    "gaps",
+    type=int,
+    multiple=True,
+    help="Overlap of neighbours in pixels; one for each --size.  [default: in proportion to the size]",
+)
 @click.option("--rate", "rates", type=float, multiple=True, help="Divisor of sizes and gaps; may be repeated.")
 @click.option("--img-rate-thr", type=float, help="Least share of a window that the image must cover.")
 @click.option("--iof-thr", type=float, help="Least share of an object's area that a window must contain.")
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--padding-value", type=int, nargs=3, help="Colour of the padding: blue, green, red.")
 @click.option("--ext", type=click.Choice(["png", "jpg"]), help="File format of the patches.  [default: png]")
 @click.option("--jobs", type=click.IntRange(min=1), help="Number of threads.  [default: one per core]")
+@max_pixels_option
 @user_errors
 def split(source: str, out: str | None, ann: str | None, preset: str | None, **options: Any) -> None:
     """Split large images into patches.
@@ -53,6 +60,11 @@ def split(source: str, out: str | None, ann: str | None, preset: str | None, **o
         config = SplitConfig([_folders(source, ann)], None, _preset(preset), ".png", None)
     # An option that is not given is None, an empty tuple or False; 0 is a value.
     given = {key: value for key, value in options.items() if value is not None and value is not False and value != ()}
+    if "sizes" in given and "gaps" not in given:
+        # The preset's gap belongs to its size.
+        size, gap = config.tiling.sizes[0], config.tiling.gaps[0]
+        given["gaps"] = tuple(round(gap * one / size) for one in given["sizes"])
+        click.echo(f"--gap: {', '.join(map(str, given['gaps']))}, in proportion to the size", err=True)
     tiling = replace(config.tiling, **given)
     out = out or config.out
     if out is None:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
-from rotx.cli import WORKER_KILLED, Command, fail, set_threads, threads_option, user_errors
+from rotx.cli import WORKER_KILLED, Command, fail, max_pixels_option, set_threads, threads_option, user_errors
 from rotx.cli.config import PLUGIN_HELP, TRUST_HELP, config_arguments, read
 from rotx.datasets.workers import WorkerKilled
 
@@ -35,6 +35,7 @@ STEP_FAILED = 1
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events.")
 @click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help=PLUGIN_HELP)
 @click.option("--trust-config", is_flag=True, help=TRUST_HELP)
+@max_pixels_option
 @user_errors
 def main(
     file: str,

@@ -147,9 +147,10 @@ def read(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, or holds weights only.
+        ValueError: If it is damaged, also by a single bit, or holds weights only.
     """
     content = torch_files.read(path)
+    torch_files.check_sums(path)
     if not isinstance(content, dict) or not {"state_dict", "optimizer", "position"} <= content.keys():
         raise ValueError(
             f"{path}: is not a training checkpoint of rotx: to start from its weights set load_from, without --resume"

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rotx.annotations.formats import read_annotations, read_detections
 from rotx.annotations.task1 import write_task1, write_task1_zip
 from rotx.evaluation.coco import CocoEvaluation
 from rotx.evaluation.icdar import TextEvaluation, evaluate_text
+from rotx.evaluation.inputs import read_results, read_truth
 from rotx.evaluation.metric import DetectionMetric
 from rotx.evaluation.protocols import ICDAR2015, PROTOCOLS, Protocol, get_protocol
 from rotx.evaluation.score import Evaluation, evaluate_boxes
@@ -54,10 +54,9 @@ def evaluate(
     """Scores result files against annotation files, like ``rotx-eval score``.
 
     Args:
-        annotations: Folder or archive of DOTA ``labelTxt``, VOC-style XML or ICDAR files, or one file with a
-            line for each object or image.
+        annotations: Annotations in any format that `rotx.annotations.convert.read` reads, COCO's JSON among them.
         results: Folder or archive of ``Task1_<class>.txt`` (task 2: ``Task2_<class>.txt``) or, for
-            ``icdar2015``, of ``res_<image>.txt``.
+            ``icdar2015``, of ``res_<image>.txt``; or a JSON file of results, COCO's or Ultralytics'.
         protocol: Name in `PROTOCOLS`, or ``"icdar2015"``.
         task: DOTA task: 1, rotated boxes (quads); 2, horizontal boxes.
         iou: IoU thresholds; None: those of the protocol.
@@ -68,24 +67,35 @@ def evaluate(
         jobs: Number of threads; None: one per core.
 
     Raises:
-        ValueError: If the protocol, an option or a class is unknown.
+        ValueError: If the protocol, an option or a class is unknown, or there is no object to find.
         FormatError: If a file cannot be read; the message gives file, line and reason.
     """
     record = None if protocol == ICDAR2015 else get_protocol(protocol)
     if classes is None and record is not None:
         classes = record.classes
     read = None if classes is None else tuple(dict.fromkeys((*classes, *also)))
-    truth = read_annotations(annotations, classes=read, images=images, lenient=lenient, jobs=jobs)
-    found = read_detections(
-        results,
-        images=truth.images,
-        other_images=truth.other_images,
-        classes=read,
-        other_classes=truth.other_classes,
-        task=task,
-        lenient=lenient,
-        jobs=jobs,
-    )
+    truth = read_truth(Path(annotations), classes=read, images=images, lenient=lenient, jobs=jobs)
+    found = read_results(Path(results), truth, Path(annotations), classes=read, task=task, lenient=lenient, jobs=jobs)
     if record is None:
-        return evaluate_text(truth, found, iou=iou)
-    return evaluate_boxes(truth, found, record, task=task, iou=iou, classes=classes, jobs=jobs)
+        text = evaluate_text(truth, found, iou=iou)
+        if not text.gts:
+            raise ValueError(f"{annotations}: nothing to score: no object need be found")
+        return text
+    evaluation = evaluate_boxes(truth, found, record, task=task, iou=iou, classes=classes, jobs=jobs)
+    if not evaluation.gts.any():
+        raise ValueError(f"{annotations}: nothing to score: {_why_nothing(evaluation, protocol)}")
+    return evaluation
+
+
+def _why_nothing(evaluation: Evaluation, protocol: str) -> str:
+    """Says why there is no object to find, and what to do."""
+    others = [name for name, count in evaluation.annotations.other_classes.items() if count]
+    if len(evaluation.problem.truth_rows):
+        return f"all objects are difficult, and {protocol} ignores them; --protocol dota-v1.5 counts them"
+    if not others:
+        return f"no objects in {len(evaluation.annotations.images):,} images"
+    names = ",".join(others[:20])
+    return (
+        f"no object is of the classes of {protocol}; use --protocol voc12, which takes any class, or name the classes:"
+        f" --classes {names}"
+    )

@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
@@ -68,8 +69,11 @@ class CocoEvaluation:
         for i, name in enumerate(self.classes):
             classes[name] = {"gts": int(self.gts[i]), "dets": int(self.dets[i])}
             for kind in self.kinds:
-                classes[name][kind] = dict(zip(CLASS_NUMBERS, self.of_classes[kind][i].tolist(), strict=True))
-        numbers: dict[str, Any] = {kind: self.numbers[kind] for kind in self.kinds}
+                values = map(_defined, self.of_classes[kind][i].tolist())
+                classes[name][kind] = dict(zip(CLASS_NUMBERS, values, strict=True))
+        numbers: dict[str, Any] = {
+            kind: {name: _defined(value) for name, value in self.numbers[kind].items()} for kind in self.kinds
+        }
         return {"protocol": "coco-official", **numbers, "classes": classes}
 
     def rows(self) -> list[list[object]]:
@@ -77,8 +81,9 @@ class CocoEvaluation:
         lines: list[list[object]] = [["kind", "class", "gts", "dets", *CLASS_NUMBERS]]
         for kind in self.kinds:
             counts = zip(self.classes, self.gts.tolist(), self.dets.tolist(), strict=True)
-            lines += [[kind, *count, *row] for count, row in zip(counts, self.of_classes[kind].tolist(), strict=True)]
-            lines.append([kind, "mAP", "", "", *(self.numbers[kind][number] for number in _OF_ALL)])
+            rows = zip(counts, self.of_classes[kind].tolist(), strict=True)
+            lines += [[kind, *count, *map(_defined, row)] for count, row in rows]
+            lines.append([kind, "mAP", "", "", *(_defined(self.numbers[kind][number]) for number in _OF_ALL)])
         return lines
 
     def table(self) -> list[list[str]]:
@@ -188,7 +193,7 @@ class CocoMetric:
         names = {"AP": "", "AP50": "_50", "AP75": "_75", "APs": "_s", "APm": "_m", "APl": "_l"}
         start = f"{self.prefix}/" if self.prefix else ""
         return {
-            f"{start}{kind}_mAP{name}": evaluation.numbers[kind][number]
+            f"{start}{kind}_mAP{name}": nan if (value := evaluation.numbers[kind][number]) < 0 else value
             for kind in evaluation.kinds
             for number, name in names.items()
         }
@@ -339,5 +344,10 @@ def _mean(values: NDArray[np.float64]) -> float:
     return float(known.mean()) if len(known) else -1.0
 
 
+def _defined(value: float) -> float | None:
+    """A number for JSON and CSV; None if it is undefined, which pycocotools shows as -1."""
+    return None if value < 0 else value
+
+
 def _shown(value: float) -> str:
-    return "" if value < 0 else f"{value:.4f}"
+    return "–" if value < 0 else f"{value:.4f}"

@@ -17,6 +17,7 @@ from rotx.atomic import write_text
 from rotx.evaluation import confusion, plots
 from rotx.evaluation.icdar import FALSE, HIT, TextEvaluation
 from rotx.evaluation.protocols import Protocol
+from rotx.evaluation.report import UNDEFINED, shown
 from rotx.evaluation.score import SIZES, Evaluation
 
 TEMPLATE = "report.html.jinja"
@@ -161,7 +162,7 @@ def _summary(evaluation: Evaluation, interval: tuple[float, float] | None) -> _S
     ]
     if evaluation.notices:
         facts.append(("notices", list(evaluation.notices)))
-    score = f"{evaluation.map:.4f}"
+    score = shown(evaluation.map, evaluation.defined)
     if interval is None:
         return _Summary(score, "mAP", facts)
     measure = f"mAP, 95 % between {interval[0]:.4f} and {interval[1]:.4f}"
@@ -176,10 +177,13 @@ def _classes(evaluation: Evaluation) -> _Section:
     recall, counted = evaluation.recall.mean(0), evaluation.counted
     rows = []
     for i, (name, best) in enumerate(zip(evaluation.classes, best_f1(evaluation), strict=True)):
-        aps = [f"{ap[i]:.4f}" if counted[i] else "–" for ap in columns]
-        f1 = ["–", "–"] if best is None else [f"{best[0]:.4f}", f"{best[1]:.4f}"]
-        rows.append([name, str(evaluation.gts[i]), str(evaluation.dets[i]), f"{recall[i]:.4f}", *aps, *f1])
-    means = [f"{value:.4f}" for value in ([evaluation.map, *evaluation.maps] if several else [evaluation.map])]
+        aps = [shown(value[i], counted[i]) for value in (recall, *columns)]
+        f1 = [UNDEFINED] * 2 if best is None else [f"{best[0]:.4f}", f"{best[1]:.4f}"]
+        rows.append([name, str(evaluation.gts[i]), str(evaluation.dets[i]), *aps, *f1])
+    means = [
+        shown(value, evaluation.defined)
+        for value in ([evaluation.map, *evaluation.maps] if several else [evaluation.map])
+    ]
     foot = ["mAP", str(evaluation.gts.sum()), str(evaluation.dets.sum()), "", *means, "", ""]
     head = ["class", "objects", "detections", "recall", *names, "best F1", "at score"]
     note = (
@@ -249,11 +253,11 @@ def _sizes(evaluation: Evaluation) -> _Section:
     for i, name in enumerate(evaluation.classes):
         cells = [name]
         for size in sizes.values():
-            cells += [str(size.gts[i]), f"{size.ap[:, i].mean():.4f}" if size.counted[i] else "–"]
+            cells += [str(size.gts[i]), shown(size.ap[:, i].mean(), size.counted[i])]
         rows.append(cells)
     foot = ["mAP"]
     for size in sizes.values():
-        foot += [str(size.gts.sum()), f"{size.map:.4f}"]
+        foot += [str(size.gts.sum()), shown(size.map, size.defined)]
     limits = [f"{low:g} to {high:g}" for low, high in list(SIZES.values())[:-1]]
     note = f"Small: {limits[0]} square pixels; medium: {limits[1]}; large: above. Other sizes are ignored."
     if len(evaluation.protocol.iou) > 1:
@@ -304,13 +308,13 @@ def _text_summary(evaluation: TextEvaluation) -> _Summary:
     ]
     if evaluation.notices:
         facts.append(("notices", list(evaluation.notices)))
-    return _Summary(f"{evaluation.hmean[0]:.4f}", f"Hmean at IoU {evaluation.iou[0]:g}", facts)
+    return _Summary(shown(evaluation.hmean[0]), f"Hmean at IoU {evaluation.iou[0]:g}", facts)
 
 
 def _thresholds(evaluation: TextEvaluation) -> _Section:
     columns = (evaluation.dets, evaluation.hits, evaluation.precision, evaluation.recall, evaluation.hmean)
     rows = [
-        [f"{iou:g}", str(dets), str(hits), *(f"{number:.4f}" for number in numbers)]
+        [f"{iou:g}", str(dets), str(hits), *map(shown, numbers)]
         for iou, dets, hits, *numbers in zip(evaluation.iou, *columns, strict=True)
     ]
     head = ["IoU", "detections that count", "found", "precision", "recall", "Hmean"]

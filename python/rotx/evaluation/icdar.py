@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotx import geometry
+from rotx.evaluation.score import known
 from rotx.records import InstanceTable
 
 #: A detection is ignored if more than this fraction of its area lies in a don't-care object.
@@ -58,20 +59,18 @@ class TextEvaluation:
 
     @property
     def precision(self) -> NDArray[np.float64]:
-        """Matches divided by detections (T,), 0 if there are no detections."""
-        return self.hits / np.maximum(self.dets, 1)
+        """Matches divided by detections (T,); NaN if there are no detections."""
+        return np.where(self.dets > 0, self.hits / np.maximum(self.dets, 1), np.nan)
 
     @property
     def recall(self) -> NDArray[np.float64]:
-        """Matches divided by objects (T,), 0 if there are no objects."""
-        return self.hits / max(self.gts, 1)
+        """Matches divided by objects (T,); NaN if there are no objects."""
+        return self.hits / (self.gts or np.nan)
 
     @property
     def hmean(self) -> NDArray[np.float64]:
-        """Harmonic mean (T,) of precision and recall."""
-        total = self.precision + self.recall
-        mean: NDArray[np.float64] = 2 * self.precision * self.recall / np.where(total > 0, total, 1)
-        return mean
+        """Harmonic mean (T,) of precision and recall: 2 matches / (objects + detections); NaN without objects."""
+        return 2 * self.hits / (self.gts + self.dets) if self.gts else np.full(len(self.iou), np.nan)
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -84,9 +83,9 @@ class TextEvaluation:
             {
                 "protocol": "icdar2015",
                 "iou": iou,
-                "precision": float(self.precision[t]),
-                "recall": float(self.recall[t]),
-                "hmean": float(self.hmean[t]),
+                "precision": known(self.precision[t]),
+                "recall": known(self.recall[t]),
+                "hmean": known(self.hmean[t]),
                 "gts": self.gts,
                 "dets": int(self.dets[t]),
             }

@@ -6,6 +6,7 @@ files against the dataset's annotations, as they are in the annotation files.
 
 from __future__ import annotations
 
+import math
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -130,11 +131,15 @@ class RotatedCocoMetric:
         return evaluate_boxes(annotations, detections, self.protocol, classes=annotations.classes)
 
     def headline(self, evaluation: Evaluation) -> dict[str, float]:
-        """Returns ``bbox_mAP``, ``bbox_mAP_50`` and ``_75`` if these are thresholds, ``_s``, ``_m`` and ``_l``."""
+        """Returns ``bbox_mAP``, ``bbox_mAP_50`` and ``_75`` if these are thresholds, ``_s``, ``_m`` and ``_l``.
+
+        The number of a size without objects is NaN.
+        """
         numbers = {"bbox_mAP": evaluation.map}
         at = _at_thresholds("bbox_mAP_", evaluation)
         numbers |= {name: at[name] for name in ("bbox_mAP_50", "bbox_mAP_75") if name in at}
-        return _prefixed(self.prefix, numbers | {f"bbox_mAP_{n[0]}": s.map for n, s in evaluation.sizes.items()})
+        sizes = {f"bbox_mAP_{n[0]}": s.map if s.defined else math.nan for n, s in evaluation.sizes.items()}
+        return _prefixed(self.prefix, numbers | sizes)
 
 
 class Several:

@@ -19,6 +19,15 @@ from rotx.records import InstanceTable
 MOST_COLUMNS = 4
 
 
+#: Cell of a score that is undefined, such as the AP of a class without objects that is not in the mean.
+UNDEFINED = "–"
+
+
+def shown(value: float, defined: bool = True) -> str:
+    """A score as a cell of a table."""
+    return f"{value:.4f}" if defined and not np.isnan(value) else UNDEFINED
+
+
 def table(rows: Sequence[Sequence[str]], footer: int = 0) -> str:
     """Formats rows of cells as a table; the first row is the header, the last ``footer`` rows are set apart."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -40,10 +49,10 @@ def score_table(evaluation: Evaluation | TextEvaluation | CocoEvaluation) -> str
     recall = evaluation.recall.mean(0)
     rows = [["class", "gts", "dets", "recall", *names]]
     for i, name in enumerate(evaluation.classes):
-        cells = [f"{ap[i]:.4f}" if evaluation.counted[i] else "-" for ap in columns]
-        rows.append([name, str(evaluation.gts[i]), str(evaluation.dets[i]), f"{recall[i]:.4f}", *cells])
+        cells = [shown(value[i], evaluation.counted[i]) for value in (recall, *columns)]
+        rows.append([name, str(evaluation.gts[i]), str(evaluation.dets[i]), *cells])
     counted = evaluation.counted
-    means = [f"{ap[counted].mean() if counted.any() else 0:.4f}" for ap in columns]
+    means = [shown(ap[counted].mean()) if evaluation.defined else UNDEFINED for ap in columns]
     rows.append(["mAP", str(evaluation.gts.sum()), str(evaluation.dets.sum()), "", *means])
     return table(rows, footer=1)
 
@@ -61,7 +70,7 @@ def _text_table(evaluation: TextEvaluation) -> str:
     rows = [["iou", "gts", "dets", "precision", "recall", "hmean"]]
     columns = (evaluation.dets, evaluation.precision, evaluation.recall, evaluation.hmean)
     for iou, dets, *numbers in zip(evaluation.iou, *columns, strict=True):
-        rows.append([f"{iou:g}", str(evaluation.gts), str(dets), *(f"{n:.4f}" for n in numbers)])
+        rows.append([f"{iou:g}", str(evaluation.gts), str(dets), *map(shown, numbers)])
     return table(rows)
 
 
@@ -69,7 +78,9 @@ def size_table(evaluation: Evaluation) -> str:
     """Returns a table of mAP and average recall of small, medium and large objects."""
     rows = [["objects", "gts", "mAP", "recall"]]
     for name, size in [("all", evaluation), *evaluation.sizes.items()]:
-        rows.append([name, str(size.gts.sum()), f"{size.map:.4f}", f"{size.average_recall:.4f}"])
+        rows.append(
+            [name, str(size.gts.sum()), shown(size.map, size.defined), shown(size.average_recall, size.defined)]
+        )
     return table(rows)
 
 

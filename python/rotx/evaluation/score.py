@@ -70,13 +70,18 @@ class Evaluation:
         return self.gts > 0
 
     @property
+    def defined(self) -> bool:
+        """Whether any class is in the mean; without one, outputs show no number instead of 0."""
+        return bool(self.counted.any())
+
+    @property
     def maps(self) -> Floats:
-        """Mean average precision (T,) at each IoU threshold; 0 if there is no class to average."""
+        """Mean average precision (T,) at each IoU threshold; 0 if it is undefined."""
         return _mean(self.ap[:, self.counted])
 
     @property
     def map(self) -> float:
-        """Mean average precision, averaged over all IoU thresholds."""
+        """Mean average precision, averaged over all IoU thresholds; 0 if it is undefined."""
         return float(self.maps.mean())
 
     @cached_property
@@ -146,32 +151,33 @@ class Evaluation:
             "protocol": self.protocol.name,
             "task": self.task,
             "iou": iou,
-            "map": float(self.maps[threshold]),
+            "map": known(self.maps[threshold], self.defined),
             "classes": self._classes(self.ap[threshold], self.recall[threshold]),
         }
 
     def _coco_record(self) -> dict[str, Any]:
         span = f"{self.protocol.iou[0]:.2f}:{self.protocol.iou[-1]:.2f}"
-        sizes = {f"map_{name}": size.map for name, size in self.sizes.items()}
+        sizes = {f"map_{name}": known(size.map, size.defined) for name, size in self.sizes.items()}
         return {
             "protocol": self.protocol.name,
             "task": self.task,
             "iou": span,
-            "map": self.map,
-            "ar": self.average_recall,
+            "map": known(self.map, self.defined),
+            "ar": known(self.average_recall, self.defined),
             **sizes,
             "classes": self._classes(self.ap.mean(0), self.recall.mean(0)),
         }
 
     @property
     def average_recall(self) -> float:
-        """Recall averaged over the IoU thresholds and the classes in the mean."""
+        """Recall averaged over the IoU thresholds and the classes in the mean; 0 if it is undefined."""
         return float(_mean(self.recall[:, self.counted]).mean())
 
     def _classes(self, ap: Floats, recall: Floats) -> dict[str, dict[str, Any]]:
-        columns = zip(self.classes, ap, self.gts, self.dets, recall, strict=True)
+        columns = zip(self.classes, ap, self.gts, self.dets, recall, self.counted, strict=True)
         return {
-            name: {"ap": float(a), "gts": int(g), "dets": int(d), "recall": float(r)} for name, a, g, d, r in columns
+            name: {"ap": known(a, there), "gts": int(g), "dets": int(d), "recall": known(r, there)}
+            for name, a, g, d, r, there in columns
         }
 
 
@@ -292,3 +298,8 @@ def _shape(quads: Floats, protocol: Protocol, task: int) -> Floats:
 def _mean(ap: Floats) -> Floats:
     means: Floats = ap.mean(1) if ap.shape[1] else np.zeros(len(ap))
     return means
+
+
+def known(value: float, defined: bool = True) -> float | None:
+    """A number for JSON and CSV; None if it is undefined."""
+    return float(value) if defined and not np.isnan(value) else None

@@ -144,6 +144,7 @@ fn table<'py>(
     out.set_item("label", PyArray1::from_vec(py, label))?;
     out.set_item("problems", first)?;
     out.set_item("skipped", skipped.counts)?;
+    out.set_item("lost", skipped.lost)?;
     Ok(out)
 }
 

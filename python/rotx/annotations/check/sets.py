@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from rotx import _rust
 from rotx.annotations.check.faults import Fault
 from rotx.annotations.coco import read_coco
-from rotx.annotations.convert import labelme, yolo
+from rotx.annotations.convert import yolo
+from rotx.annotations.convert.recognize import not_recognized, recognize
 from rotx.annotations.formats import FormatError, read_annotations
 from rotx.annotations.sniff import AnnotationFiles, annotation_files
 from rotx.geometry import thread_count
@@ -96,11 +97,19 @@ def read_set(
         OSError: If the images cannot be listed.
     """
     name = name or str(annotations)
-    if annotations.suffix.lower() == ".json" and not annotations.is_dir():
+    found = recognize(annotations)
+    if isinstance(found, yolo.Labels):
+        return _read_yolo(found, annotations, images, name, jobs)
+    if found is not None:
+        if found.read is not None:
+            raise FormatError(
+                f"{annotations}: holds {found.name}, which cannot be checked: convert it with rotx convert first"
+            )
         return _read_json(annotations, images, name)
-    if annotations.is_dir() and (labels := yolo.find(annotations)):
-        return _read_yolo(labels, annotations, images, name, jobs)
-    have = _text_files(annotations)
+    try:
+        have = annotation_files(annotations)
+    except FormatError as error:
+        raise not_recognized(annotations, error) from None
     table = read_annotations(annotations, images=names, lenient=True, kept=_KEPT, jobs=jobs, files=have)
     sizes = _xml_sizes(have, jobs) if have.format == "voc" else {}
     table.notices = []
@@ -112,17 +121,6 @@ def read_set(
     # A file for many images, or a list of images, need not name all images of the folder.
     _find_files(checked, suffix, complete=names is None and bool(have.subjects))
     return checked
-
-
-def _text_files(annotations: Path) -> AnnotationFiles:
-    try:
-        return annotation_files(annotations)
-    except FormatError:
-        if annotations.is_dir() and labelme.find(annotations):  # says so itself if there is COCO's
-            raise FormatError(
-                f"{annotations}: holds labelme JSON, which cannot be checked: convert it with rotx convert first"
-            ) from None
-        raise
 
 
 def _add_unreadable(checked: CheckedSet, problems: Sequence[FileProblem], count: int) -> None:

@@ -9,11 +9,12 @@ import numpy as np
 
 from rotx import _rust
 from rotx.annotations.coco import read_coco
-from rotx.annotations.convert import labelme, yolo
+from rotx.annotations.convert import yolo
+from rotx.annotations.convert.recognize import not_recognized, recognize
 from rotx.annotations.files import File, FormatError
 from rotx.annotations.formats import read_annotations
 from rotx.annotations.limits import HUGE
-from rotx.annotations.sniff import annotation_files
+from rotx.annotations.sniff import annotation_files, is_header
 from rotx.geometry import thread_count
 from rotx.records import InstanceTable
 
@@ -29,10 +30,11 @@ def read(
     """Reads annotations of any known format.
 
     Args:
-        source: A COCO-style ``.json`` file; a folder of labelme JSON files; a YOLO-OBB dataset, its ``labels`` folder
-            or a folder in it; or anything that :func:`rotx.annotations.formats.read_annotations` reads.
+        source: A file, folder or archive of COCO, labelme, Label Studio, VIA, Supervisely, Datumaro or CVAT; a folder
+            of VisDrone-DET; a YOLO-OBB dataset, its ``labels`` folder or a folder in it; or anything that
+            :func:`rotx.annotations.formats.read_annotations` reads.
         images: Folder of the images, which YOLO's relative coordinates need; None: beside the labels.
-        lenient: Whether to skip and count errors instead of raising; errors in COCO-style files always raise.
+        lenient: Whether to skip and count errors instead of raising.
         jobs: Number of threads; None: one per core.
         progress: Whether to show a progress bar.
 
@@ -40,22 +42,28 @@ def read(
         FormatError: For the first error, unless ``lenient``; always if nothing can be read.
     """
     path = Path(source)
-    if path.suffix.lower() == ".json" and not path.is_dir():
-        return _read_coco(path)
-    if path.is_dir():
-        if files := labelme.find(path):
-            return labelme.read(files, lenient)
-        if labels := yolo.find(path):
-            return yolo.read(labels, None if images is None else Path(images), lenient, jobs, progress)
-    return _read_others(path, lenient, jobs)
+    found = recognize(path)
+    if isinstance(found, yolo.Labels):
+        return yolo.read(found, None if images is None else Path(images), lenient, jobs, progress)
+    if found is None:
+        return _read_others(path, lenient, jobs)
+    if found.read is None:
+        return _read_coco(Path(found.files[0].shown), found.content, lenient)
+    return found.read(found.files, lenient)
 
 
 _COCO_KEYS = {"id", "image_id", "category_id", "segmentation", "bbox", "area", "iscrowd", "ignore", "difficult"}
 
 
-def _read_coco(path: Path) -> InstanceTable:
-    data, table, *_ = read_coco(path, [path.parent])
+def _read_coco(path: Path, content: Any, lenient: bool) -> InstanceTable:
+    data, table, _, ids, skipped = read_coco(path, [path.parent], data=content, lenient=lenient)
     things = data.get("annotations", [])
+    if skipped:
+        table.skipped = {"damaged object": len(skipped)}
+        first = [f"skipped {path}: {text}" for _, text in skipped[:20]]
+        table.notices += [f"skipped {len(skipped):,} objects", *first]
+        kept = set(map(repr, ids))
+        things = [thing for i, thing in enumerate(things) if repr(thing.get("id", i)) in kept]
     far = np.flatnonzero(~(np.abs(table.boxes) <= HUGE).all(axis=1))  # includes NaN
     if len(far):
         raise FormatError(f"{path}: annotations[{far[0]}]: need finite coordinates up to {HUGE:.0e} pixels")
@@ -83,7 +91,10 @@ def _lost(count: int, what: str) -> list[str]:
 
 
 def _read_others(path: Path, lenient: bool, jobs: int | None) -> InstanceTable:
-    have = annotation_files(path)
+    try:
+        have = annotation_files(path)
+    except FormatError as error:
+        raise not_recognized(path, error) from None
     table = read_annotations(path, files=have, lenient=lenient, jobs=jobs)
     table.image_files = [""] * len(table.images)
     table.paths = [None] * len(table.images)
@@ -98,4 +109,4 @@ def _read_others(path: Path, lenient: bool, jobs: int | None) -> InstanceTable:
 
 
 def _has_header(file: File) -> bool:
-    return file.head(64).lower().lstrip(b"\xef\xbb\xbf").startswith((b"imagesource:", b"gsd:"))
+    return is_header(file.head(64).decode("utf-8-sig", errors="replace"))

@@ -31,7 +31,11 @@ class Labels:
 
 
 def find(path: Path) -> Labels | None:
-    """Finds the label files in a folder or its subfolder ``labels``; None if they are of another format."""
+    """Finds the label files in a folder or its subfolder ``labels``; None if they are of another format.
+
+    Raises:
+        FormatError: For labels whose numbers are separated by commas, or a folder that cannot be read.
+    """
     folder = path / "labels" if (path / "labels").is_dir() else path
     deep = "labels" in folder.absolute().parts
     with clear_errors(path):
@@ -44,6 +48,8 @@ def find(path: Path) -> Labels | None:
             line = opened.readline(1000).decode("utf-8-sig", errors="replace")
         if words := line.split():
             votes.append(_is_label(words, deep))
+            if not votes[-1] and "," in line and _is_label(line.replace(",", " ").split(), deep):
+                raise FormatError(f"{file}:1: the numbers are separated by commas; YOLO's labels have spaces")
         if len(votes) == _LOOKED_AT:
             break
     looks_so = 2 * sum(votes) > len(votes) if votes else deep

@@ -49,7 +49,8 @@ fn columns(line: &[u8]) -> Result<(Quad, &[u8], u8), Reason> {
     Ok((quad, class, difficulty(difficult)?))
 }
 
+/// Headers are `imagesource:GoogleEarth` and `gsd:0.1`; DOTA's page prints them with quotes and spaces.
 fn is_header(line: &[u8]) -> bool {
-    let word = Fields::new(line).word().to_ascii_lowercase();
-    word.starts_with(b"imagesource:") || word.starts_with(b"gsd:")
+    let line: Vec<u8> = line.iter().filter(|b| !b"'\" \t".contains(b)).map(u8::to_ascii_lowercase).collect();
+    line.starts_with(b"imagesource:") || line.starts_with(b"gsd:")
 }

@@ -103,13 +103,18 @@ fn in_range(value: f64) -> Result<f64, Reason> {
     Err(Reason::line("huge number", format!("coordinate {value:e} is huge: more than {HUGE:e} pixels")))
 }
 
-/// Parses a difficulty: 0, 1 or 2, also as `1.0`; an empty column means 0.
+/// Parses a difficulty: 0, 1 or 2, also as `1.0`, `true` or `false`; an empty column and `Unspecified` mean 0.
 pub(crate) fn difficulty(text: &[u8]) -> Result<u8, Reason> {
     let text = trim(text);
     match text {
         b"" | b"0" => return Ok(0),
         b"1" => return Ok(1),
         b"2" => return Ok(2),
+        _ => {}
+    }
+    match text.to_ascii_lowercase().as_slice() {
+        b"true" => return Ok(1),
+        b"false" | b"unspecified" => return Ok(0),
         _ => {}
     }
     match number::parse(text) {
@@ -170,7 +175,7 @@ mod tests {
 
     #[test]
     fn difficulties_may_be_floats_or_missing() {
-        for (text, want) in [("", 0), ("0", 0), ("1.0", 1), ("2", 2), ("2.", 2), ("-0", 0)] {
+        for (text, want) in [("", 0), ("0", 0), ("1.0", 1), ("2", 2), ("2.", 2), ("-0", 0), ("True", 1), ("false", 0)] {
             assert_eq!(difficulty(text.as_bytes()), Ok(want), "{text}");
         }
         for text in ["3", "-1", "0.5", "nan", "x", "1e400"] {

@@ -6,6 +6,8 @@ use std::ops::ControlFlow;
 
 /// Number of characters shown of a line.
 const SHOWN: usize = 80;
+/// Number of names of lost entries that are told apart.
+const LOST: usize = 100;
 
 /// Reason why something cannot be read.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,13 +62,15 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Skipped lines: counts by reason, and the first few in full.
+/// Skipped lines: counts by reason, and the first few in full; and entries that are not kept.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Skipped {
     /// The first [`Options::kept`] problems, in file order.
     pub first: Vec<Problem>,
     /// Number of skipped lines or files by reason, in order of appearance.
     pub counts: Vec<(&'static str, u64)>,
+    /// Number of entries by name that the files hold and the rows cannot, in order of appearance; not problems.
+    pub lost: Vec<(String, u64)>,
 }
 
 impl Skipped {
@@ -82,10 +86,22 @@ impl Skipped {
         }
     }
 
+    fn lose(&mut self, name: &str, n: u64) {
+        match self.lost.iter().position(|(known, _)| known == name) {
+            Some(i) => self.lost[i].1 += n,
+            // Names come from files: a limit bounds time and memory.
+            None if self.lost.len() < LOST => self.lost.push((name.to_owned(), n)),
+            None => self.lost[LOST - 1].1 += n,
+        }
+    }
+
     /// Adds the problems of a later part, whose first line is `lines` + 1.
     pub(crate) fn append(&mut self, other: Skipped, lines: u64, kept: usize) {
         for (kind, n) in other.counts {
             self.count(kind, n);
+        }
+        for (name, n) in other.lost {
+            self.lose(&name, n);
         }
         let room = kept.saturating_sub(self.first.len());
         let shift = |mut p: Problem| {
@@ -111,6 +127,11 @@ impl<'a> Problems<'a> {
         // The first problem is the error unless lenient.
         let kept = options.kept.max(1);
         Problems { file, lenient: options.lenient, kept, skipped: Skipped::default(), whole_file: false }
+    }
+
+    /// Counts an entry that the file holds and the rows cannot.
+    pub fn lose(&mut self, name: &str) {
+        self.skipped.lose(name, 1);
     }
 
     /// Records a problem; breaks if the rest of the file must not be read.

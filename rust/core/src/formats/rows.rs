@@ -170,12 +170,24 @@ impl Rows<'_, Object> {
                 self.rboxes.push(rbox);
             }
             Shape::Upright(hbox) => {
+                ordered(&hbox)?;
                 self.push_object(line, image, class, hbox_to_quad(hbox), difficult)?;
                 self.upright += 1;
             }
         }
         Ok(())
     }
+}
+
+/// Error for a horizontal box whose maximum is below its minimum: most likely these are width and height.
+pub(crate) fn ordered(&[x0, y0, x1, y1]: &[f64; 4]) -> Result<(), Reason> {
+    for (axis, min, max) in [("x", x0, x1), ("y", y0, y1)] {
+        if max < min {
+            let text = format!("{axis}max {max} is below {axis}min {min}: are the last two width and height?");
+            return Err(Reason::line("max below min", text));
+        }
+    }
+    Ok(())
 }
 
 /// Error for a class whose name is a number in a format with optional difficulty: most likely the class is missing.

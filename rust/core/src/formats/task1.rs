@@ -6,7 +6,7 @@ use super::chunks::{PIECE, each_line, read as read_pieces};
 use super::fields::{Fields, explain};
 use super::names::Names;
 use super::problem::Reason;
-use super::rows::{Known, Rows};
+use super::rows::{Known, Rows, ordered};
 use super::write::text::push_coordinate;
 use super::{Detections, Options, Problem, Source};
 use crate::geom::{Quad, hbox_to_quad};
@@ -18,7 +18,7 @@ use std::io::Write;
 /// # Errors
 /// Returns the first problem in source order, unless lenient.
 pub fn read_task1(sources: &[Source<'_>], options: &Options<'_>) -> Result<Detections, Problem> {
-    read::<8>(sources, options, "10: image score x1 y1 x2 y2 x3 y3 x4 y4", |quad| quad)
+    read::<8>(sources, options, "10: image score x1 y1 x2 y2 x3 y3 x4 y4", Ok)
 }
 
 /// Reads the horizontal boxes of one class per source; they become quads, clockwise from the top left.
@@ -26,14 +26,15 @@ pub fn read_task1(sources: &[Source<'_>], options: &Options<'_>) -> Result<Detec
 /// # Errors
 /// Same as [`read_task1`].
 pub fn read_task2(sources: &[Source<'_>], options: &Options<'_>) -> Result<Detections, Problem> {
-    read::<4>(sources, options, "6: image score xmin ymin xmax ymax", hbox_to_quad)
+    let to_quad = |hbox| ordered(&hbox).map(|()| hbox_to_quad(hbox));
+    read::<4>(sources, options, "6: image score xmin ymin xmax ymax", to_quad)
 }
 
 fn read<const N: usize>(
     sources: &[Source<'_>],
     options: &Options<'_>,
     meant: &str,
-    to_quad: impl Fn([f64; N]) -> Quad + Sync,
+    to_quad: impl Fn([f64; N]) -> Result<Quad, Reason> + Sync,
 ) -> Result<Detections, Problem> {
     let mut known = Known::new(options);
     if options.classes.is_none() {
@@ -43,7 +44,7 @@ fn read<const N: usize>(
     let parse = |rows: &mut Rows<'_, f64>, class: &[u8], line: &[u8]| {
         let (image, score, values) = columns::<N>(line).map_err(|e| explain(line, 2 + N..=2 + N, meant, e))?;
         let (image, label) = (rows.detected(image)?, rows.class(class)?);
-        rows.push(to_quad(values), score, image, label);
+        rows.push(to_quad(values)?, score, image, label);
         Ok(())
     };
     let all = read_pieces(sources, PIECE, &known, options, |rows, source, text, problems| {
