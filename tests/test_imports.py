@@ -15,8 +15,8 @@ PACKAGE = Path(rotx.__file__).parent
 
 # The rooms from the top down. A room imports from rooms below its own line alone; those on one line are siblings.
 ROOMS = (
-    ("rotx",),
-    ("cli", "__main__"),
+    ("rotx", "__main__"),
+    ("cli",),
     ("engine", "inference"),
     ("evaluation",),
     ("models",),

@@ -8,9 +8,12 @@ callable.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeVar
 
 C = TypeVar("C", bound=Callable[..., Any])
@@ -210,7 +213,7 @@ def register(target: C) -> C:
 
 
 def load_plugins(modules: list[str] | tuple[str, ...]) -> None:
-    """Imports the user's modules, which register their classes.
+    """Imports the user's modules, which register their classes; the current folder is searched last.
 
     Raises:
         ImportError: If a module cannot be found, or is given as a file.
@@ -219,11 +222,25 @@ def load_plugins(modules: list[str] | tuple[str, ...]) -> None:
         if not all(part.isidentifier() for part in module.split(".")) or module.endswith(".py"):
             raise ImportError(f"plugin {module!r}: need the name of a module, such as package.module")
         try:
-            import_module(module)
+            with _current_folder():
+                import_module(module)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{module}.".startswith(f"{error.name}."):
                 raise
-            raise ImportError(f"plugin {module!r}: no such module; is its folder in PYTHONPATH?") from None
+            raise ImportError(
+                f"plugin {module!r}: no such module in {Path.cwd()} or PYTHONPATH: start in its folder, or add that"
+            ) from None
+
+
+@contextmanager
+def _current_folder() -> Iterator[None]:
+    """Lets modules be imported from the current folder, too; from there last, so that they hide no other."""
+    folder = str(Path.cwd())
+    sys.path.append(folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
 
 
 def unscoped(name: str) -> str:

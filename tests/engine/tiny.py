@@ -18,6 +18,7 @@ class TinyBackbone(nn.Module):
         drop: probability of dropout, which draws random numbers in every step.
         norm: whether there is batch normalisation.
         break_at: the training pass, from 1, from which on the maps are infinite.
+        fail_at: the training pass in which a layer raises an error, which is ``fail_with``.
         signal_at: the training pass in which the process gets ``signal_number``.
         signal_at_test: likewise of the passes that are no training.
     """
@@ -28,6 +29,8 @@ class TinyBackbone(nn.Module):
         drop: float = 0.1,
         norm: bool = True,
         break_at: int | None = None,
+        fail_at: int | None = None,
+        fail_with: str = "ValueError",
         signal_at: int | None = None,
         signal_at_test: int | None = None,
         signal_number: int = signal.SIGTERM,
@@ -38,6 +41,7 @@ class TinyBackbone(nn.Module):
         self.drop = nn.Dropout2d(drop)
         self.break_at, self.signal_at, self.signal_number = break_at, signal_at, signal_number
         self.signal_at_test = signal_at_test
+        self.fail_at, self.fail_with = fail_at, fail_with
         self.passes, self.tests = 0, 0
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -47,7 +51,10 @@ class TinyBackbone(nn.Module):
             not self.training and self.tests == self.signal_at_test
         ):
             signal.raise_signal(self.signal_number)
-        maps = [self.drop(self.stem(images))]
+        stem = self.stem(images)
+        if self.training and self.passes == self.fail_at:
+            raise {"ValueError": ValueError, "RuntimeError": RuntimeError, "KeyError": KeyError}[self.fail_with]("odd")
+        maps = [self.drop(stem)]
         for stage in self.stages:
             maps.append(stage(maps[-1]))
         if self.training and self.break_at is not None and self.passes >= self.break_at:

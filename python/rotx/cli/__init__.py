@@ -15,14 +15,23 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from rotx.datasets.workers import WorkerKilled
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 # rotx reports each problem of a file once; OpenCV would add a line for each unknown TIFF tag. OpenCV reads this
 # variable when it is imported; set it yourself to see those lines.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
+# While a team of OpenMP threads waits, its threads spin by default: on a machine that does other work, that costs up to
+# ten times the work itself. The libraries read these variables when torch is imported.
+if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"} & os.environ.keys():
+    os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+
 #: Exit code for errors that the user can fix: bad options, bad files, a missing extra.
 USER_ERROR = 2
+#: Exit code if the system killed a process that loads images.
+WORKER_KILLED = 3
 #: Exit code after Ctrl-C, as in shells.
 INTERRUPTED = 130
 
@@ -49,6 +58,9 @@ def user_errors(command: F) -> F:
         except OSError as error:
             name = f"{error.filename}: " if error.filename else ""
             fail(f"{name}{error.strerror or error}")
+        except WorkerKilled as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(WORKER_KILLED)
         except MemoryError:
             fail("out of memory: try fewer files at a time")
         except KeyboardInterrupt:
@@ -79,6 +91,110 @@ class _Stderr(logging.Handler):
         from tqdm import tqdm
 
         tqdm.write(record.getMessage(), file=sys.stderr)
+
+
+def set_threads(number: int | None, workers: int = 0) -> None:
+    """Sets the number of threads that torch computes with on the CPU.
+
+    Args:
+        number: The number; None: what the user set by OMP_NUM_THREADS, or else one for each core that the loader
+            processes leave, and at least half of them.
+        workers: Number of loader processes.
+    """
+    import torch
+
+    if number is None and not {"OMP_NUM_THREADS", "MKL_NUM_THREADS"} & os.environ.keys():
+        cores = torch.get_num_threads()
+        number = max(cores - workers, (cores + 1) // 2)
+    if number is not None:
+        torch.set_num_threads(number)
+
+
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Number of threads on the CPU; default: one per core that the loader processes leave, at least half of them.",
+)
+
+
+#: What options of other tools are called here. Those that a command has are suggested.
+_ELSEWHERE = {
+    "--conf": ("--score-thr",),
+    "--conf-thres": ("--score-thr",),
+    "--score": ("--score-thr",),
+    "--threshold": ("--score-thr",),
+    "--show-score-thr": ("--score-thr",),
+    "--iou-thr": ("--iou", "--cfg-options model.test_cfg.nms.iou_threshold="),
+    "--iou": ("--cfg-options model.test_cfg.nms.iou_threshold=",),
+    "--lr": ("--cfg-options optim_wrapper.optimizer.lr=",),
+    "--lr0": ("--cfg-options optim_wrapper.optimizer.lr=",),
+    "--learning-rate": ("--cfg-options optim_wrapper.optimizer.lr=",),
+    "--epochs": ("--cfg-options train_cfg.max_epochs=",),
+    "--max-epochs": ("--cfg-options train_cfg.max_epochs=",),
+    "--batch": ("--batch-size", "--cfg-options train_dataloader.batch_size="),
+    "--batch-size": ("--cfg-options train_dataloader.batch_size=",),
+    "--samples-per-gpu": ("--batch-size", "--cfg-options train_dataloader.batch_size="),
+    "--imgsz": ("--window", "scale= of the Resize in the config's pipeline"),
+    "--img-size": ("--window", "scale= of the Resize in the config's pipeline"),
+    "--weights": ("the argument CHECKPOINT", "--cfg-options load_from="),
+    "--checkpoint": ("the argument CHECKPOINT", "--cfg-options load_from="),
+    "--pretrained": ("--cfg-options load_from=",),
+    "--load-from": ("--cfg-options load_from=",),
+    "--resume-from": ("--resume",),
+    "--project": ("--work-dir", "--out"),
+    "--output": ("--out", "--work-dir"),
+    "--output-dir": ("--out", "--work-dir"),
+    "--out-dir": ("--out", "--work-dir"),
+    "--save-dir": ("--work-dir", "--out"),
+    "--show": ("--show-dir",),
+    "--save-img": ("--show-dir",),
+    "--half": ("--amp",),
+    "--fp16": ("--amp",),
+    "--gpu-id": ("--device",),
+    "--gpu-ids": ("--device",),
+    "--gpus": ("--device",),
+    "--num-workers": ("--workers", "--jobs"),
+    "--launcher": ("torchrun --nproc-per-node N -m rotx.cli.train ...",),
+    "--options": ("--cfg-options",),
+    "--cfg": ("--cfg-options",),
+    "--overlap": ("--gap",),
+    "--augment": ("--tta",),
+}
+#: Options that are never suggested because they are spelt alike: they run code.
+_NEVER_BY_NEARNESS = {"--trust-config"}
+
+
+class Command(click.Command):
+    """A command that says what an option of another tool is called here."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parses the words of the command line; see `click.Command.parse_args`."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            own = {option for param in self.params for option in param.opts}
+            near = [*(error.possibilities or ())]
+            if _NEVER_BY_NEARNESS & {*near, *(option for option in own if option.startswith(error.option_name))}:
+                near = []
+            meant = self._elsewhere(error.option_name.replace("_", "-"), own) or near
+            # click would leave out what is not spelt alike.
+            hint = f" Did you mean {' or '.join(meant)}?" if meant else ""
+            raise click.UsageError(f"No such option '{error.option_name}'.{hint}", ctx) from None
+
+    def _elsewhere(self, name: str, own: set[str]) -> list[str]:
+        """What this command calls an option of another tool."""
+        if name in own:
+            return [name]
+        arguments = {f"the argument {p.name.upper()}" for p in self.params if isinstance(p, click.Argument) and p.name}
+        trains = "--work-dir" in own
+
+        def fits(hint: str) -> bool:
+            if hint.startswith("--cfg-options "):
+                return "--cfg-options" in own and (trains or " model." in hint)
+            return hint in own | arguments or (trains and not hint.startswith(("--", "the argument")))
+
+        return [hint for hint in _ELSEWHERE.get(name, ()) if fits(hint)]
 
 
 class Number(click.FloatRange):

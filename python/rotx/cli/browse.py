@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
-from rotx.cli import max_pixels_option, user_errors
+from rotx.cli import Command, max_pixels_option, user_errors
+from rotx.cli.config import PLUGIN_HELP
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("data", required=False, type=click.Path())
 @click.option("--out", required=True, type=click.Path(), metavar="DIR", help="Write the pictures to DIR.")
 @click.option("--images", type=click.Path(), metavar="DIR", help="Image folder; default: beside the annotations.")
@@ -21,6 +22,7 @@ from rotx.cli import max_pixels_option, user_errors
 @click.option("--augment", type=click.Path(), metavar="CONFIG", help="Draw augmented training images of CONFIG.")
 @click.option("--draws", type=click.IntRange(1, 16), default=1, show_default=True, help="Augmented views per image.")
 @click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE", help="Override a value in CONFIG.")
+@click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help=PLUGIN_HELP)
 @max_pixels_option
 @user_errors
 def browse(
@@ -32,6 +34,7 @@ def browse(
     augment: str | None,
     draws: int,
     options: tuple[str, ...],
+    plugins: tuple[str, ...],
 ) -> None:
     """Draw images with their annotated objects.
 
@@ -46,6 +49,8 @@ def browse(
     if (data is None) == (augment is None):
         raise ValueError("give one of DATA and --augment CONFIG")
     if data is not None:
+        if plugins:
+            raise ValueError("--plugin: needs --augment CONFIG")
         if draws > 1 or options:
             raise ValueError("--draws and --cfg-options: need --augment CONFIG")
         from rotx.annotations.check import read_set
@@ -59,8 +64,10 @@ def browse(
             raise ValueError("--images: works with DATA only; with --augment, CONFIG names the images")
         assert augment is not None
         from rotx.cli.config import read
+        from rotx.registry import load_plugins
 
         config = read(augment, options, ())
+        load_plugins(plugins)
         try:
             count, problems = run.browse_training(config, out, number, seed, draws)
         except ValueError as error:

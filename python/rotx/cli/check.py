@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotx.cli import Number, class_names, max_pixels_option, user_errors
+from rotx.cli import Command, Number, class_names, max_pixels_option, user_errors
+from rotx.cli.config import PLUGIN_HELP
 
 if TYPE_CHECKING:
     from rotx.annotations.check import CheckedSet, CheckReport
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("data", nargs=-1, required=True, type=click.Path())
 @click.option(
     "--images", multiple=True, type=click.Path(), metavar="DIR", help="Image folder: one for all, or one for each DATA."
@@ -30,6 +31,7 @@ _SHOWN = 5
 @click.option("--picture", type=click.Path(), metavar="FILE.png", help="Plot object sizes, shapes, angles and counts.")
 @click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE", help="Override a value in the config.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Number of threads.  [default: one per core]")
+@click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help=PLUGIN_HELP)
 @max_pixels_option
 @user_errors
 def check(
@@ -78,7 +80,13 @@ def check(
 
 
 def _read(
-    data: tuple[str, ...], jobs: int | None, *, images: tuple[str, ...], classes: str | None, options: tuple[str, ...]
+    data: tuple[str, ...],
+    jobs: int | None,
+    *,
+    images: tuple[str, ...],
+    classes: str | None,
+    options: tuple[str, ...],
+    plugins: tuple[str, ...],
 ) -> tuple[list[CheckedSet], dict[str, Any] | None]:
     """Reads the datasets of DATA; also returns the config if DATA is one."""
     from rotx.annotations.check import read_set
@@ -89,14 +97,16 @@ def _read(
             raise ValueError(f"{config}: a config excludes --images, --classes and other DATA")
         from rotx.cli.config import read
         from rotx.datasets.check import config_sets
+        from rotx.registry import load_plugins
 
         settings = read(config, options, ())
+        load_plugins(plugins)
         try:
             return config_sets(settings, jobs), settings
         except ValueError as error:
             raise ValueError(f"{config}: {error}") from error
-    if options:
-        raise ValueError("--cfg-options: DATA is not a config")
+    if options or plugins:
+        raise ValueError(f"{'--cfg-options' if options else '--plugin'}: DATA is not a config")
     if len(images) not in (0, 1, len(data)):
         raise ValueError(f"--images: need one for all, or one for each of {len(data)} DATA, got {len(images)}")
     folders = [Path(folder) for folder in images] if len(images) == len(data) else [*map(Path, images)] * len(data)

@@ -6,10 +6,10 @@ import sys
 
 import click
 
-from rotx.cli import user_errors
+from rotx.cli import Command, user_errors
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("results", type=click.Path())
 @click.option(
     "--version", type=click.Choice(["1.0", "1.5", "2.0"]), default="1.0", show_default=True, help="DOTA version."

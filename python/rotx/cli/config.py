@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from rotx.cli import user_errors
+from rotx.cli import Command, user_errors
 
 
 @click.group()
@@ -49,7 +49,7 @@ def read(file: str, options: tuple[str, ...], more: tuple[str, ...]) -> dict[str
     return load_config(file, (*options, *more), notice=lambda sentence: click.echo(f"note: {sentence}", err=True))
 
 
-@config.command()
+@config.command(cls=Command)
 @config_arguments
 @click.option("--out", type=click.Path(), metavar="FILE", help="Write to FILE instead of stdout.")
 @click.option("--parts", is_flag=True, help="Print the parts of the model, each with its own settings.")
@@ -73,7 +73,7 @@ def show(file: str, options: tuple[str, ...], more: tuple[str, ...], out: str | 
         click.echo(text, nl=False)
 
 
-@config.command()
+@config.command(cls=Command)
 @config_arguments
 @click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help=PLUGIN_HELP)
 @click.option("--trust-config", is_flag=True, help=TRUST_HELP)

@@ -6,13 +6,13 @@ import sys
 
 import click
 
-from rotx.cli import max_pixels_option, user_errors
+from rotx.cli import Command, max_pixels_option, user_errors
 from rotx.cli.report import note
 
 _FORMATS = ("dota", "coco", "yolo", "voc", "rolabelimg", "hrsc", "labelme")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("source", metavar="IN", type=click.Path())
 @click.argument("out", type=click.Path())
 @click.option("--to", type=click.Choice(_FORMATS), required=True, help="Format of OUT.")

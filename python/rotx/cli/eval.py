@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotx.cli import Number, class_names, max_pixels_option, merge_rule_option, user_errors
+from rotx.cli import (
+    Command,
+    Number,
+    class_names,
+    max_pixels_option,
+    merge_rule_option,
+    set_threads,
+    threads_option,
+    user_errors,
+)
 from rotx.cli.config import CFG_OPTIONS_HELP, PLUGIN_HELP, TRUST_HELP
 from rotx.cli.report import Outputs, note, output_options, print_table
 
@@ -28,7 +37,7 @@ def main() -> None:
     """Evaluate detections of rotated objects."""
 
 
-@main.command()
+@main.command(cls=Command)
 @click.argument("annotations", type=click.Path())
 @click.argument("results", type=click.Path())
 @click.option(
@@ -94,7 +103,7 @@ def score(
     output.show(evaluation, iou=bool(iou), classes=bool(classes))
 
 
-@main.command()
+@main.command(cls=Command)
 @click.argument("config", type=click.Path())
 @click.argument("checkpoint", type=click.Path())
 @click.argument("more", nargs=-1, metavar="")
@@ -110,6 +119,7 @@ def score(
 @click.option("--amp", is_flag=True, help="Compute with autocast: float16 on CUDA, bfloat16 on the CPU.")
 @click.option("--batch-size", type=click.IntRange(1), help="Images per batch; default: the config's.")
 @click.option("--workers", type=click.IntRange(0), help="Number of loader processes; default: the config's.")
+@threads_option
 @click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE ...", help=CFG_OPTIONS_HELP)
 @click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help=PLUGIN_HELP)
 @click.option("--trust-config", is_flag=True, help=TRUST_HELP)
@@ -132,6 +142,7 @@ def model(
     amp: bool,
     batch_size: int | None,
     workers: int | None,
+    threads: int | None,
     options: tuple[str, ...],
     plugins: tuple[str, ...],
     trust_config: bool,
@@ -182,6 +193,7 @@ def model(
         for target in filter(None, (folder, show_dir)):
             Path(target).mkdir(parents=True, exist_ok=True)
         batch_size, workers = batch_size or setup.batch_size, setup.num_workers if workers is None else workers
+        set_threads(threads, workers)
         check_shared_memory(setup.dataset, batch_size, workers, processes=distributed.processes_here())
         found = detect(
             setup.detector,

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rotx.cli import Number, class_names, merge_rule_option, user_errors
+from rotx.cli import Command, Number, class_names, merge_rule_option, user_errors
 from rotx.cli.report import note
 
 if TYPE_CHECKING:
     from rotx.tiling.rules import MergeRule
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("results", type=click.Path())
 @click.argument("out", type=click.Path())
 @click.option("--iou-thr", type=Number(0, 1), default=0.1, show_default=True, help="IoU threshold of the suppression.")

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotx.cli import INTERRUPTED, Number, class_names, fail, max_pixels_option, merge_rule_option, user_errors
+from rotx.cli import (
+    INTERRUPTED,
+    Command,
+    Number,
+    class_names,
+    fail,
+    max_pixels_option,
+    merge_rule_option,
+    set_threads,
+    threads_option,
+    user_errors,
+)
 from rotx.cli.config import CFG_OPTIONS_HELP, PLUGIN_HELP, TRUST_HELP
 from rotx.cli.report import note
 
@@ -19,7 +30,7 @@ if TYPE_CHECKING:
     from rotx.inference.windowed import WindowOptions
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("config", type=click.Path())
 @click.argument("checkpoint", type=click.Path())
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUTS...")
@@ -50,6 +61,7 @@ if TYPE_CHECKING:
 @click.option("--batch-size", type=click.IntRange(1), default=2, show_default=True, help="Images or windows per batch.")
 @click.option("--device", default="auto", show_default=True, help="Device: cpu, cuda, cuda:1; auto: a GPU if present.")
 @click.option("--amp", is_flag=True, help="Compute with autocast: float16 on CUDA, bfloat16 on the CPU.")
+@threads_option
 @click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE", help=CFG_OPTIONS_HELP)
 @click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help=PLUGIN_HELP)
 @click.option("--trust-config", is_flag=True, help=TRUST_HELP)
@@ -85,6 +97,7 @@ def predict(config: str, checkpoint: str, inputs: tuple[str, ...], out: str, **o
 
     views, names = None if options["tta"] is None else views_of(options["tta"]), class_names(options["classes"])
     keys = {key: options[key] for key in ("options", "plugins", "trust_config", "amp")}
+    set_threads(options["threads"])
     predictor = load(config, checkpoint, options["device"], **keys)
     labels = None if names is None else _labels(names, predictor.classes)
     window, gap, batch_size, score_thr = (options[key] for key in ("window", "gap", "batch_size", "score_thr"))

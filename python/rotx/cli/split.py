@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotx.cli import INTERRUPTED, max_pixels_option, user_errors
+from rotx.cli import INTERRUPTED, Command, max_pixels_option, user_errors
 
 if TYPE_CHECKING:
     from rotx.tiling.split import SplitReport
     from rotx.tiling.windows import Tiling
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("source", type=click.Path())
 @click.argument("out", type=click.Path(), required=False)
 @click.option("--ann", type=click.Path(), help="Annotations, in any format that rotx-eval reads.")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from rotx.cli import user_errors
+from rotx.cli import Command, user_errors
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("out", type=click.Path())
 @click.option("--train", type=click.IntRange(min=0), default=200, show_default=True, help="Number of training images.")
 @click.option("--val", type=click.IntRange(min=0), default=60, show_default=True, help="Number of validation images.")

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from rotx.cli import fail, max_pixels_option, user_errors
+from rotx.cli import WORKER_KILLED, Command, fail, max_pixels_option, set_threads, threads_option, user_errors
 from rotx.cli.config import PLUGIN_HELP, TRUST_HELP, config_arguments, read
+from rotx.datasets.workers import WorkerKilled
 
-#: Exit code for a loss or gradient that is not finite.
-NOT_FINITE = 1
+#: Exit code for a step that failed: a loss or gradient that is not finite, or an error of a layer.
+STEP_FAILED = 1
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="rotx")
 @config_arguments
 @click.option("--work-dir", type=click.Path(), metavar="DIR", help="Write checkpoints and logs to DIR.")
@@ -29,6 +31,7 @@ NOT_FINITE = 1
 @click.option("--seed", type=click.IntRange(min=0), help="Random seed; default: the config's, or 0.")
 @click.option("--device", default="auto", show_default=True, help="Device: cpu, cuda, or auto for a GPU if present.")
 @click.option("--workers", type=click.IntRange(min=0), metavar="N", help="Number of loader processes for each GPU.")
+@threads_option
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events.")
 @click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help=PLUGIN_HELP)
 @click.option("--trust-config", is_flag=True, help=TRUST_HELP)
@@ -42,6 +45,7 @@ def main(
     plugins: tuple[str, ...],
     trust_config: bool,
     device: str,
+    threads: int | None,
     **changes: Any,
 ) -> None:
     """Train the detector of the config FILE.
@@ -49,6 +53,9 @@ def main(
     Checkpoints and logs go to work_dirs/<config> unless --work-dir is given. --resume continues an interrupted
     training exactly where it stopped. To train with several processes, run torchrun --nproc-per-node N -m
     rotx.cli.train FILE ..., or srun rotx-train FILE ...
+
+    Exit code 0: finished; 1: a step failed, or its losses are not finite; 2: the config, data or an option is invalid;
+    3: the system killed a process that loads images; 128 + N: stopped by signal N.
     """
     from importlib.util import find_spec
 
@@ -58,14 +65,17 @@ def main(
     import torch
 
     from rotx.config import custom_imports
-    from rotx.engine import Interrupted, NotFinite, train
+    from rotx.engine import Interrupted, NotFinite, StepFailed, train
     from rotx.engine.checkpoints import numbered
     from rotx.registry import load_plugins
 
     folder = work_dir or config.get("work_dir") or str(Path("work_dirs", Path(file).stem))
+    resume = _resume_command(folder, device, plugins, trust_config)
     try:
         load_plugins([*plugins, *custom_imports(config, trusted=trust_config)])
-        train(_changed(config, device, **changes), folder, device)
+        config = _changed(config, device, **changes)
+        set_threads(threads, _workers(config))
+        train(config, folder, device)
         last = next(iter(numbered(Path(folder))), None)
         if last is not None and _is_first_process():
             files = shlex.join([str(last.with_name("config.py")), str(last)])
@@ -77,13 +87,26 @@ def main(
     except NotFinite as error:
         if _is_first_process():
             click.echo(f"error: {error}", err=True)
-        sys.exit(NOT_FINITE)
+        sys.exit(STEP_FAILED)
+    except StepFailed as error:
+        traceback.print_exception(error.__cause__)
+        _ended(error, error.saved, STEP_FAILED, resume)
+    except WorkerKilled as error:
+        _ended(error, error.saved, WORKER_KILLED, resume)
     except Interrupted as stop:
         if _is_first_process():
-            state = "everything is saved" if stop.saved else "the last steps could not be saved"
-            command = _resume_command(folder, device, plugins, trust_config)
-            click.echo(f"stopped by {stop}, {state}; resume with: {command}", err=True)
+            click.echo(f"stopped by {stop}, {_state(stop.saved)}; resume with: {resume}", err=True)
         sys.exit(128 + stop.number)
+
+
+def _ended(error: Exception, saved: bool, code: int, resume: str) -> NoReturn:
+    """Prints why the training ended early and how to go on; exits."""
+    click.echo(f"error: {error}; {_state(saved)}; resume with: {resume}", err=True)
+    sys.exit(code)
+
+
+def _state(saved: bool) -> str:
+    return "everything is saved" if saved else "the last steps could not be saved"
 
 
 def _is_first_process() -> bool:
@@ -130,6 +153,13 @@ def _changed(
     if tensorboard:
         config["vis_backends"] = [*(config.get("vis_backends") or []), {"type": "TensorboardVisBackend"}]
     return config
+
+
+def _workers(config: dict[str, Any]) -> int:
+    """The number of loader processes of the training."""
+    loader = config.get("train_dataloader")
+    number = loader.get("num_workers", 0) if isinstance(loader, dict) else 0
+    return number if isinstance(number, int) else 0
 
 
 def _half(device: str) -> str:

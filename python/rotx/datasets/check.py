@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 
 from rotx.annotations.check.images import in_threads
 from rotx.annotations.check.sets import CheckedSet, read_set
-from rotx.annotations.classes import class_selection
+from rotx.annotations.classes import class_selection, first_names
 from rotx.compat import build
 from rotx.datasets.dataset import Dataset
 from rotx.datasets.dior import DIORDataset
@@ -90,10 +90,31 @@ def dataset_usage(config: Mapping[str, Any], jobs: int | None = None) -> list[Da
             made = build(dataset, f"{key}.dataset")
             objects = sum(len(made.record(i).instances) for i in range(len(made)))
             part = DatasetUsage(key, len(made), objects, list(made.notices))
+            _check_num_classes(config.get("model"), made.classes, key)
             drops.append(part if made.test_mode else _draw(made, part, jobs))
         except (ValueError, OSError) as error:
             drops.append(DatasetUsage(key, error=str(error)))
     return drops
+
+
+def _check_num_classes(model: Any, classes: Sequence[str], key: str) -> None:
+    """Raises ValueError if a head of the model has another number of classes than a dataset."""
+    for where, number in _num_classes(model, "model"):
+        if isinstance(number, int) and number != len(classes):
+            raise ValueError(
+                f"{where} is {number}, but {key}.dataset has {len(classes)} classes {first_names(classes)}: set "
+                f"num_classes={len(classes)} there, or the names with metainfo=dict(classes=...) here"
+            )
+
+
+def _num_classes(part: Any, where: str) -> Iterator[tuple[str, Any]]:
+    """The places and values of ``num_classes`` of heads; an RPN has one class whatever the data."""
+    items = part.items() if isinstance(part, Mapping) else enumerate(part) if isinstance(part, list | tuple) else ()
+    for key, value in items:
+        if key == "num_classes" and "_head" in where:
+            yield f"{where}.{key}", value
+        elif key != "rpn_head":
+            yield from _num_classes(value, f"{where}.{key}")
 
 
 def _draw(dataset: Dataset, part: DatasetUsage, jobs: int | None) -> DatasetUsage:

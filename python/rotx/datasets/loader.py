@@ -6,10 +6,13 @@ A loaded image depends only on the dataset, the seed and its draw, not on the wo
 from __future__ import annotations
 
 import atexit
+import errno
 import shutil
 import signal
+import threading
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from traceback import format_exc
@@ -26,6 +29,7 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 from rotx.boxes import AngleVersion, BoxKind, regularize
 from rotx.datasets.sample import Sample, keep_sound
 from rotx.datasets.samplers import Draw, RecordSource
+from rotx.datasets.workers import killed
 from rotx.images.files import UnreadableImage
 from rotx.records import Bitmaps, Instances
 
@@ -185,19 +189,50 @@ def to_tensor(image: NDArray[Any]) -> Tensor:
 
 
 class Loader(data.DataLoader[Any]):
-    """A DataLoader that yields lists of images; errors of the input are raised unchanged."""
+    """A DataLoader that yields lists of images; errors of the input are raised unchanged.
+
+    Raises:
+        WorkerKilled: During iteration, if the system killed a worker.
+    """
 
     def __iter__(self) -> Generator[list[LoadedImage]]:  # type: ignore[override]
-        batches = super().__iter__()
+        with _children_heard_later():
+            batches = super().__iter__()
         if not isinstance(batches, _MultiProcessingDataLoaderIter):
             return (yield from _checked(batches))
         # A program waits for its workers at exit, and they ignore SIGTERM: they end only when told to.
         atexit.register(batches._shutdown_workers)
         try:
             yield from _checked(batches)
+        except RuntimeError as error:
+            # The process may still be ending.
+            for worker in batches._workers:
+                worker.join(0 if worker.is_alive() else 1)
+            codes = [worker.exitcode for worker in batches._workers]
+            if any(codes):
+                raise killed(codes) from error
+            if "Too many open files" in str(error):
+                raise OSError(errno.EMFILE, "too many open files: raise the limit (ulimit -n 4096)") from error
+            raise
         finally:
             atexit.unregister(batches._shutdown_workers)
             batches._shutdown_workers()
+
+
+@contextmanager
+def _children_heard_later() -> Iterator[None]:
+    """Keeps torch from raising an error wherever the program is when a worker dies, be it amid an update of weights.
+
+    The loader itself finds out within seconds, when it waits for a batch of that worker.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
+        yield
+        return
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def _checked(batches: Iterable[list[LoadedImage | _Failure]]) -> Iterator[list[LoadedImage]]:
@@ -299,9 +334,28 @@ class _Caught(data.Dataset[Any]):
 
     def __getitem__(self, draw: Draw) -> LoadedImage | _Failure:
         try:
-            return self.images[draw]
+            loaded = self.images[draw]
+            if data.get_worker_info() is not None:
+                _share(loaded)
         except (ValueError, OSError) as error:
             return _Failure(error, format_exc())
+        return loaded
+
+
+def _share(loaded: LoadedImage) -> None:
+    """Moves an image into shared memory, where torch would move it in a thread whose errors nobody hears of.
+
+    Raises:
+        OSError: If there is no room, or no file descriptor left.
+    """
+    try:
+        loaded.image.share_memory_()  # type: ignore[no-untyped-call]
+        if isinstance(loaded.instances.masks, Bitmaps):
+            loaded.instances.masks.pixels.share_memory_()
+    except RuntimeError as error:
+        why = "give fewer --workers, or more (docker run --shm-size=8g, or --ipc=host)"
+        short = str(error).splitlines()[0]
+        raise OSError(f"{_SHARED_MEMORY}: an image cannot be written into shared memory ({short}): {why}") from error
 
 
 def _start_worker(worker: int) -> None:

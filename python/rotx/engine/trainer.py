@@ -19,11 +19,13 @@ from torch import nn
 
 from rotx.datasets.loader import LoadedImage, Loader, build_loader
 from rotx.datasets.samplers import Draw
+from rotx.datasets.workers import WorkerKilled
 from rotx.engine import distributed, guard
 from rotx.engine.checkpoints import CheckpointManager, Position
 from rotx.engine.distributed import World
 from rotx.engine.ema import EMA
-from rotx.engine.guard import NonFiniteGuard
+from rotx.engine.failed import StepFailed
+from rotx.engine.guard import NonFiniteGuard, NotFinite
 from rotx.engine.launched import LaunchedStep, Window
 from rotx.engine.log import Log
 from rotx.engine.optim import Optimization
@@ -83,7 +85,8 @@ class Trainer:
         self.launched: LaunchedStep | None = None
         self.signals = Signals()
         self.stopping = 0
-        self.saved_step = self.at.step
+        self.saved_step = self.first_step = self.at.step
+        self.updating = False  # whether a step has begun to change weights
         self.epoch_lengths: dict[int, int] = {}
         self.dropped: Counter[str] = Counter()
         self.unreadable: set[str] = set()
@@ -94,6 +97,8 @@ class Trainer:
         Raises:
             Interrupted: After a signal, once the checkpoint is saved.
             NotFinite: If a loss or gradient is not finite.
+            WorkerKilled: If the system killed a loader process; what was trained is saved first.
+            StepFailed: If a step after the first failed; what was trained before it is saved first.
             OSError: If the last checkpoint could not be written.
         """
         if self.world.first:
@@ -106,11 +111,34 @@ class Trainer:
                 self.save(f"iter_{self.at.step}.pth")
             stop.saved = self.saved_step == self.at.step
             raise
+        except NotFinite:
+            raise
+        except Exception as error:
+            self._save_what_is_sound(error)
+            raise
         if self.saved_step != self.at.step:
             raise OSError(f"{self.work_dir}: the last checkpoint could not be written")
 
+    def _save_what_is_sound(self, error: Exception) -> None:
+        """Saves the last whole step after an error elsewhere, such as in the data or a layer.
+
+        Raises:
+            NotFinite: If that step was not finite: then this is the error to report.
+        """
+        if self.updating or self.saved_step == self.at.step:
+            return  # the weights are half updated, or saved
+        try:
+            # The other processes may be elsewhere.
+            self.settle(together=False)
+            self.save(f"iter_{self.at.step}.pth")
+        except (RuntimeError, OSError) as another:  # the device or another process may be lost, too
+            logger.warning("the last step could not be saved: %s", another)
+        if isinstance(error, StepFailed | WorkerKilled):
+            error.saved = self.saved_step == self.at.step
+
     def _loop(self) -> None:
         self.detector.train()
+        self.first_step = self.at.step
         self.milestones()  # those of a training that was interrupted between a step and its validation
         began = time.perf_counter()
         with closing(self._windows()) as windows:
@@ -174,13 +202,20 @@ class Trainer:
 
     def _launch(self, window: Window) -> LaunchedStep:
         """Launches a step and counts it."""
+        # A step that fails may have changed running statistics.
+        before = [buffer.detach().clone() for buffer in self.detector.buffers()]
         try:
             launched = self.step(window)
-        except Exception:
+        except Exception as error:
+            for buffer, value in zip(self.detector.buffers(), before, strict=True):
+                buffer.data.copy_(value)
             # It may have failed because the step before was not finite: then that is the error to report.
             self.settle(together=False)
-            raise
+            if self.at.step == self.first_step or isinstance(error, torch.OutOfMemoryError):
+                raise  # in its first step, a training may fail because of its config
+            raise StepFailed(self.at.step, error, [item for items in window for item in items]) from error
         self.advance(len(window), self.epoch_lengths[self.at.epoch])
+        self.updating = False
         launched.epoch, launched.ends_epoch = self.at.epoch + (self.at.batches > 0), self.at.batches == 0
         return launched
 
@@ -205,6 +240,7 @@ class Trainer:
                     total = total_loss(losses)
                 terms.append(guard.means(losses))
                 self.scaler.scale(total / len(window)).backward()  # type: ignore[no-untyped-call]
+        self.updating = True
         self.scaler.unscale_(self.optimizer)
         grad_norm = self.optimization.clip()
         self.scaler.step(self.optimizer)
