@@ -42,11 +42,22 @@ pub fn open(path: &Path) -> Result<Box<dyn Decoder>, ImageError> {
     let exif = header.markers().filter(|m| m.marker == Marker::APP(1)).find_map(|m| m.data.strip_prefix(b"Exif\0\0"));
     let orientation = exif.map_or(1, ifd::orientation);
     let size = header.size();
-    check_claim(size, 8, length, PIXELS_PER_BYTE)?;
+    check_claim(size, 8, length, pixels_per_byte(&header, in_scans))?;
     if in_scans {
         check_whole(size, "a JPEG of several scans")?;
     }
     turned(Box::new(Jpeg { path: path.to_owned(), size, rows: None, next: 0, row: Vec::new() }), orientation)
+}
+
+/// Most pixels that a byte holds: each block of 8 x 8 samples takes a bit for its mean, and one more unless the mean has a
+/// scan of its own.
+fn pixels_per_byte(header: &Decompress<Source>, in_scans: bool) -> u64 {
+    let factors = || header.components().iter().map(|c| (c.h_samp_factor.max(1) as u64, c.v_samp_factor.max(1) as u64));
+    let across = factors().map(|(x, _)| x).max().unwrap_or(1);
+    let down = factors().map(|(_, y)| y).max().unwrap_or(1);
+    let blocks: u64 = factors().map(|(x, y)| x * y).sum();
+    let bits = if in_scans { blocks } else { 2 * blocks };
+    (PIXELS_PER_BYTE * across * down).div_ceil(bits.max(1))
 }
 
 impl Decoder for Jpeg {
