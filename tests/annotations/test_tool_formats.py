@@ -184,7 +184,7 @@ def test_label_studio(tasks: list[Any], corners: list[float], tmp_path: Path) ->
     ("value", "says"),
     [
         ({"x": 1, "y": 1, "radiusX": 2, "radiusY": 2, "rotation": 0}, "an ellipse has no corners"),
-        ({"format": "rle", "rle": [0, 1]}, "a brush mask has no corners"),
+        ({"format": "rle", "rle": [0, 1]}, "rle: is cut off"),
         ({"x": 1, "y": 1, "width": 0.5}, "a point has no corners"),
         ({**TURNED, "x": "nan"}, "x: need numbers"),
         ({**TURNED, "width": -3}, "must not be negative"),
