@@ -41,7 +41,13 @@ def read_truth(
         table.difficult = np.maximum(table.difficult, np.asarray(table.ignored, np.uint8))
     if images is not None:
         _keep_listed(table, images, path)
-    _keep_classes(table, classes, path)
+    if classes is not None:
+        before = table.classes
+        dropped = table.keep_classes(classes)
+        table.other_classes = {name: dropped.get(name, 0) for name in before if name not in classes}
+        if dropped:
+            counts = ", ".join(f"{name} {count:,}" for name, count in dropped.items())
+            table.notices.append(f"{path}: objects of other classes left out: {counts}")
     return table
 
 
@@ -66,21 +72,6 @@ def _keep_listed(table: InstanceTable, images: str | Path, path: Path) -> None:
         raise FormatError(f"{images}: image '{missing[0]}' has no annotation in {path}{hint}")
     table.other_images = [name for name in table.images if name not in set(wanted)]
     table.keep_images(np.isin(np.array(table.images), wanted))
-
-
-def _keep_classes(table: InstanceTable, classes: Sequence[str] | None, path: Path) -> None:
-    """Numbers the classes as given, and drops and counts objects of others."""
-    if classes is None:
-        return
-    places = np.array([classes.index(name) if name in classes else -1 for name in table.classes] or [-1], np.int32)
-    label = places[table.label] if len(table) else table.label
-    counts = np.bincount(table.label[label < 0], minlength=len(table.classes)).tolist()
-    table.other_classes = {name: n for name, n in zip(table.classes, counts, strict=True) if name not in classes}
-    left_out = [f"{name} {n:,}" for name, n in table.other_classes.items() if n]
-    if left_out:
-        table.notices.append(f"{path}: objects of other classes left out: {', '.join(left_out)}")
-    table.label, table.classes = label, list(classes)
-    table.keep_objects(label >= 0)
 
 
 def read_results(

@@ -120,6 +120,20 @@ class InstanceTable:
             if values:
                 setattr(self, name, [values[i] for i in kept])
 
+    def keep_classes(self, classes: Sequence[str]) -> dict[str, int]:
+        """Numbers the classes in the order given, and drops the objects of others.
+
+        Returns:
+            Number of dropped objects of each other class that has some.
+        """
+        places = {name: i for i, name in enumerate(classes)}
+        label = np.array([places.get(name, -1) for name in self.classes] or [-1], np.int32)[self.label]
+        counts = np.bincount(self.label[label < 0], minlength=len(self.classes)).tolist()
+        dropped = {name: count for name, count in zip(self.classes, counts, strict=True) if count}
+        self.label, self.classes = label, list(classes)
+        self.keep_objects(label >= 0)
+        return dropped
+
     def sort_by_image(self) -> NDArray[np.int64]:
         """Sorts the objects by image, stably; returns the bounds (I + 1,) of the objects of each image."""
         if (np.diff(self.image) < 0).any():

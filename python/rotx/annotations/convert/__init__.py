@@ -6,8 +6,10 @@ those of `FORMATS`. A report gives the numbers of images and objects, and what t
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rotx.annotations.convert.class_numbers import set_classes
 from rotx.annotations.convert.images import add_sizes
 from rotx.annotations.convert.read import read
 from rotx.annotations.convert.report import ConversionReport, report_of
@@ -23,6 +25,8 @@ def convert(
     to: str,
     *,
     images: str | Path | None = None,
+    classes: Sequence[str] | None = None,
+    renames: Mapping[str, str] | None = None,
     lenient: bool = False,
     jobs: int | None = None,
     progress: bool = False,
@@ -37,6 +41,9 @@ def convert(
         to: Format to write, one of `FORMATS`.
         images: Folder of the images, to read their sizes from; None: take the sizes from the annotations, or for YOLO
             the folder beside the labels. All formats but ``dota`` need sizes.
+        classes: Names of the classes to keep, in the order of their numbers; None: all, in the order of a source that
+            numbers them, otherwise sorted.
+        renames: New name of each class to rename; classes of one new name become one.
         lenient: Whether to skip and count errors instead of raising.
         jobs: Number of threads; None: one per core.
         progress: Whether to show a progress bar.
@@ -52,6 +59,7 @@ def convert(
     check_target(out, to, Path(source))
     folder = None if images is None else Path(images)
     data = read(source, images=folder, lenient=lenient, jobs=jobs, progress=progress)
+    set_classes(data, classes, renames or {}, to)
     if to != "dota":
         add_sizes(data, folder, lenient, progress)
     elif folder is not None and not any(data.paths):

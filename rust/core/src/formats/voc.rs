@@ -30,8 +30,8 @@ pub(super) const DIOR: [&str; 8] = [
 ];
 /// Entries that programs write beside a box to say how it is turned.
 const ANGLES: [&str; 4] = ["angle", "rotation", "theta", "direction"];
-/// Entries of an object that are read, say how it is written, or number it.
-const READ: [&str; 16] = [
+/// Entries of an object that are read, or say how it is written.
+const READ: [&str; 13] = [
     "name",
     "difficult",
     "possibleresult",
@@ -45,9 +45,6 @@ const READ: [&str; 16] = [
     "angle",
     "truncated",
     "pose",
-    "Object_ID",
-    "Object_NO",
-    "Class_ID",
 ];
 /// Values that say nothing.
 const NOTHING: [&str; 7] = ["", "0", "0.0", "none", "false", "unspecified", "unknown"];
@@ -96,7 +93,8 @@ fn image(
         let pushed = parsed.and_then(|(class, shape, difficult)| {
             rows.push_shape(line, image.as_bytes(), class.as_bytes(), shape, difficult)
         });
-        if pushed.is_ok() {
+        // The entries of HRSC2016 are always the same; nothing that a user added gets lost.
+        if pushed.is_ok() && tag == "object" {
             count_unread(node, problems);
         }
         if let Err(reason) = pushed {
@@ -118,7 +116,10 @@ fn object<'a>(node: Node<'a, '_>, problems: &mut Problems<'_>) -> Result<Object<
     };
     let system = text_of(node, "coordinate");
     if !matches!(system, "" | "pixel") {
-        return Err(Reason::line("not in pixels", format!("<coordinate> is '{}'; need pixel", shorten(system.as_bytes()))));
+        return Err(Reason::line(
+            "not in pixels",
+            format!("<coordinate> is '{}'; need pixel", shorten(system.as_bytes())),
+        ));
     }
     let (robndbox, bndbox) = (child(node, "robndbox"), child(node, "bndbox"));
     let mut shapes = Vec::new();
@@ -246,7 +247,7 @@ fn count_unread(node: Node<'_, '_>, problems: &mut Problems<'_>) {
             said.filter(|n| text_of(*n, "name") != "rotation").for_each(|n| problems.lose(text_of(n, "name")));
         }
         let says_nothing = !nested && NOTHING.iter().any(|nothing| text.eq_ignore_ascii_case(nothing));
-        if !says_nothing && !READ.contains(&name) && !name.starts_with("mbox_") && !name.starts_with("box_") {
+        if !says_nothing && !READ.contains(&name) {
             problems.lose(name);
         }
     }
