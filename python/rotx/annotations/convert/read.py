@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rotx import _rust
 from rotx.annotations.coco import read_coco
 from rotx.annotations.convert import yolo
@@ -14,7 +16,7 @@ from rotx.annotations.convert.collect import counted
 from rotx.annotations.convert.recognize import not_recognized, recognize
 from rotx.annotations.files import File, FormatError
 from rotx.annotations.formats import read_annotations
-from rotx.annotations.limits import check_pixels
+from rotx.annotations.limits import HUGE, check_pixels
 from rotx.annotations.sniff import annotation_files, is_header
 from rotx.geometry import thread_count
 from rotx.records import InstanceTable
@@ -59,11 +61,19 @@ _COCO_KEYS = {"id", "image_id", "category_id", "segmentation", "bbox", "area", "
 def _read_coco(path: Path, content: Any, lenient: bool) -> InstanceTable:
     data, table, _, ids, skipped = read_coco(path, [path.parent], data=content, lenient=lenient)
     things = data.get("annotations", [])
-    if skipped:
-        table.skipped = {"damaged object": len(skipped)}
-        first = [f"skipped {path}: {text}" for _, text in skipped[:20]]
-        table.notices += [f"skipped {len(skipped):,} objects", *first]
-        kept = set(map(repr, ids))
+    reasons = [text for _, text in skipped]
+    near = (np.abs(table.boxes) <= HUGE).all(axis=1)  # false for NaN
+    for row in np.flatnonzero(~near).tolist():
+        place = f"annotation {ids[row]}" if lenient else f"annotations[{row}]"
+        reasons.append(f"{place}: need finite coordinates up to {HUGE:.0e} pixels")
+        if not lenient:
+            raise FormatError(f"{path}: {reasons[0]}")
+    if reasons:
+        table.keep_objects(near)
+        table.skipped = {"damaged object": len(reasons)}
+        first = [f"skipped {path}: {text}" for text in reasons[:20]]
+        table.notices += [f"skipped {len(reasons):,} objects", *first]
+        kept = {repr(name) for name, is_near in zip(ids, near.tolist(), strict=True) if is_near}
         things = [thing for i, thing in enumerate(things) if repr(thing.get("id", i)) in kept]
     check_pixels(table.quads, str(path))
     outlines = sum(_is_other_polygon(thing) for thing in things)
