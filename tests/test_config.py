@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from rotx.cli import main
 from rotx.compat import load_config as load
-from rotx.config import ConfigError, apply_options, custom_imports, dumps, merge
+from rotx.config import ConfigError, apply_options, custom_imports, dumps, merge, read
 from rotx.config.source import MAX_BYTES
 
 ROOT = Path(__file__).parents[1]
@@ -171,7 +171,10 @@ def test_merge_changes_neither_argument() -> None:
         ("_base_ = ['a.py', 'b.py']", "config.py:1: 'model' is assigned in two bases, a.py and b.py: name one of them"),
         ("_base_ = ['a.py', 3]", "config.py:1: _base_ must be a path or a list of paths, not a whole number"),
         ("_base_ = 'a.py'\n_base_ = 'b.py'", "config.py:2: _base_ is assigned in line 1 already"),
-        ("_base_ = 'mmdet::x.py'", "config.py:1: _base_ 'mmdet::x.py': only files are read"),
+        ("_base_ = 'mmdet::x.py'", "config.py:1: _base_ 'mmdet::x.py' is not among the configs of rotx"),
+        ("_base_ = 'mmyolo::x.py'", "config.py:1: _base_ 'mmyolo::x.py': only configs of mmrotate, mmdet, rotx"),
+        ("_base_ = 'mmdet::../../x.py'", "is not among the configs of rotx"),
+        ("_base_ = 'https://x/y.py'", "only files are read"),
         ("_base_ = 'a\\0.py'", "config.py:1: _base_ 'a\\x00.py'"),
         ("x = 1\n_base_ = [x]", "config.py:2: no 'x' is assigned above"),
         ("_base_ = 'a.py'\nmodel = dict(depth=dict(x=1))", "config.py:2: model.depth is a dict, but a whole number"),
@@ -234,8 +237,20 @@ HOSTILE = [
     ("x = 1\ndel x", "2: Delete is not allowed"),
     ("x = (y := 1)", "1: := is not allowed"),
     ("x: int = 1", "1: an annotation is not allowed"),
-    ("x = dict(a=1)\nx['a'] = 2", "2: only names can be assigned to"),
-    ("x = dict(a=1)\nx.a = 2", "2: only names can be assigned to"),
+    ("x = (1, 2)\nx[0] = 2", "2: a tuple takes no item 0"),
+    ("x = [1]\nx[1] = 2", "2: a list takes no item 1"),
+    ("x = 'ab'\nx.a = 2", "2: text takes no item 'a'"),
+    ("y['a'] = 2", "1: no 'y' is assigned above"),
+    ("x = dict(a=1)\nx[True] = 2", "2: a dict takes no item True"),
+    ("x = dict(a=1)\nx.clear()", "2: only assignments and .update(...)"),
+    ("x = [1]\nx.update(a=1)", "2: a list has no .update(...)"),
+    ("x = [1]\nx.extend(3)", "2: .extend(...) needs a list or a tuple"),
+    ("print('MARK')", "1: only assignments are read"),
+    ("x = len(3)", "1: a whole number has no length"),
+    ("x = len('a', 'b')", "1: a call is not allowed"),
+    ("x = range('a')", "1: range needs whole numbers"),
+    ("x = range(1, 2, 0)", "1: range: "),
+    ("x = range(10**12)", "the config grows beyond"),
     ("a, *b = [1, 2]", "1: only names can be assigned to"),
     ("a, b = [1, 2, 3]", "1: needs 2 values on the right"),
     ("x += 1", "1: AugAssign is not allowed"),
@@ -576,3 +591,48 @@ def test_configs_load_neither_numpy_nor_torch() -> None:
 def test_our_own_configs(path: Path, tmp_path: Path) -> None:
     config = load(path)
     assert loaded(tmp_path, dumps(config)) == config
+
+
+CHANGES = {
+    "an entry": ("_base_.hooks.checkpoint.interval = 5", {"hooks": {"checkpoint": {"interval": 5, "keep": 3}}}),
+    "an item": ("_base_.hooks['checkpoint']['interval'] = 5", {"hooks": {"checkpoint": {"interval": 5, "keep": 3}}}),
+    "a new entry": ("_base_.hooks.logger = dict(interval=2)",
+                    {"hooks": {"checkpoint": {"interval": 1, "keep": 3}, "logger": {"interval": 2}}}),
+    "an item of a list": ("_base_.steps[1] = 7", {"steps": [1, 7]}),
+    "a sum": ("_base_.steps += [3]", {"steps": [1, 2, 3]}),
+    "a list that grows": ("_base_.steps.append(3)\n_base_.steps.extend([4, 5])", {"steps": [1, 2, 3, 4, 5]}),
+    "an update": ("keys = dict(a=1)\nkeys.update({'b': 2})\nkeys.update(c=3, **dict(d=4))",
+                  {"keys": {"a": 1, "b": 2, "c": 3, "d": 4}}),
+    "an entry of a value": ("m = dict(head=dict(n=1))\nm['head']['n'] = 2\nm.head.k = len('abc')",
+                            {"m": {"head": {"n": 2, "k": 3}}}),
+    "a copy is not changed": ("a = dict(n=1)\nb = a\nb.n = 2", {"a": {"n": 1}, "b": {"n": 2}}),
+    "lengths": ("classes = ('barge', 'tug')\nnum = len(classes)\nm = dict(n=len([1]) + len(dict(a=1)))",
+                {"num": 2, "m": {"n": 2}}),
+    "ranges": ("gpu_ids = range(0, 1)\nodd = range(1, 6, 2)", {"gpu_ids": [0], "odd": [1, 3, 5]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), CHANGES.values(), ids=CHANGES)
+def test_values_are_changed_in_place(text: str, expected: dict[str, object], tmp_path: Path) -> None:
+    (tmp_path / "base.py").write_text("hooks = dict(checkpoint=dict(interval=1, keep=3))\nsteps = [1, 2]\n")
+    (tmp_path / "config.py").write_text(f"_base_ = 'base.py'\n{text}\n")
+    config = read(tmp_path / "config.py")
+    assert {key: config[key] for key in expected} == expected
+    assert read(tmp_path / "base.py") == {"hooks": {"checkpoint": {"interval": 1, "keep": 3}}, "steps": [1, 2]}
+
+
+@pytest.mark.parametrize("name", ["mmrotate::_base_/default_runtime.py", "mmdet::default_runtime.py"])
+def test_bases_among_the_configs_of_rotx(name: str, tmp_path: Path) -> None:
+    (tmp_path / "config.py").write_text(f"_base_ = [{name!r}]\n")
+    assert "default_hooks" in read(tmp_path / "config.py")
+
+
+def test_options_of_variables_take_effect(tmp_path: Path) -> None:
+    """As if the file, or its base, assigned the value."""
+    (tmp_path / "base.py").write_text("root = 'a/'\ntest = dict(root=root, n=1)\n")
+    text = "_base_ = 'base.py'\nepochs = 3\nsteps = [epochs - 1, epochs]\ntrain = dict(root=f'{_base_.root}x')\n"
+    (tmp_path / "config.py").write_text(text)
+    config = load(tmp_path / "config.py", ["root=b/", "epochs=9", "steps=[1]", "test.n=2"])
+    assert config["train"] == {"root": "b/x"} and config["test"] == {"root": "b/", "n": 2}
+    assert (config["root"], config["epochs"], config["steps"]) == ("b/", 9, [1])
+    assert load(tmp_path / "config.py", ["epochs=9"])["steps"] == [8, 9]

@@ -232,11 +232,11 @@ def test_schedule_and_runtime(tmp_path: Path) -> None:
             "mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0},
             "dist_cfg": {"backend": "nccl"},
         },
+        "vis_backends": [{"type": "TensorboardVisBackend"}],
     }
     assert notices[0].startswith("translated from MMRotate 0.x: evaluation, optimizer, optimizer_config")
     assert notices[1:] == [
         "left out, for it has no counterpart: evaluation: metric",
-        "left out, for it has no counterpart: log_config.hooks: TensorboardLoggerHook",
     ]
 
 
@@ -691,3 +691,67 @@ def test_what_cannot_be_translated(tmp_path: Path, text: str, message: str) -> N
     with pytest.raises(ConfigError) as caught:
         load(path, notice=lambda _: None)
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+OLD_SCHEDULE = "optimizer = dict(type='SGD', lr=0.01)\nlr_config = dict(policy='step', step=[8, 11])\n"
+
+
+def test_a_model_of_1x_among_keys_of_0x_stays(tmp_path: Path) -> None:
+    model = (
+        "dict(type='mmdet.RetinaNet', data_preprocessor=dict(type='mmdet.DetDataPreprocessor', mean=[1, 2, 3]),"
+        " bbox_head=dict(type='mmdet.RetinaHead', anchor_generator=dict(type='FakeRotatedAnchorGenerator',"
+        " angle_version='le90')), train_cfg=dict(assigner=dict(iou_calculator=dict(type='RBboxOverlaps2D'))),"
+        " test_cfg=dict(nms=dict(type='nms_rotated', iou_threshold=0.1)))"
+    )
+    config, notices = translated(tmp_path, f"model = {model}\n{OLD_SCHEDULE}")
+    assert config["model"] == eval(model)
+    assert any("kept as it stands" in notice for notice in notices) and "optim_wrapper" in config
+
+
+def test_the_preprocessor_of_a_model_that_is_not_translated(tmp_path: Path) -> None:
+    data = (
+        "data = dict(train=dict(type='DOTADataset', ann_file='a/', img_prefix='b/', pipeline=[dict(type='Normalize',"
+        " mean=[1, 2, 3], std=[4, 5, 6], to_rgb=True), dict(type='Pad', size_divisor=32)]))\n"
+    )
+    config, _ = translated(tmp_path, f"model = dict(type='ReDet', neck=dict(a=1))\n{data}{OLD_SCHEDULE}")
+    assert config["model"]["data_preprocessor"]["mean"] == [1, 2, 3] and config["model"]["neck"] == {"a": 1}
+
+
+def test_leftovers_of_0x_beside_keys_of_1x(tmp_path: Path) -> None:
+    text = (
+        "checkpoint_config = dict(interval=10)\nlog_config = dict(interval=1)\ntrain_dataloader = dict(batch_size=2)\n"
+    )
+    config, notices = translated(tmp_path, text)
+    assert config == {"train_dataloader": {"batch_size": 2}}
+    assert any("left out: checkpoint_config, log_config" in notice for notice in notices)
+
+
+def test_hooks_and_settings_with_a_counterpart(tmp_path: Path) -> None:
+    text = OLD_SCHEDULE + (
+        "checkpoint_config = dict(interval=1, create_symlink=False)\n"
+        "evaluation = dict(interval=1, metric='mAP', save_best='mAP', rule='greater')\n"
+        "log_config = dict(interval=50, hooks=[dict(type='TextLoggerHook'), dict(type='TensorboardLoggerHook')])\n"
+        "custom_hooks = [dict(type='ExpMomentumEMAHook', momentum=0.0001, priority=49)]\n"
+        "find_unused_parameters = True\n"
+    )
+    config, _ = translated(tmp_path, text)
+    assert config["default_hooks"]["checkpoint"] == {
+        "type": "CheckpointHook", "save_best": "mAP", "rule": "greater", "interval": 1
+    }  # fmt: skip
+    assert config["vis_backends"] == [{"type": "TensorboardVisBackend"}]
+    (hook,) = config["custom_hooks"]
+    assert (hook["type"], hook["ema_type"], hook["momentum"]) == ("EMAHook", "ExpMomentumEMA", 0.0001)
+    assert config["model_wrapper_cfg"]["find_unused_parameters"] is True and "find_unused_parameters" not in config
+
+
+def test_sar_datasets_are_dotas_with_one_class(tmp_path: Path) -> None:
+    data = "data = dict(train=dict(type='SARDataset', ann_file='a/', img_prefix='b/', pipeline=[]))\n"
+    dataset = translated(tmp_path, data + OLD_SCHEDULE)[0]["train_dataloader"]["dataset"]
+    assert (dataset["type"], dataset["metainfo"]) == ("DOTADataset", {"classes": ("ship",)})
+
+
+def test_a_rotation_that_grows_images_is_named(tmp_path: Path) -> None:
+    step = "dict(type='PolyRandomRotate', rotate_ratio=0.8, mode='range', angles_range=60, auto_bound=True)"
+    data = f"data = dict(train=dict(type='DOTADataset', ann_file='a/', img_prefix='b/', pipeline=[{step}]))\n"
+    with pytest.raises(ConfigError, match=r"PolyRandomRotate\.auto_bound=True has no counterpart"):
+        translated(tmp_path, data + OLD_SCHEDULE)

@@ -169,3 +169,11 @@ def test_what_a_plugin_lacks_is_not_taken_for_the_plugin(plugins: Path) -> None:
     with pytest.raises(ModuleNotFoundError, match="rotx_something_absent") as caught:
         load_plugins(["rotx_lacking_plugin"])
     assert "plugin" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["SARDataset", "mmrotate.SODADataset", "MyShipDataset", "FAIRDataset", "VOCDataset"])
+def test_an_unknown_dataset_names_the_way_out(name: str) -> None:
+    with pytest.raises(ValueError, match=r"unknown type .*: use the type of its format, such as DOTADataset"):
+        registry.resolve(name)
+    with pytest.raises(ValueError, match="did you mean 'DOTADataset'"):
+        registry.resolve("DOTADatasett")

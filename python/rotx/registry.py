@@ -241,7 +241,12 @@ def resolve(name: str) -> Callable[..., Any]:
     if short in _registered:
         return _registered[short]
     if short not in TABLE:
-        raise ValueError(f"unknown type {name!r}{nearest(short, [*TABLE, *_registered])}")
+        known = [*TABLE, *_registered]
+        if short.endswith("Dataset") and not get_close_matches(short, known, n=1, cutoff=0.9):
+            # A similar name is another set with other classes.
+            hint = ": use the type of its format, such as DOTADataset, with metainfo=dict(classes=('a', 'b'))"
+            raise ValueError(f"unknown type {name!r}{hint}")
+        raise ValueError(f"unknown type {name!r}{nearest(short, known)}")
     module, _, attribute = TABLE[short].partition(":")
     target: Callable[..., Any] = getattr(import_module(module), attribute)
     return target

@@ -446,7 +446,7 @@ def test_lying_headers(tmp_path: Path) -> None:
     content = bytearray(cv2.imencode(".bmp", picture())[1].tobytes())
     content[18:26] = struct.pack("<ii", 100_000, 100_000)
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="a: OpenCV cannot read it: pixels <= "):
+    with pytest.raises(ValueError, match=r"a: claims 100,000 x 100,000 pixels, more than its [\d,]+ bytes can hold"):
         open_image(path)
     for compression in (1, 5, 8, 32773):
         size = {256: (4, [100_000]), 257: (4, [100_000]), 278: (4, [100_000])}

@@ -363,6 +363,16 @@ def test_damaged_bytes_never_end_in_another_error(tmp_path: Path) -> None:
                 assert "w.pth" in str(error)
 
 
+def test_a_version_that_zipfile_does_not_know(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    torch.save({"state_dict": net().state_dict()}, path)
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 6] = 200
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"w\.pth: is damaged .*version"):
+        load_checkpoint(net(), path)
+
+
 def test_a_compressed_archive_is_read_not_mapped(tmp_path: Path) -> None:
     source, target = net(), net()
     torch.save(source.state_dict(), tmp_path / "w.pth")

@@ -92,3 +92,20 @@ def test_mistakes_are_one_line(arguments: list[object], message: str) -> None:
     assert result.exit_code == 2
     assert message in result.output and len(result.output.strip().splitlines()) == 1
     assert "Traceback" not in result.output
+
+
+UNKNOWN = {
+    "S2ANet": "backbone=dict(type='Own')",
+    "mmdet.RTMDet": "train_cfg=dict(assigner=dict(type='mmdet.DynamicSoftLabelAssigner'))",
+    "ReDet": "backbone=dict(type='ReResNet')",
+    "mmrotate.H2RBoxDetector": "bbox_head=dict(type='H2RBoxHead')",
+    "YOLOX": "data_preprocessor=dict(type='Own')",
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_an_unknown_detector_is_named_before_its_parts(name: str, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(f"model = dict(type={name!r}, {UNKNOWN[name]})\n")
+    result = check(tmp_path / "own.py")
+    assert result.exit_code == 2 and f"model.type {name!r} is not among the detectors of rotx: " in result.output
+    assert "RetinaNet" in result.output and "docs/models.md" in result.output

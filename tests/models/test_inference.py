@@ -208,6 +208,21 @@ def test_arrays_that_are_no_image(predictor: Predictor, image: Any, got: str) ->
         predictor.predict([picture(), image])
 
 
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P"])
+def test_images_of_pil_are_rgb(mode: str, predictor: Predictor) -> None:
+    image = pytest.importorskip("PIL.Image").fromarray(picture()[:, :, ::-1]).convert(mode)
+    assert same(predictor.predict(image), predictor.predict(np.asarray(image.convert("RGB"))[:, :, ::-1]))
+
+
+def test_images_whose_channels_are_unknown(predictor: Predictor) -> None:
+    image = pytest.importorskip("PIL.Image").new("CMYK", (32, 32))
+    with pytest.raises(ValueError, match="image0: a PIL image of mode 'CMYK': convert it to RGB"):
+        predictor.predict([image])
+    for tensor in (torch.zeros(32, 32, 3, dtype=torch.uint8), torch.zeros(3, 32, 32)):
+        with pytest.raises(ValueError, match="image0: a tensor has no fixed order of channels"):
+            predictor.predict([tensor])
+
+
 # Drawing and writing
 
 

@@ -192,13 +192,14 @@ def test_images_that_need_more_memory_than_there_is_are_named(source: Path, tmp_
     """Their files are as large as the claim demands: only asking for the memory shows that there is none."""
     shutil.copytree(source, tmp_path / "source")
     images, out = tmp_path / "source/images", tmp_path / "out"
-    rest = [(b"IDAT", zlib.compress(b"\0" * 99)), (b"juNk", bytes(1 << 18)), (b"IEND", b"")]
+    rest = [(b"IDAT", zlib.compress(b"\0" * 99)), (b"juNk", bytes(5 << 20)), (b"IEND", b"")]
     turned = (b"eXIf", b"II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0\0\0\0\0")
     (images / "interlaced.png").write_bytes(png(40_000, 40_000, 1, rest))
     (images / "turned.png").write_bytes(png(40_000, 40_000, 0, [turned, *rest]))
     (images / "wide.png").write_bytes(png(4_000_000, 400, 0, rest))
     (images / "tall.png").write_bytes(png(1, 1 << 31 - 1, 0, rest))
-    run = start(tmp_path / "source", out, ["--size", "400", "--gap", "0"], preexec_fn=few_gigabytes)
+    words = ["--size", "400", "--gap", "0", "--max-pixels", "1600000000"]
+    run = start(tmp_path / "source", out, words, preexec_fn=few_gigabytes)
     _, errors = run.communicate()
     assert run.returncode == 1, errors
     for name in ("interlaced", "turned", "wide"):

@@ -121,6 +121,25 @@ def merge_rule_option(default: str, what: str) -> Callable[[F], F]:
     return click.option("--merge-rule", type=rules, default=default, show_default=True, help=text)
 
 
+def _set_max_pixels(ctx: click.Context, param: click.Parameter, value: int | None) -> None:
+    if value is not None:
+        from rotx.images.budget import set_max_pixels
+
+        set_max_pixels(value)
+
+
+#: Decorator that adds the option ``--max-pixels``, which applies to all images that the command reads.
+max_pixels_option = click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    metavar="N",
+    expose_value=False,
+    callback=_set_max_pixels,
+    help="Largest image that is held in memory whole, in pixels; up to N pixels, a small file may also claim more than "
+    "it is likely to hold.  [default: 1073741824]",
+)
+
+
 class Lazy(click.Group):
     """Group of commands whose modules are imported only when a command is used."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from rotx.cli import user_errors
+from rotx.cli import max_pixels_option, user_errors
 
 
 @click.command()
@@ -21,6 +21,7 @@ from rotx.cli import user_errors
 @click.option("--augment", type=click.Path(), metavar="CONFIG", help="Draw augmented training images of CONFIG.")
 @click.option("--draws", type=click.IntRange(1, 16), default=1, show_default=True, help="Augmented views per image.")
 @click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE", help="Override a value in CONFIG.")
+@max_pixels_option
 @user_errors
 def browse(
     data: str | None,
@@ -68,3 +69,7 @@ def browse(
     for problem in problems:
         click.echo(f"error: {problem}", err=True)
     sys.exit(1 if problems else 0)
+
+
+if __name__ == "__main__":
+    browse(prog_name="rotx browse")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotx.cli import Number, class_names, user_errors
+from rotx.cli import Number, class_names, max_pixels_option, user_errors
 
 if TYPE_CHECKING:
     from rotx.annotations.check import CheckedSet, CheckReport
@@ -30,6 +30,7 @@ _SHOWN = 5
 @click.option("--picture", type=click.Path(), metavar="FILE.png", help="Plot object sizes, shapes, angles and counts.")
 @click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE", help="Override a value in the config.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Number of threads.  [default: one per core]")
+@max_pixels_option
 @user_errors
 def check(
     data: tuple[str, ...],
@@ -145,3 +146,7 @@ def _print_drops(part: DatasetUsage) -> None:
     if part.drawn:
         lost = ", ".join(f"{count:,} {reason}" for reason, count in part.lost.items()) or "none"
         click.echo(f"  by the pipeline, of {part.seen:,} objects on {part.drawn:,} images drawn once: {lost}")
+
+
+if __name__ == "__main__":
+    check(prog_name="rotx check")

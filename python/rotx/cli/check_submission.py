@@ -32,3 +32,7 @@ def check_submission(results: str, version: str, task: int) -> None:
     errors = sum(finding.level == "error" for finding in findings)
     click.echo(f"{errors} errors, {len(findings) - errors} warnings")
     sys.exit(1 if errors else 0)
+
+
+if __name__ == "__main__":
+    check_submission(prog_name="rotx check-submission")

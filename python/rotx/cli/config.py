@@ -128,3 +128,7 @@ def _check_training(settings: dict[str, Any], detector: Any) -> None:
     build_schedule(training.param_scheduler, epoch_length=1000)
     if training.ema is not None:
         build_ema(detector, training.ema, epoch_length=1000, where="custom_hooks: EMAHook")
+
+
+if __name__ == "__main__":
+    config(prog_name="rotx config")

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from rotx.cli import user_errors
+from rotx.cli import max_pixels_option, user_errors
 from rotx.cli.report import note
 
 _FORMATS = ("dota", "coco", "yolo", "voc", "rolabelimg", "hrsc", "labelme")
@@ -29,6 +29,7 @@ _FORMATS = ("dota", "coco", "yolo", "voc", "rolabelimg", "hrsc", "labelme")
 )
 @click.option("--lenient", is_flag=True, help="Skip and count objects that cannot be read instead of failing.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Number of threads.  [default: one per core]")
+@max_pixels_option
 @user_errors
 def convert(
     source: str,
@@ -66,3 +67,7 @@ def convert(
     note(report.notices)
     for line in report.lines():
         click.echo(line)
+
+
+if __name__ == "__main__":
+    convert(prog_name="rotx convert")

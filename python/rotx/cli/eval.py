@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotx.cli import Number, class_names, merge_rule_option, user_errors
+from rotx.cli import Number, class_names, max_pixels_option, merge_rule_option, user_errors
 from rotx.cli.config import CFG_OPTIONS_HELP, PLUGIN_HELP, TRUST_HELP
 from rotx.cli.report import Outputs, note, output_options, print_table
 
@@ -114,6 +114,7 @@ def score(
 @click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help=PLUGIN_HELP)
 @click.option("--trust-config", is_flag=True, help=TRUST_HELP)
 @output_options
+@max_pixels_option
 @user_errors
 def model(
     config: str,
@@ -265,3 +266,7 @@ def _thresholds(options: tuple[str, ...]) -> list[float] | None:
         return [float(word) for word in words] or None
     except ValueError:
         raise ValueError(f"--iou: need numbers such as 0.5,0.75, got '{','.join(words)}'") from None
+
+
+if __name__ == "__main__":
+    main(prog_name="rotx-eval")

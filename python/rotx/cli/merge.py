@@ -56,3 +56,7 @@ def merge(results: str, out: str, iou_thr: float, merge_rule: MergeRule, boxes: 
     write(merged, out)
     click.echo(merge_table(found, merged))
     click.echo(f"detections: {out}")
+
+
+if __name__ == "__main__":
+    merge(prog_name="rotx merge")

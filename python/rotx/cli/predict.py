@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotx.cli import INTERRUPTED, Number, class_names, fail, merge_rule_option, user_errors
+from rotx.cli import INTERRUPTED, Number, class_names, fail, max_pixels_option, merge_rule_option, user_errors
 from rotx.cli.config import CFG_OPTIONS_HELP, PLUGIN_HELP, TRUST_HELP
 from rotx.cli.report import note
 
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 @click.option("--cfg-options", "options", multiple=True, metavar="PATH=VALUE", help=CFG_OPTIONS_HELP)
 @click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help=PLUGIN_HELP)
 @click.option("--trust-config", is_flag=True, help=TRUST_HELP)
+@max_pixels_option
 @user_errors
 def predict(config: str, checkpoint: str, inputs: tuple[str, ...], out: str, **options: Any) -> None:
     """Detect objects in images and videos.
@@ -174,3 +175,7 @@ def _places(files: list[Path]) -> list[str]:
     """The paths to print: if several files lie in one folder, the folder instead."""
     counts = Counter(path.parent for path in files if path.suffix == ".txt")
     return list(dict.fromkeys(str(path.parent if counts[path.parent] > 1 else path) for path in files))
+
+
+if __name__ == "__main__":
+    predict(prog_name="rotx predict")

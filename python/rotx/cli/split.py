@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotx.cli import INTERRUPTED, user_errors
+from rotx.cli import INTERRUPTED, max_pixels_option, user_errors
 
 if TYPE_CHECKING:
     from rotx.tiling.split import SplitReport
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--padding-value", type=int, nargs=3, help="Colour of the padding: blue, green, red.")
 @click.option("--ext", type=click.Choice(["png", "jpg"]), help="File format of the patches.  [default: png]")
 @click.option("--jobs", type=click.IntRange(min=1), help="Number of threads.  [default: one per core]")
+@max_pixels_option
 @user_errors
 def split(source: str, out: str | None, ann: str | None, preset: str | None, **options: Any) -> None:
     """Split large images into patches.
@@ -122,3 +123,7 @@ def _print(report: SplitReport, out: str) -> None:
         failed = len(report.failed)
         count = failed + totals["images"]
         click.echo(f"error: {failed:,} of {count:,} images failed; run the same command again to retry them", err=True)
+
+
+if __name__ == "__main__":
+    split(prog_name="rotx split")

@@ -30,3 +30,7 @@ def synth(out: str, train: int, val: int, size: int, seed: int) -> None:
     )
     objects = ", ".join(f"{count:,} {name}" for name, count in counts.items())
     click.echo(f"{out}: {train:,} training images, {val:,} validation images; objects: {objects}")
+
+
+if __name__ == "__main__":
+    synth(prog_name="rotx synth")

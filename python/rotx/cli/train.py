@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from rotx.cli import fail, user_errors
+from rotx.cli import fail, max_pixels_option, user_errors
 from rotx.cli.config import PLUGIN_HELP, TRUST_HELP, config_arguments, read
 
 #: Exit code for a loss or gradient that is not finite.
@@ -32,6 +32,7 @@ NOT_FINITE = 1
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events.")
 @click.option("--plugin", "plugins", multiple=True, metavar="MODULE", help=PLUGIN_HELP)
 @click.option("--trust-config", is_flag=True, help=TRUST_HELP)
+@max_pixels_option
 @user_errors
 def main(
     file: str,

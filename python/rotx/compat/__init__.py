@@ -15,7 +15,7 @@ from typing import Any
 
 from rotx import registry
 from rotx.compat.keys import own_keys
-from rotx.compat.mmrotate0 import is_mmrotate0, translate
+from rotx.compat.mmrotate0 import is_mmrotate0, translate, without_leftovers
 from rotx.compat.model_keys import own_model
 from rotx.compat.parts import to_parts
 from rotx.compat.sections import check_names
@@ -42,8 +42,9 @@ def load_config(
         ConfigError: If the config is invalid; one line that names the file and the line.
     """
     warn = notice or warnings.warn
-    config = read(path)
+    config = read(path, options)
     try:
+        config = without_leftovers(config, lambda text: warn(f"{path}: {text}"))
         if is_mmrotate0(config):
             config = translate(config, lambda text: warn(f"{path}: {text}"))
         check_names(config)

@@ -23,6 +23,9 @@ NEW = {"train_dataloader", "val_dataloader", "test_dataloader", "optim_wrapper",
 #: Keys of 0.x that may be the user's own variables in a 1.x file.
 _OLD_ALONE = {"data", "optimizer", "runner", "total_epochs", "evaluation"}
 
+#: Keys of 0.x that change no training: how often it saves and logs.
+_HARMLESS = ("checkpoint_config", "log_config")
+
 #: Settings of 0.x that the translation uses, and settings without counterpart and effect here.
 OLD_KEYS = OLD | _OLD_ALONE | {"fp16", "resume_from", "auto_resume", "dist_params", "opencv_num_threads"}
 OLD_KEYS |= {"mp_start_method", "cudnn_benchmark", "workflow", "seed", "gpu_ids", "device"}
@@ -30,6 +33,18 @@ OLD_KEYS |= {"mp_start_method", "cudnn_benchmark", "workflow", "seed", "gpu_ids"
 _VARIABLES = {"img_norm_cfg", "train_pipeline", "val_pipeline", "test_pipeline"}
 
 _WARMUP = {"linear": "LinearLR", "constant": "ConstantLR"}
+
+
+def without_leftovers(config: Config, notice: Notice) -> Config:
+    """Drops keys of 0.x beside keys of 1.x which 1.x does not read, and which change no training.
+
+    Files that people moved to 1.x often keep them.
+    """
+    left = [key for key in _HARMLESS if key in config]
+    if not left or not any(key in NEW for key in config):
+        return config
+    notice(f"left out: {', '.join(left)}; keys of MMRotate 0.x beside those of 1.x, which reads default_hooks instead")
+    return {key: value for key, value in config.items() if key not in left}
 
 
 def is_mmrotate0(config: Config) -> bool:
@@ -64,8 +79,12 @@ def translate(config: Config, notice: Notice) -> Config:
     notice(f"translated from MMRotate 0.x: {', '.join(found)}")
     new = {key: value for key, value in config.items() if key not in OLD_KEYS | _VARIABLES}
     data, preprocessor = translate_data(config, notice)
-    if isinstance(config.get("model"), dict):
-        new["model"] = translate_model(config["model"], preprocessor, notice)
+    model = config.get("model")
+    if isinstance(model, dict) and is_old_model(model):
+        new["model"] = translate_model(model, preprocessor, notice)
+    elif isinstance(model, dict):
+        notice(f"model.type {model.get('type')!r} is not among the models that are translated: kept as it stands")
+        new["model"] = {"data_preprocessor": preprocessor, **model} if preprocessor else model
     new |= data
     length = _schedule(config, new, notice)
     _optimizer(config, new, notice)
@@ -98,7 +117,8 @@ def _schedule(config: Config, new: Config, notice: Notice) -> int:
         new["test_evaluator"]["outfile_prefix"] = "./work_dirs/Task1"
     save_best = evaluation.pop("save_best", None)
     if save_best:
-        _hook(new, "checkpoint", {"type": "CheckpointHook", "save_best": save_best})
+        rule = {"rule": evaluation.pop("rule")} if evaluation.get("rule") else {}
+        _hook(new, "checkpoint", {"type": "CheckpointHook", "save_best": save_best, **rule})
     _left_out("evaluation", evaluation, notice)
     return int(length or 12)
 
@@ -168,17 +188,29 @@ def _learning_rate(config: Config, new: Config, length: int) -> None:
 def _runtime(config: Config, new: Config, notice: Notice) -> None:
     """Translates hooks, resuming, and the settings of processes."""
     checkpoint = dict(config.get("checkpoint_config") or {})
+    checkpoint.pop("create_symlink", None)  # rotx names the last checkpoint in a file, on every system
     if checkpoint:
         _hook(new, "checkpoint", {"type": "CheckpointHook", **checkpoint})
     log = dict(config.get("log_config") or {})
     if log:
         _hook(new, "logger", {"type": "LoggerHook", "interval": log.pop("interval", 10)})
-        others = [hook.get("type") for hook in log.pop("hooks", []) if hook.get("type") != "TextLoggerHook"]
+        hooks = [hook.get("type") for hook in log.pop("hooks", [])]
+        if "TensorboardLoggerHook" in hooks:
+            new["vis_backends"] = [{"type": "TensorboardVisBackend"}]
+        others = [hook for hook in hooks if hook not in ("TextLoggerHook", "TensorboardLoggerHook")]
         _left_out("log_config.hooks", others, notice)
     if config.get("resume_from"):
         new |= {"load_from": config["resume_from"], "resume": True}
     elif config.get("auto_resume"):
         new["resume"] = "auto"  # otherwise start from the weights in load_from
+    if config.get("custom_hooks"):
+        new["custom_hooks"] = _custom_hooks(config["custom_hooks"])
+    if "find_unused_parameters" in config:
+        new.pop("find_unused_parameters", None)
+        new["model_wrapper_cfg"] = {
+            "type": "MMDistributedDataParallel",
+            "find_unused_parameters": config["find_unused_parameters"],
+        }
     environment: Config = {}
     if "cudnn_benchmark" in config:
         environment["cudnn_benchmark"] = config["cudnn_benchmark"]
@@ -193,6 +225,19 @@ def _runtime(config: Config, new: Config, notice: Notice) -> None:
         new["randomness"] = {"seed": config["seed"]}
     if len(config.get("workflow") or []) > 1:
         notice("left out: workflow; the validation loss is not computed")
+
+
+def _custom_hooks(hooks: Any) -> Any:
+    """Translates ``ExpMomentumEMAHook`` and the like; other hooks keep their names."""
+    if not isinstance(hooks, list | tuple):
+        return hooks
+    types = {"ExpMomentumEMAHook": "ExpMomentumEMA", "LinearMomentumEMAHook": "MomentumAnnealingEMA"}
+    return [
+        {**hook, "type": "EMAHook", "ema_type": types[hook["type"]]}
+        if isinstance(hook, dict) and hook.get("type") in types
+        else hook
+        for hook in hooks
+    ]
 
 
 def _hook(new: Config, name: str, hook: Config) -> None:

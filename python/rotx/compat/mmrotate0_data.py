@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rotx.compat.mmrotate0_keys import check_old_dataset, check_old_step
+from rotx.config.errors import ConfigError
 
 Config = dict[str, Any]
 Notice = Callable[[str], None]
@@ -67,6 +68,9 @@ def _dataset(old: Config, part: str, root: Any, notice: Notice) -> Config:
         return {"type": old.get("type", "ConcatDataset"), "datasets": inner}
     old = {key: value for key, value in old.items() if key not in _DATASET_GONE}
     new: Config = {"type": old.pop("type", "DOTADataset")}
+    if new["type"] == "SARDataset":
+        new["type"] = "DOTADataset"
+        old = {"classes": ("ship",), **old}
     images, annotations = old.pop("img_prefix", None), old.pop("ann_file", "")
     annotations = "" if annotations == images else annotations  # 0.x repeats the images if there are none
     folders = [old.pop(key) for key in ("ann_subdir", "img_subdir") if key in old]
@@ -220,7 +224,7 @@ def _rotate(old: Config) -> list[Any]:
     if old.get("rect_classes"):
         new["rect_obj_labels"] = old["rect_classes"]
     if old.get("auto_bound"):
-        new["auto_bound"] = True
+        raise ConfigError("PolyRandomRotate.auto_bound=True has no counterpart: images keep their size; leave it out")
     return [new]
 
 

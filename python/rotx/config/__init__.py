@@ -17,13 +17,13 @@ from rotx.config.dump import dumps
 from rotx.config.errors import ConfigError
 from rotx.config.files import read as read_file
 from rotx.config.merge import merge
-from rotx.config.options import apply_options
+from rotx.config.options import apply_options, variables_of
 from rotx.config.source import Budget
 
 __all__ = ["ConfigError", "apply_options", "custom_imports", "dumps", "load", "merge", "read"]
 
 
-def read(path: str | Path) -> dict[str, Any]:
+def read(path: str | Path, options: Sequence[str] = ()) -> dict[str, Any]:
     """Reads a config file as it is written; a config of MMRotate 0.x keeps its keys.
 
     The config holds every name that the file or its bases assign, except names that begin with an underscore. Reading
@@ -31,11 +31,13 @@ def read(path: str | Path) -> dict[str, Any]:
 
     Args:
         path: Path of a .py file.
+        options: Texts of ``--cfg-options``; an option ``name=value`` for a name that the files assign counts as if they
+            assigned this value. :func:`apply_options` applies all others.
 
     Raises:
         ConfigError: If the config is invalid; one line that names the file and the line.
     """
-    return read_file(Path(path), Budget())
+    return read_file(Path(path), Budget(), variables=variables_of(options))
 
 
 def load(path: str | Path, options: Sequence[str] = (), notice: Callable[[str], None] | None = None) -> dict[str, Any]:

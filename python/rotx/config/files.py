@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,16 @@ from rotx.config.statements import bases, run
 from rotx.config.values import Evaluator
 
 
-def read(path: Path, budget: Budget, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+def read(
+    path: Path, budget: Budget, above: tuple[Path, ...] = (), variables: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Reads the names that a file and its bases assign, without names that begin with an underscore.
 
     Args:
         path: Path of the file.
         budget: Remaining limits for reading the config.
         above: Files that name this one as a base, from the top, to detect circles.
+        variables: Values that replace those which the files assign to these names.
 
     Raises:
         ConfigError: If a file cannot be read; names the file and the line.
@@ -30,14 +34,14 @@ def read(path: Path, budget: Budget, above: tuple[Path, ...] = ()) -> dict[str, 
     origin: dict[str, Path] = {}
     for name, line in bases(tree, Evaluator(source, {})):
         other = _base_path(source, name, line, above)
-        for key, value in read(other, budget, above).items():
+        for key, value in read(other, budget, above, variables).items():
             if key in base:
                 reason = f"{key!r} is assigned in two bases, {origin[key]} and {other}: name one of them"
                 raise source.error(line, reason)
             base[key] = value
             origin[key] = other
     evaluator = Evaluator(source, base)
-    lines = run(tree, evaluator)
+    lines = run(tree, evaluator, variables or {})
     config = dict(base)
     for key, value in evaluator.names.items():
         if key.startswith("_"):
@@ -49,8 +53,30 @@ def read(path: Path, budget: Budget, above: tuple[Path, ...] = ()) -> dict[str, 
     return config
 
 
+#: Packages whose configs are among those of rotx.
+_SCOPES = ("mmrotate", "mmdet", "rotx")
+#: Folders of the configs of rotx: in a checkout, and in the package.
+_CONFIGS = (Path(__file__).parents[3] / "configs", Path(__file__).parents[1] / "configs")
+
+
+def _shipped(source: Source, scope: str, name: str, line: int) -> Path:
+    """Path of a config of rotx."""
+    if scope not in _SCOPES:
+        raise source.error(line, f"_base_ '{scope}::{name}': only configs of {', '.join(_SCOPES)} are known by name")
+    name = name.removeprefix("configs/")
+    folder = next((folder for folder in _CONFIGS if folder.is_dir()), None)
+    found = sorted(folder.rglob(Path(name).name)) if folder else []
+    exact = [path for path in found if folder and path == folder / name]
+    if len(exact or found) != 1 or ".." in Path(name).parts:
+        raise source.error(line, f"_base_ '{scope}::{name}' is not among the configs of rotx: copy it, give its path")
+    return (exact or found)[0]
+
+
 def _base_path(source: Source, name: str, line: int, above: tuple[Path, ...]) -> Path:
-    """Path of a base; relative paths start at the file that names it."""
+    """Path of a base; relative paths start at the file that names it, ``mmrotate::`` at the configs of rotx."""
+    scope, _, inner = name.partition("::")
+    if inner:
+        return _shipped(source, scope, inner, line)
     try:
         path = source.path.parent / name
         is_file = path.is_file()

@@ -43,6 +43,18 @@ def apply_options(config: dict[str, Any], options: Sequence[str]) -> dict[str, A
     return config
 
 
+def variables_of(options: Sequence[str]) -> dict[str, Any]:
+    """Values of options ``name=value``, by name; a dict is none of them, as it is merged into the old value."""
+    found: dict[str, Any] = {}
+    for option in options:
+        name, equals, text = option.partition("=")
+        if equals and name.strip().isidentifier():
+            value = _parse(text, option)
+            if not isinstance(value, dict):
+                found[name.strip()] = value
+    return found
+
+
 class _NoSuchPath(Exception):
     """Error for a path that does not exist."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from typing import Any
 
 from rotx.config.errors import kind
@@ -42,13 +43,15 @@ def bases(tree: ast.Module, evaluator: Evaluator) -> list[tuple[str, int]]:
     for path in paths:
         if not isinstance(path, str):
             raise evaluator.source.error(line, f"_base_ must be a path or a list of paths, not {kind(path)}")
-        if "::" in path or "://" in path:
+        if "://" in path:
             raise evaluator.source.error(line, f"_base_ {path!r}: only files are read; copy it and give its path")
     return [(path, line) for path in paths]
 
 
-def run(tree: ast.Module, evaluator: Evaluator) -> dict[str, int]:
+def run(tree: ast.Module, evaluator: Evaluator, variables: Mapping[str, Any]) -> dict[str, int]:
     """Reads the assignments in order into ``evaluator.names``; returns the last line of each name.
+
+    ``variables`` replaces the values of these names wherever the file assigns them.
 
     Raises:
         ConfigError: For any other statement.
@@ -61,11 +64,19 @@ def run(tree: ast.Module, evaluator: Evaluator) -> dict[str, int]:
             case ast.AugAssign(target=ast.Name(id=name)) if name in evaluator.names:
                 value = evaluator.value(node.value)
                 bound = {name: evaluator.operation(node, evaluator.names[name], node.op, value)}
+            case ast.AugAssign(target=ast.Subscript() | ast.Attribute()):
+                old, value = evaluator.value(node.target), evaluator.value(node.value)
+                evaluator.assign(node.target, evaluator.operation(node, old, node.op, value))
+                continue
+            case ast.Expr(value=ast.Call(func=ast.Attribute()) as call):
+                evaluator.change(call)
+                continue
             case ast.Assign() | ast.Pass() | ast.Expr(value=ast.Constant(value=str())):
                 continue
             case _:
                 default = f"{type(node).__name__} is not allowed: write name = value"
                 raise evaluator.source.error(node.lineno, _REFUSED.get(type(node), default))
+        bound |= {name: evaluator.copy(variables[name], node) for name in bound if name in variables}
         evaluator.names.update(bound)
         lines.update(dict.fromkeys(bound, node.lineno))
     return lines
@@ -76,7 +87,7 @@ def _names_base(node: ast.Assign) -> bool:
 
 
 def _assigned(node: ast.Assign, evaluator: Evaluator) -> dict[str, Any]:
-    """Returns the names that an assignment binds, with their values."""
+    """Returns the names that an assignment binds, with their values; assigns to entries and items at once."""
     value = evaluator.value(node.value)
     bound: dict[str, Any] = {}
     for place, target in enumerate(node.targets):
@@ -84,6 +95,9 @@ def _assigned(node: ast.Assign, evaluator: Evaluator) -> dict[str, Any]:
             value = evaluator.copy(value, node)  # a = b = [] makes two lists
         if isinstance(target, ast.Name):
             bound[target.id] = value
+            continue
+        if isinstance(target, ast.Subscript | ast.Attribute):
+            evaluator.assign(target, value)
             continue
         names = target.elts if isinstance(target, ast.Tuple | ast.List) else []
         if not names or not all(isinstance(name, ast.Name) for name in names):

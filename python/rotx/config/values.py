@@ -245,7 +245,7 @@ class Evaluator:
         return value
 
     def _call(self, node: ast.Call, depth: int) -> Any:
-        """Evaluates ``dict(...)`` and ``float('inf')``, the only calls that are read."""
+        """Evaluates ``dict(...)``, ``float('inf')``, ``len(x)`` and ``range(n)``, the only calls that are read."""
         name = node.func.id if isinstance(node.func, ast.Name) and node.func.id not in self.names else ""
         if name == "dict" and len(node.args) <= 1:
             return self._dict_call(node, depth)
@@ -255,7 +255,68 @@ class Evaluator:
                 return float(value)
             except (TypeError, ValueError, OverflowError):
                 raise self._error(node, f"{kind(value)} that is no number") from None
-        raise self._error(node, "a call is not allowed: only dict(...) and float('inf') are read; write its value")
+        if name == "len" and len(node.args) == 1 and not node.keywords:
+            value = self.value(node.args[0], depth + 1)
+            if not isinstance(value, str | list | tuple | dict):
+                raise self._error(node, f"{kind(value)} has no length")
+            return len(value)
+        if name == "range" and 1 <= len(node.args) <= 3 and not node.keywords:
+            return self._range(node, depth)
+        allowed = "dict(...), len(...), range(...) and float('inf')"
+        raise self._error(node, f"a call is not allowed: only {allowed} are read; write its value")
+
+    def _range(self, node: ast.Call, depth: int) -> list[int]:
+        """Evaluates ``range(...)`` to a list of its numbers."""
+        limits = [self.value(argument, depth + 1) for argument in node.args]
+        if any(type(limit) is not int for limit in limits):
+            raise self._error(node, "range needs whole numbers")
+        try:
+            numbers = range(*limits)
+            count = len(numbers)
+        except (ValueError, OverflowError) as error:
+            raise self._error(node, f"range: {error}") from None
+        self._pay(node, count + 1)
+        return list(numbers)
+
+    def assign(self, target: ast.expr, value: Any) -> None:
+        """Sets ``name['key']`` or ``name.key``, where the name is assigned above or is ``_base_.x``.
+
+        Raises:
+            ConfigError: If there is no such dict or list.
+        """
+        if not isinstance(target, ast.Subscript | ast.Attribute):
+            raise self._error(target, "only names, entries and items can be assigned to")
+        owner = self._reference(target.value, 1)
+        key = target.attr if isinstance(target, ast.Attribute) else self.value(target.slice, 1)
+        is_key = isinstance(owner, dict) and isinstance(key, str | int) and not isinstance(key, bool)
+        is_place = isinstance(owner, list) and type(key) is int and -len(owner) <= key < len(owner)
+        if not is_key and not is_place:
+            raise self._error(target, f"{kind(owner)} takes no item {key!r}")
+        owner[key] = value
+
+    def change(self, call: ast.Call) -> None:
+        """Evaluates ``name.update(...)``, ``name.append(x)`` and ``name.extend(x)``, which change a value in place.
+
+        Raises:
+            ConfigError: For any other call.
+        """
+        method = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+        if method not in ("update", "append", "extend"):
+            raise self._error(call, "only assignments and .update(...), .append(...), .extend(...) are read")
+        assert isinstance(call.func, ast.Attribute)
+        owner = self._reference(call.func.value, 1)
+        if method == "update" and isinstance(owner, dict) and len(call.args) <= 1:
+            owner.update(self._dict_call(call, 1))
+            return
+        if method == "update" or not isinstance(owner, list) or len(call.args) != 1 or call.keywords:
+            raise self._error(call, f"{kind(owner)} has no .{method}(...) of this form")
+        value = self.value(call.args[0], 1)
+        if method == "append":
+            owner.append(value)
+        elif isinstance(value, list | tuple):
+            owner.extend(value)
+        else:
+            raise self._error(call, f".extend(...) needs a list or a tuple, not {kind(value)}")
 
     def _dict_call(self, node: ast.Call, depth: int) -> dict[Any, Any]:
         self._pay(node, 1)

@@ -147,9 +147,10 @@ def read(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, or holds weights only.
+        ValueError: If it is damaged, also by a single bit, or holds weights only.
     """
     content = torch_files.read(path)
+    torch_files.check_sums(path)
     if not isinstance(content, dict) or not {"state_dict", "optimizer", "position"} <= content.keys():
         raise ValueError(
             f"{path}: is not a training checkpoint of rotx: to start from its weights set load_from, without --resume"
@@ -164,10 +165,11 @@ def check_fits(path: str | Path, theirs: Mapping[str, Tensor], ours: Mapping[str
     other = [key for key in ours if key in theirs and ours[key].shape != theirs[key].shape]
     if not (missing or more or other):
         return
-    example = f"{(missing or more)[0]} is only in {'the model' if missing else 'the file'}"
     if other:
         here, there = tuple(ours[other[0]].shape), tuple(theirs[other[0]].shape)
         example = f"{other[0]} is {here} in the model and {there} in the file"
+    else:
+        example = f"{(missing or more)[0]} is only in {'the model' if missing else 'the file'}"
     raise ValueError(
         f"{path}: is a checkpoint of another model: {len(missing)} weights are missing, {len(more)} are unknown, "
         f"{len(other)} have another shape ({example}): resume with the config it was made with, or set load_from"

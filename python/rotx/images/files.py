@@ -10,13 +10,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rotx.images.tiff import open_tiff
+from rotx import _rust
+from rotx.images.budget import MOST_PIXELS as MOST_PIXELS
+from rotx.images.budget import check_header, check_whole
+from rotx.images.tiff import of_other_kind, open_tiff
 
 #: Suffixes of image files, in lower case.
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
-#: Greatest number of pixels of an image that is read whole; also OpenCV's limit.
-MOST_PIXELS = 1 << 30
+#: First bytes of a JPEG, and of each of its scans.
+_JPEG, _SCAN = b"\xff\xd8", b"\xff\xda"
+#: Number of scans from which OpenCV, which does not limit them, is not asked.
+_MANY_SCANS = 30
+_CUT_OFF = "is cut off: the end of the image is missing"
+#: Bytes of a file that hold its header.
+_HEAD = 1 << 16
 
 _EXIF_ORIENTATION = 0x0112
 
@@ -67,13 +75,21 @@ def find_images(folder: Path, listed: Mapping[str, Sequence[str]], names: Sequen
 
 def image_size(path: Path) -> tuple[int, int] | None:
     """Height and width of an image as OpenCV loads it, read from the header; None if the header does not give them."""
+    try:
+        reader = _rust.ImageReader(path)
+        return reader.height, reader.width
+    except (ValueError, OSError) as error:
+        if not of_other_kind(str(error)):
+            return None
     from PIL import Image  # rarely needed
 
     try:
+        with path.open("rb") as file:
+            check_header(file.read(_HEAD), path.stat().st_size)
         with Image.open(path) as image:
             width, height = image.size
             turned = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except Exception:  # Pillow's readers of damaged files raise errors of any type
         return None
     return (width, height) if turned else (height, width)
 
@@ -99,31 +115,79 @@ class UnreadableImage(ValueError):
 def read_image(path: str | Path) -> NDArray[np.uint8]:
     """Reads an image as (H, W, 3) uint8, BGR; greyscale and 16-bit images are converted.
 
-    OpenCV reads the file, or rasterio (``rotx[geo]``) for kinds of TIFF that OpenCV does not know.
+    `rotx._rust` reads PNG and TIFF, and checks the headers of JPEGs; OpenCV reads JPEG and further formats, and
+    rasterio (``rotx[geo]``) further kinds of TIFF. What one of them finds damaged, no other is asked to read.
 
     Raises:
-        UnreadableImage: For a file that is missing, holds no image, or is truncated.
+        UnreadableImage: For a file that is missing, holds no image, is truncated, claims more pixels than it can hold,
+            or more than :func:`rotx.images.budget.max_pixels`.
     """
+    path = Path(path)
     try:
-        content = Path(path).read_bytes()  # unlike cv2.imread it takes any path on any system
-        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+        with path.open("rb") as file:  # unlike cv2.imread it takes any path on any system
+            content = file.read(len(_JPEG))
+            if not content:
+                raise UnreadableImage(path, "is empty")
+            if (pixels := _by_core(path, check_only=content == _JPEG)) is not None:
+                return pixels
+            file.seek(0)
+            content = file.read()
+        pixels = _by_opencv(content, path)
+    except UnreadableImage:
+        raise
     except OSError as error:
         raise UnreadableImage(path, error.strerror or str(error)) from None
+    except MemoryError:
+        raise UnreadableImage(path, "needs more memory than there is") from None
+    except ValueError as error:
+        raise UnreadableImage(path, str(error)) from None
+    return _by_rasterio(path, "holds no image that OpenCV can read") if pixels is None else pixels
+
+
+def _by_core(path: Path, *, check_only: bool) -> NDArray[np.uint8] | None:
+    """Reads a PNG, JPEG or TIFF by `rotx._rust`; None if that does not know its kind, or for ``check_only``.
+
+    Raises:
+        ValueError: If the file is damaged, or too large to be held whole.
+    """
+    try:
+        reader = _rust.ImageReader(path)
+        check_whole(reader.width, reader.height)
+        return None if check_only else reader.read(0, 0, reader.width, reader.height)
+    except ValueError as error:
+        if of_other_kind(str(error)):
+            return None
+        raise
+
+
+def _by_opencv(content: bytes, path: Path) -> NDArray[np.uint8] | None:
+    """Decodes a file by OpenCV; None if OpenCV knows no such format.
+
+    Raises:
+        ValueError: If the file is damaged, or claims too much.
+    """
+    if content.startswith(_JPEG) and content.count(_SCAN) > _MANY_SCANS:
+        return _by_core(path, check_only=False)
+    try:
+        check_header(content, len(content))
+    except ValueError:
+        if _cut_off(content, decoded=False):
+            raise ValueError(_CUT_OFF) from None
+        raise
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
-        raise UnreadableImage(path, f"OpenCV cannot read it: {error.err}") from None
+        raise ValueError(f"OpenCV cannot read it: {error.err}") from None
     if _cut_off(content, decoded=pixels is not None):
-        raise UnreadableImage(path, "is cut off: the end of the image is missing")
-    if pixels is None:
-        pixels = _by_rasterio(Path(path), "holds no image that OpenCV can read" if content else "is empty")
-    return pixels.astype(np.uint8, copy=False)
+        raise ValueError(_CUT_OFF)
+    return None if pixels is None else pixels.astype(np.uint8, copy=False)
 
 
 def _by_rasterio(path: Path, reason: str) -> NDArray[np.uint8]:
     """Reads a TIFF by rasterio that OpenCV refused for a reason; raises with that reason if it is no such TIFF."""
     try:
         reader = open_tiff(path, reason)
-        if reader.width * reader.height > MOST_PIXELS:
-            raise ValueError(f"has {reader.width} x {reader.height} pixels, too many to be read whole")
+        check_whole(reader.width, reader.height)
         return reader.read(0, 0, reader.width, reader.height)
     except (ValueError, OSError, MemoryError) as error:
         raise UnreadableImage(path, str(error) or "needs more memory than there is") from None

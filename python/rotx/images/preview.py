@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rotx.images.files import read_image
+from rotx.images.files import UnreadableImage, read_image
 from rotx.images.window_cache import Pixels, Reader, open_image
 
 #: Size in bytes of the rows that are read at a time, unless a single row is larger.
@@ -27,12 +27,15 @@ def preview(file: Path, longest: int) -> Pixels:
     """
     try:
         reader = open_image(file)
-        size = reader.width, reader.height
-        return reader.read(0, 0, *size) if max(size) <= longest else _averaged(bands(reader), size, longest)
-    except (ValueError, OSError):  # OpenCV reads more formats, and damaged JPEGs
+    except UnreadableImage:  # OpenCV reads more formats; what is damaged it refuses too
         pixels = read_image(file)
         size = pixels.shape[1], pixels.shape[0]
         return pixels if max(size) <= longest else _averaged(iter([pixels]), size, longest)
+    size = reader.width, reader.height
+    try:
+        return reader.read(0, 0, *size) if max(size) <= longest else _averaged(bands(reader), size, longest)
+    except (ValueError, OSError) as error:
+        raise error if isinstance(error, UnreadableImage) else UnreadableImage(file, str(error)) from None
 
 
 def bands(reader: Reader) -> Iterator[Pixels]:

@@ -14,7 +14,8 @@ _MAGIC = (b"II*\0", b"II+\0", b"MM\0*", b"MM\0+")
 _KNOWN_COMPRESSIONS = ("", "LZW", "DEFLATE", "PACKBITS", "JPEG", "YCbCr JPEG")
 _KNOWN_BITS = (1, 2, 4, 8, 16)
 # First words of reasons for an unsupported kind of file, as opposed to a damaged one.
-_OTHER_KIND = ("is a TIFF compressed by", "is a TIFF with", "is a TIFF of", "holds no image that OpenCV can read")
+_OTHER_TIFF = ("is a TIFF compressed by", "is a TIFF with", "is a TIFF of", "holds no image that OpenCV can read")
+_OTHER_FORMAT = ("is a BMP", "is no PNG, JPEG, TIFF or BMP")
 # Restricts GDAL's block cache, which would take a twentieth of the memory in addition to `rotx.images.window_cache`,
 # and its search for files beside the image.
 _SETTINGS = {"GDAL_CACHEMAX": 32 << 20, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
@@ -65,6 +66,8 @@ class TiffReader:
                 samples: NDArray[Any] = self._dataset.read(self._bands, window=Window(x, y, width, height))
         except RasterioError:
             raise ValueError("is damaged: GDAL cannot read its pixels") from None
+        except MemoryError:
+            raise ValueError("needs more memory than there is") from None
         if self._palette is not None:
             rgb = self._palette[samples[0]].transpose(2, 0, 1)
         elif len(self._bands) == 1:
@@ -92,6 +95,11 @@ class TiffReader:
         return colours
 
 
+def of_other_kind(reason: str) -> bool:
+    """Whether `rotx._rust` refuses an image because it does not know its kind, so that another reader may know it."""
+    return reason.startswith(_OTHER_TIFF + _OTHER_FORMAT)
+
+
 def open_tiff(path: Path, reason: str) -> TiffReader:
     """Opens a TIFF with a compression or bit depth that other readers do not support.
 
@@ -104,7 +112,7 @@ def open_tiff(path: Path, reason: str) -> TiffReader:
         OSError: If the file cannot be opened.
     """
     with path.open("rb") as file:
-        if file.read(4) not in _MAGIC or not reason.startswith(_OTHER_KIND):
+        if file.read(4) not in _MAGIC or not reason.startswith(_OTHER_TIFF):
             raise ValueError(reason)
     try:
         import rasterio  # slow to import, rarely needed

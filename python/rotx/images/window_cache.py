@@ -194,14 +194,17 @@ class WindowCache:
         if x0 >= right or y0 >= bottom:
             raise UnreadableImage(path, f"has {image.width} x {image.height} pixels, none in the window {window.area}")
         shape = (bottom - y0, right - x0, 3) if window.padding is None else (y1 - y0, x1 - x0, 3)
-        out = np.empty(shape, np.uint8)
-        if right < x1 or bottom < y1:
-            out[...] = window.padding or 0
         try:
+            out = np.empty(shape, np.uint8)
+            if right < x1 or bottom < y1:
+                out[...] = window.padding or 0
             self._fill(image, (x0, y0, right, bottom), window.cache_bytes, out)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, MemoryError) as error:
             self._open = None  # its state is undefined after an error
-            raise error if isinstance(error, UnreadableImage) else UnreadableImage(path, str(error)) from None
+            if isinstance(error, UnreadableImage):
+                raise
+            reason = "needs more memory than there is" if isinstance(error, MemoryError) else str(error)
+            raise UnreadableImage(path, reason) from None
         return out
 
     def _image(self, path: Path) -> _Image:

@@ -243,7 +243,8 @@ def _pixels(source: Source, name: str = "image") -> Image:
     """Returns an image as a BGR array (H, W, 3) uint8.
 
     Args:
-        source: File that OpenCV can read, of any colours and depth; or a BGR array, which is returned as it is.
+        source: File that OpenCV can read, of any colours and depth; a BGR array, which is returned as it is; or an
+            image of PIL, whose channels are swapped.
         name: Name of an array in error messages.
 
     Raises:
@@ -256,10 +257,31 @@ def _pixels(source: Source, name: str = "image") -> Image:
         if not Path(source).is_file():
             raise FileNotFoundError(2, "no such image", str(source))
         return read_image(source)
+    if isinstance(source, torch.Tensor):
+        raise ValueError(
+            f"{name}: a tensor has no fixed order of channels: give an array (H, W, 3) uint8, BGR; for an RGB tensor"
+            " (3, H, W): tensor.permute(1, 2, 0).flip(2).cpu().numpy()"
+        )
+    if _is_pil(source):
+        return np.ascontiguousarray(_pil_pixels(source, name)[:, :, ::-1])
     pixels = np.asarray(source)
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
         raise ValueError(f"{name}: need (H, W, 3) uint8, BGR, got {pixels.shape} {pixels.dtype}")
     return pixels.astype(np.uint8, copy=False)
+
+
+def _is_pil(source: Any) -> bool:
+    """Whether an object is an image of PIL, which is not imported for this."""
+    return any(kind.__module__ == "PIL.Image" and kind.__name__ == "Image" for kind in type(source).__mro__)
+
+
+def _pil_pixels(image: Any, name: str) -> Image:
+    """The pixels (H, W, 3) uint8 of an image of PIL, RGB, turned as its EXIF orientation says."""
+    from PIL import ImageOps
+
+    if image.mode not in ("RGB", "RGBA", "L", "LA", "P", "1"):
+        raise ValueError(f"{name}: a PIL image of mode {image.mode!r}: convert it to RGB first, or give its file")
+    return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
 def _several(predictions: Prediction | Iterable[Prediction]) -> Iterable[Prediction]:

@@ -18,8 +18,8 @@ use std::time::Instant;
 
 const WIDTH: usize = 37;
 const HEIGHT: usize = 29;
-/// Deflate expands 3 kB to at most 25 million pixels; interlaced images and those with an orientation are kept whole.
-const MOST_MEMORY: usize = 512 << 20;
+/// LZW expands 3 kB to at most 8 MB, of 8 pixels a byte; interlaced images and those with an orientation are kept whole.
+const MOST_MEMORY: usize = 256 << 20;
 
 /// The system allocator; it records the largest allocation.
 struct Noting;
@@ -113,11 +113,11 @@ fn jpeg(progressive: bool) -> Vec<u8> {
     encoder.finish().expect("memory")
 }
 
-/// An interlaced PNG of grey zeros, and one with an orientation.
-fn pngs() -> [Vec<u8>; 2] {
-    let header = |interlaced: u8| {
+/// PNGs of zeros: interlaced, with an orientation, of one bit, and of a palette.
+fn pngs() -> [Vec<u8>; 4] {
+    let header = |bits: u8, kind: u8, interlaced: u8| {
         let mut data = [WIDTH as u32, HEIGHT as u32].map(u32::to_be_bytes).as_flattened().to_vec();
-        data.extend([8, 0, 0, 0, interlaced]);
+        data.extend([bits, kind, 0, 0, interlaced]);
         data
     };
     let exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
@@ -127,12 +127,17 @@ fn pngs() -> [Vec<u8>; 2] {
         crc.update(data);
         [&(data.len() as u32).to_be_bytes()[..], name, data, &crc.sum().to_be_bytes()].concat()
     };
-    let zeros = deflate(&vec![0; WIDTH * HEIGHT + 4 * HEIGHT]);
-    let file = |interlaced, exif: &[u8]| {
-        let chunks = [chunk(b"IHDR", &header(interlaced)), exif.to_vec(), chunk(b"IDAT", &zeros), chunk(b"IEND", b"")];
+    let file = |header: Vec<u8>, row: usize, more: &[u8]| {
+        let zeros = deflate(&vec![0; (1 + row) * HEIGHT]);
+        let chunks = [chunk(b"IHDR", &header), more.to_vec(), chunk(b"IDAT", &zeros), chunk(b"IEND", b"")];
         [b"\x89PNG\r\n\x1a\n".to_vec(), chunks.concat()].concat()
     };
-    [file(1, b""), file(0, &chunk(b"eXIf", exif))]
+    [
+        file(header(8, 0, 1), WIDTH + 3, b""),
+        file(header(8, 0, 0), WIDTH, &chunk(b"eXIf", exif)),
+        file(header(1, 0, 0), WIDTH.div_ceil(8), b""),
+        file(header(4, 3, 0), WIDTH.div_ceil(2), &chunk(b"PLTE", &[9; 48])),
+    ]
 }
 
 fn seeds() -> Vec<Vec<u8>> {

@@ -100,7 +100,7 @@ impl ImageReader {
         if !fits(x, width, self.width) || !fits(y, height, self.height) {
             return Err(PyValueError::new_err("the area is not within the image"));
         }
-        let mut pixels = vec![0; width * height * 3];
+        let mut pixels = image_io::zeros(width.saturating_mul(height).saturating_mul(3)).map_err(error)?;
         py.detach(|| {
             let mut decoder = self.decoder.lock().map_err(|_| ImageError("its decoder failed earlier".into()))?;
             decoder.read(Area { x, y, width, height }, &mut pixels)?;

@@ -3,6 +3,7 @@
 use std::io::{Cursor, Read, Seek, SeekFrom};
 
 use super::ImageError;
+use super::budget::{reserve, resize};
 
 const ORIENTATION: u16 = 274;
 
@@ -45,6 +46,7 @@ impl<R: Read + Seek> Directory<R> {
             return Err(ImageError::new("has an invalid directory of tags"));
         }
         let mut entries = Vec::new();
+        reserve(&mut entries, count as usize)?;
         for _ in 0..count {
             let mut bytes = [0; 20];
             source.read_exact(&mut bytes[..4 + 2 * room])?;
@@ -56,8 +58,8 @@ impl<R: Read + Seek> Directory<R> {
         Ok(Directory { source, length, entries, big_endian, big_tiff })
     }
 
-    /// Integers of a tag; empty without the tag.
-    pub fn numbers(&mut self, tag: u16) -> Result<Vec<u64>, ImageError> {
+    /// Integers of a tag, the first `most` of them; empty without the tag.
+    pub fn numbers(&mut self, tag: u16, most: usize) -> Result<Vec<u64>, ImageError> {
         let Some(entry) = self.entries.iter().find(|entry| entry.tag == tag) else { return Ok(Vec::new()) };
         let size = match entry.kind {
             1 | 7 => 1,
@@ -67,23 +69,26 @@ impl<R: Read + Seek> Directory<R> {
             kind => return Err(ImageError(format!("has a tag {tag} of type {kind}, not of whole numbers"))),
         };
         let (room, bytes) = (if self.big_tiff { 8 } else { 4 }, entry.count.saturating_mul(size));
+        let wanted = entry.count.min(most as u64) as usize * size as usize;
         let mut raw = entry.value.to_vec();
         if bytes > room {
             let start = number(&raw[..room as usize], self.big_endian);
             if start.saturating_add(bytes) > self.length {
                 return Err(ImageError::cut_off());
             }
-            raw.resize(bytes as usize, 0);
+            resize(&mut raw, wanted)?;
             self.source.seek(SeekFrom::Start(start))?;
             self.source.read_exact(&mut raw)?;
         }
-        let values = raw[..bytes as usize].chunks_exact(size as usize);
-        Ok(values.map(|bytes| number(bytes, self.big_endian)).collect())
+        let mut values = Vec::new();
+        reserve(&mut values, wanted / size as usize)?;
+        values.extend(raw[..wanted].chunks_exact(size as usize).map(|bytes| number(bytes, self.big_endian)));
+        Ok(values)
     }
 
     /// First number of a tag, or a default.
     pub fn number(&mut self, tag: u16, absent: u64) -> Result<u64, ImageError> {
-        Ok(self.numbers(tag)?.first().copied().unwrap_or(absent))
+        Ok(self.numbers(tag, 1)?.first().copied().unwrap_or(absent))
     }
 
     /// Orientation of the image, from 1 (unchanged, the default) to 8.

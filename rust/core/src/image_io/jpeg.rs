@@ -1,17 +1,22 @@
 //! JPEG, row by row, by libjpeg; bit-identical to OpenCV.
 
 use mozjpeg::{ColorSpace, Decompress, Marker};
-use mozjpeg_sys::{self as ffi, J_MESSAGE_CODE, jpeg_common_struct, jpeg_error_mgr};
+use mozjpeg_sys::{self as ffi, J_MESSAGE_CODE, jpeg_common_struct, jpeg_decompress_struct, jpeg_error_mgr};
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 
+use super::budget::{check_claim, check_whole, resize};
 use super::whole::turned;
-use super::{Area, Decoder, ImageError, check_claim, ifd};
+use super::{Area, Decoder, ImageError, ifd};
 
 /// A block of 8 x 8 pixels takes at least one bit.
 pub const PIXELS_PER_BYTE: u64 = 512;
+
+/// Greatest number of scans; encoders write about ten. Each costs time for all pixels, however few bytes it has.
+const MOST_SCANS: i32 = 100;
 
 /// Warnings of libjpeg about missing pixels, which it fills with grey; they are errors here.
 const MISSING_PIXELS: [J_MESSAGE_CODE; 4] =
@@ -33,11 +38,15 @@ pub fn open(path: &Path) -> Result<Box<dyn Decoder>, ImageError> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();
     let header = header(Box::new(BufReader::new(file)))?;
+    let in_scans = IN_SCANS.get();
     let exif = header.markers().filter(|m| m.marker == Marker::APP(1)).find_map(|m| m.data.strip_prefix(b"Exif\0\0"));
     let orientation = exif.map_or(1, ifd::orientation);
     let size = header.size();
-    check_claim(size, length, PIXELS_PER_BYTE)?;
-    Ok(turned(Box::new(Jpeg { path: path.to_owned(), size, rows: None, next: 0, row: Vec::new() }), orientation))
+    check_claim(size, 8, length, PIXELS_PER_BYTE)?;
+    if in_scans {
+        check_whole(size, "a JPEG of several scans")?;
+    }
+    turned(Box::new(Jpeg { path: path.to_owned(), size, rows: None, next: 0, row: Vec::new() }), orientation)
 }
 
 impl Decoder for Jpeg {
@@ -60,7 +69,7 @@ impl Decoder for Jpeg {
             }
         };
         let samples = rows.samples;
-        self.row.resize(self.size.0 * samples, 0);
+        resize(&mut self.row, self.size.0 * samples)?;
         for _ in self.next..area.y {
             rows.read(&mut self.row)?;
         }
@@ -127,23 +136,32 @@ impl Rows {
 
 /// Reads the header of a stream.
 pub fn header(source: Source) -> Result<Decompress<Source>, ImageError> {
+    IN_SCANS.set(false);
     guard(|| Decompress::builder().with_err(errors()).with_markers(&[Marker::APP(1)]).from_reader(source))
 }
 
+thread_local! {
+    /// Whether the header that this thread read last announces several scans; libjpeg tells it in messages only.
+    static IN_SCANS: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Payload of the unwinding on libjpeg errors.
-struct Failure {
-    code: J_MESSAGE_CODE,
-    message: String,
+enum Failure {
+    Libjpeg { code: J_MESSAGE_CODE, message: String },
+    Refused(ImageError),
 }
 
 /// Calls libjpeg, which unwinds on errors.
 pub fn guard<T>(call: impl FnOnce() -> io::Result<T>) -> Result<T, ImageError> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(result) => Ok(result?),
-        Err(cause) => Err(match cause.downcast::<Failure>() {
-            Ok(failure) if [ffi::JWRN_JPEG_EOF, ffi::JERR_FILE_READ].contains(&failure.code) => ImageError::cut_off(),
-            Ok(failure) => {
-                ImageError(format!("is damaged, or of a kind of JPEG that is not read: {}", failure.message))
+        Err(cause) => Err(match cause.downcast::<Failure>().map(|failure| *failure) {
+            Ok(Failure::Refused(error)) => error,
+            Ok(Failure::Libjpeg { code, .. }) if [ffi::JWRN_JPEG_EOF, ffi::JERR_FILE_READ].contains(&code) => {
+                ImageError::cut_off()
+            }
+            Ok(Failure::Libjpeg { message, .. }) => {
+                ImageError(format!("is damaged, or of a kind of JPEG that is not read: {message}"))
             }
             Err(_) => ImageError::new("libjpeg failed"),
         }),
@@ -178,14 +196,26 @@ unsafe extern "C-unwind" fn fail(info: &mut jpeg_common_struct) {
     };
     let message = text.split(|&byte| byte == 0).next().unwrap_or_default();
     let message = String::from_utf8_lossy(message).into_owned();
-    resume_unwind(Box::new(Failure { code: code as J_MESSAGE_CODE, message }));
+    resume_unwind(Box::new(Failure::Libjpeg { code: code as J_MESSAGE_CODE, message }));
 }
 
 unsafe extern "C-unwind" fn heed(info: &mut jpeg_common_struct, level: i32) {
     // SAFETY: as in `fail`.
-    unsafe {
-        if level < 0 && MISSING_PIXELS.contains(&((*info.err).msg_code as J_MESSAGE_CODE)) {
-            fail(info);
+    let (code, words) = unsafe { ((*info.err).msg_code as J_MESSAGE_CODE, *(*info.err).msg_parm.i()) };
+    if level < 0 && MISSING_PIXELS.contains(&code) {
+        // SAFETY: as in `fail`.
+        unsafe { fail(info) };
+    }
+    if code == ffi::JTRC_SOF || code == ffi::JTRC_SOS {
+        // SAFETY: only decoders read these markers, and the common fields are the first of a decoder.
+        let decoder = unsafe { &*std::ptr::from_ref(info).cast::<jpeg_decompress_struct>() };
+        // The first word is the kind of the frame, of which two are progressive, or the number of the scan's components.
+        let in_scans =
+            if code == ffi::JTRC_SOF { [0xc2, 0xca].contains(&words[0]) } else { words[0] < decoder.num_components };
+        IN_SCANS.set(IN_SCANS.get() || in_scans);
+        if code == ffi::JTRC_SOS && decoder.input_scan_number >= MOST_SCANS {
+            let error = ImageError(format!("is damaged: it is a JPEG of more than {MOST_SCANS} scans"));
+            resume_unwind(Box::new(Failure::Refused(error)));
         }
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! Pixels are 8-bit RGB, three bytes each, rows from the top: those of OpenCV's `imread`, in the other channel order.
 //! Grey and palettes are expanded, 16 bits become 8, transparency is dropped, and EXIF orientation is applied. There
-//! is one module per format; each decodes only the necessary part of the file at a time.
+//! is one module per format; each decodes only the necessary part of the file at a time. Memory for sizes that a file
+//! states is taken within the limits of `budget`.
 
+mod budget;
 mod encode;
 mod ifd;
 mod jpeg;
@@ -14,10 +16,10 @@ mod whole;
 
 use std::fmt;
 use std::fs::File;
-use std::hint;
 use std::io::{self, Read};
 use std::path::Path;
 
+pub use budget::{reserve, zeros};
 pub use encode::{Format, encode};
 pub use whole::Whole;
 
@@ -125,53 +127,4 @@ pub fn open(path: &Path) -> Result<Box<dyn Decoder>, ImageError> {
 /// Block size for images whose parts can be read in any order; not as wide as the image, see [`Decoder::block`].
 fn any_order((width, _): (usize, usize)) -> (usize, usize) {
     (512.min(width - 1).max(1), 512)
-}
-
-/// Refuses a header that claims more than `pixels_per_byte` pixels per byte of the file, before allocating memory.
-fn check_claim((width, height): (usize, usize), bytes: u64, pixels_per_byte: u64) -> Result<(), ImageError> {
-    if width == 0 || height == 0 {
-        return Err(ImageError(format!("has {width} x {height} pixels")));
-    }
-    if (width as u64).saturating_mul(height as u64) > bytes.saturating_mul(pixels_per_byte) {
-        let (width, height, bytes) = (grouped(width as u64), grouped(height as u64), grouped(bytes));
-        return Err(ImageError(format!("claims {width} x {height} pixels, more than its {bytes} bytes can hold")));
-    }
-    Ok(())
-}
-
-/// Zeros, which take no memory until they are written to: a header may claim too much.
-pub(crate) fn zeros(bytes: usize) -> Result<Vec<u8>, ImageError> {
-    let mut room = Vec::new();
-    reserve(&mut room, bytes)?;
-    hint::black_box(&room); // else the compiler may leave out what is not used
-    drop(room);
-    Ok(vec![0; bytes])
-}
-
-/// Reserves bytes; unlike `reserve`, it returns an error if there is no memory, instead of ending the process.
-///
-/// # Errors
-/// If there is no memory.
-pub fn reserve(pixels: &mut Vec<u8>, bytes: usize) -> Result<(), ImageError> {
-    let needs = |_| ImageError(format!("needs {} bytes of memory, more than there are", grouped(bytes as u64)));
-    pixels.try_reserve_exact(bytes).map_err(needs)
-}
-
-/// A number with commas, such as 100,000.
-fn grouped(number: u64) -> String {
-    if number < 1000 { number.to_string() } else { format!("{},{:03}", grouped(number / 1000), number % 1000) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn claims() {
-        assert_eq!(grouped(1_234_567), "1,234,567");
-        assert_eq!(grouped(1_000_002), "1,000,002");
-        assert!(check_claim((10, 10), 1, 100).is_ok());
-        let error = check_claim((100_000, 100_000), 1234, 1032).expect_err("too much");
-        assert_eq!(error.0, "claims 100,000 x 100,000 pixels, more than its 1,234 bytes can hold");
-    }
 }

@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::budget::{check_claim, check_whole, zeros};
 use super::whole::{Whole, turned};
-use super::{Area, Decoder, ImageError, check_claim, ifd, zeros};
+use super::{Area, Decoder, ImageError, ifd};
 
-/// Deflate expands a byte to at most 1032 bytes, and a byte holds at most 8 pixels.
-const PIXELS_PER_BYTE: u64 = 1032 * 8;
+/// Deflate expands a byte to at most 1032 bytes.
+const EXPANSION: u64 = 1032;
 
 /// A PNG file whose rows come in order.
 struct Png {
@@ -27,11 +28,12 @@ pub fn open(path: &Path) -> Result<Box<dyn Decoder>, ImageError> {
     let size = (info.width as usize, info.height as usize);
     let path = path.to_owned();
     let image: Box<dyn Decoder> = if info.interlaced {
+        check_whole(size, "an interlaced image")?;
         Box::new(Whole::new(size, move || interlaced(&path)))
     } else {
         Box::new(Png { path, reader, size, next: 0 })
     };
-    Ok(turned(image, orientation))
+    turned(image, orientation)
 }
 
 /// Walks over the chunks: refuses a file that ends too early or claims too much, and returns the orientation, which
@@ -41,10 +43,17 @@ fn check_chunks(path: &Path) -> Result<u64, ImageError> {
     let length = file.metadata()?.len();
     // Chunks may be small: with a small buffer, little more than their headers is read.
     let mut file = BufReader::with_capacity(64, file);
-    let mut head = [0; 24];
+    let mut head = [0; 26];
     file.read_exact(&mut head)?;
     let number = |bytes: &[u8]| bytes.iter().fold(0, |number, &byte| number << 8 | u64::from(byte));
-    check_claim((number(&head[16..20]) as usize, number(&head[20..24]) as usize), length, PIXELS_PER_BYTE)?;
+    let samples = match head[25] {
+        2 => 3,
+        4 => 2,
+        6 => 4,
+        _ => 1,
+    };
+    let size = (number(&head[16..20]) as usize, number(&head[20..24]) as usize);
+    check_claim(size, samples * u64::from(head[24].max(1)), length, EXPANSION)?;
     let (mut at, mut orientation) = (8, 1);
     loop {
         if at + 12 > length {
@@ -59,7 +68,7 @@ fn check_chunks(path: &Path) -> Result<u64, ImageError> {
         match &head[4..8] {
             b"IEND" => return Ok(orientation),
             b"eXIf" => {
-                let mut exif = vec![0; size as usize];
+                let mut exif = zeros(size as usize)?;
                 file.read_exact(&mut exif)?;
                 orientation = ifd::orientation(&exif);
             }
@@ -83,7 +92,7 @@ fn interlaced(path: &Path) -> Result<Vec<u8>, ImageError> {
     let mut raw = zeros(size)?;
     let info = reader.next_frame(&mut raw).map_err(error)?;
     reader.finish().map_err(error)?;
-    let mut pixels = zeros(info.width as usize * info.height as usize * 3)?;
+    let mut pixels = zeros((info.width as usize).saturating_mul(info.height as usize).saturating_mul(3))?;
     paint(&raw, info.color_type.samples(), &mut pixels);
     Ok(pixels)
 }
@@ -133,6 +142,9 @@ fn error(error: png::DecodingError) -> ImageError {
     match error {
         png::DecodingError::IoError(error) => error.into(),
         png::DecodingError::Format(error) => ImageError(format!("is damaged: {error}")),
+        png::DecodingError::LimitsExceeded => {
+            ImageError::new("has a row of more than 64 MiB, or a chunk beside the pixels that is as large")
+        }
         other => ImageError(other.to_string()),
     }
 }

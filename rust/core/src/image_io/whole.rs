@@ -1,6 +1,7 @@
 //! Images that cannot be read in bands: interlaced ones, those with an EXIF orientation, and those of other decoders.
 
-use super::{Area, Decoder, ImageError, any_order, zeros};
+use super::budget::{check_whole, zeros};
+use super::{Area, Decoder, ImageError, any_order};
 
 /// An image that is decoded whole when its first piece is read, and stays in memory.
 pub struct Whole<F> {
@@ -40,14 +41,18 @@ impl<F: FnMut() -> Result<Vec<u8>, ImageError> + Send> Decoder for Whole<F> {
 }
 
 /// Applies an EXIF orientation, from 1 (unchanged) to 8.
-pub fn turned(mut image: Box<dyn Decoder>, orientation: u64) -> Box<dyn Decoder> {
+///
+/// # Errors
+/// If the image is too large to be held whole, as turning it requires.
+pub fn turned(mut image: Box<dyn Decoder>, orientation: u64) -> Result<Box<dyn Decoder>, ImageError> {
     if !(2..=8).contains(&orientation) {
-        return image;
+        return Ok(image);
     }
     let (width, height) = image.size();
+    check_whole((width, height), "an image with an EXIF orientation")?;
     let size = if orientation >= 5 { (height, width) } else { (width, height) };
-    Box::new(Whole::new(size, move || {
-        let mut pixels = zeros(width * height * 3)?;
+    Ok(Box::new(Whole::new(size, move || {
+        let mut pixels = zeros(width.saturating_mul(height).saturating_mul(3))?;
         let rows = image.block().1.clamp(1, height);
         let mut band = zeros(width * rows * 3)?;
         for y in (0..height).step_by(rows) {
@@ -60,7 +65,7 @@ pub fn turned(mut image: Box<dyn Decoder>, orientation: u64) -> Box<dyn Decoder>
             }
         }
         Ok(pixels)
-    }))
+    })))
 }
 
 /// Position of a pixel of the file in the result.

@@ -66,7 +66,7 @@ impl Source {
         let block = decoder.block().1.max(1);
         let step = block * LEAST_ROWS.div_ceil(block);
         let kept = rows_kept(order.iter().map(|&i| plan.inside(i)), step).min(height);
-        let rows = image_io::zeros(kept * width * 3)?;
+        let rows = image_io::zeros(kept.saturating_mul(width).saturating_mul(3))?;
         Ok(Source { image, plan, decoder, order, done: 0, step, rows, kept, next: 0 })
     }
 

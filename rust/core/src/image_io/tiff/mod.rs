@@ -9,15 +9,26 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::budget::{check_likely, grouped, reserve, resize};
 use super::ifd::Directory;
 use super::section::Section;
 use super::whole::turned;
-use super::{Area, Decoder, ImageError, any_order, check_claim};
+use super::{Area, Decoder, ImageError, any_order};
 use pixels::{Colour, unpack};
 use streams::{Compression, Jpeg, Rows, undo_differences};
 
 /// Largest number of samples per pixel, above that of any sensor; it bounds the memory for a row.
 const MOST_SAMPLES: u64 = 1024;
+
+/// Longest row of a strip or tile, in bytes, that a file of any length may have: GDAL writes small files whose tiles are
+/// all left out.
+const SHORT_ROW: u64 = 1 << 20;
+
+/// Number of pixels of the largest tile that an image of any size may have.
+const SMALL_TILE: usize = 1 << 22;
+
+/// Number of bytes of the tables of JPEG strips and tiles, at most.
+const MOST_TABLES: usize = 1 << 16;
 
 /// Location of a strip or tile that is not in the file; GDAL omits those of zeros.
 const LEFT_OUT: (u64, u64) = (0, 0);
@@ -61,16 +72,19 @@ pub fn open(path: &Path) -> Result<Box<dyn Decoder>, ImageError> {
     let file = Arc::new(file);
     let mut tags = Directory::first(BufReader::new(&*file), length)?;
     let size = (tags.number(256, 0)? as usize, tags.number(257, 0)? as usize);
-    let compression = Compression::from_tag(tags.number(259, 1)?)?;
-    check_claim(size, length, compression.expansion().saturating_mul(8))?;
+    let tile = match (tags.numbers(322, 1)?.first(), tags.number(278, u64::MAX)?) {
+        (Some(&width), _) => (width as usize, tags.number(323, 0)? as usize),
+        (None, rows) => (size.0, (rows as usize).min(size.1)),
+    };
+    let compression = Compression::from_tag(tags.number(259, 1)?);
+    // First of all, as other readers are tried for what is of another kind only.
+    check_likely(size, 1, length, compression.as_ref().map_or(Compression::OTHERS, |c| c.expansion()))?;
+    check_tile(size, tile)?;
+    let compression = compression?;
     let (bits, samples) = samples(&mut tags)?;
     let colour = Colour::from_tags(&mut tags, samples, bits)?;
     let planes = if tags.number(284, 1)? == 2 { samples } else { 1 };
     let samples = samples / planes;
-    let tile = match (tags.numbers(322)?.first(), tags.number(278, u64::MAX)?) {
-        (Some(&width), _) => (width as usize, tags.number(323, 0)? as usize),
-        (None, rows) => (size.0, (rows as usize).min(size.1)),
-    };
     let ycbcr = tags.number(262, 0)? == 6;
     let jpeg = compression == Compression::Jpeg;
     if ycbcr && !jpeg || jpeg && (bits != 8 || ![1, 3, 4].contains(&samples)) {
@@ -80,11 +94,12 @@ pub fn open(path: &Path) -> Result<Box<dyn Decoder>, ImageError> {
             if jpeg { "in" } else { "without" },
         )));
     }
-    let tables = tags.numbers(347)?.iter().map(|&byte| byte as u8).collect();
+    let tables = tags.numbers(347, MOST_TABLES)?.iter().map(|&byte| byte as u8).collect();
+    let needed = size.0.div_ceil(tile.0).saturating_mul(size.1.div_ceil(tile.1)).saturating_mul(planes);
     let tiff = Tiff {
         size,
         tile,
-        places: places(&mut tags)?,
+        places: places(&mut tags, needed)?,
         planes,
         samples,
         bits,
@@ -98,13 +113,13 @@ pub fn open(path: &Path) -> Result<Box<dyn Decoder>, ImageError> {
         pixels: Vec::new(),
         file: file.clone(),
     };
-    tiff.check(length)?;
-    Ok(turned(Box::new(tiff), tags.orientation()))
+    tiff.check(length, needed)?;
+    turned(Box::new(tiff), tags.orientation())
 }
 
 /// Bits per sample, and samples per pixel.
 fn samples<R: Read + Seek>(tags: &mut Directory<R>) -> Result<(usize, usize), ImageError> {
-    let (bits, samples) = (tags.numbers(258)?, tags.number(277, 1)?);
+    let (bits, samples) = (tags.numbers(258, MOST_SAMPLES as usize)?, tags.number(277, 1)?);
     let format = tags.number(339, 1)?;
     let one = bits.first().copied().unwrap_or(1);
     if let Some(kind) = match format {
@@ -139,12 +154,32 @@ fn differences<R: Read + Seek>(
     }
 }
 
-/// First byte and length of each strip or tile; length 0 where none is given.
-fn places<R: Read + Seek>(tags: &mut Directory<R>) -> Result<Vec<(u64, u64)>, ImageError> {
-    let mut of = |tile, strip| tags.numbers(tile).and_then(|n| if n.is_empty() { tags.numbers(strip) } else { Ok(n) });
-    let (starts, mut lengths) = (of(324, 273)?, of(325, 279)?);
-    lengths.resize(starts.len(), 0);
-    Ok(starts.into_iter().zip(lengths).collect())
+/// First byte and length of each strip or tile, of the `needed` ones; length 0 where none is given.
+fn places<R: Read + Seek>(tags: &mut Directory<R>, needed: usize) -> Result<Vec<(u64, u64)>, ImageError> {
+    let mut of = |tile, strip| match tags.numbers(tile, needed) {
+        Ok(numbers) if numbers.is_empty() => tags.numbers(strip, needed),
+        numbers => numbers,
+    };
+    let (starts, lengths) = (of(324, 273)?, of(325, 279)?);
+    let mut places = Vec::new();
+    reserve(&mut places, starts.len())?;
+    places.extend(starts.into_iter().zip(lengths.into_iter().chain(std::iter::repeat(0))));
+    Ok(places)
+}
+
+/// Refuses strips and tiles without pixels, or far larger than the image.
+fn check_tile(size: (usize, usize), tile: (usize, usize)) -> Result<(), ImageError> {
+    let most = |size: usize| size.max(1 << 16);
+    let pixels = |(width, height): (usize, usize)| width.saturating_mul(height);
+    if tile.0 == 0
+        || tile.1 == 0
+        || tile.0 > most(size.0)
+        || tile.1 > most(size.1)
+        || pixels(tile) > SMALL_TILE.max(pixels(size))
+    {
+        return Err(ImageError(format!("is damaged: it is a TIFF with tiles of {} x {} pixels", tile.0, tile.1)));
+    }
+    Ok(())
 }
 
 impl Tiff {
@@ -164,16 +199,21 @@ impl Tiff {
     }
 
     /// Refuses strips and tiles that the file cannot contain, before allocating memory.
-    fn check(&self, length: u64) -> Result<(), ImageError> {
-        let most = |size: usize| size.max(1 << 16);
-        if self.tile.0 == 0 || self.tile.1 == 0 || self.tile.0 > most(self.size.0) || self.tile.1 > most(self.size.1) {
-            return Err(ImageError(format!("is a TIFF with tiles of {} x {} pixels", self.tile.0, self.tile.1)));
-        }
-        let (across, down) = self.grid();
-        let needed = across.saturating_mul(down).saturating_mul(self.planes);
+    fn check(&self, length: u64, needed: usize) -> Result<(), ImageError> {
         if self.places.len() < needed {
-            return Err(ImageError(format!("is a TIFF with {} of {needed} strips or tiles", self.places.len())));
+            return Err(ImageError(format!("is damaged: it has {} of {needed} strips or tiles", self.places.len())));
         }
+        let ((across, down), expansion) = (self.grid(), self.compression.expansion());
+        // Strips and tiles that are left out have rows too.
+        let row = (self.row_bytes() as u64).saturating_mul(self.planes as u64);
+        if row > length.saturating_mul(expansion).max(SHORT_ROW) {
+            return Err(ImageError(format!(
+                "claims {} bytes for a row of pixels, more than its {} bytes can hold",
+                grouped(row),
+                grouped(length)
+            )));
+        }
+        let mut all = 0u64;
         for (i, &(start, held)) in self.places[..needed].iter().enumerate() {
             if (start, held) == LEFT_OUT {
                 continue;
@@ -189,9 +229,21 @@ impl Tiff {
             if end > length {
                 return Err(ImageError::cut_off());
             }
-            if !plain && bytes > (held + self.jpeg.tables.len() as u64).saturating_mul(self.compression.expansion()) {
+            if plain {
+                continue;
+            }
+            all = all.saturating_add(bytes);
+            if bytes > (held + self.jpeg.tables.len() as u64).saturating_mul(expansion) {
                 return Err(ImageError(format!("has a strip or tile of {held} bytes that cannot hold {bytes}")));
             }
+        }
+        // Several strips or tiles may share bytes, but not as many as would take any time or memory.
+        if all > length.saturating_mul(expansion) {
+            return Err(ImageError(format!(
+                "claims {} bytes in strips or tiles, more than its {} bytes can hold",
+                grouped(all),
+                grouped(length)
+            )));
         }
         Ok(())
     }
@@ -204,13 +256,12 @@ impl Tiff {
         let pixel = self.samples * self.bits / 8;
         if (start, length) == LEFT_OUT {
             self.row.clear();
-            self.row.resize(bytes, 0);
-            return Ok(());
+            return resize(&mut self.row, bytes);
         }
         if self.compression == Compression::None && self.in_rows() {
             let (first, wanted) =
                 if self.bits < 8 { (0, bytes) } else { (columns.start * pixel, columns.len() * pixel) };
-            self.row.resize(wanted, 0);
+            resize(&mut self.row, wanted)?;
             let start = start + (row * bytes + first) as u64;
             return Ok(Section::new(&self.file, start, wanted as u64).read_exact(&mut self.row)?);
         }
@@ -222,7 +273,7 @@ impl Tiff {
                 Open { index, next: 0, rows }
             }
         };
-        self.row.resize(bytes, 0);
+        resize(&mut self.row, bytes)?;
         while open.next <= row {
             open.rows.row(&mut self.row)?;
             open.next += 1;
@@ -241,7 +292,7 @@ impl Tiff {
     fn collect(&mut self, tile: usize, row: usize, columns: Range<usize>) -> Result<(), ImageError> {
         let (across, down) = self.grid();
         let bytes = self.bits.div_ceil(8);
-        self.pixels.resize(columns.len() * self.samples * self.planes * bytes, 0);
+        resize(&mut self.pixels, columns.len() * self.samples * self.planes * bytes)?;
         for plane in 0..self.planes {
             self.read_row(plane, plane * across * down + tile, row, &columns)?;
             if self.bits < 8 && self.planes == 1 {

@@ -44,7 +44,7 @@ impl Colour {
                 let alpha = if samples > 3 && tags.number(338, 0)? == 2 { Alpha::Unassociated } else { Alpha::None };
                 Ok(Colour::Rgb { sixteen: bits == 16, alpha })
             }
-            (3, _, 1 | 2 | 4 | 8) => Ok(Colour::Palette(palette(&tags.numbers(320)?, bits)?)),
+            (3, _, 1 | 2 | 4 | 8) => Ok(Colour::Palette(palette(&tags.numbers(320, 3 << bits)?, bits)?)),
             (5, 4.., 8) => Ok(Colour::Cmyk),
             _ => Err(ImageError(format!(
                 "is a TIFF with {samples} samples of {bits} bits a pixel and {}: only grey, RGB, palettes and CMYK of up \
@@ -116,7 +116,7 @@ fn rgb(sample: impl Fn(usize) -> u8, alpha: Alpha) -> [u8; 3] {
 fn palette(map: &[u64], bits: usize) -> Result<Vec<[u8; 3]>, ImageError> {
     let n = 1 << bits;
     if map.len() < 3 * n {
-        return Err(ImageError::new("is a TIFF with too few colours in its palette"));
+        return Err(ImageError::new("is damaged: its palette has too few colours"));
     }
     let shift = if map[..3 * n].iter().any(|&colour| colour > 255) { 8 } else { 0 };
     Ok((0..n).map(|i| [i, n + i, 2 * n + i].map(|at| (map[at] >> shift) as u8)).collect())

@@ -38,6 +38,9 @@ impl Compression {
         )))
     }
 
+    /// Largest expansion of one byte by a compression that is not read. Some need no bytes at all for equal pixels.
+    pub const OTHERS: u64 = 1 << 16;
+
     /// Largest expansion of one byte.
     pub fn expansion(self) -> u64 {
         match self {

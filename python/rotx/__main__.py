@@ -1,0 +1,6 @@
+"""``python -m rotx``: the command ``rotx``."""
+
+from rotx.cli import main
+
+if __name__ == "__main__":
+    main(prog_name="rotx")
