@@ -206,7 +206,7 @@ LABEL_STUDIO = {
         CORNERS,
     ),
     "address with spaces": (
-        [{"annotations": [{"result": [region(TURNED)]}], "data": {"image": "https://h/b%20c/a.jpg?X-Sig=1/2"}}], CORNERS,
+        [{"annotations": [{"result": [region(TURNED)]}], "data": {"image": "https://h/b%20c/a.jpg?s=1/2"}}], CORNERS,
     ),
     "short form": (
         [{"id": 1, "image": "http://x/a.jpg",

@@ -62,7 +62,7 @@ def _read_coco(path: Path, content: Any, lenient: bool) -> InstanceTable:
     data, table, _, ids, skipped = read_coco(path, [path.parent], data=content, lenient=lenient)
     things = data.get("annotations", [])
     reasons = [text for _, text in skipped]
-    near = (np.abs(table.boxes) <= HUGE).all(axis=1)  # false for NaN
+    near = np.all(np.abs(table.boxes) <= HUGE, axis=1)  # false for NaN
     for row in np.flatnonzero(~near).tolist():
         place = f"annotation {ids[row]}" if lenient else f"annotations[{row}]"
         reasons.append(f"{place}: need finite coordinates up to {HUGE:.0e} pixels")
