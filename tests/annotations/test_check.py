@@ -308,9 +308,8 @@ def test_yolo(line: str, kind: str, text: str, tmp_path: Path) -> None:
 
 def test_users_mistakes_are_one_line(tmp_path: Path) -> None:
     clean(tmp_path)
-    for folder, key in (("labelme", "shapes"), ("coco", "annotations")):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "a.json").write_text(json.dumps({key: []}))
+    (tmp_path / "coco").mkdir()
+    (tmp_path / "coco/a.json").write_text(json.dumps({"annotations": []}))
     for arguments, says in [
         ((tmp_path / "no",), "no: no such file or folder"),
         ((tmp_path, "--images", tmp_path / "no"), "no: No such file or directory"),
@@ -320,14 +319,28 @@ def test_users_mistakes_are_one_line(tmp_path: Path) -> None:
         ((tmp_path / "no.py",), "no.py"),
         ((tmp_path / "no.py", tmp_path), "no.py: a config excludes --images, --classes and other DATA"),
         ((tmp_path / "no.json",), "no.json: cannot be read: No such file"),
-        (
-            (tmp_path / "labelme",),
-            "labelme: holds labelme JSON, which cannot be checked: convert it with rotx convert first",
-        ),
         ((tmp_path / "coco",), "coco: holds a.json, which looks like COCO's: give the file itself"),
     ]:
         code, out = run(*arguments)
         assert code == 2 and out.count("\n") == 1 and out.startswith("error: ") and says in out, out
+
+
+def test_files_of_annotation_tools(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images/a.png"), picture())
+    shapes = [
+        {"label": "ship", "points": points, "shape_type": kind}
+        for points, kind in [
+            ([[10, 10], [30, 12], [29, 22], [9, 20]], "oriented_rectangle"),
+            ([[10, 10], [30, 12]], "circle"),
+            ([[900, 900], [930, 900], [930, 920], [900, 920]], "polygon"),
+        ]
+    ]
+    (tmp_path / "json").mkdir()
+    (tmp_path / "json/a.json").write_text(json.dumps({"shapes": shapes, "imagePath": "a.png"}))
+    found = faults(tmp_path, tmp_path / "json", "--images", tmp_path / "images")
+    assert [kind for kind, _ in found] == ["unreadable", "outside"], found
+    assert "a 'circle' has no corners" in found[0][1] and "a.json 2: ship: all of it is beyond" in found[1][1]
 
 
 def test_without_images_it_says_so(tmp_path: Path) -> None:

@@ -290,7 +290,7 @@ def test_what_coco_says_beyond_objects_is_counted(tmp_path: Path) -> None:
     report = convert(source, tmp_path / "dota", "dota")
     assert count_in(report.lost, "polygons or masks: kept as minimum-area rectangles") == 1
     assert count_in(report.lost, "scores: not kept") == 1
-    assert count_in(report.lost, "entries of objects, such as 'attributes'") == 1
+    assert count_in(report.lost, "entries of objects: not kept: 'attributes.a' 1") == 1
     assert count_in(report.lost, "iscrowd or ignore flags: written as difficult") == 2
     assert report.empty == 1
     assert read_annotations(tmp_path / "dota").difficult.tolist() == [1, 0, 2, 1]
@@ -315,7 +315,7 @@ def test_shapes_of_labelme_and_what_is_not_kept(tmp_path: Path) -> None:
     (folder / "1.json").write_text(json.dumps(record))
     report = convert(folder, tmp_path / "out", "voc")
     assert count_in(report.lost, "polygons without four corners") == 1
-    assert count_in(report.lost, "entries or flags of objects, such as 'group_id'") == 2
+    assert count_in(report.lost, "entries or flags of objects: not kept: 'group_id' 1, 'wet' 1") == 2
     found = read_annotations(tmp_path / "out")
     assert found.difficult.tolist() == [1, 0, 2] and found.quads[1].tolist() == [1, 2, 3, 2, 3, 4, 1, 4]
     assert ET.parse(tmp_path / "out/1.xml").findtext("filename") == "1.jpg"

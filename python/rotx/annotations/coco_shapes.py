@@ -17,8 +17,9 @@ from rotx.records.masks import Mask
 
 Json = Mapping[str, Any]
 
-#: Keys that programs write beside a box to say how it is turned.
+#: Keys that programs write beside a box to say how it is turned, and those of a rotated box of its own.
 _ANGLES = ("rotation", "angle", "theta", "orientation")
+_TURNED = ("rbox", "rbbox", "obb", "rotated_bbox", "rotated_box", "oriented_bbox", "poly", "polygon", "quad", "corners")
 
 
 class DamagedCoco(ValueError):
@@ -52,7 +53,9 @@ class Shapes:
             row = self._horizontal(bbox, thing, where)
         elif segmentation and (len(bbox) != 5 or (_is_quad(segmentation) and _is_sane(bbox))):
             row = _outline(segmentation, self.sizes[image], f"{where}.segmentation")
-            _check_alike(row, bbox, where)
+            _check_alike(row, bbox, _rotation(thing, where), where)
+        elif len(bbox) == 8 and not self.upright:
+            row = _numbers(bbox, f"{where}.bbox")
         elif len(bbox) == 5:
             row = [*_rbox(bbox, where), 0.0, 0.0, 0.0]
             self._turned.append(len(self._rows))
@@ -69,19 +72,12 @@ class Shapes:
         """Corners of a horizontal box, or of a box that an attribute turns."""
         x, y, w, h = _numbers(bbox, f"{where}.bbox")
         _check_box([w, h], f"{where}.bbox")
-        attributes = thing.get("attributes")
-        degrees = attributes.get("rotation") if isinstance(attributes, Mapping) else None
-        if degrees:
-            (degrees,) = _numbers([degrees], f"{where}.attributes.rotation")
-            turned = np.array([[x + w / 2, y + h / 2, w, h, math.radians(degrees)]])
-            corners: list[float] = rbox_to_quad(turned)[0].tolist()
-            return corners
-        for key in _ANGLES:
-            if not self.upright and isinstance(thing.get(key), int | float) and thing[key]:
-                raise DamagedCoco(
-                    f"{where}: a bbox of four numbers with {key} {thing[key]}, of unknown unit and direction:"
-                    " give a polygon of four corners as segmentation"
-                )
+        if not self.upright:
+            if quad := _corners_beside(thing, where):
+                return quad
+            _refuse_angles(thing, where)
+        if degrees := _rotation(thing, where):
+            return _turned(bbox, degrees)
         self.horizontal += 1
         return [x, y, x + w, y, x + w, y + h, x, y + h]
 
@@ -95,6 +91,47 @@ class Shapes:
             return points2hbox(rows), "hbox"
         rows[self._turned] = rbox_to_quad(rows[self._turned, :5])
         return rows, "quad"
+
+
+def _rotation(thing: Json, where: str) -> float:
+    """Degrees by which an attribute turns ``bbox``, clockwise (CVAT)."""
+    attributes = thing.get("attributes")
+    degrees = attributes.get("rotation") if isinstance(attributes, Mapping) else None
+    return _numbers([degrees], f"{where}.attributes.rotation")[0] if degrees else 0.0
+
+
+def _turned(bbox: Sequence[float], degrees: float) -> list[float]:
+    """Corners of a box (left, top, width, height) turned about its centre."""
+    x, y, w, h = bbox
+    corners: list[float] = rbox_to_quad(np.array([[x + w / 2, y + h / 2, w, h, math.radians(degrees)]]))[0].tolist()
+    return corners
+
+
+def _corners_beside(thing: Json, where: str) -> list[float]:
+    """Eight numbers that stand beside a ``bbox`` under a name of their own; empty if there are none."""
+    for key in _TURNED:
+        value = thing.get(key)
+        if not value:
+            continue
+        points = value[0] if isinstance(value, list) and len(value) == 1 else value
+        if isinstance(points, list) and len(points) == 4 and all(isinstance(p, list) and len(p) == 2 for p in points):
+            points = [v for point in points for v in point]
+        if not isinstance(points, list) or len(points) != 8:
+            raise DamagedCoco(f"{where}: a bbox of four numbers beside {key} {short(value)}: {_GIVE}")
+        return _numbers(points, f"{where}.{key}")
+    return []
+
+
+_GIVE = "give a polygon of four corners as segmentation"
+
+
+def _refuse_angles(thing: Json, where: str) -> None:
+    attributes = thing.get("attributes")
+    for place, things in (("", thing), ("attributes.", attributes if isinstance(attributes, Mapping) else {})):
+        for key in _ANGLES:
+            if not (place and key == "rotation") and isinstance(things.get(key), int | float) and things[key]:
+                text = f"a bbox of four numbers with {place}{key} {things[key]}, of unknown unit and direction"
+                raise DamagedCoco(f"{where}: {text}: {_GIVE}")
 
 
 def _is_quad(segmentation: Any) -> bool:
@@ -114,8 +151,8 @@ def _rbox(bbox: list[Any], where: str) -> list[float]:
     return row
 
 
-def _check_alike(row: list[float], bbox: list[Any], where: str) -> None:
-    """Refuses a ``bbox`` that is not the box around the segmentation.
+def _check_alike(row: list[float], bbox: list[Any], rotation: float, where: str) -> None:
+    """Refuses a ``bbox`` that is not the box around the segmentation, or that an attribute turns away from it.
 
     Tools round and clip the box, so an IoU of one half, or a distance of a few pixels, is enough.
     """
@@ -127,12 +164,29 @@ def _check_alike(row: list[float], bbox: list[Any], where: str) -> None:
     else:
         x, y, w, h = bbox
         other = np.array([[x, y, x + w, y, x + w, y + h, x, y + h]], np.float64)
+        if rotation and _is_alike(np.array([_turned(bbox, rotation)]), quad):
+            return
+        flat = float(np.abs(points2hbox(other) - points2hbox(quad)).max()) <= 1 and _is_upright(quad)
+        if rotation and flat:
+            text = f"attributes.rotation {rotation:g} turns bbox away from the segmentation"
+            raise DamagedCoco(f"{where}: {text}: remove the wrong one")
+    if not _is_alike(quad, other):
+        raise DamagedCoco(f"{where}: bbox {short(bbox)} is not the box around the segmentation: remove the wrong one")
+
+
+def _is_alike(quad: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    """Whether the boxes around two quads (1, 8) overlap by half, or differ by a few pixels."""
     a, b = points2hbox(quad)[0], points2hbox(other)[0]
     sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
     both = float(np.prod(np.maximum(sides, 0)))
     areas = float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]))
-    if 3 * both < areas and float(np.abs(a - b).max()) > 4:
-        raise DamagedCoco(f"{where}: bbox {short(bbox)} is not the box around the segmentation: remove the wrong one")
+    return 3 * both >= areas or float(np.abs(a - b).max()) <= 4
+
+
+def _is_upright(quad: NDArray[np.float64]) -> bool:
+    """Whether each side of a quad (1, 8) runs along x or y."""
+    points = quad.reshape(4, 2)
+    return bool((np.abs(points - np.roll(points, 1, axis=0)).min(axis=1) <= 0.01).all())
 
 
 def _mask(segmentation: Any, size: tuple[int, int] | None, where: str) -> Mask:
@@ -153,7 +207,7 @@ def _polygons(segmentation: Any, where: str) -> list[list[Any]]:
 def _outline(segmentation: Any, size: tuple[int, int] | None, where: str) -> list[float]:
     """Four corners of the minimum-area rectangle around polygons or a mask; a polygon of four corners itself."""
     if isinstance(segmentation, dict):
-        points = _mask_points(segmentation, size, where)
+        points = mask_points(segmentation, size, where)
     else:
         flat = [_numbers(polygon, f"{where}[{i}]") for i, polygon in enumerate(_polygons(segmentation, where))]
         for i, polygon in enumerate(flat):
@@ -168,7 +222,7 @@ def _outline(segmentation: Any, size: tuple[int, int] | None, where: str) -> lis
     return corners
 
 
-def _mask_points(mask: Json, size: tuple[int, int] | None, where: str) -> NDArray[np.float64]:
+def mask_points(mask: Json, size: tuple[int, int] | None, where: str) -> NDArray[np.float64]:
     """Points (N, 2) whose hull is that of a mask's pixels, as squares around their centres."""
     shape, runs = _runs(mask, size, where)
     # Runs go down the columns and alternate between background and mask.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -102,9 +103,8 @@ def read_set(
         return _read_yolo(found, annotations, images, name, jobs)
     if found is not None:
         if found.read is not None:
-            raise FormatError(
-                f"{annotations}: holds {found.name}, which cannot be checked: convert it with rotx convert first"
-            )
+            checked = CheckedSet(name, annotations, images, found.read(found.files, True))
+            return _check_tool(checked, suffix)
         return _read_json(annotations, images, name)
     try:
         have = annotation_files(annotations)
@@ -120,6 +120,19 @@ def read_set(
     _add_unreadable(checked, table.problems, skipped)
     # A file for many images, or a list of images, need not name all images of the folder.
     _find_files(checked, suffix, complete=names is None and bool(have.subjects))
+    return checked
+
+
+def _check_tool(checked: CheckedSet, suffix: str | None) -> CheckedSet:
+    """Completes the set of an annotation tool's files; an object is known by its number in its image."""
+    table = checked.table
+    table.notices = []
+    before = Counter[int]()
+    for image in table.image.tolist():
+        before[image] += 1
+        checked.ids.append(before[image])
+    _add_unreadable(checked, table.problems, sum(table.skipped.values()))
+    _find_files(checked, suffix, complete=False)
     return checked
 
 

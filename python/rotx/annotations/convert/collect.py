@@ -12,8 +12,9 @@ import numpy as np
 
 from rotx.annotations.files import File, FormatError
 from rotx.annotations.json_files import DamagedEntry
+from rotx.annotations.limits import check_pixels
 from rotx.geometry import min_area_rect, rbox_to_quad
-from rotx.records import InstanceTable
+from rotx.records import FileProblem, InstanceTable
 
 #: Number of skipped entries that are listed.
 _SHOWN = 20
@@ -40,8 +41,9 @@ class Collector:
         self._image: list[int] = []
         self._label: list[int] = []
         self._difficult: list[int] = []
+        self._ignored: list[bool] = []
         self._skipped: Counter[str] = Counter()
-        self._problems: list[str] = []
+        self._problems: list[FileProblem] = []
         self._lost: Counter[str] = Counter()
         self._entries: Counter[str] = Counter()
 
@@ -55,7 +57,7 @@ class Collector:
                 raise FormatError(f"{place}: {error}") from None
             self._skipped[error.kind] += 1
             if len(self._problems) < _SHOWN:
-                self._problems.append(f"skipped {place}: {error}")
+                self._problems.append(FileProblem(place, 0, error.kind, str(error)))
 
     def add_image(self, name: str, file: File, size: tuple[int, int] | None, image_file: str = "") -> int:
         """Adds an image; returns its index.
@@ -90,7 +92,14 @@ class Collector:
             raise DamagedEntry("damaged entry", f"the image has height and width {size} here, and {known} before")
         self._sizes[image] = size
 
-    def add(self, image: int, label: object, corners: Sequence[Sequence[float]], difficult: int = 0) -> None:
+    def add(
+        self,
+        image: int,
+        label: object,
+        corners: Sequence[Sequence[float]],
+        difficult: int = 0,
+        ignored: bool = False,
+    ) -> None:
         """Adds an object.
 
         Args:
@@ -99,6 +108,7 @@ class Collector:
             corners: Points of its polygon, three or more, in pixels; of other than four points the minimum-area
                 rectangle is kept, and counted.
             difficult: 0, 1 (difficult) or 2 (truncated).
+            ignored: Whether the object counts neither as object nor as background.
 
         Raises:
             DamagedEntry: If the class has no name, or there are too few points.
@@ -118,6 +128,7 @@ class Collector:
         self._image.append(image)
         self._label.append(self._classes.setdefault(label.strip(), len(self._classes)))
         self._difficult.append(difficult)
+        self._ignored.append(ignored)
 
     def add_classes(self, names: Sequence[str]) -> None:
         """Adds classes in the order of their labels, with or without objects."""
@@ -133,15 +144,23 @@ class Collector:
         self._entries[key] += 1
 
     def table(self) -> InstanceTable:
-        """Builds the table of all objects."""
+        """Builds the table of all objects.
+
+        Raises:
+            FormatError: If all coordinates are shares of the image instead of pixels.
+        """
+        quads = np.array(self._quads, np.float64).reshape(-1, 8)
+        check_pixels(quads, self._files[0] if self._files else "")
         lost = [f"{count:,} {what}" for what, count in self._lost.items() if count]
         if self._entries:
-            count, first = self._entries.total(), min(self._entries)
-            lost.append(f"{count:,} entries or flags of objects, such as {first!r}: not kept")
+            lost.append(f"{self._entries.total():,} entries or flags of objects: not kept: {counted(self._entries)}")
         notices = []
         if self._skipped:
             counts = ", ".join(f"{kind} {count:,}" for kind, count in self._skipped.items())
-            notices = [f"skipped {self._skipped.total():,} shapes or files: {counts}", *self._problems]
+            notices = [
+                f"skipped {self._skipped.total():,} shapes or files: {counts}",
+                *(f"skipped {problem}" for problem in self._problems),
+            ]
         return InstanceTable(
             format=self._format,
             images=self._images,
@@ -150,15 +169,23 @@ class Collector:
             paths=[None] * len(self._images),
             sizes=self._sizes,
             classes=list(self._classes),
-            boxes=np.array(self._quads, np.float64).reshape(-1, 8),
+            boxes=quads,
             kind="quad",
             image=np.array(self._image, np.int32),
             label=np.array(self._label, np.int32),
             difficult=np.array(self._difficult, np.uint8),
+            ignored=np.array(self._ignored, np.bool_) if any(self._ignored) else None,
             skipped=dict(self._skipped),
+            problems=self._problems,
             lost=lost,
             notices=notices,
         )
+
+
+def counted(entries: Counter[str]) -> str:
+    """Names and counts, the most frequent first; of many names the first ten."""
+    shown = ", ".join(f"{name!r:.40} {count:,}" for name, count in entries.most_common(10))
+    return f"{shown}, ..." if len(entries) > 10 else shown
 
 
 def image_name(path: str) -> str:

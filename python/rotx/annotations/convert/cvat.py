@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from rotx.annotations.convert.collect import Collector, box_corners, image_name, size_of
+from rotx.annotations.convert.masks import points_of_runs, rectangle_around
 from rotx.annotations.files import File
 from rotx.annotations.json_files import DamagedEntry, flag, number
 from rotx.records import InstanceTable
@@ -18,6 +19,9 @@ _PIECE = 1 << 20
 #: XML with definitions of its own can expand without a limit.
 _REFUSED = (b"<!DOCTYPE", b"<!ENTITY", b"\0")
 _SHAPES = ("box", "polygon", "mask", "ellipse", "polyline", "points", "cuboid", "skeleton", "tag")
+#: Attributes that are read, and those of CVAT's own book-keeping.
+_READ = {"label", "xtl", "ytl", "xbr", "ybr", "points", "rotation", "rle", "left", "top", "width", "height"}
+_READ |= {"source", "z_order", "id"}
 _VIDEO = "is CVAT's export for video: export 'CVAT for images 1.1'"
 
 
@@ -46,6 +50,9 @@ def read(files: Sequence[File], lenient: bool) -> InstanceTable:
                     raise DamagedEntry("damaged entry", "<image> has no name")
                 sides = [text and text.isdigit() and int(text) for text in (node.get("height"), node.get("width"))]
                 image = objects.add_image(image_name(name), file, size_of(*sides), name)
+                for child in node:
+                    if child.tag not in _SHAPES:
+                        objects.lose_entry(child.tag)
                 for k, shape in enumerate(child for child in node if child.tag in _SHAPES):
                     with objects.checked(f"{file.shown}: image {name!r}: <{shape.tag}> {k + 1}"):
                         _add(objects, image, shape)
@@ -96,8 +103,9 @@ def _add(objects: Collector, image: int, shape: ElementTree.Element) -> None:
     for name, value in attributes.items():
         if value and value.lower() != "false":
             objects.lose_entry(name)
-    if shape.get("occluded") == "1":
-        objects.lose_entry("occluded")
+    for name, value in shape.attrib.items():
+        if name not in _READ and value not in ("", "0"):
+            objects.lose_entry(name)
 
 
 def _corners(objects: Collector, shape: ElementTree.Element) -> list[list[float]]:
@@ -113,26 +121,17 @@ def _corners(objects: Collector, shape: ElementTree.Element) -> list[list[float]
             raise DamagedEntry("damaged shape", "points: need x,y;x,y;...")
         return [[number(x, "points"), number(y, "points")] for x, y in pairs]
     if shape.tag == "mask":
+        outline = _outline(shape.get("rle") or "", value("left"), value("top"), value("width"), value("height"))
         objects.lose("masks: kept as minimum-area rectangles")
-        return _outline(shape.get("rle") or "", value("left"), value("top"), value("width"), value("height"))
+        return rectangle_around(outline)
     raise DamagedEntry("other shape", f"a <{shape.tag}> has no corners: need a box, polygon or mask")
 
 
 def _outline(rle: str, left: float, top: float, width: float, height: float) -> list[list[float]]:
     """Points around the pixels of a mask whose runs alternate between background and mask, row by row."""
-    runs = [int(number(run, "rle")) for run in rle.split(",") if run.strip()]
+    runs = np.array([int(number(run, "rle")) for run in rle.split(",") if run.strip()], np.int64)
     w, h = int(width), int(height)
-    if min(runs, default=-1) < 0 or w < 1 or sum(runs) != w * h:
+    if not len(runs) or runs.min() < 0 or w < 1 or runs.sum() != w * h:
         raise DamagedEntry("damaged shape", f"rle: the runs must add up to {w} x {h} pixels")
     stops = np.cumsum(runs)[1::2]
-    starts = stops - np.array(runs)[1::2]
-    corners: list[list[float]] = []
-    for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
-        if stop > start:
-            (y0, x0), (y1, x1) = divmod(start, w), divmod(stop - 1, w)
-            x0, x1 = (x0, x1) if y0 == y1 else (0, w - 1)
-            corners += [[left + x, top + y] for x in (x0, x1 + 1) for y in (y0, y1 + 1)]
-    if not corners:
-        raise DamagedEntry("damaged shape", "rle: the mask is empty")
-    # Pixels are squares around integer coordinates, as in COCO's masks here.
-    return [[x - 0.5, y - 0.5] for x, y in corners]
+    return [[left + x, top + y] for x, y in points_of_runs(stops - runs[1::2], stops, w)]

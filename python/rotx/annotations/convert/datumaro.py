@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rotx.annotations.convert.collect import Collector, box_corners, image_name, size_of
+from rotx.annotations.convert.masks import mask_corners
 from rotx.annotations.files import File
 from rotx.annotations.json_files import DamagedEntry, Json, entries, entry, flag, load_json, number, short
 from rotx.records import InstanceTable
 
+_KEYS = {"id", "type", "label_id", "attributes", "bbox", "points", "rle", "rbox", "rotated_bbox", "group", "z_order"}
+_KEYS |= {"cx", "cy", "w", "h", "r"}
 _READ = {"rotation", "difficult", "truncated", "is_crowd"}
 
 
@@ -63,8 +66,8 @@ def _names(record: Json) -> list[str]:
 
 def _add(objects: Collector, image: int, one: Json, names: list[str]) -> None:
     label = one.get("label_id")
-    if one.get("type") == "label":
-        objects.lose_entry("label")  # of the whole image
+    if one.get("type") in ("label", "caption"):
+        objects.lose_entry(one["type"])  # of the whole image
         return
     if type(label) is not int or not 0 <= label < len(names):
         raise DamagedEntry("damaged shape", f"label_id: need a number from 0 to {len(names) - 1}, got {short(label)}")
@@ -72,13 +75,16 @@ def _add(objects: Collector, image: int, one: Json, names: list[str]) -> None:
     difficult = (
         2 if flag(attributes.get("truncated"), "truncated") else int(flag(attributes.get("difficult"), "difficult"))
     )
-    objects.add(image, names[label], _corners(one, attributes), difficult)
-    for key, value in attributes.items():
-        if key not in _READ and value:
+    objects.add(
+        image, names[label], _corners(objects, one, attributes), difficult, flag(attributes.get("is_crowd"), "is_crowd")
+    )
+    others = [(key, value) for key, value in attributes.items() if key not in _READ]
+    for key, value in others + [(key, value) for key, value in one.items() if key not in _KEYS]:
+        if value:
             objects.lose_entry(key)
 
 
-def _corners(one: Json, attributes: Json) -> list[list[float]]:
+def _corners(objects: Collector, one: Json, attributes: Json) -> list[list[float]]:
     """Corners of an annotation; a box may be turned by an attribute ``rotation``, degrees clockwise (CVAT)."""
     kind = one.get("type")
     if kind == "polygon":
@@ -86,10 +92,15 @@ def _corners(one: Json, attributes: Json) -> list[list[float]]:
         if len(flat) % 2:
             raise DamagedEntry("damaged shape", f"points: need pairs of numbers, got {len(flat)} numbers")
         return [flat[i : i + 2] for i in range(0, len(flat), 2)]
+    if kind == "mask":
+        outline = mask_corners(one.get("rle"))
+        objects.lose("masks: kept as minimum-area rectangles")
+        return outline
     if kind not in ("bbox", "rotated_bbox"):
-        raise DamagedEntry("other shape", f"a {kind!r:.40} has no corners: need a bbox, rotated_bbox or polygon")
+        raise DamagedEntry("other shape", f"a {kind!r:.40} has no corners: need a bbox, rotated_bbox, polygon or mask")
     if kind == "rotated_bbox":
-        given = one.get("rbox", one.get("points", [one.get(key) for key in ("cx", "cy", "w", "h", "r")]))
+        keys = [key for key in ("rotated_bbox", "rbox", "points") if key in one]
+        given = one[keys[0]] if keys else [one.get(key) for key in ("cx", "cy", "w", "h", "r")]
         values = [number(v, "rotated_bbox") for v in entries(given, "rotated_bbox")]
         if len(values) != 5:
             raise DamagedEntry("damaged shape", f"rotated_bbox: need cx, cy, w, h, degrees, got {short(values)}")

@@ -1,20 +1,25 @@
 """Reading Label Studio's JSON and JSON-MIN exports.
 
 Coordinates are percent of the original image; a rectangle is turned clockwise, in degrees, about its top-left corner.
+A brush mask becomes the minimum-area rectangle around it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from rotx.annotations.convert.collect import Collector, box_corners, image_name, size_of, turned
+from rotx.annotations.convert.masks import brush_points, rectangle_around
 from rotx.annotations.files import File
 from rotx.annotations.json_files import DamagedEntry, Json, entries, entry, load_json, number, points, short
 from rotx.records import InstanceTable
 
-_NEED = "need a rectangle or a polygon"
+_NEED = "need a rectangle, a polygon or a brush mask"
+#: Entries of a region's value that make up its shape.
+_SHAPE = ("x", "y", "width", "height", "rotation", "points", "radiusX", "radiusY", "vertices", "rle")
 
 
 def rejects(record: Any) -> str | None:
@@ -60,10 +65,10 @@ def _min_key(task: Json) -> str | None:
 
 def _task(objects: Collector, file: File, place: str, task: Json) -> None:
     path = _image_path(task.get("data") if isinstance(task.get("data"), Mapping) else task)
-    image = objects.add_image(image_name(path), file, None, path.split("?")[0])
-    for where, region, labels in _regions(objects, task):
-        with objects.checked(f"{place}.{where}"):
-            _add(objects, image, region, labels)
+    image = objects.add_image(image_name(path), file, None, path)
+    for region in _regions(objects, task):
+        with objects.checked(f"{place}.{region.place}"):
+            _add(objects, image, region)
 
 
 def _image_path(data: Any) -> str:
@@ -72,17 +77,40 @@ def _image_path(data: Any) -> str:
     paths = named or [text for text in texts.values() if "/" in text or "\\" in text]
     if not paths:
         raise DamagedEntry("damaged entry", f"data: need the path of an image, got {short(dict(data))}")
-    return paths[0]
+    return _path_of(paths[0])
 
 
-def _regions(objects: Collector, task: Json) -> Iterator[tuple[str, Json, Any]]:
-    """Yields the place, content and labels of each region of a task."""
+def _path_of(address: str) -> str:
+    """Path of an image from its address; local storage has it in a query, as ``/data/local-files/?d=a/b.jpg``."""
+    if "://" not in address and not address.startswith("/data/"):
+        return address
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # not an address after all
+        return address
+    local = parse_qs(parts.query).get("d") if parts.path.endswith("/local-files/") else None
+    return local[0] if local else unquote(parts.path) or address
+
+
+class _Region(NamedTuple):
+    """Results that tell of one region."""
+
+    place: str
+    first: Json
+    """The result whose shape is taken."""
+    shapes: list[dict[str, Any]]
+    """Shapes of all its results."""
+    labels: list[Any]
+
+
+def _regions(objects: Collector, task: Json) -> Iterator[_Region]:
+    """Yields the regions of a task."""
     key = _results_key(task)
     if key is None:
         key = _min_key(task) or ""
-        for i, region in enumerate(task.get(key, ())):
-            labels = next((value for name, value in region.items() if name.endswith("labels")), None)
-            yield f"{key}[{i}]", {"value": region, **region}, labels
+        for i, value in enumerate(task.get(key, ())):
+            region = entry(value, f"{key}[{i}]")
+            yield _Region(f"{key}[{i}]", {"value": region, **region}, [], _labels({"value": region}))
         return
     done = [(i, one) for i, one in enumerate(task[key]) if isinstance(one, Mapping) and not one.get("was_cancelled")]
     if len(done) > 1:
@@ -91,33 +119,49 @@ def _regions(objects: Collector, task: Json) -> Iterator[tuple[str, Json, Any]]:
     if task.get("predictions"):
         objects.lose("images with predictions: not kept")
     for i, annotation in done:
-        results = [
-            entry(one, f"{key}[{i}].result") for one in entries(annotation.get("result", []), f"{key}[{i}].result")
-        ]
-        labels_of = {one.get("id"): _labels(one) for one in results if _labels(one)}
-        for k, result in enumerate(results):
-            value = result.get("value")
-            if not isinstance(value, Mapping) or not {"x", "points", "rle", "vertices"} & value.keys():
-                objects.lose_entry(str(result.get("type")))  # choices, texts, relations
-            elif _labels(result) or not _is_named_later(result, results[k + 1 :]):
-                yield f"{key}[{i}].result[{k}]", result, _labels(result) or labels_of.get(result.get("id"))
+        place = f"{key}[{i}].result"
+        yield from _joined(objects, [entry(one, place) for one in entries(annotation.get("result", []), place)], place)
 
 
-def _is_named_later(result: Json, later: list[Json]) -> bool:
-    """Whether another result of the same region has its labels."""
-    return any(one.get("id") == result.get("id") and _labels(one) for one in later)
+def _joined(objects: Collector, results: list[Json], place: str) -> Iterator[_Region]:
+    """Joins the results of each region, which have its ``id``: its shape, its labels, choices and texts."""
+    regions: dict[Any, list[int]] = {}
+    for k, result in enumerate(results):
+        name = result.get("id")
+        regions.setdefault(name if isinstance(name, str) and name else k, []).append(k)
+    for members in regions.values():
+        drawn = [k for k in members if _shape(results[k])]
+        for k in members:
+            if not _labels(results[k]) and (not drawn or _is_attribute(results[k])):
+                objects.lose_entry(str(results[k].get("type")))  # choices, texts, relations
+        if drawn:
+            shapes = [shape for k in drawn if (shape := _shape(results[k]))]
+            labels = [label for k in members for label in _labels(results[k])]
+            yield _Region(f"{place}[{drawn[0]}]", results[drawn[0]], shapes, labels)
 
 
-def _labels(result: Json) -> Any:
+def _shape(result: Json) -> dict[str, Any] | None:
+    """The shape of a result; None if it has none."""
     value = result.get("value")
-    if not isinstance(value, Mapping):
+    if not isinstance(value, Mapping) or not {"x", "points", "rle", "vertices"} & value.keys():
         return None
-    return value.get(str(result.get("type"))) or next(
-        (value[key] for key in value if key.endswith("labels") and value[key]), None
-    )
+    return {key: value[key] for key in _SHAPE if key in value}
 
 
-def _add(objects: Collector, image: int, result: Json, labels: Any) -> None:
+def _is_attribute(result: Json) -> bool:
+    """Whether a result tells something else of a region than its shape and label."""
+    value, kind = result.get("value"), str(result.get("type"))
+    return not _shape(result) or (isinstance(value, Mapping) and (kind in value or "text" in value))
+
+
+def _labels(result: Json) -> list[Any]:
+    value = result.get("value")
+    found = [value[key] for key in value if key.endswith("labels")] if isinstance(value, Mapping) else []
+    return [label for labels in found if isinstance(labels, list) for label in labels]
+
+
+def _add(objects: Collector, image: int, region: _Region) -> None:
+    result, labels = region.first, region.labels
     value = entry(result.get("value"), "value")
     width, height = result.get("original_width"), result.get("original_height")
     size = size_of(height, width)
@@ -127,20 +171,26 @@ def _add(objects: Collector, image: int, result: Json, labels: Any) -> None:
         )
     if result.get("image_rotation"):
         raise DamagedEntry("turned image", f"image_rotation: need 0, got {short(result['image_rotation'])}")
-    if not isinstance(labels, list) or not labels:
+    if not labels:
         raise DamagedEntry("damaged shape", "has no label")
+    if any(shape != region.shapes[0] for shape in region.shapes):
+        raise DamagedEntry("damaged shape", f"id {short(result['id'])}: results of one region disagree about its shape")
     objects.set_size(image, size)
-    objects.add(image, labels[0], _corners(value, size))
+    objects.add(image, labels[0], _corners(objects, value, size))
     if len(labels) > 1:
         objects.lose("further labels of objects: not kept", len(labels) - 1)
 
 
-def _corners(value: Json, size: tuple[int, int]) -> list[list[float]]:
+def _corners(objects: Collector, value: Json, size: tuple[int, int]) -> list[list[float]]:
     sx, sy = size[1] / 100, size[0] / 100
     if "points" in value:
         return [[x * sx, y * sy] for x, y in points(value["points"])]
+    if "rle" in value:
+        outline = brush_points(value["rle"], size[1], size[0])
+        objects.lose("masks: kept as minimum-area rectangles")
+        return rectangle_around(outline)
     if not {"x", "y", "width", "height"} <= value.keys():
-        kind = "an ellipse" if "radiusX" in value else "a brush mask" if "rle" in value else "a point"
+        kind = "an ellipse" if "radiusX" in value else "a vector" if "vertices" in value else "a point"
         raise DamagedEntry("other shape", f"{kind} has no corners: {_NEED}")
     x, y, w, h = (number(value[key], key) for key in ("x", "y", "width", "height"))
     corners = box_corners(x * sx, y * sy, (x + w) * sx, (y + h) * sy)

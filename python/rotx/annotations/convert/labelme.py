@@ -63,13 +63,16 @@ def _load(file: File) -> Json | None:
 
 def _add(objects: Collector, image: int, shape: Json) -> None:
     said = shape.get("flags")
-    flags = {key for key, value in said.items() if flag(value, f"flags.{key}")} if isinstance(said, dict) else set()
-    difficult = 2 if "truncated" in flags else int("difficult" in flags or flag(shape.get("difficult"), "difficult"))
+    flags = said if isinstance(said, dict) else {}
+    truncated, hard = (flag(flags.get(key), f"flags.{key}") for key in ("truncated", "difficult"))
+    difficult = 2 if truncated else int(hard or flag(shape.get("difficult"), "difficult"))
     objects.add(image, shape.get("label"), _corners(shape), difficult)
     if isinstance(shape.get("score"), int | float):
         objects.lose("scores: not kept")
-    for key in [key for key, value in shape.items() if value and key not in _SHAPE_KEYS] + sorted(flags - _HELD):
-        objects.lose_entry(key)
+    others = [(key, value) for key, value in shape.items() if key not in _SHAPE_KEYS]
+    for key, value in others + [(key, value) for key, value in flags.items() if key not in _HELD]:
+        if value:
+            objects.lose_entry(key)
 
 
 def _corners(shape: Json) -> list[list[float]]:

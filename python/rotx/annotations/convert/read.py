@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,11 @@ import numpy as np
 from rotx import _rust
 from rotx.annotations.coco import read_coco
 from rotx.annotations.convert import yolo
+from rotx.annotations.convert.collect import counted
 from rotx.annotations.convert.recognize import not_recognized, recognize
 from rotx.annotations.files import File, FormatError
 from rotx.annotations.formats import read_annotations
-from rotx.annotations.limits import HUGE
+from rotx.annotations.limits import HUGE, check_pixels
 from rotx.annotations.sniff import annotation_files, is_header
 from rotx.geometry import thread_count
 from rotx.records import InstanceTable
@@ -58,24 +61,39 @@ _COCO_KEYS = {"id", "image_id", "category_id", "segmentation", "bbox", "area", "
 def _read_coco(path: Path, content: Any, lenient: bool) -> InstanceTable:
     data, table, _, ids, skipped = read_coco(path, [path.parent], data=content, lenient=lenient)
     things = data.get("annotations", [])
-    if skipped:
-        table.skipped = {"damaged object": len(skipped)}
-        first = [f"skipped {path}: {text}" for _, text in skipped[:20]]
-        table.notices += [f"skipped {len(skipped):,} objects", *first]
-        kept = set(map(repr, ids))
+    reasons = [text for _, text in skipped]
+    near = np.all(np.abs(table.boxes) <= HUGE, axis=1)  # false for NaN
+    for row in np.flatnonzero(~near).tolist():
+        place = f"annotation {ids[row]}" if lenient else f"annotations[{row}]"
+        reasons.append(f"{place}: need finite coordinates up to {HUGE:.0e} pixels")
+        if not lenient:
+            raise FormatError(f"{path}: {reasons[0]}")
+    if reasons:
+        table.keep_objects(near)
+        table.skipped = {"damaged object": len(reasons)}
+        first = [f"skipped {path}: {text}" for text in reasons[:20]]
+        table.notices += [f"skipped {len(reasons):,} objects", *first]
+        kept = {repr(name) for name, is_near in zip(ids, near.tolist(), strict=True) if is_near}
         things = [thing for i, thing in enumerate(things) if repr(thing.get("id", i)) in kept]
-    far = np.flatnonzero(~(np.abs(table.boxes) <= HUGE).all(axis=1))  # includes NaN
-    if len(far):
-        raise FormatError(f"{path}: annotations[{far[0]}]: need finite coordinates up to {HUGE:.0e} pixels")
+    check_pixels(table.quads, str(path))
     outlines = sum(_is_other_polygon(thing) for thing in things)
     table.lost += _lost(outlines, "polygons or masks: kept as minimum-area rectangles")
     table.lost += _lost(sum("score" in thing for thing in things), "scores: not kept")
-    others = [key for thing in things for key in thing.keys() - _COCO_KEYS - {"score"}]
+    others = Counter(key for thing in things for key in _entries_of(thing))
     if others:
-        table.lost.append(f"{len(others):,} entries of objects, such as {min(others)!r}: not kept")
+        table.lost.append(f"{others.total():,} entries of objects: not kept: {counted(others)}")
     table.sizes = [size if size and max(size) < 1 << 31 else None for size in table.sizes]
     table.paths = [None] * len(table.images)
     return table
+
+
+def _entries_of(thing: Any) -> Iterator[str]:
+    """Names of what an object holds and is not read; a ``rotation`` of CVAT's is read, one of 0 says nothing."""
+    for key, value in thing.items():
+        if key == "attributes" and isinstance(value, dict):
+            yield from (f"attributes.{name}" for name, said in value.items() if said and name != "rotation")
+        elif key not in _COCO_KEYS and key != "score":
+            yield key
 
 
 def _is_other_polygon(thing: Any) -> bool:
@@ -83,7 +101,10 @@ def _is_other_polygon(thing: Any) -> bool:
     segmentation, bbox = thing.get("segmentation"), thing.get("bbox")
     if not segmentation or (isinstance(bbox, list) and len(bbox) == 5):
         return False
-    return not (isinstance(segmentation, list) and len(segmentation) == 1 and len(segmentation[0]) == 8)
+    if isinstance(segmentation, dict):
+        return True
+    corners = [len(polygon) - 2 * (len(polygon) > 8 and polygon[:2] == polygon[-2:]) for polygon in segmentation]
+    return any(corners) and corners != [8]
 
 
 def _lost(count: int, what: str) -> list[str]:

@@ -11,6 +11,11 @@ from rotx.annotations.files import File
 from rotx.annotations.json_files import DamagedEntry, Json, entries, entry, load_json, number, points
 from rotx.records import InstanceTable
 
+#: Keys that are read, and those of Supervisely's own book-keeping.
+_READ = {"classTitle", "geometryType", "points", "angle"} | {
+    "id", "classId", "description", "labelerLogin", "createdAt", "updatedAt", "entityId", "nnCreated", "nnUpdated"
+}  # fmt: skip
+
 
 def rejects(record: Any) -> str | None:
     """Why the content of a JSON file is not Supervisely's; None if it is."""
@@ -40,8 +45,9 @@ def read(files: Sequence[File], lenient: bool) -> InstanceTable:
             with objects.checked(f"{file.shown}: objects[{k}]"):
                 thing = entry(thing)
                 objects.add(image, thing.get("classTitle"), _corners(objects, thing))
-                if thing.get("tags"):
-                    objects.lose_entry("tags")
+                for key in thing.keys() - _READ:
+                    if thing[key]:
+                        objects.lose_entry(key)
     return objects.table()
 
 
@@ -56,7 +62,8 @@ def _corners(objects: Collector, thing: Json) -> list[list[float]]:
     kind = thing.get("geometryType")
     if kind not in ("polygon", "rectangle", "oriented_bbox"):
         raise DamagedEntry("other shape", f"a {kind!r:.40} has no corners: need a polygon, rectangle or oriented_bbox")
-    shape = entry(thing.get("points"), "points")
+    listed = thing.get("points")  # of an oriented box, Supervisely writes the two corners themselves
+    shape = {"exterior": listed} if isinstance(listed, list) else entry(listed, "points")
     outer = points(entries(shape.get("exterior"), "points.exterior"), "points.exterior")
     if kind == "polygon":
         if shape.get("interior"):
@@ -65,7 +72,7 @@ def _corners(objects: Collector, thing: Json) -> list[list[float]]:
     if len(outer) != 2:
         raise DamagedEntry("damaged shape", f"points.exterior: need two corners, got {len(outer)}")
     (x0, y0), (x1, y1) = outer
-    angle = number(thing.get("angle", shape.get("angle")) or 0, "angle")
+    angle = number(thing.get("angle") or shape.get("angle") or 0, "angle")
     if abs(angle) > 2 * math.pi + 1e-3:
         raise DamagedEntry("damaged shape", f"angle: need radians, clockwise, got {angle:g}")
     return box_corners(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1), angle)

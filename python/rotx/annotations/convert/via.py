@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rotx.annotations.convert.collect import Collector, box_corners, image_name
 from rotx.annotations.files import File
-from rotx.annotations.json_files import DamagedEntry, Json, entry, flag, load_json, number, points, short
+from rotx.annotations.json_files import DamagedEntry, Json, entries, entry, flag, load_json, number, points, short
 from rotx.records import InstanceTable
 
+_SHAPE_KEYS = {"name", "x", "y", "width", "height", "all_points_x", "all_points_y"}
+_ANGLES = ("theta", "angle", "rotation", "rotate")
 #: Attributes that hold the class if a region has several.
 _CLASS_KEYS = ("class", "label", "name", "type", "category")
 
 
 def rejects(record: Any) -> str | None:
     """Why the content of a JSON file is not VIA's; None if it is."""
-    if not isinstance(record, Mapping):
-        return "is no object of images"
-    if "_via_img_metadata" in record:
+    if isinstance(record, Mapping) and "_via_img_metadata" in record:
         return None
-    images = list(record.values())
+    images = list(record.values()) if isinstance(record, Mapping) else record
+    if not isinstance(images, list):
+        return "is no object of images"
     sure = images and all(isinstance(image, Mapping) and "regions" in image and "filename" in image for image in images)
     return None if sure else "no images with filename and regions"
 
@@ -33,26 +35,28 @@ def read(files: Sequence[File], lenient: bool) -> InstanceTable:
     """
     objects = Collector("via", lenient)
     for file in files:
-        record: Json = {}
+        images: list[tuple[Any, Any]] = []
         with objects.checked(file.shown):
-            record = entry(load_json(file))
-            record = entry(record.get("_via_img_metadata", record), "_via_img_metadata")
-        for key, about in record.items():
+            images = _numbered(_images(load_json(file)), "_via_img_metadata")
+        for key, about in images:
             with objects.checked(f"{file.shown}: {key}"):
                 name = entry(about).get("filename")
                 if not isinstance(name, str) or not name:
                     raise DamagedEntry("damaged entry", f"filename: need a name, got {short(name)}")
                 image = objects.add_image(image_name(name), file, None, name)
-                for where, region in _regions(about.get("regions") or []):
-                    with objects.checked(f"{file.shown}: {key}: {where}"):
+                for k, region in _numbered(about.get("regions") or [], "regions"):
+                    with objects.checked(f"{file.shown}: {key}: regions[{k}]"):
                         _add(objects, image, entry(region))
     return objects.table()
 
 
-def _regions(regions: Any) -> Iterator[tuple[str, Any]]:
-    """Regions are a list, or in version 1 an object with numbers as keys."""
-    pairs = regions.items() if isinstance(regions, Mapping) else enumerate(regions)
-    return ((f"regions[{key}]", region) for key, region in pairs)
+def _images(record: Any) -> Any:
+    return record.get("_via_img_metadata", record) if isinstance(record, Mapping) else record
+
+
+def _numbered(values: Any, where: str) -> list[tuple[Any, Any]]:
+    """Entries with their keys; they are a list, or an object, as the regions of version 1."""
+    return list(values.items() if isinstance(values, Mapping) else enumerate(entries(values, where)))
 
 
 def _add(objects: Collector, image: int, region: Json) -> None:
@@ -63,6 +67,8 @@ def _add(objects: Collector, image: int, region: Json) -> None:
     for other, value in attributes.items():
         if other != key and value:
             objects.lose_entry(other)
+    for other in shape.keys() - _SHAPE_KEYS:
+        objects.lose_entry(other)
 
 
 def _class_key(attributes: Json) -> str:
@@ -94,6 +100,10 @@ def _corners(shape: Json) -> list[list[float]]:
             raise DamagedEntry("damaged shape", "all_points_x and all_points_y: need two lists of one length")
         return points([list(pair) for pair in zip(xs, ys, strict=True)])
     if kind in ("rect", "rectangle"):
+        if angle := next((shape[key] for key in _ANGLES if shape.get(key)), None):
+            raise DamagedEntry(
+                "damaged shape", f"a rect with an angle ({short(angle)}) of unknown unit: need a polygon"
+            )
         x, y, w, h = (number(shape.get(key), key) for key in ("x", "y", "width", "height"))
         return box_corners(x, y, x + w, y + h)
     raise DamagedEntry("other shape", f"a {kind!r:.40} has no corners: need a rect or polygon")
