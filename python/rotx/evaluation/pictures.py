@@ -45,7 +45,7 @@ def write_pictures(
     found = _by_image(detections.image, len(dataset))
     count = 0
     records = [dataset.record(i) for i in range(len(dataset))]
-    for i in tqdm(reading_order(records), desc="pictures", unit="image", leave=False):
+    for i in tqdm(reading_order(records), desc="pictures", unit="image", leave=False, disable=None):
         record, seen = records[i], found[i]
         try:
             image = read_record(record)
