@@ -26,7 +26,12 @@ def synth(out: str, train: int, val: int, size: int, seed: int) -> None:
     from rotx.datasets.synthetic import write_dataset
 
     counts = write_dataset(
-        out, train=train, val=val, size=size, seed=seed, progress=lambda images: tqdm(images, unit="image", leave=False)
+        out,
+        train=train,
+        val=val,
+        size=size,
+        seed=seed,
+        progress=lambda images: tqdm(images, unit="image", leave=False, disable=None),
     )
     objects = ", ".join(f"{count:,} {name}" for name, count in counts.items())
     click.echo(f"{out}: {train:,} training images, {val:,} validation images; objects: {objects}")

@@ -180,7 +180,7 @@ def _write(
             raise ValueError(f"{folder}: holds images of the dataset, which could be replaced; name another folder")
     out.mkdir(parents=True, exist_ok=True)
     problems = []
-    for file, i in tqdm(files.items(), desc="pictures", unit="image", leave=False, delay=1):
+    for file, i in tqdm(files.items(), desc="pictures", unit="image", leave=False, delay=1, disable=None):
         try:
             content = cv2.imencode(".jpg", picture(i))[1].tobytes()
         except UnreadableImage as error:

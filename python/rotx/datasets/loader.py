@@ -204,10 +204,10 @@ class Loader(data.DataLoader[Any]):
         atexit.register(batches._shutdown_workers)
         try:
             yield from _checked(batches)
-        except RuntimeError as error:
-            # The process may still be ending.
+        except (RuntimeError, OSError, EOFError) as error:
+            # A dead worker also shows as a broken connection, while its process is still ending.
             for worker in batches._workers:
-                worker.join(0 if worker.is_alive() else 1)
+                worker.join(0.2)
             codes = [worker.exitcode for worker in batches._workers]
             if any(codes):
                 raise killed(codes) from error

@@ -96,7 +96,7 @@ class TiledDataset(Dataset):
     def _image_sizes(self) -> dict[int, tuple[int, int]]:
         """Width and height of each image by its index, from the file; in training, without unreadable images."""
         sizes, bad = {}, []
-        for i in tqdm(range(len(self.whole)), desc="sizes", unit="image", leave=False, delay=2):
+        for i in tqdm(range(len(self.whole)), desc="sizes", unit="image", leave=False, delay=2, disable=None):
             try:
                 reader = open_image(self.whole.record(i).path)
             except UnreadableImage as error:

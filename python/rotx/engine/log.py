@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 #: All messages of the package come from loggers below this one.
 _PACKAGE = logging.getLogger("rotx")
 
+#: Seconds between two lines about the course of the training where there is no terminal for a bar.
+EVERY = 30
+
 
 class Log:
     """The reports of the first process; the other processes write nothing and log errors only.
@@ -48,6 +51,7 @@ class Log:
         self.writable = True
         self.unreadable: set[str] = set()
         self.bar: Any = None
+        self.total, self.said = 0, 0.0
         self._notes, self._level = _Notes(self), logging.NOTSET
         # A training that was killed may have left half a line.
         if self.path is not None and self.path.is_file() and self.path.read_bytes()[-1:] not in (b"", b"\n"):
@@ -73,11 +77,9 @@ class Log:
     def begin(self, total: int, done: int) -> None:
         """Shows the progress bar, from ``done`` steps to ``total``; not if messages of level INFO are off."""
         if self.path is not None and logger.isEnabledFor(logging.INFO):
-            # In a file, every state of the line stays.
-            every = 0.1 if sys.stderr.isatty() else 30.0
-            self.bar = tqdm(
-                total=total, initial=done, unit="step", dynamic_ncols=True, smoothing=0.05, mininterval=every
-            )
+            # In a file, every state of the line would stay: there, `step` writes a line now and then.
+            self.bar = tqdm(total=total, initial=done, unit="step", dynamic_ncols=True, smoothing=0.05, disable=None)
+            self.total, self.said = total, time.monotonic()
 
     def step(self, step: int, epoch: int, lr: float, values: Mapping[str, float], batches: int = 1) -> None:
         """Reports a step.
@@ -100,6 +102,10 @@ class Log:
             words = {"epoch": epoch, **shown, "lr": f"{lr:.2g}", "memory": f"{memory()}M"}
             self.bar.set_postfix(words, refresh=False)
             self.bar.update(batches)
+            if self.bar.disable and time.monotonic() - self.said > EVERY:
+                self.said = time.monotonic()
+                numbers = ", ".join(f"{name} {value}" for name, value in words.items())
+                logger.info("step %d of %d: %s", step, self.total, numbers)
         if self.count >= self.interval:
             self._write_means()
 

@@ -58,7 +58,7 @@ def predict(
     records: list[ImageRecord] = []
     skipped: dict[str, str] = {}
     try:
-        for items in tqdm(loader, desc="evaluate", unit="batch", disable=not progress, leave=False):
+        for items in tqdm(loader, desc="evaluate", unit="batch", disable=not progress or None, leave=False):
             readable = [item for item in items if item.image.numel()]
             images, matrices = [item.image for item in readable], [item.matrix for item in readable]
             found = iter(predict_images(detector, images, matrices, device, views=tta, amp=amp))

@@ -52,7 +52,7 @@ def write_pictures(
     for place in {path_inside(folder, record.name, ".jpg").parent.resolve() for record in records}:
         if place in theirs:
             raise ValueError(f"{place}: holds images of the dataset, which could be replaced; name another folder")
-    for i in tqdm(reading_order(records), desc="pictures", unit="image", leave=False):
+    for i in tqdm(reading_order(records), desc="pictures", unit="image", leave=False, disable=None):
         record, seen = records[i], found[i]
         try:
             image = read_record(record)

@@ -89,7 +89,7 @@ def run(
     with Journal(out / JOURNAL, bound) as journal:
         earlier = len(journal)
         processing = _Processing(predictor, journal, options, progress)
-        for one in tqdm(inputs, unit="file", leave=False, disable=not progress):
+        for one in tqdm(inputs, unit="file", leave=False, disable=not progress or None):
             try:
                 processing.at(one)
             except UnreadableImage as error:
@@ -133,7 +133,12 @@ class _Processing:
             first += 1
         frames = video.frames(first)
         bar = tqdm(
-            frames, total=video.count or None, initial=first, unit="frame", leave=False, disable=not self.progress
+            frames,
+            total=video.count or None,
+            initial=first,
+            unit="frame",
+            leave=False,
+            disable=not self.progress or None,
         )
         for number, pixels in bar:
             self._image(frame_name(one, number), stamp, one.path, WindowedImage(pixels))
@@ -193,7 +198,7 @@ def _write(
     writers = open_writers(formats, out, predictor.classes)
     results = _results(journal, inputs)
     try:
-        for _, result in tqdm(results, total=len(journal), desc="write", leave=False, disable=not progress):
+        for _, result in tqdm(results, total=len(journal), desc="write", leave=False, disable=not progress or None):
             for writer in writers:
                 writer.add(result)
             report.images += 1
@@ -213,7 +218,7 @@ def _show(
     images = [one for one in inputs if not one.is_video]
     remove_leftovers(*(_drawn(one, folder) for one in images))
     results = _results(journal, images)
-    for one, result in tqdm(results, total=len(images), desc="draw", leave=False, disable=not progress):
+    for one, result in tqdm(results, total=len(images), desc="draw", leave=False, disable=not progress or None):
         try:
             draw(result, predictor.classes, _drawn(one, folder))
         except UnreadableImage as error:  # the file has changed since it was processed

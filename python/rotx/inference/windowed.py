@@ -116,7 +116,9 @@ def find_in_windows(
         UnreadableImage: If the file is truncated.
     """
     step = options.batch_size
-    with tqdm(total=len(windows), initial=first * step, unit="window", leave=False, disable=not progress) as bar:
+    with tqdm(
+        total=len(windows), initial=first * step, unit="window", leave=False, disable=not progress or None
+    ) as bar:
         for start in range(first * step, len(windows), step):
             batch = windows[start : start + step]
             found = [options.wanted(one) for one in detect([image.read(area) for area in batch], options.views)]

@@ -51,7 +51,9 @@ def in_threads(work: Callable[[T], R], items: Sequence[T], what: str, jobs: int 
     """Yields ``work`` of each item, in order; runs threads, shows a progress bar, and stops at once on Ctrl-C."""
     pool = ThreadPoolExecutor(jobs or cpu_count())
     try:
-        yield from tqdm(pool.map(work, items), total=len(items), desc=what, unit="image", leave=False, delay=1)
+        yield from tqdm(
+            pool.map(work, items), total=len(items), desc=what, unit="image", leave=False, delay=1, disable=None
+        )
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -84,7 +84,7 @@ def _read(data: InstanceTable, which: list[int], lenient: bool, progress: bool) 
     """Reads the sizes of the images at the indices ``which`` from their files."""
     with ThreadPoolExecutor(_WORKERS) as pool:
         sizes = pool.map(lambda i: _size(data.paths[i], lenient), which)
-        for i, size in zip(which, tqdm(sizes, "images", len(which), disable=not progress), strict=True):
+        for i, size in zip(which, tqdm(sizes, "images", len(which), disable=not progress or None), strict=True):
             data.sizes[i] = size
             file, path = PurePosixPath(data.image_files[i]), data.paths[i]
             if path is not None and file.name != path.name:

@@ -160,7 +160,7 @@ def write(
         raise FormatError(f"image {name!r}: a corner of an object is not finite")
     lost = _fit(data, to)
     out, threads = Path(out), thread_count(jobs)
-    with tqdm(desc="written", total=len(data.images), disable=not progress) as bar:
+    with tqdm(desc="written", total=len(data.images), disable=not progress or None) as bar:
         if to == "coco":
             _write_coco(data, out, threads, bar)
         else:

@@ -52,7 +52,7 @@ def check(formats: Sequence[str], inputs: Sequence[tuple[str, Path]], classes: S
 
 def _check_places(files: Sequence[Path]) -> None:
     unplaced = []
-    for file in tqdm(files, desc="georeferences", unit="image", leave=False):
+    for file in tqdm(files, desc="georeferences", unit="image", leave=False, disable=None):
         try:
             Georeference.of(file)
         except NotPlaced as error:

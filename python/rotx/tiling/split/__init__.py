@@ -89,7 +89,7 @@ def split(
         plans = [plan for image in inputs if image.file not in records and (plan := _plan(image, tiling, failed))]
         if not folder.complete:
             total = done + sum(len(plan.windows) for plan in plans)
-            with tqdm(total=total, initial=done, unit="patch", leave=False, disable=not progress) as bar:
+            with tqdm(total=total, initial=done, unit="patch", leave=False, disable=not progress or None) as bar:
                 _run(plans, folder, tiling, threads, records, failed, bar)
             folder.finish([records[image.file] for image in inputs if image.file in records], failed)
     return SplitReport(folder.totals, failed, earlier, notices)
