@@ -197,15 +197,14 @@ def test_few_file_descriptors(data: Path, tmp_path: Path) -> None:
         "-m",
         "rotx.cli.train",
         str(file),
-        "--work-dir",
-        str(tmp_path / "work"),
         "--device",
         "cpu",
     ]
     here = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     for workers, codes in ((0, {0, 2}), (4, {2})):
+        work = ["--plugin", "tiny", "--work-dir", str(tmp_path / f"work{workers}")]
         run = subprocess.run(
-            ["bash", "-c", 'ulimit -n 32; exec "$@"', "sh", *command, "--plugin", "tiny", "--workers", str(workers)],
+            ["bash", "-c", 'ulimit -n 32; exec "$@"', "sh", *command, "--workers", str(workers), *work],
             capture_output=True,
             text=True,
             env={**os.environ, "PYTHONPATH": here, "OMP_NUM_THREADS": "1"},

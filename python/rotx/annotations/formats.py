@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from rotx import _rust
 from rotx.annotations.files import FormatError
+from rotx.annotations.limits import check_pixels
 from rotx.annotations.sniff import AnnotationFiles, annotation_files, nearest, result_files
 from rotx.boxes import BoxKind
 from rotx.geometry import thread_count
@@ -54,7 +55,8 @@ def read_annotations(
         files: Files at ``path``, if :func:`rotx.annotations.sniff.annotation_files` has found them already.
 
     Raises:
-        FormatError: For the first error, unless ``lenient``; always if nothing can be read.
+        FormatError: For the first error, unless ``lenient``; always if nothing can be read, or if all coordinates are
+            fractions of the image's sides.
     """
     path = Path(path)
     wanted = None if images is None else _read_list(Path(images))
@@ -83,6 +85,7 @@ def read_annotations(
     if left_out:
         notices.append(f"{path}: objects of other classes left out: {', '.join(left_out)}")
     boxes, kind = _as_written(found)
+    check_pixels(found["quads"].reshape(-1, 8), str(path))
     return InstanceTable(
         images=found["images"],
         classes=found["classes"],

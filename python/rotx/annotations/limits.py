@@ -15,10 +15,12 @@ LEAST_SIDE = 1e-3
 
 
 def check_pixels(corners: NDArray[np.float64], file: str) -> None:
-    """Refuses corners (N, 8) of a dataset that are all shares of the image.
+    """Refuses corners (N, 8) of a dataset that are all fractions of the image's sides.
 
     Raises:
-        FormatError: If no coordinate lies outside of 0 to 1.
+        FormatError: If no coordinate lies outside of 0 to 1, and not all are whole numbers.
     """
-    if len(corners) and corners.min() >= 0 and corners.max() <= 1:
-        raise FormatError(f"{file}: all coordinates lie between 0 and 1: need pixels, not shares of the image")
+    if len(corners) and corners.min() >= 0 and corners.max() <= 1 and (corners % 1).any():
+        raise FormatError(
+            f"{file}: all coordinates lie between 0 and 1: need pixels, not fractions of the image's sides"
+        )

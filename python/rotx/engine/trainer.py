@@ -125,14 +125,15 @@ class Trainer:
         Raises:
             NotFinite: If that step was not finite: then this is the error to report.
         """
-        if self.updating or self.saved_step == self.at.step:
-            return  # the weights are half updated, or saved
-        try:
-            # The other processes may be elsewhere.
-            self.settle(together=False)
-            self.save(f"iter_{self.at.step}.pth")
-        except (RuntimeError, OSError) as another:  # the device or another process may be lost, too
-            logger.warning("the last step could not be saved: %s", another)
+        if self.updating:
+            return  # the weights are half updated
+        if self.saved_step != self.at.step:
+            try:
+                # The other processes may be elsewhere.
+                self.settle(together=False)
+                self.save(f"iter_{self.at.step}.pth")
+            except (RuntimeError, OSError) as another:  # the device or another process may be lost, too
+                logger.warning("the last step could not be saved: %s", another)
         if isinstance(error, StepFailed | WorkerKilled):
             error.saved = self.saved_step == self.at.step
 

@@ -2,7 +2,7 @@
 
 use super::Source;
 use super::chunks::whole;
-use super::voc::{child, text_of};
+use super::xml_shapes::{child, text_of};
 use crate::threads;
 use roxmltree::{Document, Node};
 
@@ -36,7 +36,11 @@ fn info(root: Node<'_, '_>) -> ImageInfo {
         return ImageInfo { file: name.trim_matches('.').to_owned(), size };
     }
     let size = child(root, "size").map_or([0; 2], |size| [number(size, "width"), number(size, "height")]);
-    ImageInfo { file: text_of(root, "filename").to_owned(), size }
+    let file = match text_of(root, "filename") {
+        "" => child(root, "source").map_or("", |source| text_of(source, "filename")), // FAIR1M
+        name => name,
+    };
+    ImageInfo { file: file.to_owned(), size }
 }
 
 #[cfg(test)]

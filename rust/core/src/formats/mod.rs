@@ -22,6 +22,7 @@ pub mod td500;
 pub mod ucas;
 pub mod voc;
 pub mod write;
+mod xml_shapes;
 pub mod yolo;
 
 use crate::geom::Quad;

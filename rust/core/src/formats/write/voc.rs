@@ -1,6 +1,6 @@
 //! VOC-style XML: corners as in DIOR-R, or centre, sides and angle as in roLabelImg and HRSC2016.
 
-use super::super::voc::DIOR;
+use super::super::xml_shapes::DIOR;
 use super::text::{push_coordinate, push_number, push_xml};
 use super::{Image, Object};
 use crate::geom::{Quad, RBox};
