@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import atexit
 import errno
+import multiprocessing
 import shutil
 import signal
 import threading
+import traceback
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -196,8 +198,19 @@ class Loader(data.DataLoader[Any]):
     """
 
     def __iter__(self) -> Generator[list[LoadedImage]]:  # type: ignore[override]
-        with _children_heard_later():
-            batches = super().__iter__()
+        others = set(multiprocessing.active_children())
+        try:
+            with _children_heard_later():
+                batches = super().__iter__()
+        except OSError as error:
+            # Workers that have started ignore SIGTERM, so the program would wait for them at exit.
+            for worker in set(multiprocessing.active_children()) - others:
+                worker.kill()
+            for frame, _ in traceback.walk_tb(error.__traceback__):
+                half_made = frame.f_locals.get("self")
+                if isinstance(half_made, _MultiProcessingDataLoaderIter):
+                    half_made._shutdown = True  # its destructor would fail, and print a traceback
+            raise _clearer(error) from error
         if not isinstance(batches, _MultiProcessingDataLoaderIter):
             return (yield from _checked(batches))
         # A program waits for its workers at exit, and they ignore SIGTERM: they end only when told to.
@@ -211,12 +224,17 @@ class Loader(data.DataLoader[Any]):
             codes = [worker.exitcode for worker in batches._workers]
             if any(codes):
                 raise killed(codes) from error
-            if "Too many open files" in str(error):
-                raise OSError(errno.EMFILE, "too many open files: raise the limit (ulimit -n 4096)") from error
-            raise
+            raise _clearer(error) from error
         finally:
             atexit.unregister(batches._shutdown_workers)
             batches._shutdown_workers()
+
+
+def _clearer(error: Exception) -> Exception:
+    """The error with its remedy, if the limit of open files is reached."""
+    if "Too many open files" not in str(error):
+        return error
+    return OSError(errno.EMFILE, "too many open files: raise the limit (ulimit -n 4096), or give fewer --workers")
 
 
 @contextmanager
