@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rotx.atomic import path_inside
+from rotx.atomic import path_inside, paths_inside
 
 NAMES = [
     "a",
@@ -51,6 +51,13 @@ def test_names_stay_apart(tmp_path: Path) -> None:
     """But for roots and what has no name at all."""
     names = [name for name in NAMES if name not in ("..", "/a", "b\\a", "..\\..\\a", "C:\\a")]
     assert len({path_inside(tmp_path, name) for name in names}) == len(names)
+
+
+def test_no_two_names_share_a_path(tmp_path: Path) -> None:
+    names = [*NAMES, "A", "_/a", "a\ud800b", "a_2"]
+    paths = paths_inside(tmp_path, names, ".jpg")
+    assert len({str(path).lower() for path in paths}) == len(names)
+    assert paths[0] == tmp_path / "a.jpg" and all(path.resolve().is_relative_to(tmp_path.resolve()) for path in paths)
 
 
 def test_plain_names_are_kept(tmp_path: Path) -> None:

@@ -152,3 +152,15 @@ def test_a_class_without_detections_is_in_the_report(tmp_path: Path) -> None:
     write(tmp_path, {"ann/a.txt": f"{box} ship 0\n{box} plane 0\n", "det/Task1_ship.txt": f"a 0.9 {box}\n"})
     code, text = score(tmp_path / "ann", tmp_path / "det", "--protocol", "voc12", "--report", tmp_path / "r")
     assert code == 0 and mean(text) == "0.5000" and (tmp_path / "r/index.html").is_file()
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv", "--per-image"])
+@pytest.mark.parametrize("victim", ["gt.json", "r.json", "gt/P1.txt", "det/Task1_ship.txt"])
+def test_no_output_replaces_an_input(option: str, victim: str, folder: Path) -> None:
+    write(folder, {"gt.json": coco({}), "r.json": RESULTS["coco-bbox"]})
+    before = (folder / victim).read_bytes()
+    truth = folder / ("gt" if "/" in victim else "gt.json")
+    results = folder / ("det" if "/" in victim else "r.json")
+    code, text = score(truth, results, "--protocol", "voc12", option, folder / victim)
+    assert code == 2 and f"error: {option} " in text and "would replace what is read from" in text
+    assert (folder / victim).read_bytes() == before

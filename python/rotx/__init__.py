@@ -40,7 +40,12 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f"rotx.{name}")
     if name in _FUNCTIONS:
-        return getattr(import_module(_FUNCTIONS[name]), name)
+        try:
+            return getattr(import_module(_FUNCTIONS[name]), name)
+        except ModuleNotFoundError as error:
+            if error.name not in ("torch", "torchvision"):
+                raise
+            raise ImportError(f"rotx.{name} needs {error.name}: pip install 'rotx[train]'") from error
     raise AttributeError(f"module 'rotx' has no attribute {name!r}")
 
 

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def path_inside(folder: str | Path, name: str, suffix: str = "") -> Path:
 
     The name may hold folders, which stay folders. Whatever would lead out of the output folder, or cannot be a file
     name, is replaced: ``..``, roots and drives, control characters, devices of Windows, and the end of long parts.
-    Different names get different paths.
+    :func:`paths_inside` keeps names apart that become one path by this.
 
     Raises:
         ValueError: If a link in the output folder leads out of it.
@@ -42,8 +42,28 @@ def path_inside(folder: str | Path, name: str, suffix: str = "") -> Path:
     return path
 
 
+def paths_inside(folder: str | Path, names: Sequence[str], suffix: str = "") -> list[Path]:
+    """The :func:`path_inside` of each name; a path that another name has already, in any case, gets a number.
+
+    Raises:
+        ValueError: As :func:`path_inside`.
+    """
+    taken: set[str] = set()
+    paths = []
+    for name in names:
+        path = first = path_inside(folder, name, suffix)
+        number = 1
+        while str(path).lower() in taken:  # some systems do not distinguish case
+            number += 1
+            path = first.with_name(f"{first.name.removesuffix(suffix)}_{number}{suffix}")
+        taken.add(str(path).lower())
+        paths.append(path)
+    return paths
+
+
 def _safe(part: str) -> str:
     """A part of a name as the name of a file or folder."""
+    part = part.encode(errors="replace").decode()  # lone surrogates
     changed = re.sub(r'[\x00-\x1f\x7f:*?"<>|]', "_", part)
     if part == "..":
         return "_"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import re
 import sys
 import warnings
@@ -221,6 +222,43 @@ def test_images_whose_channels_are_unknown(predictor: Predictor) -> None:
     for tensor in (torch.zeros(32, 32, 3, dtype=torch.uint8), torch.zeros(3, 32, 32)):
         with pytest.raises(ValueError, match="image0: a tensor has no fixed order of channels"):
             predictor.predict([tensor])
+
+
+@pytest.mark.parametrize("batch_size", [2, 5])
+def test_results_do_not_depend_on_the_batch(batch_size: int, predictor: Predictor) -> None:
+    sizes = [(96, 96), (64, 128), (96, 96), (130, 70), (64, 128), (33, 97), (96, 96)]
+    images = [picture(height, width, seed) for seed, (height, width) in enumerate(sizes)]
+    alone, together = predictor.predict(images), predictor.predict(images, batch_size=batch_size)
+    for one, other in zip(alone, together, strict=True):
+        assert len(one) == len(other) > 0
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-6)
+        np.testing.assert_allclose(one.rboxes, other.rboxes, atol=1e-3)
+
+
+@pytest.mark.parametrize("threshold", [0, np.float32(0.25), np.int64(0), torch.tensor(0.25), np.array(0.25)])
+def test_thresholds_of_any_number(threshold: Any, predictor: Predictor) -> None:
+    assert same(predictor.predict(picture(), threshold), predictor.predict(picture(), float(threshold)))
+
+
+@pytest.mark.parametrize("threshold", [True, "0.3", None, math.nan, -0.1, 1.5, [0.3, 0.4], np.bool_(True)])
+def test_thresholds_that_are_none(threshold: Any, predictor: Predictor, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), picture())
+    for use in (
+        lambda: predictor.predict(picture(), threshold),
+        lambda: predictor.draw(picture(), predictor.predict(picture()), threshold),
+        lambda: predictor.predict_large(tmp_path / "a.png", score_thr=threshold),
+    ):
+        with pytest.raises(ValueError, match=r"score_thr: need a number in \[0, 1\]"):
+            use()
+
+
+def test_a_detector_in_training_mode_predicts_as_before(folder: Path) -> None:
+    predictor = rotx.load(folder / "model.py", folder / "v1.pth", "cpu")
+    before = predictor.predict(picture())
+    predictor.detector.train()
+    assert same(predictor.predict(picture()), before) and predictor.to("cpu") is predictor
+    with pytest.raises(ValueError, match="device: "):
+        predictor.to("meta")
 
 
 # Drawing and writing

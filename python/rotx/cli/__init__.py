@@ -8,9 +8,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -206,6 +207,31 @@ class Number(click.FloatRange):
         if number != number:
             self.fail(f"{value} is not a number.", param, ctx)
         return number
+
+
+#: Suffixes of files in folders of annotations and results.
+_LABELS = {".txt", ".xml", ".gt"}
+
+
+def refuse_inputs(outputs: Mapping[str, str | None], inputs: Iterable[str | None]) -> None:
+    """Refuses outputs that would replace an input.
+
+    Args:
+        outputs: Path of each output, by its option.
+        inputs: Paths of the files and folders that the command reads.
+
+    Raises:
+        ValueError: For an output that is an input, or a label file in a folder that is one.
+    """
+    sources = [Path(path) for path in inputs if path and Path(path).exists()]
+    for option, path in outputs.items():
+        out = Path(path or "")
+        if not path or not out.exists():
+            continue
+        for source in sources:
+            within = out.suffix.lower() in _LABELS and out.resolve().is_relative_to(source.resolve())
+            if within or out.samefile(source):
+                raise ValueError(f"{option} {path}: would replace what is read from {source}: name another path")
 
 
 def class_names(option: str | None) -> list[str] | None:

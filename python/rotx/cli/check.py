@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotx.cli import Command, Number, class_names, max_pixels_option, user_errors
+from rotx.cli import Command, Number, class_names, max_pixels_option, refuse_inputs, user_errors
 from rotx.cli.config import PLUGIN_HELP
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def check(
     """
     from rotx.annotations.check import TINY, check_sets
 
+    refuse_inputs({"--json": json_file, "--picture": picture}, data)
     for path in filter(None, (json_file, picture)):
         if not Path(path).absolute().parent.is_dir():
             raise ValueError(f"{path}: its folder does not exist")

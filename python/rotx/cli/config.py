@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from rotx.cli import Command, user_errors
+from rotx.cli import Command, refuse_inputs, user_errors
 
 
 @click.group()
@@ -63,6 +63,7 @@ def show(file: str, options: tuple[str, ...], more: tuple[str, ...], out: str | 
     from rotx.compat import format_parts
     from rotx.config import dumps
 
+    refuse_inputs({"--out": out}, (file,))
     settings = read(file, options, more)
     if parts and not isinstance(settings.get("model"), dict):
         raise ValueError(f"{file}: has no model")

@@ -13,6 +13,7 @@ from rotx.cli import (
     class_names,
     max_pixels_option,
     merge_rule_option,
+    refuse_inputs,
     set_threads,
     threads_option,
     user_errors,
@@ -83,6 +84,7 @@ def score(
     from rotx.evaluation import ICDAR2015, evaluate
 
     output = Outputs(**outputs)
+    refuse_inputs(output.paths, (annotations, results, images))
     if protocol == ICDAR2015 and (output.explain or output.ci):
         raise ValueError("--explain and --ci: not available for icdar2015, whose results have no scores")
     target = output.target
@@ -170,6 +172,7 @@ def model(
     if whole and not merge:
         raise ValueError("--whole: needs --merge")
     output, views = Outputs(**outputs), None if tta is None else views_of(tta)
+    refuse_inputs({**output.paths, "--out": out, "--show-dir": show_dir}, (config, checkpoint, whole))
     rules = get_protocol(protocol) if protocol else None
     world = distributed.start(device)
     try:

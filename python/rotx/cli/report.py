@@ -49,6 +49,16 @@ class Outputs:
                 raise ValueError(f"{path}: its folder does not exist")
         _ = self.target  # raises now, before the work, if the name is unknown
 
+    @property
+    def paths(self) -> dict[str, str | None]:
+        """Path of each output, by its option."""
+        return {
+            "--json": self.json_file,
+            "--csv": self.csv_file,
+            "--per-image": self.per_image,
+            "--report": self.report,
+        }
+
     @cached_property
     def target(self) -> Protocol | None:
         """The protocol of ``--explain``, or None."""

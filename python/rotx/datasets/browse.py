@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from rotx.annotations.check.sets import CheckedSet
-from rotx.atomic import path_inside, write_bytes
+from rotx.atomic import paths_inside, write_bytes
 from rotx.compat import build
 from rotx.datasets.dataset import Dataset
 from rotx.datasets.sample import Sample, keep_sound
@@ -173,7 +173,7 @@ def _write(
     out: Path, names: Mapping[str, int], picture: Callable[[int], Pixels], images: Iterable[Path]
 ) -> tuple[int, list[str]]:
     """Writes pictures; raises ValueError if one could replace an image of the dataset."""
-    files = {path_inside(out, name, ".jpg"): i for name, i in names.items()}
+    files = dict(zip(paths_inside(out, list(names), ".jpg"), names.values(), strict=True))
     theirs = {folder.resolve() for folder in {image.parent for image in images}}
     for folder in {file.parent for file in files}:
         if folder.resolve() in theirs:

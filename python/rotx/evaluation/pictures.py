@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from rotx.atomic import path_inside, write_bytes
+from rotx.atomic import paths_inside, write_bytes
 from rotx.evaluation.detect import Annotated
 from rotx.geometry import quad_to_rbox
 from rotx.images.draw import draw_boxes
@@ -49,7 +49,8 @@ def write_pictures(
     count = 0
     records = [dataset.record(i) for i in range(len(dataset))]
     theirs = {Path(record.path).parent.resolve() for record in records if record.path}
-    for place in {path_inside(folder, record.name, ".jpg").parent.resolve() for record in records}:
+    files = paths_inside(folder, [record.name for record in records], ".jpg")
+    for place in {file.parent.resolve() for file in files}:
         if place in theirs:
             raise ValueError(f"{place}: holds images of the dataset, which could be replaced; name another folder")
     for i in tqdm(reading_order(records), desc="pictures", unit="image", leave=False, disable=None):
@@ -65,9 +66,8 @@ def write_pictures(
         names = [detections.classes[label] for label in labels]
         captions = [f"{name} {score:.2f}" for name, score in zip(names, detections.scores[seen], strict=True)]
         picture = draw_boxes(image, quad_to_rbox(found_quads[seen]), labels, captions, names)
-        file = path_inside(folder, record.name, ".jpg")
-        file.parent.mkdir(parents=True, exist_ok=True)  # names of images may contain folders
-        write_bytes(file, cv2.imencode(".jpg", picture)[1].tobytes())
+        files[i].parent.mkdir(parents=True, exist_ok=True)  # names of images may contain folders
+        write_bytes(files[i], cv2.imencode(".jpg", picture)[1].tobytes())
         count += 1
     return count
 

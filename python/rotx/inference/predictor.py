@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from rotx.images.files import read_image
 from rotx.inference.prediction import Prediction
 from rotx.inference.windowed import WindowOptions, find_in_windows, find_whole, merge_windows
 from rotx.models.detectors import Detector
+from rotx.models.loading import device_of
 from rotx.models.predict import predict_images
 from rotx.models.tta import View
 from rotx.records import Instances
@@ -80,6 +82,16 @@ class Predictor:
         own = detector.nms_iou
         self.merge_iou = merge_iou if merge_iou is not None else MERGE_IOU if own is None else own
 
+    def to(self, device: str | torch.device) -> Predictor:
+        """Moves the detector to a device; returns the predictor itself.
+
+        Raises:
+            ValueError: If there is no such device.
+        """
+        self.device = device_of(device)
+        self.detector.to(self.device)
+        return self
+
     @property
     def scale(self) -> tuple[int, int] | None:
         """Width and height that the pipeline resizes images to; None if it does not resize, or by a factor."""
@@ -104,20 +116,19 @@ class Predictor:
         Args:
             images: Path of a file, or array (H, W, 3) uint8 in BGR, OpenCV's order; or a list of these.
             score_thr: Threshold that scores must exceed, in addition to that of the config.
-            batch_size: Number of images per batch, for a list. Smaller images of a batch are padded to the largest, as
-                in evaluation, which may change their scores slightly.
+            batch_size: Number of images per batch, for a list; it changes nothing but the speed. Only images of one
+                size are computed together.
 
         Returns:
             A :class:`Prediction`, or a list of them.
 
         Raises:
-            ValueError: If a file is not an image, or an array has a wrong shape or dtype.
+            ValueError: If a file is not an image, an array has a wrong shape or dtype, or a setting is out of range.
             OSError: If a file cannot be opened.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size: need at least 1, got {batch_size}")
-        if not 0 <= score_thr <= 1:
-            raise ValueError(f"score_thr: need a number in [0, 1], got {score_thr}")
+        score_thr = _threshold(score_thr)
         if not isinstance(images, list | tuple):
             return self._batch([("image0", images)], score_thr)[0]
         named = [(f"image{i}", image) for i, image in enumerate(images)]
@@ -135,7 +146,7 @@ class Predictor:
         Returns:
             Array (H, W, 3) uint8 in BGR.
         """
-        shown = prediction.above(score_thr)
+        shown = prediction.above(_threshold(score_thr))
         captions = [f"{name} {score:.2f}" for name, score in zip(shown.classes, shown.scores, strict=True)]
         return draw_boxes(_pixels(image), shown.rboxes, shown.labels, captions, shown.classes)
 
@@ -204,6 +215,7 @@ class Predictor:
             ValueError: If a file is not an image, or a setting is invalid.
             OSError: If a file cannot be opened.
         """
+        score_thr = _threshold(score_thr)
         source = WindowedImage(Path(image))
         options = WindowOptions.of(self.scale, window, gap, batch_size, score_thr, views, merge_rule=merge_rule)
         windows = options.windows(source)
@@ -225,6 +237,7 @@ class Predictor:
             The objects of each image, best first: float64 boxes in its pixels, rboxes as le90. Masks are grids within
             the boxes; `rotx.records.Instances.paste` converts them to pixels.
         """
+        self.detector.eval()  # a program may have trained it in between
         samples = [self.pipeline(image) for image in images]
         tensors, matrices = [to_tensor(one.image) for one in samples], [one.matrix for one in samples]
         return predict_images(self.detector, tensors, matrices, self.device, views=views, amp=self.amp)
@@ -237,6 +250,21 @@ class Predictor:
             Prediction.of(name, one.paste(image.shape[0], image.shape[1]), self.classes).above(score_thr)
             for name, one, image in found
         ]
+
+
+def _threshold(value: Any) -> float:
+    """A score threshold as a number: also of numpy and of tensors without dimensions.
+
+    Raises:
+        ValueError: Unless it is a number from 0 to 1.
+    """
+    try:
+        number = math.nan if isinstance(value, bool | np.bool_ | str | bytes) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise ValueError(f"score_thr: need a number in [0, 1], got {value}")
+    return number
 
 
 def _pixels(source: Source, name: str = "image") -> Image:

@@ -65,7 +65,7 @@ def load_detector(
         OSError: If a file cannot be opened.
         ImportError: If a plug-in is not found.
     """
-    where = _device(device)
+    where = device_of(device)
     settings = load_config(config_file, options)
     try:
         imports = config.custom_imports(settings, trusted=trust_config)
@@ -90,7 +90,14 @@ def load_detector(
     return TrainedDetector(detector.to(where).eval(), classes, settings, where)
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str | torch.device) -> torch.device:
+    """Device of a name; ``"auto"`` is a GPU if there is one.
+
+    Raises:
+        ValueError: If there is no such device.
+    """
+    if isinstance(name, torch.device):
+        name = str(name)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -99,6 +106,11 @@ def _device(name: str) -> torch.device:
         raise ValueError(f"device: need 'auto', 'cpu', 'cuda' or 'cuda:0' and so on, got {name!r}") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device: torch sees {torch.cuda.device_count()} CUDA devices, so there is no {name!r}")
+    if device.type not in ("cpu", "cuda"):
+        try:
+            torch.zeros(1, device=device).cpu()
+        except (RuntimeError, NotImplementedError, AssertionError) as error:
+            raise ValueError(f"device: {name!r} cannot be used here: {str(error).splitlines()[0]}") from None
     return device
 
 

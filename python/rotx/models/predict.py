@@ -29,9 +29,10 @@ def predict_images(
     views: Sequence[View] | None = None,
     amp: bool = False,
 ) -> list[Instances]:
-    """Runs a detector on a batch of images.
+    """Runs a detector on images.
 
-    Images of different sizes are padded at the right and bottom.
+    Images of one size are one batch. Padding to the largest image of a batch would change what the detector sees at the
+    borders of the others, so images of different sizes are batches of their own: results do not depend on the batch.
 
     Args:
         detector: Detector in evaluation mode, on ``device``.
@@ -49,9 +50,16 @@ def predict_images(
         return []
     device = torch.device(device)
     there = [image.to(device) for image in images]
+    sizes: dict[torch.Size, list[int]] = {}
+    for i, image in enumerate(there):
+        sizes.setdefault(image.shape, []).append(i)
+    found: dict[int, Instances] = {}
     with torch.autocast(device.type, AMP_DTYPES.get(device.type, torch.bfloat16), enabled=amp):
-        found = predict_plain(detector, there) if views is None else predict_views(detector, there, views)
-    return [_in_file(*pair) for pair in zip(found, matrices, strict=True)]
+        for places in sizes.values():
+            batch = [there[i] for i in places]
+            objects = predict_plain(detector, batch) if views is None else predict_views(detector, batch, views)
+            found.update(zip(places, objects, strict=True))
+    return [_in_file(found[i], matrix) for i, matrix in enumerate(matrices)]
 
 
 def _in_file(found: Instances, matrix: Matrix) -> Instances:

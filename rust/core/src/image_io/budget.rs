@@ -27,7 +27,7 @@ pub fn check_claim(
     expansion: u64,
 ) -> Result<(), ImageError> {
     if width == 0 || height == 0 {
-        return Err(ImageError(format!("has {width} x {height} pixels")));
+        return Err(ImageError(format!("is empty: it has {width} x {height} pixels")));
     }
     let row = (width as u128 * u128::from(bits_per_pixel)).div_ceil(8);
     if row.saturating_mul(height as u128) > u128::from(bytes) * u128::from(expansion) {
