@@ -354,6 +354,9 @@ def test_names_of_images_and_classes_that_files_cannot_hold(tmp_path: Path) -> N
     for images, classes, message in (
         ([" "], ["a"], "the name is empty or contains spaces"),
         (["P1"], ["a/b"], "cannot be a file name"),
+        (["P1"], ["a\0b"], "cannot be a file name"),
+        (["P1"], [".."], "cannot be a file name"),
+        (["P1"], ["x" * 300], "cannot be a file name"),
     ):
         with pytest.raises(ValueError, match=message):
             write_task1(

@@ -47,7 +47,8 @@ def check_names(images: Sequence[str], classes: Sequence[str]) -> None:
         if len(name.split()) != 1:
             raise ValueError(f"image {name!r}: the name is empty or contains spaces; rename it")
     for name in classes:
-        if "/" in name or "\\" in name:
+        odd = any(c in "/\\" or ord(c) < 32 for c in name) or len(name.encode(errors="replace")) > 200
+        if odd or not name.strip(". "):
             raise ValueError(f"class {name!r}: cannot be a file name; rename it in the config")
 
 
