@@ -53,7 +53,7 @@ class Shapes:
             row = self._horizontal(bbox, thing, where)
         elif segmentation and (len(bbox) != 5 or (_is_quad(segmentation) and _is_sane(bbox))):
             row = _outline(segmentation, self.sizes[image], f"{where}.segmentation")
-            _check_alike(row, bbox, _rotation(thing, where), where)
+            _check_alike(row, bbox, _rotation(thing, where), where, exact=_is_quad(segmentation))
         elif len(bbox) == 8 and not self.upright:
             row = _numbers(bbox, f"{where}.bbox")
         elif len(bbox) == 5:
@@ -151,10 +151,11 @@ def _rbox(bbox: list[Any], where: str) -> list[float]:
     return row
 
 
-def _check_alike(row: list[float], bbox: list[Any], rotation: float, where: str) -> None:
+def _check_alike(row: list[float], bbox: list[Any], rotation: float, where: str, *, exact: bool) -> None:
     """Refuses a ``bbox`` that is not the box around the segmentation, or that an attribute turns away from it.
 
-    Tools round and clip the box, so an IoU of one half, or a distance of a few pixels, is enough.
+    Tools round and clip the box, so an IoU of one half, or a distance of a few pixels, is enough. A mask, or a polygon
+    that is not ``exact``, may be the visible part of an object, so it need only touch the box.
     """
     if len(bbox) not in (4, 5) or not _is_sane(bbox) or min(bbox[2:4]) <= 1:
         return  # no box, or one that only fills the place
@@ -170,17 +171,20 @@ def _check_alike(row: list[float], bbox: list[Any], rotation: float, where: str)
         if rotation and flat:
             text = f"attributes.rotation {rotation:g} turns bbox away from the segmentation"
             raise DamagedCoco(f"{where}: {text}: remove the wrong one")
-    if not _is_alike(quad, other):
+    if not _is_alike(quad, other, 1 / 3 if exact else 1e-9):
         raise DamagedCoco(f"{where}: bbox {short(bbox)} is not the box around the segmentation: remove the wrong one")
 
 
-def _is_alike(quad: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
-    """Whether the boxes around two quads (1, 8) overlap by half, or differ by a few pixels."""
+def _is_alike(quad: NDArray[np.float64], other: NDArray[np.float64], least: float = 1 / 3) -> bool:
+    """Whether the boxes around two quads (1, 8) overlap, or differ by a few pixels.
+
+    ``least``: least share of the overlap in the sum of both areas; a third is an IoU of one half.
+    """
     a, b = points2hbox(quad)[0], points2hbox(other)[0]
     sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
     both = float(np.prod(np.maximum(sides, 0)))
     areas = float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]))
-    return 3 * both >= areas or float(np.abs(a - b).max()) <= 4
+    return both >= least * areas or float(np.abs(a - b).max()) <= 4
 
 
 def _is_upright(quad: NDArray[np.float64]) -> bool:

@@ -1,5 +1,6 @@
-"""``python -m rotx.cli`` is ``rotx``."""
+"""``python -m rotx.cli``: the command ``rotx``."""
 
 from rotx.cli import main
 
-main(prog_name="rotx")
+if __name__ == "__main__":
+    main(prog_name="rotx")
