@@ -109,7 +109,7 @@ def test_results_that_cannot_be_scored(folder: Path) -> None:
     write(folder, {"r.pkl": "x", "labels/P1.txt": "0 0.4 0.4 0.5 0.4 0.5 0.5 0.4 0.5 0.93\n"})
     assert "a pickle can run code" in score(folder / "gt", folder / "r.pkl")[1]
     assert "labels/P1.txt:1: is a label file of Ultralytics" in score(folder / "gt", folder / "labels")[1]
-    write(folder, {"gt/P2.txt": "1 1 9 1 9 9 1 9 plane 0\n", "p.json": ULTRALYTICS["poly"]})
+    write(folder, {"gt/P2.txt": "1 1 9 1 9 9 1 9 plane 0\n", "p.json": ULTRALYTICS["file-name"]})
     assert "its classes are numbers; name them" in score(folder / "gt", folder / "p.json", "--protocol", "voc12")[1]
     code, text = score(folder / "gt", folder / "p.json", "--protocol", "voc12", "--classes", "ship,plane")
     assert code == 0 and mean(text) == "0.5000"
@@ -164,3 +164,33 @@ def test_no_output_replaces_an_input(option: str, victim: str, folder: Path) -> 
     code, text = score(truth, results, "--protocol", "voc12", option, folder / victim)
     assert code == 2 and f"error: {option} " in text and "would replace what is read from" in text
     assert (folder / victim).read_bytes() == before
+
+
+def test_numbers_of_images_and_classes_are_not_guessed(folder: Path) -> None:
+    """An image called 5 with the id 1; ids that are names; classes that could be numbered from 0 or 1."""
+    images = [{"id": i, "file_name": f"{name}.png"} for i, name in ((1, 5), (5, 9))]
+    truth = coco({"image_id": 1}) | {"images": images}
+    ultra = [{"image_id": 5, "category_id": 3, "score": 0.9, "poly": QUAD}]
+    official = [{"image_id": 1, "category_id": 3, "score": 0.9, "segmentation": [QUAD]}]
+    write(folder, {"t.json": truth, "u.json": ultra, "o.json": official})
+    for results in ("u.json", "o.json"):
+        assert mean(score(folder / "t.json", folder / results, "--protocol", "voc12")[1]) == "1.0000", results
+    write(folder, {"n.json": ULTRALYTICS["poly"], "l.json": [{**ultra[0], "category_id": [1]}]})
+    code, text = score(folder / "gt", folder / "n.json", "--protocol", "voc12", "--classes", "a,ship,b")
+    assert code == 2 and "numbered from 0 or 1: give" in text
+    code, text = score(folder / "t.json", folder / "l.json", "--protocol", "voc12")
+    assert code == 2 and "category_id: there is no category [1]" in text
+
+
+def test_images_of_one_name_in_two_folders(folder: Path) -> None:
+    images = [{"id": 1, "file_name": "a/1.png"}, {"id": 2, "file_name": "b/1.png"}]
+    truth = coco({"image_id": 1}, {"image_id": 2}) | {"images": images}
+    results = [{"image_id": i, "category_id": 3, "score": 0.9, "segmentation": [QUAD]} for i in (1, 2)]
+    write(folder, {"t.json": truth, "r.json": results})
+    assert mean(score(folder / "t.json", folder / "r.json", "--protocol", "voc12")[1]) == "1.0000"
+    results[0] |= {"segmentation": [[*QUAD, 3, 3]], "bbox": [400, 400, 100, 100]}
+    write(folder, {"r.json": results})
+    assert (
+        "segmentation: need one polygon of four"
+        in score(folder / "t.json", folder / "r.json", "--protocol", "voc12")[1]
+    )

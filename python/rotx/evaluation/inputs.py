@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence, Set
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -155,8 +155,9 @@ def _read_json(
     for i, thing in enumerate(things):
         try:
             one = entry(thing)
-            name = image_of.get(str(one.get("image_id")), _stem(one))
-            kind = class_of.get(one.get("category_id"))
+            name = _image(one, image_of, known.keys() | others)
+            category = one.get("category_id")
+            kind = class_of.get(category) if isinstance(category, int | str) else None
             if kind is None:
                 raise DamagedEntry(
                     "unknown class", f"category_id: there is no category {short(one.get('category_id'))}"
@@ -201,9 +202,14 @@ def _numbers_of(annotations: Path, truth: InstanceTable) -> tuple[dict[str, str]
     record = load_json(File(annotations.name, str(annotations), annotations))
     if not isinstance(record, Mapping) or "images" not in record or "categories" not in record:
         return {}, {}
-    names = {Path(str(one.get("file_name", one.get("filename")))).stem: one["id"] for one in record["images"]}
-    known = [*truth.images, *truth.other_images]
-    images = {str(names[name.rsplit("/", 1)[-1]]): name for name in known if name.rsplit("/", 1)[-1] in names}
+    known = {*truth.images, *truth.other_images}
+    images: dict[str, str] = {}
+    for one in record["images"]:
+        file = PurePosixPath(str(one.get("file_name", one.get("filename"))))
+        forms = (file.stem, str(file.with_suffix("")), str(file))  # the reader takes the shortest that is unique
+        name = next((form for form in forms if form in known), None)
+        if name is not None:
+            images[str(one["id"])] = name
     return images, {one["id"]: str(one["name"]) for one in record["categories"]}
 
 
@@ -216,12 +222,25 @@ def _numbered_classes(
         raise FormatError(f"{path}: its classes are numbers; name them in their order with --classes A,B,...")
     numbers = [thing.get("category_id") for thing in things if isinstance(thing, Mapping)]
     start = 0 if 0 in numbers else 1
+    recent = any("file_name" in thing for thing in things if isinstance(thing, Mapping))
+    if start == 1 and len(names) > 1 and len(names) not in numbers and not recent:
+        raise FormatError(
+            f"{path}: no category_id is 0 or {len(names)}, so the classes may be numbered from 0 or 1: give COCO-style"
+            " annotations, whose categories have ids"
+        )
     return {i + start: name for i, name in enumerate(names)}
 
 
-def _stem(thing: Mapping[str, Any]) -> str:
-    """Name of the image of a detection: its file, or its id, which is the name in Ultralytics' results."""
-    return Path(str(thing.get("file_name") or thing.get("image_id"))).stem
+def _image(thing: Mapping[str, Any], image_of: Mapping[str, str], known: Set[str]) -> str:
+    """Name of the image of a detection: its file, its id in a COCO-style file, or the id itself (Ultralytics)."""
+    if thing.get("file_name"):
+        return Path(str(thing["file_name"])).stem
+    number = str(thing.get("image_id"))
+    name, stem = image_of.get(number), Path(number).stem
+    ultralytics = "poly" in thing or "rbox" in thing
+    if ultralytics and stem in known:
+        return stem
+    return stem if name is None else name
 
 
 def _quad(thing: Mapping[str, Any]) -> list[float]:
@@ -232,6 +251,8 @@ def _quad(thing: Mapping[str, Any]) -> list[float]:
         outline = segmentation[0]
     if isinstance(outline, list) and len(outline) == 8:
         return [v for pair in points([outline[i : i + 2] for i in range(0, 8, 2)], "poly") for v in pair]
+    if segmentation:
+        raise DamagedEntry("damaged shape", "segmentation: need one polygon of four corners")
     box = thing.get("rbox", thing.get("bbox"))
     values = [number(v, "bbox") for v in box] if isinstance(box, list) else []
     if len(values) == 5:
