@@ -166,7 +166,7 @@ def test_pipelines_of_wrappers(folder: Path) -> None:
 
 
 def test_batches_of_unequal_images(folder: Path) -> None:
-    """Smaller images are padded as in evaluation, which finds the same in the same batches."""
+    """Evaluation finds the same, and the batch changes nothing beyond rounding."""
     file = write(folder, [LOAD, {"type": "Resize", "scale_factor": 1.3}, PACK])
     setup = load_setup(file, folder / "weights.pth", torch.device("cpu"))
     found = detect(setup.detector, setup.dataset, device="cpu", batch_size=3, num_workers=0, progress=False)
@@ -177,6 +177,8 @@ def test_batches_of_unequal_images(folder: Path) -> None:
         assert prediction.name == found.images[i] and len(prediction) > 10
         np.testing.assert_array_equal(prediction.quads, found.quads[found.image == i])
         np.testing.assert_array_equal(prediction.scores, found.scores[found.image == i])
-    assert not np.array_equal(alone[1].scores, together[1].scores)
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-6)
+        np.testing.assert_allclose(one.quads, other.quads, atol=1e-3)
     with pytest.raises(ValueError, match="batch_size: need at least 1, got 0"):
         predictor.predict(images, batch_size=0)

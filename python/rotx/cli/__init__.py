@@ -211,6 +211,8 @@ class Number(click.FloatRange):
 
 #: Suffixes of files in folders of annotations and results.
 _LABELS = {".txt", ".xml", ".gt"}
+#: Options that name a file, not a folder.
+_FILES = {"--json", "--csv", "--per-image", "--picture"}
 
 
 def refuse_inputs(outputs: Mapping[str, str | None], inputs: Iterable[str | None]) -> None:
@@ -226,8 +228,8 @@ def refuse_inputs(outputs: Mapping[str, str | None], inputs: Iterable[str | None
     sources = [Path(path) for path in inputs if path and Path(path).exists()]
     for option, path in outputs.items():
         out = Path(path or "")
-        if not path or not out.exists():
-            continue
+        if not path or not out.exists() or (out.is_dir() and option in _FILES):
+            continue  # a folder where a file is written is an error of its own
         for source in sources:
             within = out.suffix.lower() in _LABELS and out.resolve().is_relative_to(source.resolve())
             if within or out.samefile(source):
